@@ -1,0 +1,83 @@
+"""Attention: a score, a normaliser and a mask put together. The one place where scores become weights."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2seq.attention.masks import causal_mask, combine_masks
+from seq2seq.attention.normalizers import Normalizer, Softmax
+from seq2seq.attention.scores import Score
+
+
+class Memory(NamedTuple):
+    """What queries attend to: made once a sentence, handed around, shared by all its queries and beams."""
+
+    keys: Tensor  # (..., key, d_score), projected by the score
+    value: Tensor  # (..., key, d_value)
+    mask: Tensor | None  # bool, broadcastable to (..., query, key), True = visible; None: all visible
+
+
+class Attention(nn.Module):
+    """Context and weights: weights = normalise(score(query, key), mask), context = weights · value.
+
+    Nobody wants the weights and the score has a fused form: PyTorch's `scaled_dot_product_attention` computes the
+    same context without ever storing them. A query with no visible key gets zero weights and a zero context.
+    """
+
+    def __init__(self, score: Score, normalizer: Normalizer | None = None, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.score = score
+        self.normalizer = normalizer or Softmax()
+        self.dropout = dropout
+
+    def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Memory:
+        """Return what queries attend to, from keys (..., key, d_key), values (..., key, d_value) and their mask."""
+        return Memory(self.score.project_keys(key), value, mask)
+
+    def forward(
+        self, query: Tensor, memory: Memory, *, causal: bool = False, need_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the context (..., query, d_value), and the weights (..., query, key) or None.
+
+        Args:
+            query: (..., query, d_query).
+            memory: from `memory`; its mask must be broadcastable to (..., query, key).
+            causal: query i sees keys 0..i only.
+            need_weights: return the weights, float32 and before dropout; else they may never exist.
+        """
+        if not need_weights:
+            context = self._fused(query, memory, causal=causal)
+            if context is not None:
+                return context, None
+        scores = self.score(query, memory.keys)
+        mask = memory.mask
+        if causal:
+            mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
+        # A half-precision normaliser would round small weights away and no longer sum to 1.
+        weights = self.normalizer(scores.to(torch.promote_types(scores.dtype, torch.float32)), mask)
+        dropped = F.dropout(weights, self.dropout, self.training)
+        return dropped.to(memory.value.dtype) @ memory.value, weights if need_weights else None
+
+    def _fused(self, query: Tensor, memory: Memory, *, causal: bool) -> Tensor | None:
+        """Return the context by a fused kernel; None where the score or the normaliser has no fused form."""
+        fused = self.score.fused_query(query)
+        temperature = self.normalizer.fused_temperature
+        if fused is None or temperature is None:
+            return None
+        query, scale = fused
+        keys, value, mask = memory
+        # is_causal aligns at the top left and excludes another mask: only then is it the same and fastest.
+        is_causal = causal and mask is None and query.shape[-2] == keys.shape[-2]
+        if causal and not is_causal:
+            mask = combine_masks(mask, causal_mask(query.shape[-2], keys.shape[-2], device=query.device))
+        return F.scaled_dot_product_attention(
+            query.to(value.dtype),
+            keys.to(value.dtype),
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=is_causal,
+            scale=scale / temperature,
+        )

@@ -1,0 +1,64 @@
+"""Look at the attention weights of any model, without the model knowing."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention.attention import Attention
+
+
+class AttentionRecord(Mapping[str, Tensor]):
+    """Weights (batch, heads, query, key) of every `Attention` that ran, by its module's name.
+
+    A decoder that asks step by step reports one row a step: the rows are put together here.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[str, list[Tensor]] = {}
+
+    def append(self, name: str, weights: Tensor) -> None:
+        """Add one call's weights, (batch, query, key) or (batch, heads, query, key)."""
+        self._calls.setdefault(name, []).append(weights if weights.dim() == 4 else weights.unsqueeze(1))
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.cat(self._calls[name], dim=-2)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._calls)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+@contextmanager
+def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
+    """Yield a record that fills while the model runs: weights detached, before dropout, by module name.
+
+    Inside, every `Attention` of the model takes the explicit path; outside nothing changes.
+
+        with record_attention(model) as record:
+            model(batch)
+        record["decoder.attention"]  # (batch, heads, target, source)
+    """
+    record = AttentionRecord()
+
+    def ask_for_weights(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**kwargs, "need_weights": True}
+
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+
+            def report(_: nn.Module, __: Any, output: tuple[Tensor, Tensor], name: str = name) -> None:
+                record.append(name, output[1].detach())
+
+            handles.append(module.register_forward_pre_hook(ask_for_weights, with_kwargs=True))
+            handles.append(module.register_forward_hook(report))
+    try:
+        yield record
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,169 @@
+"""Scores: how well each query fits each key. (..., query, d_query) × (..., key, d_key) -> (..., query, key), unmasked.
+
+A score may live inside multi-head attention: with `num_heads` its parameters get a leading head axis,
+and queries and keys are (batch, heads, length, d_head).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2seq.errors import UserError
+
+
+class Score(nn.Module):
+    """A score function. A new one is a subclass with `forward`, and a YAML file in configs/score/."""
+
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
+        super().__init__()
+        self.d_query = d_query
+        self.d_key = d_key
+        self.num_heads = num_heads
+
+    def project_keys(self, key: Tensor) -> Tensor:
+        """Return what `forward` needs of the keys, (..., key, d_score), computed once a source sentence."""
+        return key
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return scores (..., query, key) from queries (..., query, d_query) and projected keys (..., key, d_score)."""
+        raise NotImplementedError
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float] | None:
+        """Return (query', scale) such that this score is scale · query' · keys; None where it has no such form."""
+        return None
+
+    def _matrix(self, rows: int, columns: int) -> nn.Parameter:
+        """Return a Xavier-uniform matrix (rows, columns), one a head inside multi-head attention."""
+        bound = math.sqrt(6 / (rows + columns))
+        heads = () if self.num_heads is None else (self.num_heads,)
+        return nn.Parameter(torch.empty(*heads, rows, columns).uniform_(-bound, bound))
+
+    def _same_size(self) -> None:
+        if self.d_query != self.d_key:
+            raise UserError(
+                f"score {type(self).__name__} needs queries and keys of one size, not {self.d_query} and {self.d_key}; "
+                "use score=general or score=additive, or make encoder.d_model equal decoder.d_model"
+            )
+
+
+class Dot(Score):
+    """q·k (Luong et al. 2015, 3.1, "dot")."""
+
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
+        super().__init__(d_query, d_key, num_heads=num_heads)
+        self._same_size()
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return q·k for every pair."""
+        return query @ keys.mT
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
+        """Return the query as it is, unscaled."""
+        return query, 1.0
+
+
+class ScaledDot(Dot):
+    """q·k / sqrt(d_k): variance 1 whatever the size (Vaswani et al. 2017, eq. 1)."""
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return q·k / sqrt(d_k) for every pair."""
+        return (query * self.d_key**-0.5) @ keys.mT
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
+        """Return the query and 1 / sqrt(d_k)."""
+        return query, self.d_key**-0.5
+
+
+class General(Score):
+    """qᵀ W k, "multiplicative" or "bilinear" (Luong et al. 2015, 3.1, "general")."""
+
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
+        super().__init__(d_query, d_key, num_heads=num_heads)
+        self.weight = self._matrix(d_query, d_key)
+
+    def project_keys(self, key: Tensor) -> Tensor:
+        """Return W k, (..., key, d_query)."""
+        return key @ self.weight.mT
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return q·(W k) for every pair."""
+        return query @ keys.mT
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
+        """Return the query as it is: W is already in the keys."""
+        return query, 1.0
+
+
+class Additive(Score):
+    """vᵀ tanh(W q + U k), the MLP score (Bahdanau et al. 2015, A.1.2).
+
+    Luong's "concat", vᵀ tanh(W [q; k]), is the same function, since W [q; k] = W_q q + W_k k: `Concat` is this class.
+    """
+
+    def __init__(
+        self, d_query: int, d_key: int, *, num_heads: int | None = None, d_attention: int | None = None
+    ) -> None:
+        super().__init__(d_query, d_key, num_heads=num_heads)
+        d_attention = d_attention or d_query
+        self.query_weight = self._matrix(d_query, d_attention)
+        self.key_weight = self._matrix(d_key, d_attention)
+        self.energy = self._matrix(d_attention, 1)
+
+    def project_keys(self, key: Tensor) -> Tensor:
+        """Return U k, (..., key, d_attention)."""
+        return key @ self.key_weight
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return vᵀ tanh(W q + U k) for every pair; the sum is (..., query, key, d_attention)."""
+        hidden = torch.tanh((query @ self.query_weight)[..., :, None, :] + keys[..., None, :, :])
+        return (hidden @ self.energy[..., None, :, :]).squeeze(-1)
+
+
+Concat = Additive
+
+
+class Cosine(Score):
+    """τ · q·k / (|q| |k|) with a learned τ > 0, a head each (content addressing, Graves et al. 2014, eq. 5-6)."""
+
+    def __init__(
+        self, d_query: int, d_key: int, *, num_heads: int | None = None, initial_scale: float = 10.0
+    ) -> None:
+        super().__init__(d_query, d_key, num_heads=num_heads)
+        self._same_size()
+        heads = () if num_heads is None else (num_heads, 1, 1)
+        self.log_scale = nn.Parameter(torch.full(heads, math.log(initial_scale)))
+
+    def project_keys(self, key: Tensor) -> Tensor:
+        """Return k / |k|."""
+        return F.normalize(key, dim=-1)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return the scaled cosine of every pair."""
+        return self.fused_query(query)[0] @ keys.mT
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
+        """Return τ q / |q|, unscaled."""
+        return self.log_scale.exp() * F.normalize(query, dim=-1), 1.0
+
+
+class Location(Score):
+    """w_jᵀ q: the j-th source position by the query alone, without a look at the key (Luong et al. 2015, eq. 8)."""
+
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None, max_positions: int = 256) -> None:
+        super().__init__(d_query, d_key, num_heads=num_heads)
+        self.max_positions = max_positions
+        self.weight = self._matrix(d_query, max_positions)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """Return w_jᵀ q for every position j < number of keys; raises UserError beyond max_positions."""
+        num_keys = keys.shape[-2]
+        if num_keys > self.max_positions:
+            raise UserError(
+                f"score Location knows {self.max_positions} positions, but a sentence has {num_keys}; "
+                f"raise score.max_positions or lower data.max_length"
+            )
+        return query @ self.weight[..., :num_keys]
+
+

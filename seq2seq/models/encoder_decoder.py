@@ -1,0 +1,69 @@
+"""The model: an encoder, a decoder, and the projection of its features to the vocabulary."""
+
+from torch import Tensor, nn
+
+from seq2seq.errors import UserError
+from seq2seq.models.interface import Decoder, DecoderState, Encoder, EncoderOutput
+
+
+class EncoderDecoder(nn.Module):
+    """p(target | source). Only features of real target tokens are projected to the vocabulary.
+
+    Args:
+        encoder: reads the source.
+        decoder: predicts the target.
+        vocab_size: of the target.
+        output_table: the embeddings whose weights the projection shares; None for weights of its own.
+    """
+
+    def __init__(
+        self, encoder: Encoder, decoder: Decoder, *, vocab_size: int, output_table: nn.Embedding | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.output = nn.Linear(decoder.d_features, vocab_size, bias=False)
+        if output_table is None:
+            nn.init.xavier_uniform_(self.output.weight)
+        elif output_table.embedding_dim != decoder.d_features:
+            raise UserError(
+                f"model.tie_output needs features as wide as target embeddings, not {decoder.d_features} and "
+                f"{output_table.embedding_dim}; set model.d_embedding={decoder.d_features} or model.tie_output=false"
+            )
+        else:
+            self.output.weight = output_table.weight
+
+    def encode(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> EncoderOutput:
+        """Return the encoded source; ids (batch, source), mask (batch, source), lengths (batch,)."""
+        return self.encoder(source, source_mask, source_lengths)
+
+    def begin(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> DecoderState:
+        """Return the decoder's state before the first token of each sentence's translation."""
+        return self.decoder.begin(self.encode(source, source_mask, source_lengths))
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return logits (batch, beam, vocab) of what follows tokens (batch, beam), and the state."""
+        features, state = self.decoder.step(tokens, state)
+        return self.output(features), state
+
+    def forward(
+        self,
+        source: Tensor,
+        source_mask: Tensor,
+        source_lengths: Tensor,
+        target_input: Tensor,
+        target_indices: Tensor,
+    ) -> Tensor:
+        """Return logits (tokens, vocab) of the real target tokens of a batch, row by row.
+
+        Args:
+            source: ids (batch, source), right-padded; with mask (batch, source) and lengths (batch,).
+            source_mask: True = real token.
+            source_lengths: number of real tokens.
+            target_input: BOS and tokens (batch, target), right-padded.
+            target_indices: flat positions (tokens,) in (batch · target) of the real ones.
+        """
+        features = self.decoder(target_input, self.begin(source, source_mask, source_lengths))
+        return self.output(features.flatten(0, 1).index_select(0, target_indices))
+
+

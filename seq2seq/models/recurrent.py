@@ -1,0 +1,149 @@
+"""Recurrent layers that run a whole sequence or one step, and the bidirectional encoder made of them."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seq2seq.errors import UserError
+from seq2seq.models.interface import EncoderOutput
+
+RecurrentState = tuple[Tensor, ...]
+"""Tensors (..., d_hidden): the hidden state of each layer, bottom to top; for an LSTM the cell of each layer after them."""
+
+
+class StepwiseRNN(nn.RNNBase):
+    """What a stepwise run needs beside torch's own recurrence: with what is known beforehand projected beforehand."""
+
+    def __init__(self, d_input: int, d_hidden: int, *, num_layers: int = 1, dropout: float = 0.0) -> None:
+        # torch warns of dropout where there is no layer above to apply it to.
+        super().__init__(d_input, d_hidden, num_layers, dropout=dropout if num_layers > 1 else 0.0, batch_first=True)
+
+    def initial_state(self, hidden: Tensor) -> RecurrentState:
+        """Return the state that starts from hidden (..., layers · d_hidden); an LSTM's cells start at zero."""
+        raise NotImplementedError
+
+    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:
+        """Return the top layer's states (batch, length, d_hidden) over x (batch, length, d_input), in one call."""
+        raise NotImplementedError
+
+    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:
+        """Return the state after one step; gates are the first layer's, of `input_gates`, complete with its input."""
+        raise NotImplementedError
+
+    def top(self, state: RecurrentState) -> Tensor:
+        """Return the top layer's hidden state."""
+        return state[self.num_layers - 1]
+
+    def input_gates(self, x: Tensor) -> Tensor:
+        """Return the share of x, the first columns of the input, in the first layer's gates, for all steps at once."""
+        return F.linear(x, self.weight_ih_l0[:, : x.shape[-1]], self.bias_ih_l0)
+
+    def fed_weight(self, d_known: int) -> Tensor:
+        """Return the first layer's weight (gates, d_fed) for input columns known only as the steps go."""
+        return self.weight_ih_l0[:, d_known:]
+
+    def layer_gates(self, layer: int, gates: Tensor, below: Tensor | None) -> Tensor:
+        """Return the input gates of a layer: those given for the first, else of the hidden state below."""
+        if below is None:
+            return gates
+        below = F.dropout(below, self.dropout, self.training)
+        return F.linear(below, self._weight("weight_ih", layer), self._weight("bias_ih", layer))
+
+    def hidden_gates(self, layer: int, hidden: Tensor) -> Tensor:
+        """Return the share of the previous hidden state in a layer's gates."""
+        return F.linear(hidden, self._weight("weight_hh", layer), self._weight("bias_hh", layer))
+
+    def _weight(self, name: str, layer: int) -> Tensor:
+        return getattr(self, f"{name}_l{layer}")
+
+
+class GRU(StepwiseRNN, nn.GRU):
+    """Gated recurrent unit (Cho et al. 2014), with torch's parameters and equations."""
+
+    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
+        return hidden.chunk(self.num_layers, dim=-1)
+
+    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
+        return self(x, None if state is None else torch.stack(state))[0]
+
+    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
+        d = self.hidden_size
+        new: list[Tensor] = []
+        for layer, hidden in enumerate(state):
+            given = self.layer_gates(layer, gates, new[-1] if new else None)
+            recurrent = self.hidden_gates(layer, hidden)
+            reset, update = torch.sigmoid(given[..., : 2 * d] + recurrent[..., : 2 * d]).chunk(2, dim=-1)
+            candidate = torch.tanh(torch.addcmul(given[..., 2 * d :], reset, recurrent[..., 2 * d :]))
+            new.append(torch.lerp(candidate, hidden, update))
+        return tuple(new)
+
+
+class LSTM(StepwiseRNN, nn.LSTM):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997), with torch's parameters and equations."""
+
+    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
+        return (*hidden.chunk(self.num_layers, dim=-1), *torch.zeros_like(hidden).chunk(self.num_layers, dim=-1))
+
+    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
+        if state is None:
+            return self(x)[0]
+        return self(x, (torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])))[0]
+
+    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
+        hiddens: list[Tensor] = []
+        cells: list[Tensor] = []
+        for layer, (hidden, cell) in enumerate(zip(state[: self.num_layers], state[self.num_layers :], strict=True)):
+            given = self.layer_gates(layer, gates, hiddens[-1] if hiddens else None)
+            entry, forget, candidate, exit_ = (given + self.hidden_gates(layer, hidden)).chunk(4, dim=-1)
+            cells.append(torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(candidate))
+            hiddens.append(torch.sigmoid(exit_) * torch.tanh(cells[-1]))
+        return (*hiddens, *cells)
+
+
+class RecurrentEncoder(nn.Module):
+    """Bidirectional recurrent encoder (Bahdanau et al. 2015, A.2.1). What stands in the padding changes nothing.
+
+    The backward direction reads each sentence reversed within its own length, so both directions meet their padding
+    last, and no packing (which needs the lengths on the CPU) is needed.
+
+    Args:
+        table: source embeddings (vocab, d_embedding).
+        d_model: size of a state: half of it each direction.
+        num_layers: bidirectional layers.
+        dropout: on embeddings and between layers.
+        rnn: called as rnn(d_input, d_hidden): `GRU` or `LSTM`.
+    """
+
+    def __init__(
+        self, table: nn.Embedding, *, d_model: int, num_layers: int, dropout: float, rnn: Callable[..., StepwiseRNN]
+    ) -> None:
+        super().__init__()
+        if d_model % 2:
+            raise UserError(f"encoder.d_model={d_model} must be even: half of it goes to each direction")
+        self.d_model = d_model
+        self.d_summary = d_model // 2
+        self.table = table
+        self.dropout = nn.Dropout(dropout)
+        sizes = [table.embedding_dim] + [d_model] * (num_layers - 1)
+        self.forwards = nn.ModuleList(rnn(size, d_model // 2) for size in sizes)
+        self.backwards = nn.ModuleList(rnn(size, d_model // 2) for size in sizes)
+
+    def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
+        """Return states (batch, source, d_model); the summary is the backward direction's state at the first word.
+
+        Args:
+            source: token ids (batch, source), right-padded.
+            source_mask: (batch, source), True = real token.
+            lengths: (batch,) number of real tokens.
+        """
+        positions = torch.arange(source.shape[1], device=source.device)
+        reversed_ = (lengths[:, None] - 1 - positions).where(source_mask, positions)[..., None]
+        states = self.table(source)
+        for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
+            states = self.dropout(states)
+            ahead = forwards.sequence(states)
+            back = backwards.sequence(states.gather(1, reversed_.expand(states.shape)))
+            states = torch.cat((ahead, back.gather(1, reversed_.expand(back.shape))), dim=-1)
+        return EncoderOutput(states, source_mask, states[:, 0, self.d_summary :])

@@ -1,0 +1,252 @@
+"""Transformer encoder and decoder (Vaswani et al. 2017), pre- or post-norm."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention import Memory, MultiHeadAttention
+from seq2seq.attention.normalizers import Normalizer
+from seq2seq.attention.scores import Score
+from seq2seq.models.embedding import PositionedEmbedding
+from seq2seq.models.interface import DecoderState, EncoderOutput
+
+
+class Residual(nn.Module):
+    """x + dropout(f(norm(x))), or norm(x + dropout(f(x))) (post-norm, the original)."""
+
+    def __init__(self, d_model: int, *, dropout: float, norm_first: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return x (..., d_model) with the sublayer's output added."""
+        if self.norm_first:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+
+
+class FeedForward(nn.Sequential):
+    """W_2 relu(W_1 x), position by position (Vaswani et al. 2017, eq. 2)."""
+
+    def __init__(self, d_model: int, d_feedforward: int, *, dropout: float) -> None:
+        layers = nn.Linear(d_model, d_feedforward), nn.Linear(d_feedforward, d_model)
+        for layer in layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        super().__init__(layers[0], nn.ReLU(), nn.Dropout(dropout), layers[1])
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(
+        self, *, self_attention: MultiHeadAttention, feedforward: FeedForward, residual: Callable[[], Residual]
+    ) -> None:
+        super().__init__()
+        self.self_attention = self_attention
+        self.feedforward = feedforward
+        self.self_residual = residual()
+        self.feedforward_residual = residual()
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (batch, source, d_model) of the same, mask (batch, 1, 1, source)."""
+
+        def attend(x: Tensor) -> Tensor:
+            return self.self_attention(x, self.self_attention.memory(x, x, mask))[0]
+
+        return self.feedforward_residual(self.self_residual(x, attend), self.feedforward)
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, cross-attention, then feed-forward."""
+
+    def __init__(
+        self,
+        *,
+        self_attention: MultiHeadAttention,
+        cross_attention: MultiHeadAttention,
+        feedforward: FeedForward,
+        residual: Callable[[], Residual],
+    ) -> None:
+        super().__init__()
+        self.self_attention = self_attention
+        self.cross_attention = cross_attention
+        self.feedforward = feedforward
+        self.self_residual = residual()
+        self.cross_residual = residual()
+        self.feedforward_residual = residual()
+
+    def forward(self, x: Tensor, attend_to_self: Callable[[Tensor], Tensor], memory: Memory) -> Tensor:
+        """Return (batch, target, d_model) of the same; how a position sees earlier ones is the caller's choice."""
+        x = self.self_residual(x, attend_to_self)
+        x = self.cross_residual(x, lambda x: self.cross_attention(x, memory)[0])
+        return self.feedforward_residual(x, self.feedforward)
+
+
+class TransformerEncoder(nn.Module):
+    """Returns states that have seen the whole sentence; their masked mean is the summary.
+
+    Args:
+        table: source embeddings (vocab, d_embedding).
+        d_model: size of a state.
+        num_layers: self-attention layers.
+        num_heads: heads a layer.
+        d_feedforward: inner size of the feed-forward sublayer.
+        dropout: on embeddings and on each sublayer's output.
+        attention_dropout: on attention weights.
+        feedforward_dropout: inside the feed-forward sublayer.
+        norm_first: pre-norm (with a last norm at the end), else post-norm.
+        positions: called as positions(d_model).
+        self_score: called as score(d_head, d_head, num_heads=).
+        self_normalizer: called without arguments.
+    """
+
+    def __init__(
+        self,
+        table: nn.Embedding,
+        *,
+        d_model: int,
+        num_layers: int,
+        num_heads: int,
+        d_feedforward: int,
+        dropout: float,
+        attention_dropout: float,
+        feedforward_dropout: float,
+        norm_first: bool,
+        positions: Callable[[int], nn.Module],
+        self_score: Callable[..., Score],
+        self_normalizer: Callable[[], Normalizer],
+    ) -> None:
+        super().__init__()
+        self.d_model = d_model
+        self.d_summary = d_model
+        self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
+        self.layers = nn.ModuleList(
+            EncoderLayer(
+                self_attention=MultiHeadAttention(
+                    d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
+                ),
+                feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
+                residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
+            )
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+
+    def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
+        """Return states (batch, source, d_model) of token ids (batch, source), mask (batch, source), lengths (batch,)."""
+        x = self.embedding(source)
+        mask = source_mask[:, None, None, :]
+        for layer in self.layers:
+            x = layer(x, mask)
+        states = self.norm(x)
+        summary = states.masked_fill(~source_mask[..., None], 0.0).sum(1) / lengths[:, None]
+        return EncoderOutput(states, source_mask, summary.to(states.dtype))
+
+
+class TransformerDecoder(nn.Module):
+    """Predicts with causal self-attention and cross-attention; keys and values of earlier tokens are kept for search.
+
+    Args: as `TransformerEncoder`, and
+        d_encoder: size of the encoder's states.
+        d_summary: size of its summary, which a Transformer does not use.
+        score: of cross-attention, called as score(d_head, d_head, num_heads=).
+        normalizer: of cross-attention, called without arguments.
+    """
+
+    def __init__(
+        self,
+        table: nn.Embedding,
+        *,
+        d_encoder: int,
+        d_summary: int,
+        score: Callable[..., Score],
+        normalizer: Callable[[], Normalizer],
+        d_model: int,
+        num_layers: int,
+        num_heads: int,
+        d_feedforward: int,
+        dropout: float,
+        attention_dropout: float,
+        feedforward_dropout: float,
+        norm_first: bool,
+        positions: Callable[[int], nn.Module],
+        self_score: Callable[..., Score],
+        self_normalizer: Callable[[], Normalizer],
+    ) -> None:
+        super().__init__()
+        self.d_features = d_model
+        self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
+        self.layers = nn.ModuleList(
+            DecoderLayer(
+                self_attention=MultiHeadAttention(
+                    d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
+                ),
+                cross_attention=MultiHeadAttention(
+                    d_model, num_heads, score=score, normalizer=normalizer, dropout=attention_dropout,
+                    d_memory=d_encoder,
+                ),
+                feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
+                residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
+            )
+            for _ in range(num_layers)
+        )  # fmt: skip
+        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+
+    def begin(self, encoder_output: EncoderOutput) -> DecoderState:
+        """Return the state before the first token: each layer's memory of the source, and empty caches.
+
+        The beams of the state are, layer by layer, keys (batch, beam, heads, past, d_score) and
+        values (batch, beam, heads, past, d_head).
+        """
+        states, mask, _ = encoder_output
+        nothing = states.new_zeros(states.shape[0], 0, self.d_features)
+        memories, caches = [], []
+        for layer in self.layers:
+            memories.append(layer.cross_attention.memory(states, states, mask[:, None, None, :]))
+            keys, value, _ = layer.self_attention.memory(nothing, nothing)
+            caches += [keys.unsqueeze(1), value.unsqueeze(1)]
+        return DecoderState(tuple(memories), tuple(caches))
+
+    def forward(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Return features (batch, target, d_model) of tokens (batch, target).
+
+        Padding stands at the right, where the causal mask alone hides it from real tokens.
+        """
+        x = self.embedding(tokens)
+        for layer, memory in zip(self.layers, state.memory, strict=True):
+
+            def attend(x: Tensor, attention: MultiHeadAttention = layer.self_attention) -> Tensor:
+                return attention(x, attention.memory(x, x), causal=True)[0]
+
+            x = layer(x, attend, memory)
+        return self.norm(x)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return features (batch, beam, d_model) after tokens (batch, beam), and the state with their keys and values."""
+        past = state.beams[0].shape[-2]
+        x = self.embedding(tokens.flatten()[:, None], past).view(*tokens.shape, -1)
+        caches: list[Tensor] = []
+        for i, (layer, memory) in enumerate(zip(self.layers, state.memory, strict=True)):
+            cached = state.beams[2 * i : 2 * i + 2]
+
+            def attend(
+                x: Tensor,
+                attention: MultiHeadAttention = layer.self_attention,
+                cached: tuple[Tensor, ...] = cached,
+            ) -> Tensor:
+                """Each beam is one query, on its own past: beams join the batch."""
+                x = x.flatten(0, 1).unsqueeze(1)
+                new = attention.memory(x, x)
+                keys, value = (
+                    torch.cat((old.flatten(0, 1), fresh), dim=-2)
+                    for old, fresh in zip(cached, (new.keys, new.value), strict=True)
+                )
+                caches.extend((keys.unflatten(0, tokens.shape), value.unflatten(0, tokens.shape)))
+                return attention(x, Memory(keys, value, None))[0].view(*tokens.shape, -1)
+
+            x = layer(x, attend, memory)
+        return self.norm(x), state._replace(beams=tuple(caches))
