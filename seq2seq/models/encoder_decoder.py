@@ -1,5 +1,7 @@
 """The model: an encoder, a decoder, and the projection of its features to the vocabulary."""
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from seq2seq.errors import UserError
@@ -67,3 +69,12 @@ class EncoderDecoder(nn.Module):
         return self.output(features.flatten(0, 1).index_select(0, target_indices))
 
 
+def cross_attentions(names: Iterable[str]) -> list[str]:
+    """Return the names of cross-attention among those of a model's attentions, as `record_attention` reports them."""
+    return [name for name in names if name.startswith("decoder.") and "self_attention" not in name]
+
+
+def layer_label(name: str) -> str:
+    """Return a short label of an attention's name: `layer2` of `decoder.layers.2.cross_attention.attention`."""
+    numbers = [part for part in name.split(".") if part.isdigit()]
+    return f"layer{numbers[0]}" if numbers else "layer0"

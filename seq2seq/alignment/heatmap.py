@@ -1,0 +1,245 @@
+"""Attention weights as labelled heatmaps, drawn by matplotlib without pyplot or any other global state."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from torch import Tensor
+
+from seq2seq.alignment.fonts import make_writable
+from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_angles, place_parts
+from seq2seq.alignment.links import Link, Links
+
+# White to navy in steps of equal CIELAB lightness, so that equal steps of weight look equal.
+COLORS = ("#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f")
+INK, GREY, GRID, GOLD = "#1a1a1a", "#6b6b6b", "#dcdce2", "#e8590c"
+DASHED = (0, (2, 1.2))  # as matplotlib writes it: from 0, two line widths on, 1.2 off
+FONT_MIN, FONT_MAX = 6.5, 10.0  # points
+TITLE_WIDTH = 4.5  # inches that a title may take even where the cells take less
+LABEL_MAX = 24  # characters
+
+
+def heatmap(
+    weights: Tensor,
+    source_labels: Sequence[str],
+    target_labels: Sequence[str],
+    *,
+    title: str = "",
+    gold: Links | None = None,
+) -> Figure:
+    """Return one heatmap, source across and target down, on a fixed 0-1 scale.
+
+    Args:
+        weights: `(target, source)`.
+        source_labels: a label for every column, the end of the sentence included.
+        target_labels: a label for every row.
+        title: one or more lines; the first is the heading.
+        gold: links to outline, sure ones solid and possible ones dashed; those outside the picture are left out.
+
+    Raises:
+        ValueError: when there are not as many labels as weights, or none.
+    """
+    return _draw(weights.unsqueeze(0), [""], source_labels, target_labels, title, gold)
+
+
+def heatmap_grid(
+    weights: Tensor,
+    source_labels: Sequence[str],
+    target_labels: Sequence[str],
+    *,
+    title: str = "",
+    gold: Links | None = None,
+) -> Figure:
+    """Return a heatmap for every head, on one scale and labelled along the outer edges only; otherwise as `heatmap`.
+
+    `weights` is `(heads, target, source)`.
+    """
+    names = [f"head {head}" for head in range(len(weights))]
+    return _draw(weights, names, source_labels, target_labels, title, gold)
+
+
+def figure_to_image(figure: Figure) -> np.ndarray:
+    """Return the drawn figure as `(3, height, width)` uint8, what TensorBoard calls CHW."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3].transpose(2, 0, 1))
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write the figure as PNG or SVG, by the suffix of the path; a missing folder is made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=figure.dpi)
+
+
+def _draw(
+    weights: Tensor,
+    names: Sequence[str],
+    source_labels: Sequence[str],
+    target_labels: Sequence[str],
+    title: str,
+    gold: Links | None,
+) -> Figure:
+    """Return the figure of all panels of `weights`, `(panels, target, source)`, each with its name below."""
+    num_panels, num_target, num_source = weights.shape
+    if (num_target, num_source) != (len(target_labels), len(source_labels)) or weights.numel() == 0:
+        raise ValueError(
+            f"{len(target_labels)} target and {len(source_labels)} source labels for weights of shape "
+            f"{tuple(weights.shape)}; expected at least one token of each and a label for every token"
+        )
+    values = weights.detach().float().cpu().numpy()
+    labels = [_shorten(label) for label in [*source_labels, *target_labels]]
+    texts, families = make_writable([*labels, *title.splitlines()])
+    sources, targets, lines = texts[:num_source], texts[num_source : len(labels)], texts[len(labels) :]
+
+    panels = arrange_panels(num_panels, num_target, num_source)
+    font = FontProperties(family=families, size=min(max(0.6 * 72 * panels.cell, FONT_MIN), FONT_MAX))
+    source_widths = [_text_width(label, font) for label in sources]
+    title_lines = _title_lines(lines, families, max(panels.across * num_source * panels.cell, TITLE_WIDTH))
+    layout = place_parts(
+        panels,
+        num_panels=num_panels,
+        named=any(names),
+        source_widths=source_widths,
+        target_widths=[_text_width(label, font) for label in targets],
+        font_height=font.get_size() / 72,
+        title_width=max((_text_width(line, title_font) for line, title_font in title_lines), default=0.0),
+        title_height=sum(_line_height(title_font) for _, title_font in title_lines),
+        key=gold is not None,
+    )
+
+    figure = Figure(figsize=(layout.width, layout.height), dpi=layout.dpi, facecolor="white")
+    _draw_title(figure, title_lines)
+    gap = GAP / panels.cell
+    for panel, (name, place) in enumerate(zip(names, layout.panels, strict=True)):
+        axes = _add_axes(figure, place)
+        _draw_cells(axes, values[panel])
+        if gold is not None:
+            _draw_links(axes, gold, num_source, num_target)
+        if panel < panels.across:
+            for x, (label, angle) in enumerate(zip(sources, label_angles(source_widths, panels.cell), strict=True)):
+                _label_column(axes, x, -0.5 - gap, label, angle, font)
+        if panel % panels.across == 0:
+            for y, label in enumerate(targets):
+                _write(axes, -0.5 - gap, y, label, font, ha="right", va="center_baseline")
+        axes.text(num_source / 2 - 0.5, num_target - 0.5 + gap, name, ha="center", va="top", size=8, color=GREY)
+    _draw_bar(_add_axes(figure, layout.bar))
+    if gold is not None:
+        _draw_key(_add_axes(figure, layout.key))
+    return figure
+
+
+def _add_axes(figure: Figure, place: Place) -> Axes:
+    """Return new axes without ticks."""
+    left, top, width, height = place
+    figure_width, figure_height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (left / figure_width, 1 - (top + height) / figure_height, width / figure_width, height / figure_height)
+    )
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_cells(axes: Axes, values: np.ndarray) -> None:
+    num_target, num_source = values.shape
+    colors = LinearSegmentedColormap.from_list("weights", COLORS)
+    axes.imshow(values, cmap=colors, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    across = [[(-0.5, y - 0.5), (num_source - 0.5, y - 0.5)] for y in range(num_target + 1)]
+    down = [[(x - 0.5, -0.5), (x - 0.5, num_target - 0.5)] for x in range(num_source + 1)]
+    axes.add_collection(LineCollection(across + down, colors=GRID, linewidths=0.5, clip_on=False), autolim=False)
+
+
+def _draw_links(axes: Axes, gold: Links, num_source: int, num_target: int) -> None:
+    """Outline the cells of the gold links."""
+    for links, style in ((gold.sure, "solid"), (gold.possible - gold.sure, DASHED)):
+        boxes = [_box(link) for link in links if link[0] < num_source and link[1] < num_target]
+        axes.add_collection(LineCollection(boxes, colors=GOLD, linewidths=1.3, linestyles=[style]), autolim=False)
+
+
+def _box(link: Link) -> list[tuple[float, float]]:
+    """Return the outline of the cell of a (source, target) link, a little inside it."""
+    return [
+        (link[0] + dx, link[1] + dy) for dx, dy in ((-0.4, -0.4), (0.4, -0.4), (0.4, 0.4), (-0.4, 0.4), (-0.4, -0.4))
+    ]
+
+
+def _label_column(axes: Axes, x: float, y: float, label: str, angle: int, font: FontProperties) -> None:
+    """Write a label that starts above the middle of its column, or stands on it where it is upright."""
+    if angle == 0:
+        _write(axes, x, y, label, font, ha="center", va="baseline")
+    elif angle == 45:
+        _write(axes, x + 0.15, y, label, font, ha="left", va="baseline", rotation=45)
+    else:
+        _write(axes, x, y, label, font, ha="left", va="center_baseline", rotation=90)
+
+
+def _write(
+    axes: Axes, x: float, y: float, text: str, font: FontProperties, *, ha: str, va: str, rotation: int = 0
+) -> None:
+    """Write text as it is: `$` starts no formula."""
+    place = {"ha": ha, "va": va, "rotation": rotation, "rotation_mode": "anchor"}
+    axes.text(x, y, text, place, fontproperties=font, color=INK, parse_math=False, usetex=False)
+
+
+def _draw_bar(axes: Axes) -> None:
+    """Draw the scale of the colours, 1 on top."""
+    axes.imshow(
+        np.linspace(1, 0, 256)[:, None],
+        cmap=LinearSegmentedColormap.from_list("weights", COLORS),
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        extent=(0, 1, 0, 1),
+    )
+    frame = [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]]
+    axes.add_collection(LineCollection(frame, colors=GRID, linewidths=0.8, clip_on=False), autolim=False)
+    for value, label in ((0, "0"), (0.5, ".5"), (1, "1")):
+        axes.text(1.6, value, label, size=8, color=GREY, va="center")
+
+
+def _draw_key(axes: Axes) -> None:
+    """Say what the outlines of gold links mean."""
+    axes.set(xlim=(-0.5, 10.0), ylim=(-0.5, 0.5))
+    for x, label, style in ((0, "gold, sure", "solid"), (5, "possible", DASHED)):
+        axes.add_collection(LineCollection([_box((x, 0))], colors=GOLD, linewidths=1.3, linestyles=[style]))
+        axes.text(x + 0.8, 0, label, size=8, color=GREY, va="center_baseline")
+
+
+def _title_lines(lines: Sequence[str], families: list[str], width: float) -> list[tuple[str, FontProperties]]:
+    """Return the lines of the title with their fonts; one wider than `width` is wrapped, then cut after two lines."""
+    fitted: list[tuple[str, FontProperties]] = []
+    for number, line in enumerate(lines):
+        font = FontProperties(family=families, size=9 if number else 11, weight="normal" if number else "bold")
+        line_width = _text_width(line, font)
+        characters = int(len(line) * width / line_width) if line_width > width else len(line) + 1
+        fitted.extend((piece, font) for piece in textwrap.wrap(line, characters, max_lines=2, placeholder=" …"))
+    return fitted
+
+
+def _draw_title(figure: Figure, lines: list[tuple[str, FontProperties]]) -> None:
+    width, height = figure.get_size_inches()
+    top = EDGE
+    for text, font in lines:
+        color = INK if font.get_weight() == "bold" else GREY
+        x, y = EDGE / width, 1 - top / height
+        figure.text(x, y, text, fontproperties=font, color=color, va="top", parse_math=False, usetex=False)
+        top += _line_height(font)
+
+
+def _shorten(label: str) -> str:
+    return label if len(label) <= LABEL_MAX else label[: LABEL_MAX - 1] + "…"
+
+
+def _line_height(font: FontProperties) -> float:
+    return 1.4 * font.get_size() / 72
+
+
+def _text_width(text: str, font: FontProperties) -> float:
+    """Return the width of a line of text in inches."""
+    return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72

@@ -1,0 +1,154 @@
+"""Configuration to objects: the only caller of Hydra's instantiate."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+import seq2seq
+from seq2seq.checkpoint import AlignmentChoice, Checkpoint
+from seq2seq.data.corpus import Corpus
+from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
+from seq2seq.errors import UserError
+from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.models import EncoderDecoder
+from seq2seq.models.embedding import embedding_table
+from seq2seq.training.module import TranslationModule
+
+MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
+
+
+def config_folder() -> str:
+    """Return the folder of YAML files: inside an installed package, or beside the package in a checkout."""
+    package = Path(seq2seq.__file__).parent
+    inside = package / "configs"
+    return str(inside if inside.is_dir() else package.parent / "configs")
+
+
+def build_data(config: DictConfig) -> TranslationDataModule:
+    """Return the data, with its tokenizers and token ids made or found in the cache: the vocabulary precedes the model."""
+    data = TranslationDataModule(
+        corpus=instantiate(config.data), tokenizer=instantiate(config.tokenizer), seed=config.seed, **config.loader
+    )
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
+    """Return the untrained model that `MODEL_KEYS` of a configuration describe."""
+    options = config.model
+    if options.tie_embeddings and tokenizers.source is not tokenizers.target:
+        raise UserError("model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false")
+    source_table = embedding_table(len(tokenizers.source), options.d_embedding, padding_index=PAD)
+    target_table = source_table
+    if not options.tie_embeddings:
+        target_table = embedding_table(len(tokenizers.target), options.d_embedding, padding_index=PAD)
+    encoder = instantiate(config.encoder)(source_table)
+    asks = {}
+    if config.score.get("_target_"):
+        asks = {"score": instantiate(config.score), "normalizer": instantiate(config.normalizer)}
+    decoder = instantiate(config.decoder)(target_table, d_encoder=encoder.d_model, d_summary=encoder.d_summary, **asks)
+    return EncoderDecoder(
+        encoder,
+        decoder,
+        vocab_size=len(tokenizers.target),
+        output_table=target_table if options.tie_output else None,
+    )
+
+
+def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
+    """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
+    model = build_model(config, data.tokenizers)
+    if config.training.compile:
+        model.compile()
+    search = instantiate(config.search)
+    optimizer = instantiate(config.optimizer)
+    if config.trainer.precision == "16-mixed":
+        # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
+        optimizer.keywords["fused"] = False
+
+    def evaluator(split: str, alignment: AlignmentChoice | None = None) -> Evaluator:
+        return Evaluator(
+            data.dataset(split),
+            data.tokenizers,
+            search,
+            tokenize=bleu_tokenizer(config, data.corpus),
+            lowercase=config.metrics.lowercase,
+            alignment=alignment,
+        )
+
+    return TranslationModule(
+        model,
+        tokenizers=data.tokenizers,
+        evaluator=evaluator,
+        optimizer=optimizer,
+        scheduler=instantiate(config.scheduler),
+        label_smoothing=config.training.label_smoothing,
+        config=plain,
+    )
+
+
+def build_trainer(config: DictConfig) -> Trainer:
+    """Return Lightning's trainer with the callbacks and loggers of the configuration."""
+    callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
+    loggers: list[Logger] = [instantiate(config.logger)] if config.logger else []
+    return instantiate(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=config.output)
+
+
+def bleu_tokenizer(config: DictConfig, corpus: Corpus) -> str:
+    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for."""
+    return config.metrics.tokenize or ("none" if corpus.tokenized else "13a")
+
+
+def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDecoder, Tokenizers]:
+    """Return the trained model of a checkpoint in evaluation mode, and its tokenizers.
+
+    Raises:
+        UserError: its configuration names code outside this package, or does not fit its weights.
+    """
+    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
+    _check_targets(config, checkpoint.path)
+    tokenizers = tokenizers_of(checkpoint)
+    model = build_model(config, tokenizers)
+    try:
+        model.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
+    return model.to(device).eval(), tokenizers
+
+
+def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
+    """Return the tokenizers that a checkpoint holds: one a side, or a joint one."""
+    made = [Tokenizer(proto) for proto in checkpoint.tokenizers]
+    return Tokenizers(made[0], made[-1])
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name, `auto` meaning a GPU where there is one."""
+    if name != "auto":
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"device={name} cannot be used here ({reason}); use device=auto or device=cpu") from None
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator or torch.device("cpu")
+
+
+def _check_targets(config: Any, where: str) -> None:
+    """Refuse to build from a checkpoint anything outside this package: a checkpoint is data, and must run no code."""
+    if isinstance(config, DictConfig):
+        target = config.get("_target_")
+        if target is not None and not str(target).startswith("seq2seq."):
+            raise UserError(f"{where} asks for {target}, which is not part of seq2seq, so it is not loaded")
+        for value in config.values():
+            _check_targets(value, where)
+
+

@@ -1,0 +1,79 @@
+"""What a checkpoint holds beside Lightning's own state: all that is needed to use the model anywhere. Plain data only."""
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seq2seq.errors import UserError
+
+KEY = "seq2seq"
+FORMAT = 1
+MODEL_PREFIX = "model."
+
+
+class AlignmentChoice(NamedTuple):
+    """Whose weights are the model's alignment: chosen on validation data, used everywhere after."""
+
+    layer: str  # a module name, as the recorder reports it
+    head: int | None  # None: the mean over heads
+
+
+class Checkpoint(NamedTuple):
+    """A trained model as plain data."""
+
+    config: dict[str, Any]  # the composed configuration it was trained with, interpolations resolved
+    tokenizers: list[bytes]  # SentencePiece models: of source and target, or a joint one alone
+    alignment: AlignmentChoice | None  # None before the first validation, and for models without attention
+    weights: dict[str, Tensor]  # of the EncoderDecoder, on the CPU
+    path: str  # where it came from, for messages
+
+
+def pack(config: dict[str, Any], tokenizers: list[bytes], alignment: AlignmentChoice | None) -> dict[str, Any]:
+    """Return what to store under `KEY` in a Lightning checkpoint."""
+    return {
+        "format": FORMAT,
+        "config": config,
+        "tokenizers": tokenizers,
+        "alignment": None if alignment is None else list(alignment),
+    }
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Return the checkpoint in a file; no code in it is ever run.
+
+    Raises:
+        UserError: there is no such file, or it is not whole, or not a checkpoint of this program.
+    """
+    content = _load(Path(path))
+    packed = content.get(KEY) if isinstance(content, dict) else None
+    if not isinstance(packed, dict) or "state_dict" not in content:
+        raise UserError(f"{path} is a checkpoint of another program; give one that `seq2seq train` wrote")
+    if packed["format"] != FORMAT:
+        raise UserError(f"{path} has checkpoint format {packed['format']}, this version reads {FORMAT}; train it again")
+    weights = {
+        name.removeprefix(MODEL_PREFIX): tensor
+        for name, tensor in content["state_dict"].items()
+        if name.startswith(MODEL_PREFIX)
+    }
+    alignment = None if packed["alignment"] is None else AlignmentChoice(*packed["alignment"])
+    return Checkpoint(packed["config"], packed["tokenizers"], alignment, weights, str(path))
+
+
+def _load(path: Path) -> Any:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file, such as {path}/checkpoints/best.ckpt")
+    if not path.exists():
+        raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path} is no checkpoint or was cut off while it was written; use another, such as last.ckpt")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path} holds more than plain data, so it is not loaded; give one that `seq2seq train` wrote") from None
+    except (RuntimeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read as a checkpoint ({reason}); use another, such as last.ckpt") from None

@@ -1,0 +1,70 @@
+"""`seq2seq aer`: the alignment error rate of one file of links against another."""
+
+import json
+import logging
+import sys
+
+from seq2seq.alignment.links import AlignmentScore, Links, alignment_error_rate, read_links
+from seq2seq.cli.options import command_config
+from seq2seq.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("aer", arguments, text_keys=("gold", "hypothesis"))
+    if config is None:
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    line = aer(
+        config.gold,
+        config.hypothesis,
+        gold_first_index=config.gold_first_index,
+        hypothesis_first_index=config.hypothesis_first_index,
+        output_format=config.format,
+    )
+    print(line)
+
+
+def aer(
+    gold: str,
+    hypothesis: str,
+    *,
+    gold_first_index: int = 0,
+    hypothesis_first_index: int = 0,
+    output_format: str = "text",
+) -> str:
+    """Return AER, precision and recall in percent as one line, or as JSON together with the numbers of links.
+
+    Every link of the hypothesis counts, be it written `i-j` or `ipj`.
+
+    Raises:
+        UserError: for files that cannot be read or do not belong together, and an unknown format.
+    """
+    if output_format not in FORMATS:
+        raise UserError(f"format={output_format}: expected one of {', '.join(FORMATS)}")
+    gold_links = read_links(gold, first_index=gold_first_index)
+    hypothesis_links = read_links(hypothesis, first_index=hypothesis_first_index)
+    _warn_if_never_zero(gold_links, gold, gold_first_index, "gold_first_index")
+    _warn_if_never_zero(hypothesis_links, hypothesis, hypothesis_first_index, "hypothesis_first_index")
+    return FORMATS[output_format](alignment_error_rate(gold_links, [links.possible for links in hypothesis_links]))
+
+
+def _warn_if_never_zero(links: list[Links], path: str, first_index: int, key: str) -> None:
+    """Warn of links that look counted from 1 but are read as counted from 0: all of them would count as wrong."""
+    pairs = [pair for line in links for pair in line.possible]
+    if first_index == 0 and pairs and all(source > 0 and target > 0 for source, target in pairs):
+        log.warning("%s: no link has index 0; if its words are counted from 1, add %s=1", path, key)
+
+
+def _text(score: AlignmentScore) -> str:
+    return f"AER {score.aer:.1%}  precision {score.precision:.1%}  recall {score.recall:.1%}"
+
+
+def _json(score: AlignmentScore) -> str:
+    percent = {name: round(100 * getattr(score, name), 1) for name in ("aer", "precision", "recall")}
+    return json.dumps({**percent, "sure": score.sure, "links": score.links})
+
+
+FORMATS = {"text": _text, "json": _json}

@@ -1,0 +1,35 @@
+"""`seq2seq align`: word links of sentence pairs by forced decoding, Pharaoh lines `i-j`."""
+
+import logging
+import sys
+
+from seq2seq.alignment.links import format_links
+from seq2seq.build import find_device, load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.options import command_config
+from seq2seq.cli.output import write_whole
+from seq2seq.data.files import read_parallel
+from seq2seq.decoding.translator import Translator
+from seq2seq.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("align", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    if config is None:
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    checkpoint = read_checkpoint(config.checkpoint)
+    if checkpoint.alignment is None:
+        raise UserError(f"{config.checkpoint} has no attention to align with; use a model other than the bottleneck")
+    model, tokenizers = load_model(checkpoint, find_device(config.device))
+    aligner = Translator(
+        model,
+        tokenizers,
+        tokens_per_batch=config.loader.tokens_per_batch,
+        max_length=config.loader.max_length or checkpoint.config["loader"]["max_length"],
+    )
+    pairs = ((source, target) for source, target in read_parallel(config.source, config.target))
+    with write_whole(config.output) as output:
+        for links in aligner.align(pairs, checkpoint.alignment, name=config.source):
+            output.write(f"{format_links(links)}\n")

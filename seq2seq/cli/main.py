@@ -1,0 +1,56 @@
+"""`seq2seq COMMAND [key=value ...]`: finds the command, runs it, and turns a user's mistake into one line."""
+
+import difflib
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "train": "train a model, test it, and keep pictures of its alignments",
+    "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
+    "translate": "translate lines, from stdin to stdout by default",
+    "align": "link the words of given sentence pairs by forced decoding",
+    "aer": "score word links against gold links",
+}
+
+HELP = """seq2seq: train encoder-decoders, see and compare their attention
+
+usage: seq2seq COMMAND [key=value ...]
+
+{commands}
+
+seq2seq COMMAND --help    the keys of a command, with their defaults
+seq2seq train             trains on the embedded grammar; then open TensorBoard as it says
+HYDRA_FULL_ERROR=1        shows the full trace of an error"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 1 for a failure, 2 for a mistyped command, 130 for Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())))
+        return 0
+    command, *overrides = arguments
+    if command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
+        print(f"error: there is no command {command}; {hint}", file=sys.stderr)
+        return 2
+    full_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors to us instead of printing and exiting itself
+    try:
+        # Imported here, so that --help does not wait for PyTorch.
+        return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if full_trace:
+            raise
+        from seq2seq.cli.messages import explain
+
+        print(f"error: {explain(error, command, overrides)}", file=sys.stderr)
+        return 1

@@ -1,0 +1,100 @@
+"""An exception in one line that a user can act on."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from seq2seq.build import config_folder
+from seq2seq.cli.options import compose_defaults
+from seq2seq.errors import UserError
+
+TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
+
+
+def explain(error: BaseException, command: str, overrides: list[str]) -> str:
+    """Return one line: what was wrong, where, and the remedy as far as it is known."""
+    known = _find(error, UserError)
+    if known is not None:
+        return _one_line(str(known))
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__ or error
+        place = re.search(r"full_key: (\S+)", str(error))
+        where = f"{place[1]}: " if place else ""
+        return _one_line(f"{where}{_reason(cause)} {TRACE}")
+    if isinstance(error, MissingConfigException):
+        return _missing_option(str(error))
+    if isinstance(error, MissingMandatoryValue):
+        key = re.search(r"Missing mandatory value: (\S+)", str(error))
+        return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
+    if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
+        return _unknown_key(error, command, overrides)
+    return _one_line(f"{_reason(error)} {TRACE}")
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return a hint at the nearest option, or the list of them where none is near."""
+    options = list(options)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
+        near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+
+
+def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """Return the first error of a kind in the chain of causes."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _missing_option(message: str) -> str:
+    """Say which options a group has, and which of them was meant."""
+    found = re.search(r"Could not find '([^']*)/([^'/]*)'", message)
+    if not found:
+        return _one_line(message)
+    group, name = found[1], found[2]
+    options = [path.stem for path in Path(config_folder(), group).glob("*.yaml")]
+    return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(sorted(options))})"
+
+
+def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> str:
+    """Name the key that does not exist, and the nearest that does."""
+    message = str(error)
+    found = re.search(r"Could not override '([^']*)'|Key '([^']*)' is not in struct", message)
+    if not found:
+        return _one_line(message)
+    key = next(group for group in found.groups() if group)
+    key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
+    choices = [o for o in overrides if "/" not in o.split("=")[0] and "." not in o.split("=")[0]]
+    known = [o for o in choices if not o.startswith((f"{key}=", "-"))]
+    return f"there is no key {key}; {nearest(key, keys(compose_defaults(command, known)))}"
+
+
+def keys(config: DictConfig) -> list[str]:
+    """Return every key of a configuration, nested ones joined with dots."""
+
+    def walk(node: DictConfig, prefix: str) -> Iterable[str]:
+        for name in node:
+            key = f"{prefix}{name}"
+            yield key
+            if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
+                value = node[name]
+                if isinstance(value, DictConfig):
+                    yield from walk(value, f"{key}.")
+
+    return list(walk(config, ""))
+
+
+def _reason(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {lines[0]}" if lines else name
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,31 @@
+"""Output that is whole or not there at all."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from seq2seq.errors import UserError
+
+
+@contextmanager
+def write_whole(path: str | Path | None) -> Iterator[TextIO]:
+    """Yield a file that takes its name only when the block ends well; stdout where the path is None."""
+    if path is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(temporary, path)
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        if error.filename not in (str(temporary), str(path)):
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}; give a file in an existing folder") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""`seq2seq train`: data, model, training, test. Hydra composes, Lightning runs."""
+
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.build import build_data, build_module, build_trainer, config_folder
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.options import quote
+from seq2seq.cli.output import write_whole
+from seq2seq.cli.resume import find_run
+from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.evaluation.evaluator import Evaluation, evaluate
+from seq2seq.training.callbacks import Throughput, log_hyperparameters
+from seq2seq.training.module import TranslationModule
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Translations shown at the end."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command: one run, or with --multirun one for each combination of comma-separated values."""
+    sweep = any(argument in ("-m", "--multirun") for argument in arguments)
+    overrides = quote(arguments, sweep=sweep)
+    folder = None if sweep else find_run(overrides)
+    if folder is not None:
+        overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
+    sys.argv = ["seq2seq train", *overrides]
+    hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(train)()
+
+
+def train(config: DictConfig) -> dict[str, float]:
+    """Train, test with the best checkpoint, and return what `metrics.json` holds."""
+    _quiet()
+    folder = Path(config.output)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config)
+    module = build_module(config, data, plain)
+    trainer = build_trainer(config)
+    with write_whole(folder / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
+    _describe(folder, data, module, trainer)
+
+    last = folder / "checkpoints" / "last.ckpt"
+    trainer.fit(module, datamodule=data, ckpt_path=last if config.resume else None, weights_only=True)
+
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.exists():
+        checkpoint = read_checkpoint(best)
+        module.model.load_state_dict(checkpoint.weights)
+        module.alignment = checkpoint.alignment
+    metrics = {
+        "parameters": _parameters(module),
+        "seed": config.seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+    }
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Throughput):
+            metrics["train/seconds"] = round(callback.seconds, 3)
+            metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+    evaluations = _test(config, data, module)
+    for split, evaluation in evaluations.items():
+        metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+    if trainer.is_global_zero:
+        log_hyperparameters(trainer, plain, metrics)
+        with write_whole(folder / "metrics.json") as file:
+            json.dump(metrics, file, indent=2)
+        _report(folder, data, evaluations)
+    return metrics
+
+
+def _test(config: DictConfig, data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:
+    """Return the scores of val and the test splits, each whole on every process."""
+    splits = config.training.test_splits
+    if splits is None:
+        splits = [split for split in data.corpus.splits() if split.startswith("test")]
+    data.trainer = None  # with a trainer, its processes would share a split out among them
+    return {
+        split: evaluate(module.model, data.test_dataloader(split), module.make_evaluator(split, module.alignment))
+        for split in ["val", *splits]
+    }
+
+
+def _describe(
+    folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer
+) -> None:
+    """Say what is about to be trained, on what, and where it will be."""
+    source, target = data.tokenizers
+    vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
+    log.info(
+        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
+        folder,
+        f"{len(data.dataset('train')):,}",
+        f"{len(data.dataset('val')):,}",
+        vocabulary,
+        f"{_parameters(module):,}",
+        _device(trainer),
+    )
+
+
+def _device(trainer: lightning.Trainer) -> str:
+    device = trainer.strategy.root_device
+    return f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
+
+
+def _parameters(module: TranslationModule) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _report(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
+    """Show some translations, the scores, and where the rest is."""
+    split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
+    lines = ["", f"Translations of {split}:"]
+    for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
+                               evaluation.hypotheses, strict=False):  # fmt: skip
+        lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
+    lines += ["", f"{'split':<14}{'BLEU':>7}{'chrF':>7}{'AER':>9}{'AER of the diagonal':>22}"]
+    for split, evaluation in evaluations.items():
+        metrics = evaluation.metrics
+        row = f"{split:<14}{metrics['bleu']:7.2f}{metrics['chrf']:7.2f}"
+        if "aer" in metrics:
+            row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
+        lines.append(row)
+    lines += [
+        "",
+        f"pictures     {folder / 'alignments'}",
+        f"translate    seq2seq translate checkpoint={folder / 'checkpoints' / 'best.ckpt'}",
+        f"TensorBoard  tensorboard --logdir {folder}   then open its Images tab",
+    ]
+    log.info("\n".join(lines))
+
+
+def _quiet() -> None:
+    """Leave out what the libraries say that a user cannot act on."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")

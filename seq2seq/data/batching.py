@@ -1,0 +1,169 @@
+"""Batches of padded token ids by a token budget, over buckets of similar length."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from seq2seq.data.tokenizer import BOS, EOS, PAD
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Sentence pairs as tensors, right-padded; `len(batch)` is the number of pairs.
+
+    The model projects the features of real target tokens only: `features.flatten(0, 1).index_select(0, target_indices)`
+    has one row for each entry of `target_output`, with no `nonzero` and no host synchronisation.
+    """
+
+    source: Tensor  # (batch, source) int64, ends in EOS
+    source_mask: Tensor  # (batch, source) bool, True = a real token
+    source_lengths: Tensor  # (batch,) int64, with EOS
+    target_input: Tensor  # (batch, target) int64, BOS and the tokens
+    target_output: Tensor  # (tokens,) int64, the real target tokens with EOS, row by row
+    target_indices: Tensor  # (tokens,) int64, their positions in (batch * target)
+    target_lengths: Tensor  # (batch,) int64, with EOS
+    indices: Tensor  # (batch,) int64, which pairs of the data set these are
+    source_tokens: int  # a plain number, so that padding_share needs no host synchronisation
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        """The real target tokens, EOS counted."""
+        return self.target_output.shape[0]
+
+    @property
+    def padding_share(self) -> float:
+        """The share of source and target positions that are padding, from 0 to 1."""
+        positions = self.source.numel() + self.target_input.numel()
+        return 1.0 - (self.source_tokens + self.num_tokens) / positions
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """The same batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked memory; a DataLoader calls this when it was told to pin."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changes: dict[str, Any] = {name: function(value) for name, value in values.items() if torch.is_tensor(value)}
+        return replace(self, **changes)
+
+
+def collate(examples: Sequence[tuple[Sequence[int], Sequence[int], int]]) -> Batch:
+    """The batch of some examples: source ids, target ids, both without BOS or EOS, and the index in the data set."""
+    sources, targets, indices = zip(*examples, strict=True)
+    source_lengths = np.array([len(ids) + 1 for ids in sources], dtype=np.int64)
+    target_lengths = np.array([len(ids) + 1 for ids in targets], dtype=np.int64)
+    source, source_mask = _pad(_join([*ids, EOS] for ids in sources), source_lengths)
+    target_output = _join([*ids, EOS] for ids in targets)
+    target_input, target_mask = _pad(_join([BOS, *ids] for ids in targets), target_lengths)
+    return Batch(
+        source=torch.from_numpy(source),
+        source_mask=torch.from_numpy(source_mask),
+        source_lengths=torch.from_numpy(source_lengths),
+        target_input=torch.from_numpy(target_input),
+        target_output=torch.from_numpy(target_output),
+        target_indices=torch.from_numpy(np.flatnonzero(target_mask)),
+        target_lengths=torch.from_numpy(target_lengths),
+        indices=torch.tensor(indices, dtype=torch.int64),
+        source_tokens=int(source_lengths.sum()),
+    )
+
+
+def _join(sentences: Iterable[Iterable[int]]) -> NDArray[np.int64]:
+    """All sentences in one flat array."""
+    return np.fromiter(chain.from_iterable(sentences), dtype=np.int64)
+
+
+def _pad(flat: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The ids `(batch, longest)`, right-padded, and the mask of the same shape that is True where they are real."""
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, PAD, dtype=np.int64)
+    ids[mask] = flat
+    return ids, mask
+
+
+class TokenBudgetSampler(Sampler[list[int]]):
+    """A batch sampler: lists of indices whose padded batch stays within a token budget, every example once an epoch.
+
+    `sentences * max(longest source, longest target) <= tokens_per_batch`; a pair alone over the budget is a batch of
+    its own. Lengths count EOS. Shuffled, what a batch is made of and the order of the batches follow from
+    (seed, epoch) alone; not shuffled, the longest pairs come first, and `Batch.indices` tells the original order.
+
+    With several ranks, each gets its own batches and all get equally many: the largest are split until the number
+    divides. Raises ValueError when there are fewer examples than ranks.
+    """
+
+    def __init__(
+        self,
+        source_lengths: ArrayLike,
+        target_lengths: ArrayLike,
+        *,
+        tokens_per_batch: int,
+        shuffle: bool,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        source, target = np.asarray(source_lengths), np.asarray(target_lengths)
+        width = np.maximum(source, target)
+        rng = np.random.default_rng((seed, epoch))
+        order = _random_order(source, target, rng) if shuffle else np.lexsort((source, width))[::-1]
+        batches = _split_until_divisible(_cut(order, width, tokens_per_batch), world_size)
+        if shuffle:
+            # Neighbours in `order` are equally long: without this, an epoch would run from short to long sentences.
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        self.batches = batches[rank::world_size]
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _random_order(source: NDArray, target: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """All examples by the longer side, then by source length blurred by noise, ties in random order.
+
+    The blur makes other batches every epoch; every other width runs from long to short, so that a batch that straddles
+    two widths has no jump in source length. On Multi30k at 4096 tokens this leaves under 5 % padding.
+    """
+    width = np.maximum(source, target)
+    blurred = source + rng.uniform(-0.75, 0.75, len(source))
+    return np.lexsort((rng.permutation(len(source)), np.where(width % 2, blurred, -blurred), width))
+
+
+def _cut(order: NDArray[np.int64], lengths: NDArray, tokens_per_batch: int) -> list[NDArray[np.int64]]:
+    """Consecutive stretches of `order`, each as long as the budget allows."""
+    batches, start, longest = [], 0, 0
+    for position, length in enumerate(lengths[order].tolist()):
+        longest = max(longest, length)
+        if position > start and (position + 1 - start) * longest > tokens_per_batch:
+            batches.append(order[start:position])
+            start, longest = position, length
+    batches.append(order[start:])
+    return batches
+
+
+def _split_until_divisible(batches: list[NDArray[np.int64]], world_size: int) -> list[NDArray[np.int64]]:
+    """The same examples in a number of batches that `world_size` divides."""
+    batches = list(batches)
+    while len(batches) % world_size:
+        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
+        batch = batches.pop(largest)
+        if len(batch) < 2:
+            raise ValueError(f"too few examples for {world_size} processes: each needs at least one")
+        batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    return batches

@@ -1,0 +1,196 @@
+"""The corpus as Lightning's loaders of token-budget batches."""
+
+import logging
+import shutil
+import tempfile
+import weakref
+from functools import cached_property
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from seq2seq.data.batching import TokenBudgetSampler, collate
+from seq2seq.data.corpus import Corpus
+from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+
+logger = logging.getLogger(__name__)
+
+Example = tuple[list[int], list[int], int]
+
+
+class TranslationDataModule(LightningDataModule):
+    """Batches of a corpus; tokenizers and ids come from the cache or are made there, by one process under a lock.
+
+    Lengths are in pieces, without EOS. Training pairs are dropped by `max_length` and `max_ratio` (`dropped` counts
+    them); validation and test pairs are all kept, and cut to `max_length` with a warning. The order of the training
+    batches follows from `seed` and the trainer's epoch: let the trainer reload the loaders every epoch, and not put a
+    distributed sampler of its own in their place.
+    """
+
+    def __init__(
+        self,
+        *,
+        corpus: Corpus,
+        tokenizer: TokenizerConfig,
+        tokens_per_batch: int,
+        eval_tokens_per_batch: int,
+        max_length: int,
+        max_ratio: float,
+        num_workers: int,
+        cache_dir: str,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.corpus, self.config = corpus, tokenizer
+        self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
+        self.max_length, self.max_ratio = max_length, max_ratio
+        self.num_workers, self.seed = num_workers, seed
+        self.cache_dir = Path(cache_dir).expanduser()
+        self.tokenizers: Tokenizers
+        self.dropped: dict[str, int] = {}
+        self._splits: dict[str, EncodedSplit] = {}
+
+    def prepare_data(self) -> None:
+        """Fills the cache: trains the tokenizers and encodes the train and val splits."""
+        tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        for split in ("train", "val"):
+            self._encoded(split, tokenizers)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens what `prepare_data` made."""
+        self.tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        self.dropped = self._split("train").dropped
+
+    def dataset(self, split: str) -> datasets.Dataset:
+        """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
+        return self._split(split).dataset
+
+    def train_dataloader(self) -> DataLoader[Example]:
+        """Shuffled batches of the trainer's epoch (0 without a trainer), with a segmentation of its own if sampled."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        rows = self.dataset("train")
+        if self.config.sampling:
+            rows = self._sampled_afresh(rows, epoch)
+        return self._loader(rows, self.tokens_per_batch, shuffle=True, epoch=epoch)
+
+    def val_dataloader(self) -> DataLoader[Example]:
+        """Batches of the val split, longest first; `Batch.indices` tells the line."""
+        return self._evaluation("val")
+
+    def test_dataloader(self, split: str = "test") -> DataLoader[Example]:
+        """Batches of a test split, longest first; `Batch.indices` tells the line."""
+        return self._evaluation(split)
+
+    def _evaluation(self, split: str) -> DataLoader[Example]:
+        return self._loader(self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
+
+    def _sampled_afresh(self, rows: datasets.Dataset, epoch: int) -> datasets.Dataset:
+        """The ids of the rows in a segmentation of this epoch's own, in a file that the next epoch deletes."""
+        for file in self._sampled_folder.iterdir():
+            file.unlink()
+        return sampled_ids(
+            rows,
+            self.tokenizers,
+            alpha=self.config.sampling,
+            max_length=self.max_length,
+            seed=self.seed,
+            epoch=epoch,
+            path=self._sampled_folder / f"epoch-{epoch}.arrow",
+        )
+
+    @cached_property
+    def _sampled_folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="seq2seq-sampled-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _loader(
+        self, rows: datasets.Dataset, tokens_per_batch: int, *, shuffle: bool, epoch: int = 0
+    ) -> DataLoader[Example]:
+        return batch_loader(
+            rows,
+            tokens_per_batch=tokens_per_batch,
+            shuffle=shuffle,
+            num_workers=self.num_workers,
+            seed=self.seed,
+            epoch=epoch,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def _split(self, split: str) -> EncodedSplit:
+        """A split, opened and reported on once; a test split is encoded when it is first asked for."""
+        if split not in self._splits:
+            self._splits[split] = encoded = self._encoded(split, self.tokenizers)
+            if any(encoded.dropped.values()):
+                counts = ", ".join(f"{count} by {reason}" for reason, count in encoded.dropped.items() if count)
+                logger.info("%s: %d pairs, after %s were dropped", split, len(encoded.dataset), counts)
+            if encoded.cut:
+                lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")
+                logger.warning("%s: cut to %d pieces (loader.max_length): line %s", split, self.max_length, lines)
+        return self._splits[split]
+
+    def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
+        max_ratio = self.max_ratio if split == "train" else None
+        return encoded_split(
+            self.corpus, split, tokenizers, max_length=self.max_length, max_ratio=max_ratio, cache_dir=self.cache_dir
+        )
+
+
+class Examples(Dataset[Example]):
+    """Cached ids by index: a whole batch in one look-up."""
+
+    def __init__(self, rows: datasets.Dataset) -> None:
+        self.rows = rows.select_columns(["source_ids", "target_ids"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Example]:
+        rows = self.rows[indices]
+        return list(zip(rows["source_ids"], rows["target_ids"], indices, strict=True))
+
+
+def batch_loader(
+    rows: datasets.Dataset,
+    *,
+    tokens_per_batch: int,
+    shuffle: bool,
+    num_workers: int = 0,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Example]:
+    """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says."""
+    sampler = TokenBudgetSampler(
+        _lengths(rows, "source_ids"),
+        _lengths(rows, "target_ids"),
+        tokens_per_batch=tokens_per_batch,
+        shuffle=shuffle,
+        seed=seed,
+        epoch=epoch,
+        rank=rank,
+        world_size=world_size,
+    )
+    return DataLoader(
+        Examples(rows),
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=num_workers,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
+    """How many ids each row has, EOS counted."""
+    return pc.list_value_length(rows.data.column(column)).to_numpy() + 1

@@ -1,0 +1,163 @@
+"""Tokenizers trained on a corpus, and its splits as piece ids in memory-mapped Arrow files, both cached by content."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import datasets
+import pyarrow as pa
+
+from seq2seq.data.cache import build_once, content_key
+from seq2seq.data.corpus import Corpus
+from seq2seq.data.pair import Pair
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.errors import UserError
+
+FORMAT = 1  # part of every key: raise it when what the cache holds changes its meaning
+IDS = pa.schema([(name, pa.list_(pa.int32())) for name in ("source_ids", "target_ids")])
+PAIRS = pa.unify_schemas([pa.schema([(name, pa.string()) for name in Pair._fields]), IDS])
+ROWS_A_CHUNK = 10_000
+
+
+class EncodedSplit(NamedTuple):
+    """The pairs of a split with their ids, and what the filters did to it."""
+
+    dataset: datasets.Dataset  # source, target, links, tags, source_ids, target_ids; ids without BOS or EOS
+    dropped: dict[str, int]  # pairs left out, by the reason
+    cut: list[int]  # lines, counted from 1, whose ids were cut to the maximum length
+
+
+def trained_tokenizers(corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
+    """The tokenizers of the corpus: trained on its train split, or from the cache."""
+    key = content_key(
+        format=FORMAT,
+        train=corpus.fingerprint("train"),
+        model=[
+            config.model_type,
+            config.vocab_size,
+            config.joint,
+            config.character_coverage,
+            config.input_sentence_size,
+        ],
+    )
+
+    def build(folder: Path) -> None:
+        if config.joint:
+            texts = (text for pair in corpus.pairs("train") for text in (pair.source, pair.target))
+            (folder / "joint.model").write_bytes(train_tokenizer(texts, config))
+            return
+        for side in ("source", "target"):
+            texts = (getattr(pair, side) for pair in corpus.pairs("train"))
+            (folder / f"{side}.model").write_bytes(train_tokenizer(texts, config))
+
+    folder = build_once(cache_dir / f"tokenizer-{key}", build)
+    if config.joint:
+        joint = Tokenizer((folder / "joint.model").read_bytes())
+        return Tokenizers(joint, joint)
+    return Tokenizers(*(Tokenizer((folder / f"{side}.model").read_bytes()) for side in ("source", "target")))
+
+
+def encoded_split(
+    corpus: Corpus,
+    split: str,
+    tokenizers: Tokenizers,
+    *,
+    max_length: int,
+    max_ratio: float | None,
+    cache_dir: Path,
+) -> EncodedSplit:
+    """A split with its ids, encoded now or from the cache.
+
+    With `max_ratio`, for training: pairs are dropped that have an empty side, a side of more than `max_length` pieces,
+    or one side more than `max_ratio` times as long as the other. Without it, for evaluation: every pair is kept, so
+    that every line gets its hypothesis, and only the ids are cut to `max_length`.
+    """
+    key = content_key(
+        format=FORMAT,
+        pairs=corpus.fingerprint(split),
+        models=[hashlib.sha256(tokenizer.model_proto).hexdigest() for tokenizer in tokenizers],
+        filters=[max_length, max_ratio],
+    )
+
+    def build(folder: Path) -> None:
+        rows = _Encoder(tokenizers, max_length, max_ratio)
+        _write(folder / "pairs.arrow", rows.encode(corpus.pairs(split)), PAIRS)
+        if not rows.kept:
+            raise UserError(f"the filters leave no {split} pair: raise loader.max_length or loader.max_ratio")
+        (folder / "filters.json").write_text(json.dumps({"dropped": rows.dropped, "cut": rows.cut}))
+
+    folder = build_once(cache_dir / f"pairs-{key}", build)
+    filters = json.loads((folder / "filters.json").read_text())
+    return EncodedSplit(datasets.Dataset.from_file(str(folder / "pairs.arrow")), **filters)
+
+
+def sampled_ids(
+    rows: datasets.Dataset,
+    tokenizers: Tokenizers,
+    *,
+    alpha: float,
+    max_length: int,
+    seed: int,
+    epoch: int,
+    path: Path,
+) -> datasets.Dataset:
+    """The ids of a random segmentation of each row, as columns source_ids and target_ids of a file written at `path`.
+
+    It follows from seed, epoch and row alone. Where it would exceed `max_length` pieces the best segmentation stands.
+    """
+
+    def sampled(side: int, text: str, index: int) -> list[int]:
+        ids = tokenizers[side].encode_sampled(text, alpha=alpha, seed=crc32(f"{seed} {epoch} {index} {side}".encode()))
+        return ids if len(ids) <= max_length else tokenizers[side].encode(text)
+
+    def encoded() -> Iterator[dict[str, object]]:
+        texts = rows.select_columns(["source", "target"])
+        pairs = (
+            pair for chunk in texts.iter(ROWS_A_CHUNK) for pair in zip(chunk["source"], chunk["target"], strict=True)
+        )
+        for index, (source, target) in enumerate(pairs):
+            yield {"source_ids": sampled(0, source, index), "target_ids": sampled(1, target, index)}
+
+    _write(path, encoded(), IDS)
+    return datasets.Dataset.from_file(str(path))
+
+
+class _Encoder:
+    """Rows with ids from pairs, and the counts of what was dropped and cut on the way."""
+
+    def __init__(self, tokenizers: Tokenizers, max_length: int, max_ratio: float | None) -> None:
+        self.tokenizers, self.max_length, self.max_ratio = tokenizers, max_length, max_ratio
+        self.kept = 0
+        self.dropped = {"empty": 0, "length": 0, "ratio": 0}
+        self.cut: list[int] = []
+
+    def encode(self, pairs: Iterable[Pair]) -> Iterator[dict[str, object]]:
+        for line, pair in enumerate(pairs, start=1):
+            source, target = (tok.encode(text) for tok, text in zip(self.tokenizers, pair[:2], strict=True))
+            if self.max_ratio is not None and (fault := self._fault(len(source), len(target), self.max_ratio)):
+                self.dropped[fault] += 1
+                continue
+            if max(len(source), len(target)) > self.max_length:
+                self.cut.append(line)
+            self.kept += 1
+            ids = {"source_ids": source[: self.max_length], "target_ids": target[: self.max_length]}
+            yield {**pair._asdict(), **ids}
+
+    def _fault(self, source: int, target: int, max_ratio: float) -> str | None:
+        shorter, longer = sorted((source, target))
+        if not shorter:
+            return "empty"
+        if longer > self.max_length:
+            return "length"
+        return "ratio" if longer > max_ratio * shorter else None
+
+
+def _write(path: Path, rows: Iterator[dict[str, object]], schema: pa.Schema) -> None:
+    """An Arrow stream that `datasets` maps into memory, written chunk by chunk."""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        while chunk := list(islice(rows, ROWS_A_CHUNK)):
+            writer.write_batch(pa.RecordBatch.from_pylist(chunk, schema=schema))

@@ -1,0 +1,31 @@
+"""A sentence pair and its gold word links."""
+
+import re
+from typing import NamedTuple
+
+from seq2seq.errors import UserError
+
+
+class Pair(NamedTuple):
+    """A sentence and its translation, each one line of text."""
+
+    source: str
+    target: str
+    links: str = ""  # gold word links in Pharaoh form, source-target, from 0; "" where there are none
+    tags: str = ""  # names of the phenomena in it, with spaces between
+
+
+def checked_links(pair: Pair, where: str, *, transpose: bool) -> Pair:
+    """The pair with its links source-target; raises UserError for a link that it cannot have."""
+    sizes = len(pair.source.split()), len(pair.target.split())
+    links = []
+    for link in pair.links.split():
+        parts = re.fullmatch(r"(\d+)([-p])(\d+)", link)
+        if parts is None:
+            raise UserError(f"{where}: {link} is not a link: write 0-0 for a sure one, 0p0 for a possible one")
+        i, j = int(parts[1]), int(parts[3])
+        source, target = (j, i) if transpose else (i, j)
+        if source >= sizes[0] or target >= sizes[1]:
+            raise UserError(f"{where}: {link} exceeds the {sizes[0]} source, {sizes[1]} target words, counted from 0")
+        links.append(f"{source}{parts[2]}{target}")
+    return pair._replace(links=" ".join(links))

@@ -1,0 +1,210 @@
+"""Greedy and beam search. They know of a model only `begin`, `step`, `state.reorder` and `state.select`."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from seq2seq.data.tokenizer import BOS, EOS, PAD
+from seq2seq.errors import UserError
+from seq2seq.models import DecoderState
+
+NEVER = (PAD, BOS)
+"""Tokens that no translation contains."""
+
+SOURCE_ALLOWANCE = 10
+"""Target tokens allowed beyond max_ratio · source length, so that very short sources have room."""
+
+
+class Hypothesis(NamedTuple):
+    """A translation found by search."""
+
+    tokens: list[int]  # without BOS and EOS
+    score: float  # log-probability over the length penalty
+    log_probability: float  # of the tokens and EOS, in nats
+
+
+class Searchable(Protocol):
+    """What search needs of a model."""
+
+    def begin(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> DecoderState:
+        """Return the state before the first token."""
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Return logits (batch, beam, vocab) after tokens (batch, beam), and the state."""
+
+
+LengthPenalty = Callable[[Tensor], Tensor]
+"""Divides the log-probability of a hypothesis of so many tokens, EOS counted."""
+
+
+def wu_penalty(alpha: float) -> LengthPenalty:
+    """Return ((5 + length) / 6) ** alpha (Wu et al. 2016, eq. 14); alpha 0 is no penalty."""
+    return lambda length: ((5 + length) / 6) ** alpha
+
+
+def power_penalty(alpha: float) -> LengthPenalty:
+    """Return length ** alpha, which is CTranslate2's; alpha 1 is the mean log-probability a token."""
+    return lambda length: length**alpha
+
+
+class GreedySearch:
+    """The most probable next token, again and again.
+
+    Args:
+        max_length: most tokens of a translation, EOS counted.
+        max_ratio: most target tokens a source token, beside a constant allowance of 10.
+    """
+
+    def __init__(self, *, max_length: int, max_ratio: float) -> None:
+        self.max_length = max_length
+        self.max_ratio = max_ratio
+
+    @torch.no_grad()
+    def __call__(
+        self, model: Searchable, source: Tensor, source_mask: Tensor, source_lengths: Tensor
+    ) -> list[list[Hypothesis]]:
+        """Return one hypothesis for each source, as a list of one; ids (batch, source), right-padded."""
+        limits = length_limits(source_lengths, self.max_length, self.max_ratio)
+        state = model.begin(source, source_mask, source_lengths)
+        sentences = torch.arange(len(source), device=source.device)  # which sentence each live row is
+        tokens = torch.full((len(source), int(limits.max())), PAD, device=source.device)
+        totals = torch.zeros(len(source), device=source.device)
+        last = torch.full((len(source), 1), BOS, device=source.device)
+        for t in range(tokens.shape[1]):
+            logits, state = model.step(last, state)
+            log_probabilities = next_log_probabilities(logits, must_end=limits[sentences] == t + 1)
+            best, last = log_probabilities.squeeze(1).max(-1, keepdim=True)
+            tokens[sentences, t] = last.squeeze(1)
+            totals[sentences] += best.squeeze(1)
+            ended = last.squeeze(1) == EOS
+            if ended.any():
+                live = (~ended).nonzero().squeeze(1)
+                if not len(live):
+                    break
+                sentences, last, state = sentences[live], last[live], state.select(live)
+        return [
+            [Hypothesis(ids[: ids.index(EOS)], total, total)]
+            for ids, total in zip(tokens.tolist(), totals.tolist(), strict=True)
+        ]
+
+
+class BeamSearch:
+    """The best of `beam_size` hypotheses grown side by side; a sentence ends when so many of them have ended.
+
+    Args:
+        beam_size: hypotheses a sentence.
+        n_best: how many of them to return, at most beam_size.
+        max_length: most tokens of a translation, EOS counted.
+        max_ratio: most target tokens a source token, beside a constant allowance of 10.
+        length_penalty: divides a hypothesis' log-probability.
+    """
+
+    def __init__(
+        self, *, beam_size: int, n_best: int, max_length: int, max_ratio: float, length_penalty: LengthPenalty
+    ) -> None:
+        if not 1 <= n_best <= beam_size:
+            raise UserError(f"search.n_best={n_best} must be from 1 to search.beam_size={beam_size}")
+        self.beam_size = beam_size
+        self.n_best = n_best
+        self.max_length = max_length
+        self.max_ratio = max_ratio
+        self.length_penalty = length_penalty
+
+    @torch.no_grad()
+    def __call__(
+        self, model: Searchable, source: Tensor, source_mask: Tensor, source_lengths: Tensor
+    ) -> list[list[Hypothesis]]:
+        """Return up to n_best hypotheses for each source, best first; ids (batch, source), right-padded."""
+        batch, k, device = len(source), self.beam_size, source.device
+        limits = length_limits(source_lengths, self.max_length, self.max_ratio)
+        longest = int(limits.max())
+        ended = Ended.empty(batch, k, longest, device=device)
+        state = model.begin(source, source_mask, source_lengths)
+        sentences = torch.arange(batch, device=device)  # which sentence each live row is
+        tokens = torch.full((batch, 1, 1), BOS, device=device)  # (live, beam, so far)
+        totals = torch.zeros(batch, 1, device=device)  # log-probabilities (live, beam)
+        for t in range(longest):
+            logits, state = model.step(tokens[..., -1], state)
+            at_limit = limits[sentences] == t + 1
+            candidates = (totals[..., None] + next_log_probabilities(logits, must_end=at_limit)).flatten(1)
+            # Of 2k candidates at most k end here, so k can go on.
+            totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
+            parents, choices = chosen // logits.shape[-1], chosen % logits.shape[-1]
+            grown = torch.cat((_take(tokens, parents), choices[..., None]), dim=-1)
+            ends = choices == EOS
+            penalty = self.length_penalty(torch.tensor(t + 1.0, device=device))
+            ended.add(sentences, grown[:, :k, 1:], totals[:, :k].masked_fill(~ends[:, :k], -torch.inf), penalty)
+            totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
+            state = state.reorder(parents.gather(1, kept))
+            tokens = _take(grown, kept)
+            live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)
+            if not len(live):
+                break
+            # Leaving out the finished copies the memory of all others: worth it when they are many.
+            if len(live) <= 0.75 * len(sentences):
+                sentences, tokens, totals, state = sentences[live], tokens[live], totals[live], state.select(live)
+        return ended.best(self.n_best)
+
+
+class Ended:
+    """The best ended hypotheses of each sentence, kept on the device."""
+
+    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor) -> None:
+        self.tokens = tokens  # (batch, beam, longest), ends in EOS and padding
+        self.totals = totals  # (batch, beam) log-probabilities
+        self.scores = scores  # (batch, beam), -inf where there is none yet
+
+    @classmethod
+    def empty(cls, batch: int, beam: int, longest: int, *, device: torch.device) -> "Ended":
+        """Return room for `beam` hypotheses a sentence."""
+        nothing = torch.full((batch, beam), -torch.inf, device=device)
+        return cls(torch.full((batch, beam, longest), PAD, device=device), nothing, nothing.clone())
+
+    def full(self, sentences: Tensor) -> Tensor:
+        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool."""
+        return self.scores[sentences, -1] > -torch.inf
+
+    def add(self, sentences: Tensor, tokens: Tensor, totals: Tensor, penalty: Tensor) -> None:
+        """Keep the best of the present hypotheses and new ones (n, beam, so far); a total of -inf is none.
+
+        A sentence that is full takes no more: it had ended.
+        """
+        totals = totals.masked_fill(self.full(sentences)[:, None], -torch.inf)
+        tokens = torch.nn.functional.pad(tokens, (0, self.tokens.shape[-1] - tokens.shape[-1]), value=PAD)
+        scores = torch.cat((self.scores[sentences], totals / penalty), dim=1)
+        best, order = scores.topk(self.scores.shape[1], dim=-1)
+        self.scores[sentences] = best
+        self.totals[sentences] = torch.cat((self.totals[sentences], totals), dim=1).gather(1, order)
+        self.tokens[sentences] = _take(torch.cat((self.tokens[sentences], tokens), dim=1), order)
+
+    def best(self, n: int) -> list[list[Hypothesis]]:
+        """Return up to n hypotheses a sentence, best first."""
+        rows = zip(self.tokens[:, :n].tolist(), self.scores[:, :n].tolist(), self.totals[:, :n].tolist(), strict=True)
+        return [
+            [
+                Hypothesis(ids[: ids.index(EOS)], score, total)
+                for ids, score, total in zip(*row, strict=True)
+                if score > -torch.inf
+            ]
+            for row in rows
+        ]
+
+
+def length_limits(source_lengths: Tensor, max_length: int, max_ratio: float) -> Tensor:
+    """Return how many tokens, EOS counted, each translation may have, (batch,)."""
+    return (source_lengths * max_ratio).ceil().long().add(SOURCE_ALLOWANCE).clamp(max=max_length)
+
+
+def next_log_probabilities(logits: Tensor, *, must_end: Tensor) -> Tensor:
+    """Return float32 log-probabilities (batch, beam, vocab) of the next token; only EOS where a sentence must end."""
+    log_probabilities = logits.float().log_softmax(-1)
+    log_probabilities[..., list(NEVER)] = -torch.inf
+    others = torch.arange(logits.shape[-1], device=logits.device) != EOS
+    return log_probabilities.masked_fill(must_end[:, None, None] & others, -torch.inf)
+
+
+def _take(x: Tensor, beams: Tensor) -> Tensor:
+    """Return x (batch, beam, length) at beams (batch, new)."""
+    return x.gather(1, beams[..., None].expand(*beams.shape, x.shape[-1]))

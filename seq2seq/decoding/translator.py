@@ -1,0 +1,134 @@
+"""Text in, text out: translation in the order of the lines, and word links by forced decoding."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from seq2seq.alignment.links import Link
+from seq2seq.alignment.words import argmax_links, merge_words
+from seq2seq.attention import record_attention
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.errors import UserError
+from seq2seq.models import EncoderDecoder
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+
+CHUNK = 4096
+"""Lines held at once: enough to batch like lengths together, few enough to stream."""
+
+
+class Translation(NamedTuple):
+    """One translation of a line."""
+
+    text: str
+    score: float  # of search: log-probability over the length penalty
+
+
+class Translator:
+    """Wraps a trained model in tokenisation and batching.
+
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizers: of the model.
+        tokens_per_batch: sentences × longest sentence, in pieces.
+        max_length: pieces; longer lines are cut, with a warning.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        tokenizers: Tokenizers,
+        *,
+        tokens_per_batch: int,
+        max_length: int,
+    ) -> None:
+        self.model = model
+        self.tokenizers = tokenizers
+        self.tokens_per_batch = tokens_per_batch
+        self.max_length = max_length
+        self.device = next(model.parameters()).device
+
+    def translate(
+        self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input"
+    ) -> Iterator[list[Translation]]:
+        """Yield the translations of each line, best first, in order; of an empty line, one that is empty.
+
+        `name` is what warnings call the input.
+        """
+        for start, chunk in _chunks(lines):
+            ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
+            results = [[Translation("", 0.0)] for _ in chunk]
+            for batch in self._batches([(source, [], i) for i, source in enumerate(ids) if source]):
+                found = search(self.model, batch.source, batch.source_mask, batch.source_lengths)
+                for i, hypotheses in zip(batch.indices.tolist(), found, strict=True):
+                    decode = self.tokenizers.target.decode
+                    results[i] = [Translation(decode(h.tokens), h.score) for h in hypotheses]
+            yield from results
+
+    @torch.no_grad()
+    def align(
+        self, pairs: Iterable[tuple[str, str]], choice: AlignmentChoice, *, name: str = "input"
+    ) -> Iterator[set[Link]]:
+        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target."""
+        for start, chunk in _chunks(pairs):
+            examples, words = [], []
+            for i, pair in enumerate(chunk):
+                encoded = [self._words(*side, f"{name}:{start + i}") for side in zip(self.tokenizers, pair, strict=True)]
+                examples.append((encoded[0][0], encoded[1][0], i))
+                words.append((encoded[0][1], encoded[1][1]))
+            results: list[set[Link]] = [set() for _ in chunk]
+            for batch in self._batches([example for example in examples if example[0] and example[1]]):
+                with record_attention(self.model) as record:
+                    self.model(
+                        batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+                    )
+                if choice.layer not in record:
+                    raise UserError(f"the model has no attention {choice.layer}; train it again")
+                weights = record[choice.layer].float().cpu()
+                weights = weights.mean(1) if choice.head is None else weights[:, choice.head]
+                for row, i in zip(weights, batch.indices.tolist(), strict=True):
+                    source, target = words[i]
+                    row = row[: len(target) + 1, : len(source) + 1]
+                    results[i] = argmax_links(merge_words(row, source, target))
+            yield from results
+
+    def _encode(self, tokenizer: Tokenizer, line: str, where: str) -> list[int]:
+        return self._cut(tokenizer.encode(line), where)
+
+    def _words(self, tokenizer: Tokenizer, line: str, where: str) -> tuple[list[int], list[int]]:
+        ids, words = tokenizer.word_of_piece(line)
+        return self._cut(ids, where), words[: self.max_length]
+
+    def _cut(self, ids: list[int], where: str) -> list[int]:
+        if len(ids) > self.max_length:
+            log.warning("%s: %d pieces are more than the model's %d; cut there", where, len(ids), self.max_length)
+        return ids[: self.max_length]
+
+    def _batches(self, examples: Sequence[tuple[list[int], list[int], int]]) -> Iterator[Batch]:
+        """Yield batches of like lengths on the model's device."""
+        if not examples:
+            return
+        source_lengths = [len(source) + 1 for source, _, _ in examples]
+        target_lengths = [len(target) + 1 for _, target, _ in examples]
+        sampler = TokenBudgetSampler(
+            source_lengths, target_lengths, tokens_per_batch=self.tokens_per_batch, shuffle=False, seed=0, epoch=0
+        )
+        for indices in sampler:
+            yield collate([examples[i] for i in indices]).to(self.device)
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[tuple[int, list[Item]]]:
+    """Yield lists of items, each with the number of its first, counted from 1."""
+    iterator = iter(items)
+    start = 1
+    while chunk := list(islice(iterator, CHUNK)):
+        yield start, chunk
+        start += len(chunk)

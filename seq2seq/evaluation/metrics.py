@@ -1,0 +1,109 @@
+"""BLEU, chrF and TER by sacreBLEU, and where a model fails: BLEU by source length, exact matches by tag."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from seq2seq.errors import UserError
+
+
+class TranslationScores(NamedTuple):
+    """BLEU and chrF 0-100, TER from 0 (less is better), and sacreBLEU's signature of each under its name."""
+
+    bleu: float
+    chrf: float
+    ter: float
+    signatures: dict[str, str]
+
+
+def score_translations(
+    hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", lowercase: bool = False
+) -> TranslationScores:
+    """Return the corpus scores of hypotheses against one reference each.
+
+    Args:
+        hypotheses: detokenised lines, or tokenised ones together with `tokenize="none"`.
+        references: as many lines, in the same form.
+        tokenize: sacreBLEU's tokeniser, for BLEU alone: 13a, intl, zh, char, none ...
+        lowercase: compare without regard to case.
+
+    Raises:
+        UserError: when there are no hypotheses, not as many references, or no such tokeniser.
+    """
+    _check_lines(hypotheses, references)
+    bleu, chrf, ter = _bleu(tokenize, lowercase), CHRF(lowercase=lowercase), TER(case_sensitive=not lowercase)
+    return TranslationScores(
+        bleu=bleu.corpus_score(hypotheses, [references]).score,
+        chrf=chrf.corpus_score(hypotheses, [references]).score,
+        ter=ter.corpus_score(hypotheses, [references]).score,
+        # A signature is complete only after its metric has counted references.
+        signatures={
+            "bleu": str(bleu.get_signature()),
+            "chrf": str(chrf.get_signature()),
+            "ter": str(ter.get_signature()),
+        },
+    )
+
+
+def bleu_by_length(
+    sources: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    edges: Sequence[int],
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+) -> dict[str, float]:
+    """Return the BLEU of each range of source lengths, counted in words between spaces, shortest first.
+
+    Rising edges 10 and 20 make the ranges `1-10`, `11-20` and `21+`; a range without sentences is left out.
+
+    Raises:
+        UserError: as `score_translations`.
+    """
+    _check_lines(hypotheses, references)
+    bleu = _bleu(tokenize, lowercase)
+    starts = [1, *(edge + 1 for edge in edges)]
+    names = [*(f"{start}-{end}" for start, end in zip(starts, edges, strict=False)), f"{starts[-1]}+"]
+    ranges: list[list[tuple[str, str]]] = [[] for _ in names]
+    for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
+        ranges[bisect_left(edges, len(source.split()))].append((hypothesis, reference))
+    scores = {}
+    for name, pairs in zip(names, ranges, strict=True):
+        if pairs:
+            found, expected = zip(*pairs, strict=True)
+            scores[name] = bleu.corpus_score(found, [expected]).score
+    return scores
+
+
+def exact_match_by_tag(hypotheses: Sequence[str], references: Sequence[str], tags: Sequence[str]) -> dict[str, float]:
+    """Return for every tag, in alphabetical order, the share 0-1 of its sentences that equal their reference.
+
+    `tags` holds the tags of each sentence, separated by spaces. Differences in spaces do not count.
+
+    Raises:
+        UserError: when there are no hypotheses, or not as many references.
+    """
+    _check_lines(hypotheses, references)
+    matches = defaultdict(list)
+    for hypothesis, reference, line in zip(hypotheses, references, tags, strict=True):
+        for tag in line.split():
+            matches[tag].append(hypothesis.split() == reference.split())
+    return {tag: sum(matches[tag]) / len(matches[tag]) for tag in sorted(matches)}
+
+
+def _check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if not hypotheses:
+        raise UserError("there are no hypotheses to score: the split or the file is empty")
+    if len(hypotheses) != len(references):
+        raise UserError(f"{len(hypotheses)} hypotheses, but {len(references)} references: a line each is needed")
+
+
+def _bleu(tokenize: str, lowercase: bool) -> BLEU:
+    if tokenize not in BLEU.TOKENIZERS:
+        raise UserError(f"tokenize={tokenize} is no tokeniser of sacreBLEU: use one of {', '.join(BLEU.TOKENIZERS)}")
+    # The signature names the tokenisation; sacreBLEU's guess that a text is tokenised would come at every validation.
+    return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)

@@ -1,0 +1,214 @@
+"""What is seen while a model trains: throughput, a line a validation, pictures and text of pinned sentences."""
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from seq2seq.alignment.heatmap import figure_to_image, heatmap, save_figure
+from seq2seq.alignment.links import parse_links
+from seq2seq.alignment.words import merge_words
+from seq2seq.attention import record_attention
+from seq2seq.data.batching import Batch, collate
+from seq2seq.training.module import TranslationModule
+
+log = logging.getLogger(__name__)
+
+HYPERPARAMETERS = ("run_name", "seed", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "tokenizer")
+HYPERPARAMETER_METRICS = ("val/bleu", "val/chrf", "val/aer", "val/perplexity", "test/bleu", "test/chrf", "test/aer")
+
+
+class Throughput(Callback):
+    """Logs real target tokens a second of training time; validation and checkpoints do not count."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.seconds = 0.0
+        self._window = (0, 0.0)  # tokens and seconds at the latest log
+        self._since: float | None = None  # when the clock was started; None while it stands
+
+    @property
+    def target_tokens_per_second(self) -> float:
+        """Over the whole training so far."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, so that a resumed run goes on counting."""
+        return {"tokens": self.tokens, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the counts back."""
+        self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self._window = (self.tokens, self.seconds)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Start the clock where it stands."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, _: Any, batch: Batch, __: int
+    ) -> None:
+        """Count the batch."""
+        self.tokens += batch.num_tokens
+        self._tick(stop=False)
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            tokens, seconds = self.tokens - self._window[0], self.seconds - self._window[1]
+            self._window = (self.tokens, self.seconds)
+            module.log("train/target_tokens_per_second", tokens / max(seconds, 1e-9))
+
+    def on_validation_start(self, *_: Any) -> None:
+        """Stop the clock."""
+        self._tick(stop=True)
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Stop the clock: checkpoints are written now."""
+        self._tick(stop=True)
+
+    def _tick(self, *, stop: bool) -> None:
+        if self._since is not None:
+            now = time.perf_counter()
+            self.seconds += now - self._since
+            self._since = None if stop else now
+
+
+class ProgressBar(TQDMProgressBar):
+    """Loss and target tokens a second on the bar."""
+
+    def get_metrics(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> dict[str, Any]:
+        """Return what stands at the right of the bar: the latest logged values, which are on the host already."""
+        logged = trainer.logged_metrics
+        shown: dict[str, Any] = {}
+        if "train/loss" in logged:
+            shown["loss"] = f"{float(logged['train/loss']):.3f}"
+        if "train/target_tokens_per_second" in logged:
+            shown["tokens/s"] = f"{float(logged['train/target_tokens_per_second']):,.0f}"
+        return shown
+
+
+class ValidationReport(Callback):
+    """Writes a line to the log at every validation."""
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write the line."""
+        assert isinstance(module, TranslationModule) and module.evaluation is not None
+        metrics = module.evaluation.metrics
+        parts = [
+            f"epoch {trainer.current_epoch + 1:>3}",
+            f"step {trainer.global_step:>6}",
+            f"perplexity {metrics['perplexity']:8.3f}",
+            f"BLEU {metrics['bleu']:5.2f}",
+            f"chrF {metrics['chrf']:5.2f}",
+        ]
+        if "aer" in metrics:
+            parts.append(f"AER {100 * metrics['aer']:4.1f} %")
+        speed = trainer.callback_metrics.get("train/target_tokens_per_second")
+        if speed is not None:
+            parts.append(f"{float(speed):,.0f} tokens/s")
+        log.info("   ".join(parts))
+
+
+class PinnedSentences(Callback):
+    """Shows a fixed set of validation sentences at every validation, in TensorBoard and in the run's folder.
+
+    A heatmap of the cross-attention under forced decoding of the reference, on words, with gold links outlined where
+    there are any; and as text the source, the reference and the model's own translation.
+
+    Args:
+        folder: where the PNG files go.
+        sentences: which sentences of the validation set.
+        unit: `words` or `pieces`.
+    """
+
+    def __init__(self, *, folder: str, sentences: list[int], unit: str) -> None:
+        if unit not in ("words", "pieces"):
+            raise ValueError(f"callbacks.pinned.unit is {unit}; it must be words or pieces")
+        self.folder = Path(folder)
+        self.sentences = list(sentences)
+        self.words = unit == "words"
+
+    @torch.no_grad()
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Draw and write."""
+        assert isinstance(module, TranslationModule)
+        dataset = trainer.datamodule.dataset("val")  # type: ignore[attr-defined]
+        rows = [dataset[i] for i in self.sentences if i < len(dataset)]
+        batch = collate([(row["source_ids"], row["target_ids"], i) for i, row in enumerate(rows)]).to(module.device)
+        with record_attention(module.model) as record:
+            module.model(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
+        translations = module.make_evaluator("val").search(
+            module.model, batch.source, batch.source_mask, batch.source_lengths
+        )
+        for number, (row, found) in enumerate(zip(rows, translations, strict=True), 1):
+            hypothesis = module.tokenizers.target.decode(found[0].tokens)
+            self._write(trainer, f"translation/sentence-{number}", row, hypothesis)
+            if module.alignment is not None:
+                weights = record[module.alignment.layer][number - 1].float().cpu()
+                head = module.alignment.head
+                self._draw(trainer, module, number, row, weights.mean(0) if head is None else weights[head])
+
+    def _write(self, trainer: lightning.Trainer, tag: str, row: dict[str, Any], hypothesis: str) -> None:
+        lines = {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis}
+        # Indented lines are shown as they are: nothing in a sentence is taken for Markdown or HTML.
+        text = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
+        for logger in _boards(trainer):
+            logger.experiment.add_text(tag, text, trainer.global_step)
+
+    def _draw(
+        self,
+        trainer: lightning.Trainer,
+        module: TranslationModule,
+        number: int,
+        row: dict[str, Any],
+        weights: torch.Tensor,
+    ) -> None:
+        source_ids, target_ids = row["source_ids"], row["target_ids"]
+        weights = weights[: len(target_ids) + 1, : len(source_ids) + 1]
+        source, target = module.tokenizers
+        gold = None
+        if self.words:
+            source_words = source.word_of_piece(row["source"]).words[: len(source_ids)]
+            target_words = target.word_of_piece(row["target"]).words[: len(target_ids)]
+            weights = merge_words(weights, source_words, target_words)
+            source_labels = row["source"].split()[: weights.shape[1] - 1]
+            target_labels = row["target"].split()[: weights.shape[0] - 1]
+            gold = parse_links(row["links"], where="gold links") if row["links"] else None
+        else:
+            source_labels, target_labels = source.pieces(source_ids), target.pieces(target_ids)
+        step = trainer.global_step
+        figure = heatmap(
+            weights,
+            [*source_labels, "</s>"],
+            [*target_labels, "</s>"],
+            title=f"sentence {number} · step {step} · cross-attention",
+            gold=gold,
+        )
+        save_figure(figure, self.folder / f"cross-sentence-{number}-step-{step:06}.png")
+        for logger in _boards(trainer):
+            logger.experiment.add_image(f"alignment/cross/sentence-{number}", figure_to_image(figure), step)
+
+
+def _boards(trainer: lightning.Trainer) -> list[TensorBoardLogger]:
+    """Return the loggers that can show pictures."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
+    """Write a run's settings with its scores, for TensorBoard's HParams tab, which shows nothing without a metric."""
+    settings = _flat({key: config[key] for key in HYPERPARAMETERS if config.get(key)})
+    scores = {name: metrics[name] for name in HYPERPARAMETER_METRICS if name in metrics}
+    for logger in _boards(trainer):
+        logger.log_hyperparams(settings, scores)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of nested dicts by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return leaves

@@ -1,0 +1,114 @@
+"""The LightningModule: what a training step, a validation and a checkpoint are."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from seq2seq import checkpoint
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.data.batching import Batch
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.evaluation.evaluator import Evaluation, Evaluator
+from seq2seq.models import EncoderDecoder
+from seq2seq.training.loss import token_loss
+
+
+class TranslationModule(lightning.LightningModule):
+    """Trains an encoder-decoder with label-smoothed cross-entropy over real target tokens.
+
+    Args:
+        model: what is trained.
+        tokenizers: stored in its checkpoints.
+        evaluator: called with a split's name, and whose weights are the alignment where that is chosen; scores it.
+        optimizer: called with the parameters.
+        scheduler: Lightning's scheduler options, whose `scheduler` is called with the optimizer.
+        label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
+        config: the run's composed configuration as plain data, stored in its checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        *,
+        tokenizers: Tokenizers,
+        evaluator: Callable[..., Evaluator],
+        optimizer: Callable[..., Optimizer],
+        scheduler: Mapping[str, Any],
+        label_smoothing: float,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizers = tokenizers
+        self.make_evaluator = evaluator
+        self.make_optimizer = optimizer
+        self.scheduler = scheduler
+        self.label_smoothing = label_smoothing
+        self.config = config
+        self.alignment: AlignmentChoice | None = None
+        self.evaluation: Evaluation | None = None  # of the latest validation or test
+        self._evaluator: Evaluator | None = None
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the mean loss a real target token. Nothing in here waits for the device."""
+        logits = self.model(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
+        loss = token_loss(logits, batch.target_output, label_smoothing=self.label_smoothing)
+        objective = loss.objective / batch.num_tokens
+        self.log("train/loss", objective.detach(), batch_size=batch.num_tokens)
+        self.log("train/perplexity", (loss.negative_log_likelihood / batch.num_tokens).exp(), batch_size=batch.num_tokens)
+        self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
+        return objective
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer and its schedule."""
+        optimizer = self.make_optimizer(self.parameters())
+        options = dict(self.scheduler)
+        options["scheduler"] = options["scheduler"](optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": options}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the gradient and log it. Lightning's own clipping refuses fused optimizers."""
+        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+        self.log("train/gradient_norm", norm)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin to score the validation set."""
+        self._evaluator = self.make_evaluator("val")
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Score one batch."""
+        assert self._evaluator is not None
+        self._evaluator.update(self.model, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores, and keep whose weights align best."""
+        assert self._evaluator is not None
+        self.evaluation = self._evaluator.compute()
+        self._evaluator = None
+        self.alignment = self.evaluation.alignment
+        self.log_dict({f"val/{name}": value for name, value in self.evaluation.metrics.items()})
+
+    def on_save_checkpoint(self, content: dict[str, Any]) -> None:
+        """Add what makes the checkpoint self-contained."""
+        source, target = self.tokenizers
+        protos = [tokenizer.model_proto for tokenizer in ((source,) if source is target else (source, target))]
+        content[checkpoint.KEY] = checkpoint.pack(self.config, protos, self.alignment)
+
+    def on_load_checkpoint(self, content: dict[str, Any]) -> None:
+        """Take back the choice of the alignment."""
+        stored = content[checkpoint.KEY]["alignment"]
+        self.alignment = None if stored is None else AlignmentChoice(*stored)
+
+

@@ -1,0 +1,239 @@
+"""Heatmaps: the right cell in the right place and colour, every label legible and inside the picture."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from torch import Tensor
+
+import seq2seq
+from seq2seq.alignment.heatmap import COLORS, GOLD, figure_to_image, heatmap, heatmap_grid, save_figure
+from seq2seq.alignment.links import Links, parse_links
+
+SOURCE = ["the", "old", "man", "saw", "a", "dog", "</s>"]
+TARGET = ["der", "alte", "Mann", "sah", "</s>"]
+LONG = "Donaudampfschifffahrtsgesellschaftskapitän"
+
+
+def uniform(num_target: int, num_source: int) -> Tensor:
+    return torch.full((num_target, num_source), 1 / num_source)
+
+
+def cell_color(figure: Figure, axes: Axes, source: int, target: int) -> np.ndarray:
+    """The colour, 0-255, in the middle of a cell of the drawn picture."""
+    image = figure_to_image(figure)
+    x, y = axes.transData.transform((source, target))
+    return image[:, image.shape[1] - 1 - int(y), int(x)]
+
+
+def words_of(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts if text.get_text()]
+
+
+def outlines(axes: Axes) -> dict[str, set[tuple[int, int]]]:
+    """The (source, target) cells that gold links outline, by whether the line is solid or dashed."""
+    found: dict[str, set[tuple[int, int]]] = {"solid": set(), "dashed": set()}
+    for lines in (child for child in axes.collections if isinstance(child, LineCollection)):
+        if tuple(lines.get_color()[0][:3]) == to_rgb(GOLD):
+            style = "solid" if lines.get_linestyle()[0][1] is None else "dashed"
+            found[style] |= {tuple(np.rint(np.mean(box[:4], axis=0)).astype(int)) for box in lines.get_segments()}
+    return found
+
+
+def test_source_runs_across_and_target_down() -> None:
+    weights = torch.zeros(5, 7)
+    weights[3, 5] = 1
+    figure = heatmap(weights, SOURCE, TARGET)
+    axes = figure.axes[0]
+    dark = np.array(to_rgb(COLORS[-1])) * 255
+    np.testing.assert_allclose(cell_color(figure, axes, source=5, target=3), dark, atol=2)
+    np.testing.assert_array_equal(cell_color(figure, axes, source=3, target=4), [255, 255, 255])
+
+
+def test_scale_is_fixed_whatever_the_largest_weight() -> None:
+    weak, strong = torch.zeros(5, 7), torch.zeros(5, 7)
+    weak[1, 2] = strong[1, 2] = 0.3
+    strong[0, 0] = 1
+    colors = [
+        cell_color(figure, figure.axes[0], 2, 1) for figure in (heatmap(w, SOURCE, TARGET) for w in (weak, strong))
+    ]
+    np.testing.assert_array_equal(*colors)
+
+
+def test_equal_steps_of_weight_are_equal_steps_of_lightness() -> None:
+    linear = np.array(
+        [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)] for color in COLORS]
+    )
+    lightness = 116 * np.cbrt(linear @ [0.2126, 0.7152, 0.0722]) - 16
+    assert lightness[0] == pytest.approx(100)
+    np.testing.assert_allclose(np.diff(lightness), (lightness[-1] - lightness[0]) / (len(COLORS) - 1), atol=0.5)
+
+
+def test_every_token_is_labelled_in_order_with_its_end_of_sentence() -> None:
+    axes = heatmap(uniform(5, 7), SOURCE, TARGET).axes[0]
+    assert words_of(axes) == SOURCE + TARGET
+    assert [text.get_position()[1] for text in axes.texts[7:12]] == list(range(5))
+    columns = [text.get_position()[0] for text in axes.texts[:7]]
+    np.testing.assert_allclose(columns, range(7), atol=0.2)
+
+
+def test_cells_are_square() -> None:
+    figure = heatmap(uniform(5, 7), SOURCE, TARGET)
+    box = figure.axes[0].get_window_extent()
+    assert box.width / 7 == pytest.approx(box.height / 5)
+
+
+def sentence(length: int, word: str = "Gartentür") -> list[str]:
+    return [word[: 1 + i % len(word)] for i in range(length - 1)] + ["</s>"]
+
+
+@pytest.mark.parametrize(
+    "title, gold",
+    [("", None), ("step 400 · mean of heads\n" + "a long sentence " * 40, parse_links("0-0 1p1"))],
+)
+@pytest.mark.parametrize("num_target, num_source", [(1, 1), (2, 3), (1, 61), (61, 1), (17, 23), (47, 43), (97, 101)])
+def test_all_text_stands_inside_a_picture_of_bounded_size(
+    num_target: int, num_source: int, title: str, gold: Links | None
+) -> None:
+    weights = uniform(num_target, num_source)
+    figure = heatmap(weights, sentence(num_source), sentence(num_target), title=title, gold=gold)
+    assert_text_inside(figure)
+    width, height = figure.get_size_inches() * figure.dpi
+    assert max(width, height) <= 2000
+    cell = figure.axes[0].get_window_extent().width / num_source
+    assert cell >= 14  # pixels
+
+
+def assert_text_inside(figure: Figure) -> None:
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    width, height = figure.get_size_inches() * figure.dpi
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
+    for text in texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text.get_text()
+    titles = [text.get_window_extent(renderer) for text in figure.texts]
+    for label in figure.axes[0].texts:
+        assert not label.get_window_extent(renderer).count_overlaps(titles), label.get_text()
+
+
+def test_long_labels_are_cut_and_the_cells_keep_their_size() -> None:
+    figure = heatmap(uniform(2, 2), [LONG, "</s>"], [LONG * 9, "</s>"])
+    assert_text_inside(figure)
+    assert all(len(word) <= 24 for word in words_of(figure.axes[0]))
+    assert words_of(figure.axes[0])[0].startswith("Donaudampf")
+    assert figure.get_size_inches().max() < 6
+
+
+def test_signs_of_formulas_are_drawn_as_they_are() -> None:
+    labels = ["$", "$x_{2", "$\\frac{$", "a_b", "▁the", "100%", "</s>"]
+    figure = heatmap(uniform(5, 7), labels, TARGET, title="it costs $5 and $\\nothing$ {")
+    figure_to_image(figure)  # a formula with a fault would raise
+    assert words_of(figure.axes[0])[:7] == labels
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    widths = [figure.axes[0].texts[i].get_window_extent(renderer).height for i in (1, 3)]
+    assert widths[0] > widths[1]  # all five signs have a width of their own
+
+
+def test_dense_column_labels_do_not_overlap() -> None:
+    figure = heatmap(uniform(5, 53), sentence(53), TARGET)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts[:53]]
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
+def test_single_characters_stand_upright() -> None:
+    texts = heatmap(uniform(5, 7), [*"abcdef", "</s>"], TARGET).axes[0].texts
+    assert [text.get_rotation() for text in texts[:7]] == [0] * 6 + [45]
+
+
+def test_gold_links_are_outlined_solid_where_sure_and_dashed_where_possible() -> None:
+    figure = heatmap(uniform(5, 7), SOURCE, TARGET, gold=parse_links("0-0 5-3 2p3 1p1"))
+    assert outlines(figure.axes[0]) == {"solid": {(0, 0), (5, 3)}, "dashed": {(2, 3), (1, 1)}}
+    assert words_of(figure.axes[-1]) == ["gold, sure", "possible"]
+
+
+def test_gold_links_of_words_that_were_cut_off_are_left_out() -> None:
+    figure = heatmap(uniform(5, 7), SOURCE, TARGET, gold=parse_links("0-0 7-1 1-5"))
+    assert outlines(figure.axes[0])["solid"] == {(0, 0)}
+    assert_text_inside(figure)
+
+
+def test_pictures_without_gold_have_no_outlines() -> None:
+    assert outlines(heatmap(uniform(5, 7), SOURCE, TARGET).axes[0]) == {"solid": set(), "dashed": set()}
+
+
+@pytest.mark.parametrize("heads", [1, 2, 5, 8, 13])
+def test_grid_labels_its_outer_edges_alone_and_shares_the_scale(heads: int) -> None:
+    figure = heatmap_grid(torch.rand(heads, 5, 7).softmax(-1), SOURCE, TARGET, title="layer 1", gold=parse_links("0-0"))
+    panels = figure.axes[:heads]
+    names = [f"head {head}" for head in range(heads)]
+    assert [words_of(panel)[-1] for panel in panels] == names
+    top, left = panels[0].get_position().y1, panels[0].get_position().x0
+    for panel, name in zip(panels, names, strict=True):
+        place = panel.get_position()
+        labels = (SOURCE if place.y1 == pytest.approx(top) else []) + (
+            TARGET if place.x0 == pytest.approx(left) else []
+        )
+        assert words_of(panel) == [*labels, name]
+        assert panel.images[0].get_clim() == (0, 1)
+        assert outlines(panel)["solid"] == {(0, 0)}
+    assert_text_inside(figure)
+
+
+def test_grid_shows_each_head_in_its_panel() -> None:
+    weights = torch.zeros(3, 5, 7)
+    for head in range(3):
+        weights[head, head, head + 1] = 1
+    figure = heatmap_grid(weights, SOURCE, TARGET)
+    for head, panel in enumerate(figure.axes[:3]):
+        assert cell_color(figure, panel, head + 1, head).max() < 100
+        assert cell_color(figure, panel, head, head).min() == 255
+
+
+@pytest.mark.parametrize("labels", [(SOURCE[1:], TARGET), (SOURCE, [*TARGET, "x"]), (TARGET, SOURCE)])
+def test_labels_that_are_not_as_many_as_the_weights_are_refused(labels: tuple[Sequence[str], Sequence[str]]) -> None:
+    with pytest.raises(ValueError, match="labels for weights of shape"):
+        heatmap(uniform(5, 7), *labels)
+
+
+def test_weights_in_training_precision_and_with_gradients_are_drawn() -> None:
+    weights = uniform(5, 7).to(torch.bfloat16).requires_grad_()
+    figure = heatmap(weights, SOURCE, TARGET)
+    assert cell_color(figure, figure.axes[0], 0, 0).min() < 255
+
+
+def test_image_is_channels_first_bytes_and_equals_the_saved_picture(tmp_path: Path) -> None:
+    figure = heatmap(torch.rand(5, 7), SOURCE, TARGET, title="step 1")
+    image = figure_to_image(figure)
+    assert image.dtype == np.uint8
+    assert image.shape[0] == 3
+    assert image.flags["C_CONTIGUOUS"]
+    save_figure(figure, tmp_path / "alignments" / "sentence.png")
+    with Image.open(tmp_path / "alignments" / "sentence.png") as saved:
+        np.testing.assert_array_equal(image, np.asarray(saved.convert("RGB")).transpose(2, 0, 1))
+
+
+def test_picture_is_saved_as_svg_by_its_suffix(tmp_path: Path) -> None:
+    save_figure(heatmap(uniform(5, 7), SOURCE, TARGET), tmp_path / "sentence.svg")
+    assert (tmp_path / "sentence.svg").read_text("utf-8").startswith("<?xml")
+
+
+def test_drawing_never_loads_pyplot() -> None:
+    code = (
+        "import sys, torch; from seq2seq.alignment.heatmap import heatmap, figure_to_image;"
+        "figure_to_image(heatmap(torch.ones(1, 1), ['a'], ['b'])); print('matplotlib.pyplot' in sys.modules)"
+    )
+    root = Path(seq2seq.__path__[0]).parent
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout
+    assert out.strip() == "False"

@@ -1,0 +1,105 @@
+"""Weights between words from weights between pieces, and the links they imply."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seq2seq.alignment.links import alignment_error_rate, read_links
+from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words
+
+TOKENIZED = Path(__file__).parents[3] / "shared/data/multi30k/tokenized"
+
+
+def test_merged_weights_equal_the_hand_computed() -> None:
+    weights = torch.tensor(
+        [
+            [0.1, 0.2, 0.3, 0.4],
+            [0.5, 0.1, 0.3, 0.1],
+            [0.0, 0.0, 0.2, 0.8],
+        ]
+    )
+    # Source pieces 0 and 1 are one word; target pieces 0 and 1 are one word; the end of each stays.
+    expected = torch.tensor([[0.45, 0.3, 0.25], [0.0, 0.2, 0.8]])
+    torch.testing.assert_close(merge_words(weights, [0, 0, 1], [0, 0]), expected)
+
+
+def test_leading_axes_are_kept_and_rows_still_sum_to_one() -> None:
+    source_words, target_words = [0, 1, 1, 1, 2, 2], [0, 0, 1, 2]
+    weights = torch.rand(2, 3, 5, 7).softmax(-1)
+    merged = merge_words(weights, source_words, target_words)
+    assert merged.shape == (2, 3, 4, 4)
+    torch.testing.assert_close(merged.sum(-1), torch.ones(2, 3, 4))
+    # Independent of the indexing: mean over rows 0 and 1, sum over columns 1 to 3.
+    torch.testing.assert_close(merged[:, :, 0, 1], weights[:, :, :2, 1:4].sum(-1).mean(-1))
+    torch.testing.assert_close(merged[:, :, 3, 3], weights[:, :, 4, 6])
+
+
+def test_one_piece_a_word_changes_nothing() -> None:
+    weights = torch.rand(3, 6)
+    torch.testing.assert_close(merge_words(weights, range(5), range(2)), weights)
+
+
+def test_word_without_pieces_gets_zeros_and_shifts_nothing() -> None:
+    weights = torch.rand(3, 4)
+    merged = merge_words(weights, [0, 2, 2], [0, 2])
+    assert merged.shape == (4, 4)
+    assert merged[1].eq(0).all()
+    assert merged[:, 1].eq(0).all()
+    torch.testing.assert_close(merged[2, 2], weights[1, 1:3].sum())
+
+
+def test_empty_sentences_keep_their_end() -> None:
+    torch.testing.assert_close(merge_words(torch.tensor([[1.0]]), [], []), torch.tensor([[1.0]]))
+
+
+def test_merging_is_differentiable_and_keeps_the_dtype() -> None:
+    weights = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    merged = merge_words(weights, [0, 0, 1], [0, 0])
+    assert merged.dtype == torch.float64
+    assert torch.autograd.gradcheck(lambda w: merge_words(w, [0, 0, 1], [0, 0]), weights)
+
+
+def test_weights_of_the_wrong_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(3, 4\).*\(3, 3\)"):
+        merge_words(torch.rand(3, 4), [0, 1], [0, 1])
+
+
+def test_each_target_word_links_to_its_heaviest_source_word() -> None:
+    weights = torch.tensor(
+        [
+            [0.2, 0.7, 0.1],
+            [0.5, 0.4, 0.1],
+            [0.1, 0.3, 0.6],  # rests on the end of the sentence: no link
+            [0.9, 0.0, 0.1],  # the end of the target is no word
+        ]
+    )
+    assert argmax_links(weights) == {(1, 0), (0, 1)}
+
+
+def test_target_word_without_weights_has_no_link() -> None:
+    assert argmax_links(torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])) == {(1, 1)}
+
+
+def test_empty_sentences_have_no_links() -> None:
+    assert argmax_links(torch.tensor([[1.0]])) == set()
+    assert diagonal_links(0, 3) == diagonal_links(3, 0) == set()
+
+
+def test_diagonal_of_equal_lengths_is_the_identity() -> None:
+    assert diagonal_links(5, 5) == {(i, i) for i in range(5)}
+
+
+def test_diagonal_of_unequal_lengths_links_every_target_word_evenly() -> None:
+    assert diagonal_links(3, 6) == {(0, 0), (0, 1), (1, 2), (1, 3), (2, 4), (2, 5)}
+    assert diagonal_links(6, 2) == {(1, 0), (4, 1)}
+
+
+@pytest.mark.skipif(not TOKENIZED.exists(), reason="../shared/data/multi30k is absent")
+def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None:
+    gold = read_links(str(TOKENIZED / "val.en-de.silver"))
+    source, target = ((TOKENIZED / f"val.{code}").read_text("utf-8").splitlines() for code in ("en", "de"))
+    lengths = [(len(s.split()), len(t.split())) for s, t in zip(source, target, strict=True)]
+    diagonal = alignment_error_rate(gold, [diagonal_links(*length) for length in lengths]).aer
+    first = alignment_error_rate(gold, [{(0, j) for j in range(target)} for _, target in lengths]).aer
+    assert 0.2 < diagonal < first - 0.2

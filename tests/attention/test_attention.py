@@ -1,0 +1,239 @@
+"""Attention: the explicit path against a plain loop, the fused path against the explicit one."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from seq2seq.attention import (
+    Additive,
+    Attention,
+    Cosine,
+    Dot,
+    Entmax15,
+    General,
+    Location,
+    Normalizer,
+    ScaledDot,
+    Score,
+    Softmax,
+    Sparsemax,
+    padding_mask,
+)
+
+FUSED: list[type[Score]] = [Dot, ScaledDot, General, Cosine]
+EXPLICIT: list[type[Score]] = [Additive, Location]
+NORMALIZERS = [Softmax, Sparsemax, Entmax15]
+
+
+class Visibility(NamedTuple):
+    """Lengths of queries and keys, and which keys are hidden beside a causal mask."""
+
+    queries: int
+    keys: int
+    causal: bool
+    padding: tuple[int, int] | None = None  # number of real keys of each sentence
+    blind: bool = False  # query 1 of sentence 0 sees nothing
+
+    def mask(self, *, heads: bool) -> Tensor | None:
+        if self.padding is None:
+            return None
+        mask = padding_mask(torch.tensor(self.padding), self.keys)[:, None]
+        if self.blind:
+            mask = mask.repeat(1, self.queries, 1)
+            mask[0, 1] = False
+        return mask[:, None] if heads else mask
+
+    def visible(self, *, sentence: int, query: int) -> list[int]:
+        last = query + 1 if self.causal else self.keys
+        real = self.keys if self.padding is None else self.padding[sentence]
+        return [] if self.blind and (sentence, query) == (0, 1) else list(range(min(last, real, self.keys)))
+
+
+VISIBILITY = {
+    "none": Visibility(5, 7, False),
+    "padding": Visibility(5, 7, False, (7, 3)),
+    "causal": Visibility(7, 7, True),
+    "causal, more keys": Visibility(5, 7, True),
+    "causal, more queries": Visibility(7, 5, True),
+    "padding and causal": Visibility(7, 7, True, (3, 7)),
+    "padding and causal, unequal": Visibility(7, 5, True, (3, 5)),
+    "blind query": Visibility(5, 7, False, (7, 3), blind=True),
+    "empty sentence": Visibility(5, 7, False, (7, 0)),
+    "empty sentence, causal, blind query": Visibility(7, 7, True, (7, 0), blind=True),
+}
+visibilities = pytest.mark.parametrize("visibility", VISIBILITY.values(), ids=VISIBILITY)
+ranks = pytest.mark.parametrize("heads", [None, 3], ids=["3-D", "4-D"])
+
+
+class Case(NamedTuple):
+    attention: Attention
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+
+    def run(self, **options: Any) -> tuple[Tensor, Tensor | None]:
+        return self.attention(self.query, self.attention.memory(self.key, self.value, self.mask), **options)
+
+    def gradients(self, context: Tensor) -> list[Tensor]:
+        torch.manual_seed(1)
+        inputs = [self.query, self.key, self.value, *self.attention.parameters()]
+        return list(torch.autograd.grad((context * torch.randn_like(context)).sum(), inputs, materialize_grads=True))
+
+
+def make(
+    score: type[Score],
+    visibility: Visibility,
+    *,
+    heads: int | None,
+    dtype: torch.dtype = torch.float64,
+    normalizer: Callable[[], Normalizer] = lambda: Softmax(temperature=0.7),
+) -> Case:
+    leading = (2,) if heads is None else (2, heads)
+    attention = Attention(score(5, 5, num_heads=heads), normalizer()).to(dtype)
+    query, key, value = (
+        torch.randn(*leading, length, d, dtype=dtype, requires_grad=True)
+        for length, d in ((visibility.queries, 5), (visibility.keys, 5), (visibility.keys, 3))
+    )
+    return Case(attention, query, key, value, visibility.mask(heads=heads is not None))
+
+
+@pytest.fixture
+def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the keyword arguments of every call of the fused kernel, as they happen."""
+    calls: list[dict[str, Any]] = []
+    kernel = F.scaled_dot_product_attention
+
+    def spy(*args: Tensor, **kwargs: Any) -> Tensor:
+        calls.append(kwargs)
+        return kernel(*args, **kwargs)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    return calls
+
+
+@ranks
+@visibilities
+@pytest.mark.parametrize("score", FUSED + EXPLICIT)
+def test_explicit_path_equals_a_softmax_over_visible_keys_row_by_row(
+    score: type[Score], visibility: Visibility, heads: int | None
+) -> None:
+    case = make(score, visibility, heads=heads)
+    context, weights = case.run(causal=visibility.causal, need_weights=True)
+    scores = case.attention.score(case.query, case.attention.score.project_keys(case.key))
+    expected = torch.zeros_like(scores)
+    for sentence in range(2):
+        for query in range(visibility.queries):
+            seen = visibility.visible(sentence=sentence, query=query)
+            exponentials = (scores[sentence, ..., query, seen] / 0.7).exp()
+            expected[sentence, ..., query, seen] = exponentials / exponentials.sum(-1, keepdim=True)
+    assert_close(weights, expected)
+    assert_close(context, expected @ case.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@ranks
+@visibilities
+@pytest.mark.parametrize("score", FUSED)
+def test_fused_path_equals_explicit_path_in_context_and_gradients(
+    score: type[Score],
+    visibility: Visibility,
+    heads: int | None,
+    dtype: torch.dtype,
+    fused_calls: list[dict[str, Any]],
+) -> None:
+    case = make(score, visibility, heads=heads, dtype=dtype)
+    explicit, _ = case.run(causal=visibility.causal, need_weights=True)
+    assert not fused_calls
+    fused, weights = case.run(causal=visibility.causal)
+    assert len(fused_calls) == 1
+    assert weights is None
+    tolerance: dict[str, Any] = {"atol": 1e-5, "rtol": 1e-4} if dtype is torch.float32 else {}
+    assert_close(fused, explicit, **tolerance)
+    for actual, expected in zip(case.gradients(fused), case.gradients(explicit), strict=True):
+        assert actual.isfinite().all()
+        assert_close(actual, expected, **tolerance)
+
+
+@visibilities
+def test_fused_kernel_gets_is_causal_only_for_equal_lengths_and_no_other_mask(
+    visibility: Visibility, fused_calls: list[dict[str, Any]]
+) -> None:
+    make(Dot, visibility, heads=3).run(causal=visibility.causal)
+    assert fused_calls[0]["is_causal"] == (visibility == VISIBILITY["causal"])
+
+
+@pytest.mark.parametrize(
+    ("score", "normalizer"),
+    [(Additive, Softmax), (Location, Softmax), (Dot, Sparsemax), (Cosine, Entmax15)],
+)
+def test_without_a_fused_form_the_context_is_the_same_whether_or_not_weights_are_wanted(
+    score: type[Score], normalizer: type[Normalizer], fused_calls: list[dict[str, Any]]
+) -> None:
+    case = make(score, VISIBILITY["padding and causal"], heads=3, normalizer=normalizer)
+    context, weights = case.run(causal=True)
+    assert weights is None
+    assert not fused_calls
+    assert_close(context, case.run(causal=True, need_weights=True)[0])
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("visibility", ["blind query", "empty sentence"])
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("score", FUSED + EXPLICIT)
+def test_query_with_nothing_visible_gets_zero_context_and_finite_gradients(
+    score: type[Score], normalizer: type[Normalizer], visibility: str, need_weights: bool
+) -> None:
+    case = make(score, VISIBILITY[visibility], heads=3, normalizer=normalizer, dtype=torch.float32)
+    hidden = (0, slice(None), 1) if visibility == "blind query" else (1,)
+    context, weights = case.run(need_weights=need_weights)
+    assert context[hidden].count_nonzero() == 0
+    assert context.count_nonzero() == context.numel() - context[hidden].numel()
+    assert weights is None or weights[hidden].count_nonzero() == 0
+    gradients = case.gradients(context)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert gradients[0][hidden].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("score", FUSED + EXPLICIT)
+def test_what_stands_at_a_hidden_key_changes_nothing(score: type[Score], need_weights: bool) -> None:
+    case = make(score, VISIBILITY["padding"], heads=None)
+    expected, _ = case.run(need_weights=need_weights)
+    with torch.no_grad():
+        case.key[1, 3:] = 1000
+        case.value[1, 3:] = -1000
+    assert_close(case.run(need_weights=need_weights)[0], expected)
+
+
+def test_weights_are_those_before_dropout_and_evaluation_drops_nothing() -> None:
+    attention = Attention(Dot(5, 5), dropout=0.5)
+    memory = attention.memory(torch.randn(2, 11, 5), torch.randn(2, 11, 3))
+    query = torch.randn(2, 7, 5)
+    kept, weights = attention.eval()(query, memory, need_weights=True)
+    dropped, same_weights = attention.train()(query, memory, need_weights=True)
+    assert_close(same_weights, weights, atol=0, rtol=0)
+    assert not torch.allclose(dropped, kept)
+    assert not torch.allclose(attention(query, memory)[0], kept)
+    assert_close(attention.eval()(query, memory)[0], kept)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("score", FUSED + EXPLICIT)
+def test_weights_are_float32_and_sum_to_one_under_bfloat16(score: type[Score], normalizer: type[Normalizer]) -> None:
+    case = make(score, VISIBILITY["padding"], heads=None, normalizer=normalizer, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        context, weights = case.run(need_weights=True)
+        case.gradients(context.float())
+        assert_close(case.run()[0].float(), case.run(need_weights=True)[0].float(), atol=0.05, rtol=0.05)
+    half = make(score, VISIBILITY["padding"], heads=None, normalizer=normalizer, dtype=torch.bfloat16)
+    half_context, half_weights = half.run(need_weights=True)
+    assert half_context.dtype is torch.bfloat16
+    for w in (weights, half_weights):
+        assert w is not None and w.dtype is torch.float32
+        assert_close(w.sum(-1), torch.ones(2, 5))

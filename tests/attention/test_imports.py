@@ -1,0 +1,20 @@
+"""Attention and models cost a user torch, nothing else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import seq2seq
+
+HEAVY = ("lightning", "hydra", "omegaconf", "matplotlib", "datasets", "sentencepiece", "sacrebleu", "tensorboard")
+
+
+@pytest.mark.parametrize("package", ["seq2seq.attention", "seq2seq.models"])
+def test_import_brings_no_framework_with_it(package: str) -> None:
+    code = f"import sys, {package}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    root = Path(seq2seq.__path__[0]).parent
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout
+    assert "torch" in loaded.split()
+    assert not set(HEAVY) & set(loaded.split())

@@ -1,0 +1,137 @@
+"""Multi-head attention against torch.nn.MultiheadAttention, and with every score inside."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from seq2seq.attention import (
+    Additive,
+    Cosine,
+    Dot,
+    Entmax15,
+    General,
+    Location,
+    MultiHeadAttention,
+    Normalizer,
+    ScaledDot,
+    Score,
+    Softmax,
+    Sparsemax,
+    padding_mask,
+)
+from seq2seq.errors import UserError
+
+SCORES = [Dot, ScaledDot, General, Additive, Cosine, Location]
+D, HEADS, BATCH, QUERIES, KEYS = 15, 3, 2, 7, 11
+
+
+def theirs_with_weights_of(ours: MultiHeadAttention, *, d_memory: int) -> nn.MultiheadAttention:
+    same = d_memory == D
+    theirs = nn.MultiheadAttention(
+        D, HEADS, batch_first=True, kdim=None if same else d_memory, vdim=None if same else d_memory
+    ).double()
+    projections = (ours.query, ours.key, ours.value)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.copy_(torch.randn_like(parameter) / 3)  # biases start at zero: that would hide a mix-up.
+        if same:
+            theirs.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
+        else:
+            for name, projection in zip("qkv", projections, strict=True):
+                getattr(theirs, f"{name}_proj_weight").copy_(projection.weight)
+        theirs.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
+        theirs.out_proj.weight.copy_(ours.output.weight)
+        theirs.out_proj.bias.copy_(ours.output.bias)
+    return theirs
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("padded", [True, False], ids=["padded", "full"])
+@pytest.mark.parametrize(
+    ("kind", "causal", "d_memory"),
+    [("self", False, D), ("self", True, D), ("cross", False, D), ("cross", False, 13)],
+    ids=["self", "causal self", "cross", "cross, other size"],
+)
+def test_equals_torch_in_outputs_weights_and_gradients(
+    kind: str, causal: bool, d_memory: int, padded: bool, need_weights: bool
+) -> None:
+    ours = MultiHeadAttention(D, HEADS, d_memory=d_memory).double()
+    theirs = theirs_with_weights_of(ours, d_memory=d_memory)
+    x = torch.randn(BATCH, KEYS if kind == "self" else QUERIES, D, dtype=torch.float64, requires_grad=True)
+    source = torch.randn(BATCH, KEYS, d_memory, dtype=torch.float64, requires_grad=True)
+    key = x if kind == "self" else source
+    mask = padding_mask(torch.tensor([KEYS, 3]), KEYS) if padded else None
+
+    memory = ours.memory(key, key, None if mask is None else mask[:, None, None])
+    actual, weights = ours(x, memory, causal=causal, need_weights=need_weights)
+    hidden = ~torch.ones(KEYS, KEYS, dtype=torch.bool).tril() if causal else None
+    expected, expected_weights = theirs(
+        x, key, key, key_padding_mask=None if mask is None else ~mask, attn_mask=hidden, average_attn_weights=False
+    )
+    assert_close(actual, expected)
+    if need_weights:
+        assert weights.shape == (BATCH, HEADS, x.shape[1], KEYS)
+        assert_close(weights, expected_weights)
+
+    def gradients(output: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+        upstream = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view(output.shape)
+        return list(torch.autograd.grad(output, inputs, upstream))
+
+    inputs = [x] if kind == "self" else [x, source]
+    parameters = [p for m in (ours.query, ours.key, ours.value) for p in (m.weight, m.bias)]
+    *our_inputs, our_output = gradients(actual, [*inputs, *parameters, ours.output.weight])
+    their_weights = (
+        [theirs.in_proj_weight] if d_memory == D else [theirs.q_proj_weight, theirs.k_proj_weight, theirs.v_proj_weight]
+    )
+    *rest, their_bias, their_output = gradients(
+        expected, [*inputs, *their_weights, theirs.in_proj_bias, theirs.out_proj.weight]
+    )
+    assert_close(our_inputs[: len(inputs)], rest[: len(inputs)])
+    ours_stacked = our_inputs[len(inputs) :: 2]
+    assert_close(torch.cat([w.flatten() for w in ours_stacked]), torch.cat([w.flatten() for w in rest[len(inputs) :]]))
+    assert_close(torch.cat(our_inputs[len(inputs) + 1 :: 2]), their_bias)
+    assert_close(our_output, their_output)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_head_is_an_attention_of_its_own_with_its_own_parameters(score: type[Score]) -> None:
+    attention = MultiHeadAttention(D, HEADS, score=score).double()
+    with torch.no_grad():
+        for parameter in attention.attention.score.parameters():
+            assert parameter.shape[0] == HEADS
+            parameter.add_(torch.randn_like(parameter) / 3)
+    x, source = (torch.randn(BATCH, n, D, dtype=torch.float64) for n in (QUERIES, KEYS))
+    _, weights = attention(x, attention.memory(source, source), need_weights=True)
+    for head in range(HEADS):
+        single = score(D // HEADS, D // HEADS).double()
+        with torch.no_grad():
+            for name, parameter in single.named_parameters():
+                parameter.copy_(attention.attention.score.get_parameter(name)[head].view_as(parameter))
+        columns = slice(head * D // HEADS, (head + 1) * D // HEADS)
+        scores = single(attention.query(x)[..., columns], single.project_keys(attention.key(source)[..., columns]))
+        assert_close(weights[:, head], scores.softmax(-1))
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("normalizer", [Softmax, Sparsemax, Entmax15])
+@pytest.mark.parametrize("score", SCORES)
+def test_forward_and_backward_run_without_data(
+    score: type[Score], normalizer: type[Normalizer], need_weights: bool
+) -> None:
+    with torch.device("meta"):
+        attention = MultiHeadAttention(D, HEADS, score=score, normalizer=normalizer, dropout=0.1)
+        source = torch.randn(BATCH, KEYS, D)
+        mask = padding_mask(torch.ones(BATCH, dtype=torch.int64), KEYS)[:, None, None]
+        context, _ = attention(
+            torch.randn(BATCH, QUERIES, D), attention.memory(source, source, mask), causal=True,
+            need_weights=need_weights,
+        )  # fmt: skip
+    context.sum().backward()
+    without = {"key.weight", "key.bias"} if score is Location else set()
+    assert {name for name, p in attention.named_parameters() if p.grad is None} == without
+
+
+def test_heads_that_do_not_divide_the_size_are_a_user_error() -> None:
+    with pytest.raises(UserError, match=r"d_model=15 is not a multiple of num_heads=2"):
+        MultiHeadAttention(15, 2)

@@ -1,0 +1,132 @@
+"""The wheel works where the checkout is not, and declares all that it needs."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A training run of seconds: the smallest one that passes through every part.
+TINY_RUN = ["train", "debug=limit"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built with the backend of the current environment: nothing is downloaded."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    _run([sys.executable, "-m", "pip", *build], folder)
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a new environment that holds the wheel and sees the dependencies installed here.
+
+    A path in a .pth file is searched, but the .pth files inside it are not read: neither is the one that leads from
+    an editable installation to the checkout. So the dependencies need no second download, and the checkout is out of
+    reach.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    _run([sys.executable, "-m", "venv", "--without-pip", str(folder)], folder)
+    python = folder / "bin" / "python"
+    install = ["--python", str(python), "install", "-q", "--no-deps", "--no-index", str(wheel)]
+    _run([sys.executable, "-m", "pip", *install], folder)
+    site = Path(_run([str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], folder).strip())
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return folder / "bin"
+
+
+def test_wheel_holds_every_module_and_every_config(wheel: Path) -> None:
+    expected = {str(path.relative_to(ROOT)) for path in (ROOT / "seq2seq").rglob("*.py")}
+    expected |= {f"seq2seq/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("seq2seq/")}
+    assert "seq2seq/configs/train.yaml" in expected
+    assert packed == expected
+
+
+def test_checkout_is_out_of_reach_of_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    where = _run([str(installed / "python"), "-c", "import seq2seq; print(seq2seq.__file__)"], tmp_path).strip()
+    assert Path(where).is_relative_to(installed.parent)
+    assert not Path(where).is_relative_to(ROOT)
+
+
+@pytest.mark.parametrize("command", [["seq2seq"], ["python", "-m", "seq2seq"]], ids=["script", "module"])
+def test_installed_wheel_shows_help(installed: Path, tmp_path: Path, command: list[str]) -> None:
+    shown = _run([str(installed / command[0]), *command[1:], "--help"], tmp_path)
+    assert "train" in shown
+
+
+def test_installed_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    _run([str(installed / "python"), "-m", "seq2seq", *TINY_RUN], tmp_path)
+    (checkpoint,) = tmp_path.glob("outputs/**/checkpoints/last.ckpt")
+    assert (checkpoint.parents[1] / "metrics.json").is_file()
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = {_name(line) for line in _pyproject()["project"]["dependencies"]}
+    providers = metadata.packages_distributions()
+    imported = {module for path in (ROOT / "seq2seq").rglob("*.py") for module in _imports(path)}
+    third_party = imported - sys.stdlib_module_names - {"seq2seq"}
+    undeclared = {name for name in third_party if declared.isdisjoint(map(_name, providers.get(name, [])))}
+    assert undeclared == set()
+
+
+def test_constraints_pin_every_transitive_dependency() -> None:
+    project = _pyproject()
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {_name(line) for line in constraints if not line.startswith("#")}
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in constraints if not line.startswith("#"))
+    required = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["dev"]]
+    waiting, needed = [_name(line) for line in required], set()
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += _requirements_met_here(name)
+    # A CUDA build of torch pins its own nvidia and triton packages.
+    assert {name for name in needed - pinned if not name.startswith(("nvidia-", "cuda-", "triton"))} == set()
+
+
+def _requirements_met_here(name: str) -> list[str]:
+    """Names of the installed distributions that `name` asks for, those of its optional extras left out."""
+    names = [_name(line) for line in metadata.requires(name) or [] if "extra ==" not in line]
+    return [name for name in names if list(metadata.distributions(name=name))]
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level names of all modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def _name(requirement: str) -> str:
+    """The normalised name of the distribution that a requirement line begins with."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0]).lower()
+
+
+def _pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Standard output of a command run in `folder`, which must succeed."""
+    # The checkout must not reach the command through the environment either.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
