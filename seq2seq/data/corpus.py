@@ -160,6 +160,8 @@ class HubCorpus(Corpus):
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"data.path={self.path} data.name={self.name} cannot be loaded: {reason}") from error
+        except IndexError as error:  # what `datasets` makes of it
+            raise UserError(f"data.path={self.path} cannot be loaded: one of its splits is empty") from error
 
     def _rows(self, split: str) -> datasets.Dataset:
         name = self._names[split]

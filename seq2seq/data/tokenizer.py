@@ -91,9 +91,10 @@ class Tokenizer:
         word_of_character = _word_of_character(text)
         words: list[int] = []
         word = max(word_of_character, default=0)
-        for begin, end in reversed(mapping["offsets"]):
+        for piece, (begin, end) in zip(reversed(mapping["pieces"]), reversed(mapping["offsets"]), strict=True):
             # A piece spans two words where the first of them normalises to nothing: the second counts.
-            word = word_of_character[end - 1] if text[begin:end].strip() else word
+            if piece != "▁" and text[begin:end].strip():
+                word = word_of_character[end - 1]
             words.append(word)
         return WordPieces(mapping["ids"], words[::-1])
 

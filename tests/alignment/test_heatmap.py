@@ -100,7 +100,11 @@ def sentence(length: int, word: str = "Gartentür") -> list[str]:
 
 @pytest.mark.parametrize(
     "title, gold",
-    [("", None), ("step 400 · mean of heads\n" + "a long sentence " * 40, parse_links("0-0 1p1"))],
+    [
+        ("", None),
+        ("", parse_links("0-0")),
+        ("step 400 · mean of heads\n" + "a long sentence " * 40, parse_links("0-0 1p1")),
+    ],
 )
 @pytest.mark.parametrize("num_target, num_source", [(1, 1), (2, 3), (1, 61), (61, 1), (17, 23), (47, 43), (97, 101)])
 def test_all_text_stands_inside_a_picture_of_bounded_size(

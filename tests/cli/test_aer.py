@@ -65,8 +65,13 @@ def test_file_that_never_counts_from_zero_is_warned_of(
     ]
 
 
-def test_good_files_are_scored_without_a_warning(files: tuple[str, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_good_files_are_scored_without_a_warning(
+    files: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from_one = tmp_path / "from-one.txt"
+    from_one.write_text("2-2\n2-3\n\n")
     aer(*files)
+    aer(files[0], str(from_one), hypothesis_first_index=1)
     assert not caplog.records
 
 

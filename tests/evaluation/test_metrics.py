@@ -52,6 +52,7 @@ def test_signatures_say_how_the_scores_were_computed() -> None:
 def test_lowercase_forgives_case_in_every_score() -> None:
     shouted = [reference.upper() for reference in REFERENCES]
     assert score_translations(shouted, REFERENCES).bleu < 10
+    assert score_translations(shouted, REFERENCES).ter > 50
     scores = score_translations(shouted, REFERENCES, lowercase=True)
     assert (scores.bleu, scores.chrf, scores.ter) == (pytest.approx(100), pytest.approx(100), 0)
 

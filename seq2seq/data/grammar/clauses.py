@@ -1,73 +1,15 @@
-"""Clauses of the embedded grammar: who does what to whom, and the order of words in each language."""
+"""Single clauses of the embedded grammar: who does what to whom, when, where and how; who is like what."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
-from seq2seq.data.grammar.draw import FIRM, NEGATED_OBJECTS, OBJECTS, PLAIN, PRESENT, RECIPIENTS, Draw, Tense
+from seq2seq.data.grammar.draw import FIRM, FUTURE, NEGATED_OBJECTS, OBJECTS, PLAIN, RECIPIENTS, Draw, Tense
 from seq2seq.data.grammar.inflection import BE, THIRD, number
-from seq2seq.data.grammar.modifiers import DEGREES, FREQUENCIES, MANNERS, Adjective
-from seq2seq.data.grammar.nouns import nouns_of
-from seq2seq.data.grammar.phrases import (
-    English,
-    German,
-    Nominal,
-    Phrase,
-    VerbGroup,
-    english,
-    one_to_one,
-    prepositional,
-    verb_group,
-)
-from seq2seq.data.grammar.verbs import Slot, Verb, verbs
-
-NOTHING = Phrase([], [])
-
-
-@dataclass(slots=True)
-class Clause:
-    """A clause; its German side lies in the fields of German word order."""
-
-    subject: Nominal
-    english: list[English]  # everything but `front`
-    finite: German
-    middle: list[German]  # between the finite verb and what closes the clause
-    right: list[German]  # closes a main clause: particle, participle, infinitive
-    final: list[German]  # closes a subordinate clause: all of the verb
-    after: list[German]  # what follows the closing verb
-    front: Phrase = NOTHING  # takes the place before the finite verb from the subject
-    objects: Sequence[Nominal] = ()
-    tense: Tense = PRESENT
-    verb: str = ""
-    negated: bool = False
-
-    def append(self, phrase: Phrase) -> None:
-        """Adds a phrase behind the clause in both languages."""
-        self.english = self.english + phrase.english
-        self.after = [*self.after, *phrase.german, *phrase.after]
-
-
-def main_clause(clause: Clause) -> Phrase:
-    """The clause with its German finite verb second: `Gestern sah das Kind den Hund`."""
-    subject = [*clause.subject.phrase.german, *clause.subject.phrase.after]
-    front = clause.front.german
-    opening = [*front, clause.finite, *subject] if front else [*subject, clause.finite]
-    german = [*opening, *clause.middle, *clause.right, *clause.after]
-    return Phrase(clause.front.english + clause.english, german)
-
-
-def final_clause(clause: Clause) -> Phrase:
-    """The clause with its German finite verb last: `das Kind den Hund sah`."""
-    subject = [*clause.subject.phrase.german, *clause.subject.phrase.after]
-    return Phrase(clause.english, [*subject, *clause.middle, *clause.final, *clause.after])
-
-
-def subordinate(opening: str, translation: str, inner: Phrase) -> Phrase:
-    """The clause under a conjunction or relative pronoun, which its German commas possibly translate."""
-    word = English(opening)
-    comma = German(",", (), [word])
-    return Phrase([word, *inner.english], [comma, German(translation, [word]), *inner.german, comma])
+from seq2seq.data.grammar.modifiers import ABSOLUTE, DEGREES, FREQUENCIES, MANNERS, Adjective
+from seq2seq.data.grammar.nouns import LIVING, nouns_of
+from seq2seq.data.grammar.order import NOTHING, Adverbials, Clause, assemble
+from seq2seq.data.grammar.phrases import English, Nominal, Phrase, one_to_one, verb_group
+from seq2seq.data.grammar.verbs import PLACES, Slot, Verb, verbs
 
 
 @cache
@@ -93,7 +35,7 @@ def verbs_alone(kind: frozenset[str]) -> list[Verb]:
     """The verbs for such a subject that bring nobody else into the sentence whom a pronoun could mean."""
 
     def alone(slot: Slot) -> bool:
-        return not any(noun.kind & {"person", "animal"} for noun in nouns_of(slot.classes))
+        return not any(noun.kind & LIVING for noun in nouns_of(slot.classes))
 
     return [verb for verb in verbs_for(kind) if all(alone(slot) for frame in verb.frames for slot in frame)]
 
@@ -104,21 +46,14 @@ def verb_named(lemma: str) -> Verb:
     return next(verb for verb in verbs() if verb.lemma == lemma)
 
 
-def fits(verb: Verb, subject: Nominal, tense: Tense) -> bool:
+def fits(verb: Verb, subject: Nominal, tense: Tense, negated: bool = False) -> bool:
     """Whether the verb has this tense, and a form in it that is not read as another tense (`they read`)."""
+    if negated and tense.modal == "must":
+        return False
     simple = tense.form != "perfect" and not tense.modal
-    if verb.manner == "stative":
+    if "stative" in verb.how:
         return simple
     return not simple or verb.forms[0] != verb.forms[1] or subject.agreement == THIRD
-
-
-class Adverbials(NamedTuple):
-    """What a clause says about when, where and how; any of them may be nothing."""
-
-    time: Phrase = NOTHING
-    place: Phrase = NOTHING
-    manner: Phrase = NOTHING
-    frequency: Phrase = NOTHING
 
 
 class ClauseDraw(Draw):
@@ -144,37 +79,34 @@ class ClauseDraw(Draw):
         if negated is None:
             negated = self.chance(0.16) and not (tense and tense.modal == "must")
         subject = subject or self.subject(firm=negated)
-        drawn, fixed = tense or self.tense(), verb
-        verb = fixed or self.choose(verbs_for(subject.kind))
-        while not fits(verb, subject, drawn) or (negated and drawn.modal == "must"):
-            drawn = tense or self.tense()
-            verb = fixed or self.choose(verbs_for(subject.kind))
+        drawn, fixed = tense, verb
+        while not (drawn and verb and fits(verb, subject, drawn, negated)):
+            drawn, verb = tense or self.tense(), fixed or self.choose(verbs_for(subject.kind))
         group = verb_group(verb, drawn.form, subject.agreement, modal=drawn.auxiliary, negated=negated)
         slots = self.choose(verb.frames)
         filled = [
             (slot, theme if theme and slot.case == "acc" else self.fill(slot, subject, group.negation))
             for slot in slots
         ]
-        adverbials = (
-            Adverbials() if bare or verb.manner == "stative" else self.adverbials(verb, subject, drawn, negated)
-        )
+        bare = bare or "stative" in verb.how
+        adverbials = Adverbials() if bare else self.adverbials(verb, subject, drawn, negated)
         clause = assemble(subject, group, filled, adverbials, front=front and self.chance(0.5))
         clause.tense, clause.verb, clause.negated = drawn, verb.lemma, negated
         self.note_verb(verb, drawn, negated, role or ("inversion" if clause.front.german else ""))
         return clause
 
     def note_verb(self, verb: Verb, tense: Tense, negated: bool, role: str) -> None:
-        """Notes the phenomena that the verb takes part in."""
-        construction = "perfect" if tense.form == "perfect" else "future" if tense.modal == "will" else "modal"
-        noted = {
-            role: bool(role),
-            "separable": bool(verb.particle),
-            "negation": negated,
-            construction: tense.form == "perfect" or bool(tense.modal),
-        }
-        for phenomenon, present in noted.items():
-            if present:
-                self.note(phenomenon, verb.lemma)
+        """Notes what the verb takes part in; but not where it has a form of its own, which train must have."""
+        if verb.particle:
+            self.note("separable")
+        if tense.form == "perfect":
+            self.note("perfect")
+        if tense.modal:
+            self.note("future" if tense is FUTURE else "modal", verb.lemma)
+        if negated:
+            self.note("negation", verb.lemma)
+        if role:
+            self.note(role, *([] if verb.particle else [verb.lemma]))
 
     def fill(self, slot: Slot, subject: Nominal, negation: English | None) -> Nominal:
         """What stands in a slot of the verb: a name now and then, else a noun phrase."""
@@ -196,15 +128,15 @@ class ClauseDraw(Draw):
         time = NOTHING
         if self.chance(0.35) and not (negated and tense.times == "present"):
             time = self.time(tense)
+        groups = [group for group in verb.how if group in PLACES and not (negated and verb.frames[0])]
+        manners = [adverb for group in verb.how for adverb in MANNERS.get(group, ())]
         draw = self.random.random()
-        if draw < 0.3 and verb.place and not (negated and verb.frames[0]):
-            outdoors = verb.place == "anywhere" and "animal" in subject.kind
-            return Adverbials(time=time, place=self.place("outdoors" if outdoors else verb.place))
-        if negated or draw > 0.7:
-            return Adverbials(time=time)
-        if draw < 0.5 and MANNERS[verb.manner]:
-            return Adverbials(time=time, manner=one_to_one(*self.choose(MANNERS[verb.manner])))
-        if tense.modal or time.english or not subject.definite:
+        if draw < 0.3 and groups:
+            group = "outdoors" if groups == ["around"] and "animal" in subject.kind else groups[0]
+            return Adverbials(time=time, place=self.place(group))
+        if draw < 0.5 and manners and not negated:
+            return Adverbials(time=time, manner=one_to_one(*self.choose(manners)))
+        if draw > 0.7 or negated or tense.modal or time.english or not subject.definite:
             return Adverbials(time=time)
         return Adverbials(frequency=one_to_one(*self.choose(FREQUENCIES[tense.form])))
 
@@ -219,74 +151,26 @@ class ClauseDraw(Draw):
         role: str = "",
     ) -> Clause:
         """A clause that says what somebody or something is like."""
-        forms, german = BE[tense.form]
-        words = english(forms[subject.agreement])
-        finite = German(german[subject.agreement], words)
-        degree = one_to_one(*self.choose(degrees)) if not negated and self.chance(0.35) else NOTHING
+        gradable = not negated and adjective.english not in ABSOLUTE
+        degree = one_to_one(*self.choose(degrees)) if gradable and self.chance(0.35) else NOTHING
         negation = one_to_one("not", "nicht") if negated else NOTHING
-        quality = one_to_one(adjective.english, adjective.german)
-        phrases = [negation, degree, quality]
-        source = [*subject.phrase.english, *words, *(word for phrase in phrases for word in phrase.english)]
-        middle = [word for phrase in phrases for word in phrase.german]
         if negated:
             self.note("negation", adjective.english)
         if role:
-            self.note(role, adjective.english)
-        return Clause(subject, source, finite, middle, [], [finite], [], tense=tense)
+            self.note(role)
+        return be(subject, tense, [negation, degree, one_to_one(adjective.english, adjective.german)])
 
     def age(self, subject: Nominal, tense: Tense) -> Clause:
         """A clause that says how old somebody is: `is forty-three years old` / `ist dreiundvierzig Jahre alt`."""
-        forms, german = BE[tense.form]
-        words = english(forms[subject.agreement])
-        finite = German(german[subject.agreement], words)
-        count = one_to_one(*number(self.count(subject.lemma)))
-        years, old = one_to_one("years", "Jahre"), one_to_one("old", "alt")
-        source = [*subject.phrase.english, *words, *count.english, *years.english, *old.english]
-        return Clause(
-            subject, source, finite, [*count.german, *years.german, *old.german], [], [finite], [], tense=tense
-        )
+        self.note("number", subject.lemma)
+        count = number(self.random.randint(2, 99 if "person" in subject.kind else 19))
+        return be(subject, tense, [one_to_one(*count), one_to_one("years", "Jahre"), one_to_one("old", "alt")])
 
 
-def assemble(
-    subject: Nominal,
-    group: VerbGroup,
-    filled: list[tuple[Slot, Nominal]],
-    adverbials: Adverbials,
-    *,
-    front: bool,
-) -> Clause:
-    """The clause in both orders: every German field is filled here, and nowhere else.
-
-    The middle field runs: pronouns, time, definite objects, nicht (or how, or how often), place, indefinite objects,
-    complements with a preposition.
-    """
-    time, place, manner, frequency = adverbials
-    light, firm, loose, complements, after = [], [], [], [], []
-    objects, rest = [], []
-    for slot, nominal in filled:
-        phrase = prepositional(slot, nominal)
-        fields = complements if slot.english else light if nominal.light else firm if nominal.definite else loose
-        fields += phrase.german
-        after += phrase.after
-        (rest if slot.english else objects).extend(phrase.english)
-    nicht = []
-    if group.negation and not any(group.negation in word.sure for word in loose):
-        nicht = [German("nicht", [group.negation])]
-    opening = NOTHING
-    if front:
-        opening, time, place = (time, NOTHING, place) if time.english else (place, time, NOTHING)
-    source = [*subject.phrase.english, *group.auxiliaries, *frequency.english, *group.main, *objects]
-    source += [*manner.english, *rest, *place.english, *time.english]
-    middle = [
-        *light,
-        *time.german,
-        *firm,
-        *nicht,
-        *frequency.german,
-        *manner.german,
-        *place.german,
-        *loose,
-        *complements,
-    ]
-    themes = [nominal for _, nominal in filled]
-    return Clause(subject, source, group.finite, middle, group.right, group.final, after, opening, themes)
+def be(subject: Nominal, tense: Tense, predicate: list[Phrase]) -> Clause:
+    """The clause in which a form of "be" / "sein" joins the subject and these phrases."""
+    forms, german = BE[tense.form]
+    verb = one_to_one(forms[subject.agreement], german[subject.agreement])
+    source = [*subject.phrase.english, *verb.english, *(word for phrase in predicate for word in phrase.english)]
+    middle = [word for phrase in predicate for word in phrase.german]
+    return Clause(subject, source, verb.german[0], middle, [], verb.german, [], tense=tense)

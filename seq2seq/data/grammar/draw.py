@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple, TypeVar
 
+from seq2seq.data.grammar.compounds import compounds
 from seq2seq.data.grammar.inflection import number
 from seq2seq.data.grammar.modifiers import UNITS, Adjective, adjectives_of, times
-from seq2seq.data.grammar.nouns import NAMES, Noun, compounds, nouns_of
+from seq2seq.data.grammar.nouns import NAMES, Noun, nouns_of
 from seq2seq.data.grammar.phrases import (
     POSSESSIVES,
     English,
@@ -40,50 +41,31 @@ PRESENT = Tense("present", times="present")
 PAST = Tense("past", times="past")
 PERFECT = Tense("perfect", times="perfect")
 FUTURE = Tense("present", "will", "future")
-TENSES = {
-    PAST: 42,
-    PRESENT: 25,
-    PERFECT: 15,
-    FUTURE: 6,
-    Tense("present", "can", "modal"): 4,
-    Tense("present", "must", "modal"): 3,
-    Tense("present", "want", "modal"): 2,
-    Tense("past", "want", "past"): 3,
-}
-
-# Choices of determiner: "own" is the subject's possessive, "#" a number, "-" nothing at all,
-# "one" the article of a single thing.
-SUBJECTS = ["the", "the", "the", "the", "the", "the", "a", "a", "this", "every", "#", "some", "many"]
-PERSONS = ["the", "the", "the", "the", "the", "the", "my", "our", "a", "a", "this", "every", "#", "some", "many"]
-FIRM_SUBJECTS = ["the", "the", "the", "this", "my", "our"]
-FIRM = ["the", "the", "the", "this", "own"]
-OBJECTS = [
-    "the",
-    "the",
-    "the",
-    "the",
-    "the",
-    "the",
-    "a",
-    "a",
-    "a",
-    "a",
-    "own",
-    "own",
-    "#",
-    "#",
-    "this",
-    "-",
-    "some",
-    "many",
+TENSES = [
+    *[PAST] * 14,
+    *[PRESENT] * 8,
+    *[PERFECT] * 5,
+    *[FUTURE] * 2,
+    Tense("present", "can", "modal"),
+    Tense("present", "must", "modal"),
+    Tense("present", "want", "modal"),
+    Tense("past", "want", "past"),
 ]
+
+# What may stand before a noun: "own" is the subject's possessive, "#" a number, "-" nothing at all, "one" "the"
+# with a singular.
+SUBJECTS = [*["the"] * 6, *["a"] * 2, "this", "every", "#", "some", "many"]
+PERSONS = [*SUBJECTS, "my", "our"]
+FIRM_SUBJECTS = ["the", "the", "the", "this"]
+OBJECTS = [*["the"] * 6, *["a"] * 4, "own", "own", "#", "#", "this", "-", "some", "many"]
 NEGATED_OBJECTS = ["the", "the", "the", "a", "a", "-", "own", "this"]
 RECIPIENTS = ["the", "the", "own"]
 PLAIN = ["the", "the", "the", "a"]
+FIRM = ["the", "the", "the", "this", "own"]
 OWN = {"my", "our", "his", "her", "their"}
 PLURALS = {"#", "-", "many", "some"}
 SINGULARS = {"a", "every", "one"}
-MASS = {"a": "-", "#": "-", "many": "-", "some": "the", "this": "the", "every": "the"}  # what nouns like "milk" take
+MASS = {"a": "-", "#": "-", "many": "-", "some": "the", "this": "the", "every": "the"}  # for nouns like "milk"
 
 
 class Draw:
@@ -111,7 +93,7 @@ class Draw:
 
     def tense(self) -> Tense:
         """A tense, the frequent ones more often."""
-        return self.random.choices(list(TENSES), TENSES.values())[0]
+        return self.choose(TENSES)
 
     def noun(self, classes: tuple[str, ...]) -> Noun:
         """A noun of one of the classes, sometimes as the head of a compound."""
@@ -121,8 +103,21 @@ class Draw:
             noun = self.choose([noun for noun in nouns if noun.lemma not in self.used] or nouns)
         if noun.lemma in compounds() and self.chance(0.5):
             noun = self.choose(compounds()[noun.lemma])
-            self.note("compound", noun.lemma)
+            self.note("compound")
         return noun
+
+    def determine(self, noun: Noun, determiners: list[str], owner: str) -> tuple[str, bool]:
+        """One of these determiners as far as it suits the noun, and whether the noun is plural."""
+        determiner = self.choose(determiners)
+        if determiner == "own":
+            determiner = POSSESSIVES.get(owner, "the")
+        if (determiner in OWN and not noun.ownable) or (determiner in ("a", "this") and "kin" in noun.kind):
+            determiner = "the"
+        if "mass" in noun.kind:
+            return MASS.get(determiner, determiner), False
+        single = determiner in SINGULARS or (determiner in OWN and "parent" in noun.kind)
+        plural = determiner in PLURALS or (not single and self.chance(0.2))
+        return {"this": "these" if plural else "this", "one": "the"}.get(determiner, determiner), plural
 
     def nominal(
         self,
@@ -130,56 +125,45 @@ class Draw:
         case: str,
         determiners: list[str],
         *,
+        noun: Noun | None = None,
         owner: str = "",
         negation: English | None = None,
     ) -> Nominal:
-        """A noun phrase with one of these determiners; "own" is the possessive of the pronoun `owner`."""
-        return self.nominal_of(self.noun(classes), case, determiners, owner=owner, negation=negation)
+        """A noun phrase with one of these determiners; `owner` is the pronoun of whoever may possess it.
 
-    def nominal_of(
-        self,
-        noun: Noun,
-        case: str,
-        determiners: list[str],
-        *,
-        owner: str = "",
-        negation: English | None = None,
-        plain: bool = False,
-    ) -> Nominal:
-        """A noun phrase of this noun, without adjective if `plain`; see `nominal`."""
+        The noun is drawn from `classes` unless it is given, in which case it has no adjective.
+        """
+        given, noun = noun, noun or self.noun(classes)
         self.used.add(noun.singular[-1])
-        determiner = self.choose(determiners)
-        if determiner == "own":
-            determiner = POSSESSIVES.get(owner, "the")
-        if determiner in OWN and not noun.ownable:
-            determiner = "the"
-        if "mass" in noun.kind:
-            determiner, plural = MASS.get(determiner, determiner), False
-        else:
-            plural = determiner in PLURALS or (determiner not in SINGULARS and self.chance(0.2))
-        count = 0
-        if determiner == "#":
-            count = self.count(noun.lemma)
-        if determiner == "this" and plural:
-            determiner = "these"
-        if determiner == "one":
-            determiner = "the"
+        determiner, plural = self.determine(noun, determiners, owner)
+        count = self.count(noun.lemma) if determiner == "#" else 0
         adjective = None
-        if not plain and self.chance(0.3) and adjectives_of(noun.kind):
-            adjective = self.adjective(adjectives_of(noun.kind))
-            self.note("agreement", noun.lemma, adjective.english)
+        if not given and self.chance(0.3):
+            adjective = self.adjective(noun.kind)
+            self.note("agreement", noun.lemma)
         if case == "dat":
-            self.note("dative", noun.lemma)
+            self.note("dative", *([] if plural else [noun.lemma]))
         elif case == "acc":
-            self.tags.add("accusative")
-        if determiner not in ("a", "-"):
-            negation = None
-        determiner = "" if determiner in ("#", "-") else determiner
-        return noun_phrase(noun, determiner, case, plural=plural, count=count, adjective=adjective, negation=negation)
+            self.note("accusative")
+        return noun_phrase(
+            noun,
+            determiner.strip("#-"),
+            case,
+            plural=plural,
+            count=count,
+            adjective=adjective,
+            negation=negation if determiner in ("a", "-") else None,
+        )
 
-    def adjective(self, options: list[Adjective]) -> Adjective:
+    def adjective(self, kind: frozenset[str]) -> Adjective:
+        """An adjective for something of these classes."""
+        return self.fresh(adjectives_of(kind))
+
+    def fresh(self, options: list[Adjective]) -> Adjective:
         """One of these adjectives that the sentence has not used yet, if there is one."""
-        adjective = self.choose([option for option in options if option.english not in self.used] or options)
+        adjective = self.choose(options)
+        if adjective.english in self.used:
+            adjective = self.choose([option for option in options if option.english not in self.used] or options)
         self.used.add(adjective.english)
         return adjective
 
@@ -196,9 +180,9 @@ class Draw:
         if draw < 0.2:
             return pronoun(*self.choose([("I", "m"), ("we", "p"), ("he", "m"), ("she", "f"), ("they", "p")]))
         if draw < 0.7:
-            return self.nominal(("person",), "nom", FIRM_SUBJECTS if firm else PERSONS)
-        classes = ("animal",) if draw < 0.93 else ("scheduled", "vehicle", "small", "clothing")
-        return self.nominal(classes, "nom", FIRM_SUBJECTS[:4] if firm else SUBJECTS)
+            return self.nominal(("person", "infant"), "nom", FIRM_SUBJECTS if firm else PERSONS)
+        classes = ("animal",) if draw < 0.94 else ("scheduled",) if draw < 0.97 else ("vehicle", "small", "clothing")
+        return self.nominal(classes, "nom", FIRM_SUBJECTS if firm else SUBJECTS)
 
     def name(self) -> Nominal:
         """Somebody's name."""
@@ -220,9 +204,8 @@ class Draw:
         unit, german_unit = self.choose(UNITS)
         count, german_count = number(self.count(unit))
         words = [English(count), English(unit), English("ago")]
-        return Phrase(
-            words, [German("vor", words[2:]), German(german_count, words[:1]), German(german_unit, words[1:2])]
-        )
+        german = [German("vor", words[2:]), German(german_count, words[:1]), German(german_unit, words[1:2])]
+        return Phrase(words, german)
 
     def place(self, group: str) -> Phrase:
         """A phrase of place from this group."""

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from seq2seq.data.grammar.nouns import Noun, english_s
+from seq2seq.data.grammar.nouns import Noun, english_s, rows
 from seq2seq.data.grammar.verbs import Verb
 
 # Columns: masculine, feminine, neuter, plural.
@@ -54,52 +54,14 @@ BE = {
 HAVE = ("have", "has", "have")
 AUXILIARIES = {"haben": ("habe", "hat", "haben"), "sein": ("bin", "ist", "sind")}
 
-SMALL = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["-", "-", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-KLEIN = [
-    "null",
-    "ein",
-    "zwei",
-    "drei",
-    "vier",
-    "fünf",
-    "sechs",
-    "sieben",
-    "acht",
-    "neun",
-    "zehn",
-    "elf",
-    "zwölf",
-    "dreizehn",
-    "vierzehn",
-    "fünfzehn",
-    "sechzehn",
-    "siebzehn",
-    "achtzehn",
-    "neunzehn",
-]
-ZEHNER = ["-", "-", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig"]
+NUMERALS = """
+one ein           | two zwei          | three drei          | four vier          | five fünf
+six sechs         | seven sieben      | eight acht          | nine neun          | ten zehn
+eleven elf        | twelve zwölf      | thirteen dreizehn   | fourteen vierzehn  | fifteen fünfzehn
+sixteen sechzehn  | seventeen siebzehn | eighteen achtzehn  | nineteen neunzehn  | twenty zwanzig
+thirty dreißig    | forty vierzig     | fifty fünfzig       | sixty sechzig      | seventy siebzig
+eighty achtzig    | ninety neunzig
+"""
 
 
 @cache
@@ -137,11 +99,13 @@ def english_verb(forms: tuple[str, ...], tense: str, agreement: int) -> str:
     return english_s(forms[0]) if agreement == THIRD else forms[0]
 
 
+@cache
 def number(n: int) -> tuple[str, str]:
-    """The number from 2 to 99 in English and German: `twenty-one`, `einundzwanzig`."""
+    """The number from 1 to 99 in English and German: `twenty-one`, `einundzwanzig`."""
+    numerals = [cell.split() for row in rows(NUMERALS) for cell in row]
     tens, ones = divmod(n, 10)
-    if n < 20:
-        return SMALL[n], KLEIN[n]
-    if not ones:
-        return TENS[tens], ZEHNER[tens]
-    return f"{TENS[tens]}-{SMALL[ones]}", f"{KLEIN[ones]}und{ZEHNER[tens]}"
+    if n <= 20 or not ones:
+        english, german = numerals[n - 1 if n <= 20 else tens + 17]
+        return english, german
+    (ten, zehner), (one, einer) = number(10 * tens), number(ones)
+    return f"{ten}-{one}", f"{einer}und{zehner}"

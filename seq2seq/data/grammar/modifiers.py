@@ -17,41 +17,48 @@ lonely      | einsam        | state
 angry       | wütend        | state
 sad         | traurig       | state
 happy       | glücklich     | state
-young       | jung          | person animal
-old         | alt           | person animal furniture vehicle scheduled building town text small clothing tree device
+young       | jung          | man woman king queen prince princess knight waiter waitress actress sailor thief animal
+old         | alt           | man woman king queen witch animal furniture vehicle scheduled building small clothing
 friendly    | freundlich    | person dog
 famous      | berühmt       | king queen actress wizard sight novel poem knight
 rich        | reich         | king queen man woman lady prince princess uncle aunt
 poor        | arm           | fisherman man woman boy monk child nun
 brave       | mutig         | person hunter
 clever      | klug          | person animal
+lazy        | faul          | person pet
+strong      | stark         | person animal
+proud       | stolz         | person hunter
+curious     | neugierig     | person infant animal
+polite      | höflich       | person
+shy         | schüchtern    | person infant animal
+strange     | seltsam       | person animal building text
 wild        | wild          | hunter horse pig animal
 black       | schwarz       | dog cat horse cow goat clothing vehicle luggage umbrella
-white       | weiß          | dog cat horse cow goat clothing vehicle rose goose
+white       | weiß          | dog cat horse cow goat clothing vehicle rose goose window
 brown       | braun         | dog horse cow bear clothing furniture luggage
 grey        | grau          | cat donkey mouse wolf clothing elephant
 red         | rot           | clothing vehicle rose apple door candle umbrella ball luggage
 green       | grün          | clothing vehicle apple door bottle umbrella
-yellow      | gelb          | clothing vehicle flower rose umbrella
+yellow      | gelb          | clothing vehicle flower rose umbrella lemon banana
 blue        | blau          | clothing vehicle door luggage ball cup
-big         | groß          | animal building town garden park food luggage furniture plant ship tower mirror key plane
-small       | klein         | animal infant building town garden food fruit luggage furniture vehicle dish device room gate wall market
-new         | neu           | vehicle scheduled device furniture clothing novel luggage building
-beautiful   | schön         | woman lady queen princess witch actress daughter jewel clothing plant park castle city village island poem rose horse
+big         | groß          | animal building town garden park fruit cake egg sausage luggage furniture plant scheduled
+small       | klein         | animal infant building town park fruit cake egg sausage furniture vehicle dish gate wall
+new         | neu           | vehicle scheduled device furniture clothing novel building window drawer
+beautiful   | schön         | woman lady queen actress jewel clothing plant sight poem horse present forest lake
 ugly        | hässlich      | furniture clothing tower picture lamp hotel
-expensive   | teuer/teur    | jewel clothing vehicle device furniture hotel wine
+expensive   | teuer/teur    | jewel clothing vehicle device furniture hotel wine present
 cheap       | billig        | clothing vehicle device furniture hotel wine dish
-broken      | kaputt        | vehicle device furniture fragile umbrella toy
+broken      | kaputt        | gate vehicle device furniture fragile umbrella toy
 dirty       | schmutzig     | clothing vehicle dish washable room carpet
 heavy       | schwer        | luggage furniture machine book sword crown
-empty       | leer          | scheduled luggage bottle glass room drawer cupboard building
+empty       | leer          | market square field drawer scheduled luggage bottle glass room cupboard building
 dark        | dunkel/dunkl  | forest cave cellar stable church room
-quiet       | ruhig         | garden park village library hotel valley island
+quiet       | ruhig         | garden park village library hotel valley island mountain market lake field
 warm        | warm          | clothing soup bread milk
-cold        | kalt          | drink soup
+cold        | kalt          | drink soup meat
 hot         | heiß          | hot soup
-sweet       | süß           | cherry pear cake apple juice wine
-fresh       | frisch        | food milk
+sweet       | süß           | cherry pear cake apple juice wine onion
+fresh       | frisch        | food milk onion water
 sour        | sauer/saur    | lemon apple milk wine
 exciting    | spannend      | novel story book report
 boring      | langweilig    | novel story book report letter newspaper poem museum
@@ -164,6 +171,10 @@ next year          | nächstes Jahr    | 0-0 1-1     | future
 
 # Units that are counted: "two days ago", "vor zwei Tagen".
 UNITS = [("days", "Tagen"), ("weeks", "Wochen"), ("months", "Monaten"), ("years", "Jahren")]
+
+
+# Adjectives that nothing is "very" or "too".
+ABSOLUTE = {"black", "white", "brown", "grey", "red", "green", "yellow", "blue", "broken", "empty"}
 
 
 class Adjective(NamedTuple):

@@ -5,8 +5,8 @@ from functools import cache
 from typing import NamedTuple
 
 # English[/irregular plural] | German with its article | German plural | classes.
-# "own" says that a living being or a place may be somebody's.
-# "weak" nouns take their plural form in every singular case but the nominative; "mass" nouns have no plural.
+# "weak" nouns take their plural form in every singular case but the nominative, "mass" nouns have no plural, "kin" is
+# "the" or "my" rather than "a" or "this", and "own" marks living beings and places that can be somebody's.
 NOUNS = """
 man/men           | der Mann            | Männer            | person
 woman/women       | die Frau            | Frauen            | person
@@ -85,13 +85,13 @@ box               | die Kiste           | Kisten            | openable luggage
 suitcase          | der Koffer          | Koffer            | openable lockable luggage
 drawer            | die Schublade       | Schubladen        | openable
 cupboard          | der Schrank         | Schränke          | openable lockable furniture
-apple             | der Apfel           | Äpfel             | food peeled picked
-pear              | die Birne           | Birnen            | food peeled picked
-cherry            | die Kirsche         | Kirschen          | food picked
-banana            | die Banane          | Bananen           | food peeled
+apple             | der Apfel           | Äpfel             | food fruit peeled picked
+pear              | die Birne           | Birnen            | food fruit peeled picked
+cherry            | die Kirsche         | Kirschen          | food fruit picked
+banana            | die Banane          | Bananen           | food fruit peeled
 lemon             | die Zitrone         | Zitronen          | fruit peeled picked
-potato/potatoes   | die Kartoffel       | Kartoffeln        | food peeled cooked
-carrot            | die Karotte         | Karotten          | food peeled cooked fodder
+potato/potatoes   | die Kartoffel       | Kartoffeln        | food fruit peeled cooked
+carrot            | die Karotte         | Karotten          | food fruit peeled cooked fodder
 onion             | die Zwiebel         | Zwiebeln          | fruit peeled cooked
 egg               | das Ei              | Eier              | food cooked
 sausage           | die Wurst           | Würste            | food cooked fodder
@@ -161,7 +161,7 @@ plane             | das Flugzeug        | Flugzeuge         | scheduled
 house             | das Haus            | Häuser            | own place building in enter lockable drawn overflown
 church            | die Kirche          | Kirchen           | place building in enter drawn sight overflown
 castle            | das Schloss         | Schlösser         | place building in enter drawn sight overflown
-tower             | der Turm            | Türme             | place building in enter drawn sight overflown
+tower             | der Turm            | Türme             | place building in drawn sight overflown
 school            | die Schule          | Schulen           | place building in enter overflown
 museum            | das Museum          | Museen            | place building in enter sight overflown
 theatre           | das Theater         | Theater           | place building in enter sight overflown
@@ -187,23 +187,15 @@ field             | das Feld            | Felder            | place on crossed o
 bridge            | die Brücke          | Brücken           | place on crossed
 road              | die Straße          | Straßen           | place on crossed wide overflown
 square            | der Platz           | Plätze            | place crossed wide
-river             | der Fluss           | Flüsse            | place by water crossed wide outdoors overflown
-lake              | der See             | Seen              | place by water outdoors overflown
+river             | der Fluss           | Flüsse            | place by waters crossed wide outdoors overflown
+lake              | der See             | Seen              | place by waters outdoors overflown
 wall              | die Mauer           | Mauern            | place wall overflown
 market            | der Markt           | Märkte            | place market
 """
 
-NAMES = {"Anna": "she", "Emma": "she", "Lena": "she", "Maria": "she", "Jonas": "he", "Max": "he", "Paul": "he"}
+NAMES = dict.fromkeys(("Anna", "Emma", "Lena", "Maria"), "she") | dict.fromkeys(("Jonas", "Max", "Paul", "Peter"), "he")
+
 LIVING = frozenset({"person", "infant", "animal"})
-    "Anna": "she",
-    "Emma": "she",
-    "Lena": "she",
-    "Maria": "she",
-    "Jonas": "he",
-    "Max": "he",
-    "Paul": "he",
-    "Peter": "he",
-}
 
 
 class Noun(NamedTuple):

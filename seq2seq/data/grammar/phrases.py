@@ -158,7 +158,7 @@ class VerbGroup(NamedTuple):
     finite: German
     right: list[German]  # closes a main clause: particle, participle or infinitive
     final: list[German]  # closes a subordinate clause: all of the verb
-    negation: English | None
+    negation: English | None = None
 
 
 def inflected(forms: tuple[str, ...], tense: str, agreement: int, negation: list[English]) -> tuple[list[English], str]:
@@ -181,14 +181,14 @@ def verb_group(
         main = [English(word) for word in (verb.forms[2], *verb.tail)]
         finite = German(AUXILIARIES[verb.auxiliary][agreement], [have])
         right = [German(verb.particle + verb.participle, main)]
-        return VerbGroup([have, *negation], main, finite, right, [*right, finite], *(negation or [None]))
+        return VerbGroup([have, *negation], main, finite, right, [*right, finite], *negation)
     support, form = inflected(verb.forms, tense, agreement, negation)
     main = [English(word) for word in (form, *verb.tail)]
     text = german_verb(verb, tense, agreement)
     finite = German(text, main, support[:1])
     right = [German(verb.particle, main)] if verb.particle else []
     final = [German(verb.particle + text, main, support[:1])]
-    return VerbGroup(support, main, finite, right, final, *(negation or [None]))
+    return VerbGroup(support, main, finite, right, final, *negation)
 
 
 def modal_group(verb: Verb, modal: Modal, tense: str, agreement: int, negated: bool) -> VerbGroup:
@@ -212,4 +212,4 @@ def modal_group(verb: Verb, modal: Modal, tense: str, agreement: int, negated: b
         text = modal.preterite + "n" if agreement == PLURAL else modal.preterite
     finite = German(text, words, support[:1])
     right = [German(verb.particle + verb.infinitive, main, to)]
-    return VerbGroup(auxiliaries, main, finite, right, [*right, finite], *(negation or [None]))
+    return VerbGroup(auxiliaries, main, finite, right, [*right, finite], *negation)

@@ -1,0 +1,222 @@
+from pathlib import Path
+
+import datasets
+import pytest
+
+from seq2seq.data.corpus import Corpus, GrammarCorpus, HubCorpus, Multi30kCorpus, TableCorpus, TextCorpus
+from seq2seq.data.pair import Pair
+from seq2seq.errors import UserError
+
+MULTI30K = Path(__file__).parents[3] / "shared" / "data" / "multi30k"
+needs_multi30k = pytest.mark.skipif(not MULTI30K.is_dir(), reason="../shared/data/multi30k is absent")
+NO_SPLIT = {"source": None, "target": None, "links": None}
+
+
+def write(path: Path, *lines: str) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def text_corpus(folder: Path, *, links: str | None = None, transpose_links: bool = False) -> TextCorpus:
+    train = {
+        "source": write(folder / "train.en", "a dog", "the red car ."),
+        "target": write(folder / "train.de", "ein Hund", "das rote Auto"),
+        "links": write(folder / "train.links", "0-0 1-1", links) if links is not None else None,
+    }
+    return TextCorpus(train=train, val=train, test=NO_SPLIT, transpose_links=transpose_links)
+
+
+def hub_corpus(folder: Path, rows: list[dict[str, object]], **options: str | None) -> HubCorpus:
+    train = datasets.Dataset.from_list(rows)
+    datasets.DatasetDict({"train": train, "validation": train.select([0])}).save_to_disk(folder)
+    given = {"name": None, "source": "en", "target": "de", "train": "train", "val": "validation", "test": None}
+    return HubCorpus(path=str(folder), **{**given, **options})
+
+
+def test_text_gives_lines_in_order(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path)
+    assert corpus.splits() == ["train", "val"]
+    assert list(corpus.pairs("train")) == [Pair("a dog", "ein Hund"), Pair("the red car .", "das rote Auto")]
+
+
+def test_text_gives_links_beside_the_lines(tmp_path: Path) -> None:
+    assert [pair.links for pair in text_corpus(tmp_path, links="3p2 0-0").pairs("val")] == ["0-0 1-1", "3p2 0-0"]
+
+
+def test_links_of_the_other_direction_are_transposed(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path, links="2p3 0-1", transpose_links=True)
+    assert [pair.links for pair in corpus.pairs("val")] == ["0-0 1-1", "3p2 1-0"]
+
+
+@pytest.mark.parametrize("link", ["1:1", "1-", "-1-0", "1s1"])
+def test_text_that_is_no_link_is_named(tmp_path: Path, link: str) -> None:
+    with pytest.raises(UserError, match=rf"train\.links:2: {link} is not a link"):
+        list(text_corpus(tmp_path, links=f"0-0 {link}").pairs("train"))
+
+
+@pytest.mark.parametrize("link", ["4-0", "0-3"])
+def test_link_past_the_last_word_is_named(tmp_path: Path, link: str) -> None:
+    with pytest.raises(UserError, match=rf"train\.links:2: {link} exceeds the 4 source, 3 target words"):
+        list(text_corpus(tmp_path, links=link).pairs("train"))
+
+
+def test_links_of_another_length_are_named_with_the_texts(tmp_path: Path) -> None:
+    corpus = text_corpus(tmp_path, links="0-0")
+    write(tmp_path / "train.links", "0-0")
+    with pytest.raises(UserError, match=r"train\.en has 2 lines, .*train\.links has 1 lines"):
+        list(corpus.pairs("train"))
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_split_with_one_side_is_refused(side: str) -> None:
+    half = {"source": "a", "target": "a", side: None}
+    with pytest.raises(UserError, match=rf"data\.val\.{side} is missing: say data\.val\.{side}=FILE"):
+        TextCorpus(train=NO_SPLIT, val=half, test=NO_SPLIT)
+
+
+def test_split_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no split test, only train, val"):
+        text_corpus(tmp_path).pairs("test")
+
+
+@pytest.mark.parametrize(("file", "text"), [("train.de", "ein Hund\ndas rote Auto!\n"), ("train.links", "0-0\n\n")])
+def test_fingerprint_follows_every_file(tmp_path: Path, file: str, text: str) -> None:
+    before = text_corpus(tmp_path, links="0-0").fingerprint("train")
+    assert text_corpus(tmp_path, links="0-0").fingerprint("train") == before
+    changed = text_corpus(tmp_path, links="0-0")
+    (tmp_path / file).write_text(text)
+    assert changed.fingerprint("train") != before
+
+
+def test_table_takes_the_two_columns_named(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.tsv", "id\tGerman\tEnglish", "1\tein Hund\ta dog", "2\tNA\tnull")
+    corpus = TableCorpus(train=table, val=table, test=None, source_column="English", target_column="German")
+    assert corpus.splits() == ["train", "val"]
+    assert list(corpus.pairs("val")) == [Pair("a dog", "ein Hund"), Pair("null", "NA")]
+
+
+def test_table_without_the_column_names_those_that_exist(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "en,de", "a,b")
+    corpus = TableCorpus(train=table, val=table, test=None, source_column="source", target_column="de")
+    with pytest.raises(UserError, match=r"a\.csv:2: there is no column source: the columns are en, de"):
+        list(corpus.pairs("train"))
+
+
+def test_table_fingerprint_follows_the_columns(tmp_path: Path) -> None:
+    table = write(tmp_path / "a.csv", "en,de", "a,b")
+    columns = [("en", "de"), ("de", "en")]
+    corpora = [TableCorpus(train=table, val=table, test=None, source_column=s, target_column=t) for s, t in columns]
+    assert corpora[0].fingerprint("train") != corpora[1].fingerprint("train")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_hub_set_gives_columns_or_languages(tmp_path: Path, nested: bool) -> None:
+    rows = [{"en": f"dog {i}", "de": f"Hund {i}"} for i in range(1009)]
+    corpus = hub_corpus(tmp_path / "set", [{"id": 1, "translation": row} for row in rows] if nested else rows)
+    assert list(corpus.pairs("train")) == [Pair(f"dog {i}", f"Hund {i}") for i in range(1009)]
+    assert list(corpus.pairs("val")) == [Pair("dog 0", "Hund 0")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"val": "dev"}, "has no split dev: say data.val=, one of train, validation"),
+        ({"target": "fr"}, "split validation, row 1: there is no column fr: the columns are en, de"),
+        ({"source": "de"}, "row 1: column de holds None where text is expected"),
+    ],
+)
+def test_mistakes_about_a_hub_set_are_named(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    corpus = hub_corpus(tmp_path / "set", [{"en": "dog", "de": None}, {"en": "cat", "de": "Katze"}], **options)
+    with pytest.raises(UserError, match=message):
+        list(corpus.pairs("val"))
+
+
+def test_empty_split_of_a_hub_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = datasets.DatasetDict(validation=datasets.Dataset.from_dict({"en": [], "de": []}))
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, name: empty)
+    corpus = HubCorpus(path="a/b", name="c", source="en", target="de", train=None, val="validation", test=None)
+    with pytest.raises(UserError, match="a/b: the split validation is empty"):
+        list(corpus.pairs("val"))
+
+
+def test_saved_set_with_an_empty_split_is_refused(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict({"en": ["dog"], "de": ["Hund"]})
+    datasets.DatasetDict(train=rows, validation=rows.select([])).save_to_disk(tmp_path)
+    corpus = HubCorpus(path=str(tmp_path), name=None, source="en", target="de", train="train", val=None, test=None)
+    with pytest.raises(UserError, match="one of its splits is empty"):
+        list(corpus.pairs("train"))
+
+
+def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(path: str, name: str | None) -> datasets.DatasetDict:
+        raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist\non the Hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    corpus = HubCorpus(path="a/b", name="c", source="en", target="de", train="train", val=None, test=None)
+    with pytest.raises(
+        UserError, match=r"^data\.path=a/b data\.name=c cannot be loaded: Dataset 'a/b' doesn't exist on the"
+    ):
+        list(corpus.pairs("train"))
+
+
+def test_hub_fingerprint_follows_the_rows(tmp_path: Path) -> None:
+    one, other = (hub_corpus(tmp_path / text, [{"en": "dog", "de": text}]) for text in ("Hund", "Katze"))
+    assert one.fingerprint("train") != other.fingerprint("train")
+    again = HubCorpus(path=one.path, name=None, source="en", target="de", train="train", val=None, test=None)
+    assert one.fingerprint("train") == again.fingerprint("train")
+
+
+def test_grammar_gives_linked_and_tagged_pairs() -> None:
+    corpus = GrammarCorpus(seed=0)
+    pairs = list(corpus.pairs("val"))
+    assert {"train", "val", "test", "test_long", "test_unseen"} <= set(corpus.splits())
+    assert len(pairs) == 500
+    assert all(pair.source and pair.target and pair.links for pair in pairs)
+    assert any(pair.tags for pair in pairs)
+    assert list(corpus.pairs("val")) == pairs
+    assert corpus.fingerprint("val") != GrammarCorpus(seed=1).fingerprint("val")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"form": "moses"}, "data.form=moses is not known: use raw or tokenized"),
+        ({"form": "tokenized", "root": None}, "data.form=tokenized needs data.root=FOLDER"),
+        ({"root": "nowhere"}, "there is no folder nowhere"),
+    ],
+)
+def test_mistakes_about_multi30k_are_named(options: dict[str, str | None], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Multi30kCorpus(**{"root": "nowhere", "form": "raw", "source": "en", "target": "de", **options})
+
+
+@needs_multi30k
+@pytest.mark.parametrize(("source", "target"), [("en", "de"), ("fr", "en")])
+def test_raw_multi30k_is_whole_and_has_no_links(source: str, target: str) -> None:
+    corpus = Multi30kCorpus(root=str(MULTI30K), form="raw", source=source, target=target)
+    assert {split: sum(1 for _ in corpus.pairs(split)) for split in corpus.splits()} == {
+        "train": 29000,
+        "val": 1014,
+        "test": 1000,
+    }
+    assert not corpus.tokenized
+    assert not any(pair.links for pair in corpus.pairs("val"))
+
+
+@needs_multi30k
+def test_tokenized_multi30k_has_links_in_either_direction() -> None:
+    there, back = (
+        next(iter(Multi30kCorpus(root=str(MULTI30K), form="tokenized", source=s, target=t).pairs("test")))
+        for s, t in (("en", "de"), ("de", "en"))
+    )
+    assert there.source == "a man in an orange hat starring at something ."
+    assert there.links == "0-0 1-1 2-2 3-3 4-4 5-5 8-8 9-10 6p6 6p9 7p7"
+    assert (back.source, back.target) == (there.target, there.source)
+    assert back.links == "0-0 1-1 2-2 3-3 4-4 5-5 8-8 10-9 6p6 9p6 7p7"
+
+
+@needs_multi30k
+def test_language_that_multi30k_lacks_names_a_file_it_has() -> None:
+    corpus: Corpus = Multi30kCorpus(root=str(MULTI30K), form="raw", source="en", target="cs")
+    with pytest.raises(UserError, match=r"train\.cs does not exist: did you mean train\.\w\w\?"):
+        list(corpus.pairs("train"))
