@@ -37,9 +37,13 @@ class Softmax(Normalizer):
         self.temperature = temperature
         self.fused_temperature = temperature
 
+    def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
+        return super().forward(scores / self.temperature, mask)
+
     def normalize(self, scores: Tensor) -> Tensor:
         """Return the softmax of the rows."""
-        return torch.softmax(scores / self.temperature, dim=-1)
+        return torch.softmax(scores, dim=-1)
 
 
 class Sparsemax(Normalizer):

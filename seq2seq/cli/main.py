@@ -36,8 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: there is no command {command}; {hint}", file=sys.stderr)
         return 2
-    full_trace = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors to us instead of printing and exiting itself
     try:
         # Imported here, so that --help does not wait for PyTorch.
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
@@ -48,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if full_trace:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         from seq2seq.cli.messages import explain
 

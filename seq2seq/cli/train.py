@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,23 @@ def main(arguments: list[str]) -> None:
     folder = None if sweep else find_run(overrides)
     if folder is not None:
         overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
-    sys.argv = ["seq2seq train", *overrides]
-    hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(train)()
+    with _hydra_raises():
+        sys.argv = ["seq2seq train", *overrides]
+        hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(train)()
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Make Hydra hand an error on instead of printing it and exiting, so that `seq2seq` says it in one line."""
+    argv, before = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        del os.environ["HYDRA_FULL_ERROR"]
+        if before is not None:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def train(config: DictConfig) -> dict[str, float]:

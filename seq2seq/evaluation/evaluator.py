@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
@@ -107,13 +107,14 @@ class Evaluator:
             self._entropy[name].append(row_entropy(weights).mean().item())
             self._sinks[name].append(sink_mass(weights, sinks).mean().item())
 
-    def compute(self) -> Evaluation:
-        """Return the scores over all batches so far."""
+    def compute(self, *, detailed: bool = False) -> Evaluation:
+        """Return the scores over all batches so far; detailed adds TER, BLEU by length, exact matches by phenomenon."""
         indices = sorted(self._hypotheses)
         hypotheses = [self._hypotheses[i] for i in indices]
         rows = self.dataset.select(indices)
-        references, sources = rows["target"][:], rows["source"][:]
-        scores = score_translations(hypotheses, references, tokenize=self.tokenize, lowercase=self.lowercase)
+        sources, references = rows["source"][:], rows["target"][:]
+        options: dict[str, Any] = {"tokenize": self.tokenize, "lowercase": self.lowercase}
+        scores = score_translations(hypotheses, references, with_ter=detailed, **options)
         loss = self._likelihood / max(1, self._tokens)
         metrics = {
             "loss": loss,
@@ -121,18 +122,13 @@ class Evaluator:
             "token_accuracy": self._correct / max(1, self._tokens),
             "bleu": scores.bleu,
             "chrf": scores.chrf,
-            "ter": scores.ter,
         }
-        metrics |= {
-            f"bleu_by_length/{name}": bleu
-            for name, bleu in bleu_by_length(
-                sources, hypotheses, references, LENGTHS, tokenize=self.tokenize, lowercase=self.lowercase
-            ).items()
-        }
-        metrics |= {
-            f"exact_match/{tag}": share
-            for tag, share in exact_match_by_tag(hypotheses, references, rows["tags"][:]).items()
-        }
+        if detailed:
+            by_length = bleu_by_length(sources, hypotheses, references, LENGTHS, **options)
+            by_tag = exact_match_by_tag(hypotheses, references, rows["tags"][:])
+            metrics["ter"] = scores.ter
+            metrics |= {f"bleu_by_length/{words}": bleu for words, bleu in by_length.items()}
+            metrics |= {f"exact_match/{tag}": share for tag, share in by_tag.items()}
         alignment = self.alignment
         if self._links:
             alignment, aligned = self._score_alignment(indices)
@@ -172,7 +168,7 @@ def evaluate(model: EncoderDecoder, batches: Iterable[Batch], evaluator: Evaluat
     for batch in batches:
         evaluator.update(model, batch.to(device))
     model.train(was_training)
-    return evaluator.compute()
+    return evaluator.compute(detailed=True)
 
 
 def _diagonal(sources: Iterable[str], targets: Iterable[str]) -> list[set[Link]]:

@@ -1,5 +1,6 @@
 """BLEU, chrF and TER by sacreBLEU, and where a model fails: BLEU by source length, exact matches by tag."""
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,12 +16,17 @@ class TranslationScores(NamedTuple):
 
     bleu: float
     chrf: float
-    ter: float
+    ter: float  # not a number where it was not asked for
     signatures: dict[str, str]
 
 
 def score_translations(
-    hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = "13a", lowercase: bool = False
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    tokenize: str = "13a",
+    lowercase: bool = False,
+    with_ter: bool = True,
 ) -> TranslationScores:
     """Return the corpus scores of hypotheses against one reference each.
 
@@ -29,23 +35,19 @@ def score_translations(
         references: as many lines, in the same form.
         tokenize: sacreBLEU's tokeniser, for BLEU alone: 13a, intl, zh, char, none ...
         lowercase: compare without regard to case.
+        with_ter: also TER, whose search takes seconds on translations of an untrained model.
 
     Raises:
         UserError: when there are no hypotheses, not as many references, or no such tokeniser.
     """
     _check_lines(hypotheses, references)
-    bleu, chrf, ter = _bleu(tokenize, lowercase), CHRF(lowercase=lowercase), TER(case_sensitive=not lowercase)
-    return TranslationScores(
-        bleu=bleu.corpus_score(hypotheses, [references]).score,
-        chrf=chrf.corpus_score(hypotheses, [references]).score,
-        ter=ter.corpus_score(hypotheses, [references]).score,
-        # A signature is complete only after its metric has counted references.
-        signatures={
-            "bleu": str(bleu.get_signature()),
-            "chrf": str(chrf.get_signature()),
-            "ter": str(ter.get_signature()),
-        },
-    )
+    metrics = {"bleu": _bleu(tokenize, lowercase), "chrf": CHRF(lowercase=lowercase)}
+    if with_ter:
+        metrics["ter"] = TER(case_sensitive=not lowercase)
+    scores = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    # A signature is complete only after its metric has counted references.
+    signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
+    return TranslationScores(scores["bleu"], scores["chrf"], scores.get("ter", math.nan), signatures)
 
 
 def bleu_by_length(

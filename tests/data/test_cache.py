@@ -34,6 +34,12 @@ def test_folder_is_built_by_one_of_many_and_seen_whole_by_all(tmp_path: Path) ->
     assert seen == [["first", "second"]] * 5
 
 
+def test_folder_appears_by_a_rename(tmp_path: Path) -> None:
+    built = []
+    folder = build_once(tmp_path / "key", lambda folder: built.append((folder.exists(), folder.stat().st_ino)))
+    assert built == [(True, folder.stat().st_ino)]
+
+
 def test_failed_build_leaves_nothing_and_the_next_succeeds(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").write_text("")

@@ -114,6 +114,14 @@ def test_counts_come_back_from_the_cache(corpus: TextCorpus, tokenizers: Tokeniz
     assert len(folders(tmp_path, "pairs")) == 1
 
 
+def test_ids_of_other_tokenizers_are_not_taken_from_the_cache(
+    corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path
+) -> None:
+    others = trained_tokenizers(corpus, replace(CONFIG, vocab_size=41), tmp_path / "cache")
+    first, second = (encode(corpus, each, tmp_path).dataset for each in (tokenizers, others))
+    assert second["source_ids"][0] == others.source.encode(SOURCES[0]) != first["source_ids"][0]
+
+
 def test_filters_that_leave_nothing_are_refused(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"leave no train pair: raise loader\.max_length or loader\.max_ratio"):
         encode(corpus, tokenizers, tmp_path, max_length=0)

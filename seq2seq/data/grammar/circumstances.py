@@ -78,9 +78,9 @@ class CircumstanceDraw(ClauseDraw):
         return self.attach(clause, conjunction, self.state(self.take_up(subject), clause, conjunction))
 
     def stirred(self, subject: Nominal, tense: Tense) -> Verb:
-        """A verb for what the subject does out of a state it is in, with nobody else around."""
-        verbs = [verb for verb in verbs_alone(subject.kind) if motives(verb.lemma)]
-        return self.choose([verb for verb in verbs if fits(verb, subject, tense)])
+        """A verb for what the subject does out of a state not mentioned yet, with nobody else around."""
+        verbs = [verb for verb in verbs_alone(subject.kind) if fits(verb, subject, tense)]
+        return self.choose([verb for verb in verbs if {state.english for state in motives(verb.lemma)} - self.used])
 
     def state(self, subject: Nominal, clause: Clause, conjunction: str) -> Clause:
         """The state a subject is in when the other clause is true because of it, or in spite of it."""

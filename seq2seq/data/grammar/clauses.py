@@ -136,7 +136,8 @@ class ClauseDraw(Draw):
             return Adverbials(time=time, place=self.place(group))
         if draw < 0.5 and manners and not negated:
             return Adverbials(time=time, manner=one_to_one(*self.choose(manners)))
-        if draw > 0.7 or negated or tense.modal or time.english or not subject.definite:
+        awkward = negated or tense.modal or time.english or len(verb.frames[0]) > 1 or not subject.definite
+        if draw > 0.7 or awkward:
             return Adverbials(time=time)
         return Adverbials(frequency=one_to_one(*self.choose(FREQUENCIES[tense.form])))
 
@@ -162,8 +163,7 @@ class ClauseDraw(Draw):
 
     def age(self, subject: Nominal, tense: Tense) -> Clause:
         """A clause that says how old somebody is: `is forty-three years old` / `ist dreiundvierzig Jahre alt`."""
-        self.note("number", subject.lemma)
-        count = number(self.random.randint(2, 99 if "person" in subject.kind else 19))
+        count = number(self.count(subject.lemma, 99 if "person" in subject.kind else 19))
         return be(subject, tense, [one_to_one(*count), one_to_one("years", "Jahre"), one_to_one("old", "alt")])
 
 

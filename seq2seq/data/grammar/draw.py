@@ -57,7 +57,7 @@ TENSES = [
 SUBJECTS = [*["the"] * 6, *["a"] * 2, "this", "every", "#", "some", "many"]
 PERSONS = [*SUBJECTS, "my", "our"]
 FIRM_SUBJECTS = ["the", "the", "the", "this"]
-OBJECTS = [*["the"] * 6, *["a"] * 4, "own", "own", "#", "#", "this", "-", "some", "many"]
+OBJECTS = [*["the"] * 6, *["a"] * 4, "own", "own", "#", "#", "#", "this", "-", "some", "many"]
 NEGATED_OBJECTS = ["the", "the", "the", "a", "a", "-", "own", "this"]
 RECIPIENTS = ["the", "the", "own"]
 PLAIN = ["the", "the", "the", "a"]
@@ -111,7 +111,9 @@ class Draw:
         determiner = self.choose(determiners)
         if determiner == "own":
             determiner = POSSESSIVES.get(owner, "the")
-        if (determiner in OWN and not noun.ownable) or (determiner in ("a", "this") and "kin" in noun.kind):
+        stranger = determiner == "-" and "person" in noun.kind
+        relative = determiner in ("a", "this") and "kin" in noun.kind
+        if stranger or relative or (determiner in OWN and not noun.ownable):
             determiner = "the"
         if "mass" in noun.kind:
             return MASS.get(determiner, determiner), False
@@ -136,7 +138,7 @@ class Draw:
         given, noun = noun, noun or self.noun(classes)
         self.used.add(noun.singular[-1])
         determiner, plural = self.determine(noun, determiners, owner)
-        count = self.count(noun.lemma) if determiner == "#" else 0
+        count = self.count(noun.lemma, 12 if case == "nom" else 99) if determiner == "#" else 0
         adjective = None
         if not given and self.chance(0.3):
             adjective = self.adjective(noun.kind)
@@ -167,10 +169,10 @@ class Draw:
         self.used.add(adjective.english)
         return adjective
 
-    def count(self, lemma: str) -> int:
-        """A number from 2 to 99 for the noun, small ones more often."""
+    def count(self, lemma: str, most: int = 99) -> int:
+        """A number from 2 to `most` for the noun, small ones more often."""
         self.note("number", lemma)
-        return self.random.randint(2, 12 if self.chance(0.4) else 99)
+        return self.random.randint(2, 12 if self.chance(0.2) else most)
 
     def subject(self, *, firm: bool = False) -> Nominal:
         """Who or what a clause is about; `firm` subjects are definite, as in negated clauses."""
@@ -202,7 +204,7 @@ class Draw:
     def ago(self) -> Phrase:
         """A past counted back from now: `two days ago` / `vor zwei Tagen`."""
         unit, german_unit = self.choose(UNITS)
-        count, german_count = number(self.count(unit))
+        count, german_count = number(self.count(unit, 12))
         words = [English(count), English(unit), English("ago")]
         german = [German("vor", words[2:]), German(german_count, words[:1]), German(german_unit, words[1:2])]
         return Phrase(words, german)

@@ -42,7 +42,7 @@ fisherman/fishermen | der Fischer       | Fischer           | person
 postman/postmen   | der Briefträger     | Briefträger       | person
 policeman/policemen | der Polizist      | Polizisten        | person weak
 sailor            | der Matrose         | Matrosen          | person weak
-dog               | der Hund            | Hunde             | own animal dog pet runner hunter
+dog               | der Hund            | Hunde             | own animal barking pet runner hunter
 cat               | die Katze           | Katzen            | own animal pet runner hunter
 horse             | das Pferd           | Pferde            | own animal pet runner
 cow               | die Kuh             | Kühe              | animal pet
@@ -63,7 +63,7 @@ bear              | der Bär             | Bären             | animal weak hunt
 lion              | der Löwe            | Löwen             | animal weak hunter runner
 tiger             | der Tiger           | Tiger             | animal hunter runner
 wolf/wolves       | der Wolf            | Wölfe             | animal hunter runner
-fox               | der Fuchs           | Füchse            | animal hunter runner
+fox               | der Fuchs           | Füchse            | animal barking hunter runner
 animal            | das Tier            | Tiere             | animal pet runner
 bird              | der Vogel           | Vögel             | animal bird
 duck              | die Ente            | Enten             | animal bird prey
@@ -106,16 +106,16 @@ wine              | der Wein            | -                 | drink mass
 tea               | der Tee             | -                 | drink hot mass
 coffee            | der Kaffee          | -                 | drink hot mass
 juice             | der Saft            | -                 | drink mass
-coat              | der Mantel          | Mäntel            | clothing
-jacket            | die Jacke           | Jacken            | clothing
-dress             | das Kleid           | Kleider           | clothing
-shirt             | das Hemd            | Hemden            | clothing
-skirt             | der Rock            | Röcke             | clothing
-blouse            | die Bluse           | Blusen            | clothing
+coat              | der Mantel          | Mäntel            | clothing garment
+jacket            | die Jacke           | Jacken            | clothing garment
+dress             | das Kleid           | Kleider           | clothing garment
+shirt             | das Hemd            | Hemden            | clothing garment
+skirt             | der Rock            | Röcke             | clothing garment
+blouse            | die Bluse           | Blusen            | clothing garment
 hat               | der Hut             | Hüte              | clothing
 cap               | die Mütze           | Mützen            | clothing
 scarf/scarves     | der Schal           | Schals            | clothing
-shoe              | der Schuh           | Schuhe            | clothing
+shoe              | der Schuh           | Schuhe            | clothing garment
 key               | der Schlüssel       | Schlüssel         | small
 ring              | der Ring            | Ringe             | small jewel
 coin              | die Münze           | Münzen            | small jewel

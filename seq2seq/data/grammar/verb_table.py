@@ -12,8 +12,8 @@ close                   | zu+machen                            | careful      | 
 lock                    | ab+schließen schließt schloss geschlossen | careful | acc lockable
 turn on                 | ein+schalten                         | speed        | acc device
 turn off                | aus+schalten                         | speed        | acc device
-put/put/put on          | an+ziehen zieht zog gezogen          | speed        | acc clothing
-take/took/taken off     | aus+ziehen zieht zog gezogen         | speed        | acc clothing
+put/put/put on          | an+ziehen zieht zog gezogen          | speed        | acc garment
+take/took/taken off     | aus+ziehen zieht zog gezogen         | speed        | acc garment
 tidy up                 | auf+räumen                           | speed        | acc room
 throw/threw/thrown away | weg+werfen wirft warf geworfen       |              | acc small food clothing
 give/gave/given back    | zurück+geben gibt gab gegeben        |              | acc small
@@ -122,7 +122,7 @@ cry                     | weinen                               | quiet around |
     "person bird": """
 sing/sang/sung          | singen singt sang gesungen           | loud around  |
 """,
-    "dog": """
+    "barking": """
 bark                    | bellen bellt bellte gebellt          | loud around  |
 """,
     "person pet bird": """

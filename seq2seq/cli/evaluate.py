@@ -1,0 +1,66 @@
+"""`seq2seq evaluate`: scores of a checkpoint on a split, with signatures, as a table and as JSON."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from seq2seq.build import bleu_tokenizer, find_device, load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.options import command_config
+from seq2seq.cli.output import write_whole
+from seq2seq.data.datamodule import batch_loader
+from seq2seq.data.encoding import encoded_split
+from seq2seq.evaluation.evaluator import Evaluator, evaluate
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
+    if config is None:
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    checkpoint = read_checkpoint(config.checkpoint)
+    model, tokenizers = load_model(checkpoint, find_device(config.device))
+    corpus = instantiate(config.data or OmegaConf.create(checkpoint.config["data"]))
+    loader = checkpoint.config["loader"]
+    rows = encoded_split(
+        corpus,
+        config.split,
+        tokenizers,
+        max_length=config.loader.max_length or loader["max_length"],
+        max_ratio=None,
+        cache_dir=Path(loader["cache_dir"]).expanduser(),
+    ).dataset
+    evaluator = Evaluator(
+        rows,
+        tokenizers,
+        instantiate(config.search),
+        tokenize=bleu_tokenizer(config, corpus),
+        lowercase=config.metrics.lowercase,
+        alignment=checkpoint.alignment,
+    )
+    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
+    evaluation = evaluate(model, batches, evaluator)
+    folder = Path(config.output) if config.output else Path(config.checkpoint).resolve().parent.parent
+    result = {
+        "checkpoint": str(config.checkpoint),
+        "data": OmegaConf.to_container(config.data, resolve=True) if config.data else checkpoint.config["data"],
+        "split": config.split,
+        "search": OmegaConf.to_container(config.search, resolve=True),
+        "signatures": evaluation.signatures,
+        "metrics": evaluation.metrics,
+    }
+    with write_whole(folder / f"evaluation-{config.split}.json") as file:
+        json.dump(result, file, indent=2, ensure_ascii=False)
+    with write_whole(folder / f"translations-{config.split}.txt") as file:
+        file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
+    for name in ("bleu", "chrf", "ter"):
+        print(f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}")
+    if "aer" in evaluation.metrics:
+        aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
+        print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
+    print(f"written to {folder / f'evaluation-{config.split}.json'}")
