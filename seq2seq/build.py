@@ -31,7 +31,7 @@ def config_folder() -> str:
 
 
 def build_data(config: DictConfig) -> TranslationDataModule:
-    """Return the data, with its tokenizers and token ids made or found in the cache: the vocabulary precedes the model."""
+    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model."""
     data = TranslationDataModule(
         corpus=instantiate(config.data), tokenizer=instantiate(config.tokenizer), seed=config.seed, **config.loader
     )
@@ -44,7 +44,9 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     """Return the untrained model that `MODEL_KEYS` of a configuration describe."""
     options = config.model
     if options.tie_embeddings and tokenizers.source is not tokenizers.target:
-        raise UserError("model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false")
+        raise UserError(
+            "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
+        )
     source_table = embedding_table(len(tokenizers.source), options.d_embedding, padding_index=PAD)
     target_table = source_table
     if not options.tie_embeddings:
@@ -150,5 +152,3 @@ def _check_targets(config: Any, where: str) -> None:
             raise UserError(f"{where} asks for {target}, which is not part of seq2seq, so it is not loaded")
         for value in config.values():
             _check_targets(value, where)
-
-

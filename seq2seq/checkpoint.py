@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside Lightning's own state: all that is needed to use the model anywhere. Plain data only."""
+"""What a checkpoint holds beside Lightning's own state: plain data, enough to use the model anywhere."""
 
 import pickle
 import zipfile
@@ -73,7 +73,9 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UserError(f"{path} holds more than plain data, so it is not loaded; give one that `seq2seq train` wrote") from None
+        raise UserError(
+            f"{path} holds more than plain data, so it is not loaded; give one that `seq2seq train` wrote"
+        ) from None
     except (RuntimeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read as a checkpoint ({reason}); use another, such as last.ckpt") from None

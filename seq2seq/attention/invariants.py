@@ -1,5 +1,8 @@
-"""What must hold for attention in any live model. A softmax over the wrong axis, or a mask that broadcasts wrongly,
-still trains: these checks are how one notices. Each returns nothing and raises `InvariantError` naming the likely cause."""
+"""What must hold for attention in any live model.
+
+A softmax over the wrong axis, or a mask that broadcasts wrongly, still trains: these checks are how one notices.
+Each returns nothing, and raises `InvariantError` naming the likely cause.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,12 +57,14 @@ def hidden_inputs_change_nothing(
 def later_inputs_change_nothing(
     forward: Callable[[Tensor], Tensor], inputs: Tensor, replacement: Tensor, position: int
 ) -> None:
-    """Check that changing inputs (batch, length, ...) from `position` on changes no output (batch, length, ...) before."""
+    """Check that other inputs (batch, length, ...) from `position` on change no output (batch, length, ...) before."""
     earlier = torch.arange(inputs.shape[1], device=inputs.device) < position
     changed = torch.where(earlier.reshape((1, -1) + (1,) * (inputs.dim() - 2)), inputs, replacement)
     difference = (forward(inputs) - forward(changed))[:, :position].abs().max()
     if not difference <= TOLERANCE:
-        raise InvariantError(f"a later input changes an earlier output by {difference:.3g}: is the causal mask applied?")
+        raise InvariantError(
+            f"a later input changes an earlier output by {difference:.3g}: is the causal mask applied?"
+        )
 
 
 def equal_scores_give_the_mean(attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False) -> None:

@@ -4,7 +4,7 @@ import entmax
 import torch
 from torch import Tensor, nn
 
-# Far below any shifted score that matters, and small enough that a float32 sum over thousands of them stays exact enough.
+# Far below any shifted score that matters, yet small enough for float32 sums over thousands of hidden keys.
 HIDDEN = -1e4
 
 

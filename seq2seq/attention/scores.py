@@ -127,9 +127,7 @@ Concat = Additive
 class Cosine(Score):
     """τ · q·k / (|q| |k|) with a learned τ > 0, a head each (content addressing, Graves et al. 2014, eq. 5-6)."""
 
-    def __init__(
-        self, d_query: int, d_key: int, *, num_heads: int | None = None, initial_scale: float = 10.0
-    ) -> None:
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None, initial_scale: float = 10.0) -> None:
         super().__init__(d_query, d_key, num_heads=num_heads)
         self._same_size()
         heads = () if num_heads is None else (num_heads, 1, 1)
@@ -165,5 +163,3 @@ class Location(Score):
                 f"raise score.max_positions or lower data.max_length"
             )
         return query @ self.weight[..., :num_keys]
-
-

@@ -59,8 +59,10 @@ def main(arguments: list[str]) -> None:
     with write_whole(folder / f"translations-{config.split}.txt") as file:
         file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
     for name in ("bleu", "chrf", "ter"):
-        print(f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}")
-    if "aer" in evaluation.metrics:
+        print(
+            f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}"
+        )
+    if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
     print(f"written to {folder / f'evaluation-{config.split}.json'}")

@@ -79,7 +79,7 @@ def keys(config: DictConfig) -> list[str]:
     """Return every key of a configuration, nested ones joined with dots."""
 
     def walk(node: DictConfig, prefix: str) -> Iterable[str]:
-        for name in node:
+        for name in map(str, node):
             key = f"{prefix}{name}"
             yield key
             if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):

@@ -111,9 +111,7 @@ def _test(config: DictConfig, data: TranslationDataModule, module: TranslationMo
     }
 
 
-def _describe(
-    folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer
-) -> None:
+def _describe(folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer) -> None:
     """Say what is about to be trained, on what, and where it will be."""
     source, target = data.tokenizers
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
@@ -130,7 +128,9 @@ def _describe(
 
 def _device(trainer: lightning.Trainer) -> str:
     device = trainer.strategy.root_device
-    return f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
+    return (
+        f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
+    )
 
 
 def _parameters(module: TranslationModule) -> int:

@@ -81,7 +81,9 @@ class Translator:
         for start, chunk in _chunks(pairs):
             examples, words = [], []
             for i, pair in enumerate(chunk):
-                encoded = [self._words(*side, f"{name}:{start + i}") for side in zip(self.tokenizers, pair, strict=True)]
+                encoded = [
+                    self._words(*side, f"{name}:{start + i}") for side in zip(self.tokenizers, pair, strict=True)
+                ]
                 examples.append((encoded[0][0], encoded[1][0], i))
                 words.append((encoded[0][1], encoded[1][1]))
             results: list[set[Link]] = [set() for _ in chunk]

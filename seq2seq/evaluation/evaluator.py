@@ -18,7 +18,7 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
-from seq2seq.evaluation.metrics import exact_match_by_tag, bleu_by_length, score_translations
+from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, score_translations
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import cross_attentions, layer_label
 

@@ -3,11 +3,12 @@
 interface.py        EncoderOutput, DecoderState: what encoders, decoders, training and search hand each other
 embedding.py        token embeddings, positions
 recurrent.py        GRU and LSTM that run a sequence or a step; RecurrentEncoder
-recurrent_decoders  BottleneckDecoder (no attention), BahdanauDecoder (attend, then step), LuongDecoder (step, then attend)
+recurrent_decoders  BottleneckDecoder (never asks), BahdanauDecoder (asks, steps), LuongDecoder (steps, asks)
 transformer.py      TransformerEncoder, TransformerDecoder
 encoder_decoder.py  EncoderDecoder: source to features to logits of real target tokens
 """
 
+from seq2seq.models.embedding import LearnedPositions, SinusoidalPositions
 from seq2seq.models.encoder_decoder import EncoderDecoder
 from seq2seq.models.interface import DecoderState, EncoderOutput
 from seq2seq.models.recurrent import GRU, LSTM, RecurrentEncoder
@@ -22,8 +23,10 @@ __all__ = [
     "DecoderState",
     "EncoderDecoder",
     "EncoderOutput",
+    "LearnedPositions",
     "LuongDecoder",
     "RecurrentEncoder",
+    "SinusoidalPositions",
     "TransformerDecoder",
     "TransformerEncoder",
 ]

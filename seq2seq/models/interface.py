@@ -34,8 +34,12 @@ class DecoderState(NamedTuple):
 
     def select(self, sentences: Tensor) -> "DecoderState":
         """Return the state of some sentences only; sentences (n,) are indices into the batch."""
-        memory = (Memory(*(None if x is None else x.index_select(0, sentences) for x in m)) for m in self.memory)
-        return DecoderState(tuple(memory), tuple(x.index_select(0, sentences) for x in self.beams))
+
+        def take(x: Tensor) -> Tensor:
+            return x.index_select(0, sentences)
+
+        memory = (Memory(take(m.keys), take(m.value), None if m.mask is None else take(m.mask)) for m in self.memory)
+        return DecoderState(tuple(memory), tuple(take(x) for x in self.beams))
 
 
 def _take_beams(x: Tensor, parents: Tensor) -> Tensor:

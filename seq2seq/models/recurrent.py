@@ -1,6 +1,7 @@
 """Recurrent layers that run a whole sequence or one step, and the bidirectional encoder made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from seq2seq.errors import UserError
 from seq2seq.models.interface import EncoderOutput
 
 RecurrentState = tuple[Tensor, ...]
-"""Tensors (..., d_hidden): the hidden state of each layer, bottom to top; for an LSTM the cell of each layer after them."""
+"""Tensors (..., d_hidden): each layer's hidden state, bottom to top; after them, for an LSTM, each layer's cell."""
 
 
 class StepwiseRNN(nn.RNNBase):
@@ -18,7 +19,8 @@ class StepwiseRNN(nn.RNNBase):
 
     def __init__(self, d_input: int, d_hidden: int, *, num_layers: int = 1, dropout: float = 0.0) -> None:
         # torch warns of dropout where there is no layer above to apply it to.
-        super().__init__(d_input, d_hidden, num_layers, dropout=dropout if num_layers > 1 else 0.0, batch_first=True)
+        between = dropout if num_layers > 1 else 0.0
+        super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:
         """Return the state that starts from hidden (..., layers · d_hidden); an LSTM's cells start at zero."""
@@ -38,11 +40,11 @@ class StepwiseRNN(nn.RNNBase):
 
     def input_gates(self, x: Tensor) -> Tensor:
         """Return the share of x, the first columns of the input, in the first layer's gates, for all steps at once."""
-        return F.linear(x, self.weight_ih_l0[:, : x.shape[-1]], self.bias_ih_l0)
+        return F.linear(x, self._weight("weight_ih", 0)[:, : x.shape[-1]], self._weight("bias_ih", 0))
 
     def fed_weight(self, d_known: int) -> Tensor:
         """Return the first layer's weight (gates, d_fed) for input columns known only as the steps go."""
-        return self.weight_ih_l0[:, d_known:]
+        return self._weight("weight_ih", 0)[:, d_known:]
 
     def layer_gates(self, layer: int, gates: Tensor, below: Tensor | None) -> Tensor:
         """Return the input gates of a layer: those given for the first, else of the hidden state below."""
@@ -127,8 +129,8 @@ class RecurrentEncoder(nn.Module):
         self.table = table
         self.dropout = nn.Dropout(dropout)
         sizes = [table.embedding_dim] + [d_model] * (num_layers - 1)
-        self.forwards = nn.ModuleList(rnn(size, d_model // 2) for size in sizes)
-        self.backwards = nn.ModuleList(rnn(size, d_model // 2) for size in sizes)
+        self.forwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))
+        self.backwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))
 
     def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
         """Return states (batch, source, d_model); the summary is the backward direction's state at the first word.

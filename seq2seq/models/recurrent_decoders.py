@@ -216,10 +216,11 @@ class LuongDecoder(RecurrentDecoder):
             tops = self.rnn.sequence(embedded, tuple(x.squeeze(1) for x in state.beams))
             return self.dropout(self._attend(tops, state.memory[0]))
         fed_weight = self.rnn.fed_weight(embedded.shape[-1])
-        (memory,), (attentional, *recurrent) = state
+        (memory,), (attentional, *rest) = state
+        recurrent: RecurrentState = tuple(rest)
         features = []
         for gates in self.rnn.input_gates(embedded).split(1, dim=1):
-            recurrent = self.rnn.step(gates + F.linear(attentional, fed_weight), tuple(recurrent))
+            recurrent = self.rnn.step(gates + F.linear(attentional, fed_weight), recurrent)
             attentional = self.dropout(self._attend(self.rnn.top(recurrent), memory))
             features.append(attentional)
         return torch.cat(features, dim=1)
@@ -230,9 +231,10 @@ class LuongDecoder(RecurrentDecoder):
         gates = self.rnn.input_gates(embedded)
         recurrent = state.beams
         if self.input_feeding:
-            attentional, *recurrent = state.beams
+            attentional, *rest = state.beams
+            recurrent = tuple(rest)
             gates = gates + F.linear(attentional, self.rnn.fed_weight(embedded.shape[-1]))
-        recurrent = self.rnn.step(gates, tuple(recurrent))
+        recurrent = self.rnn.step(gates, recurrent)
         attentional = self.dropout(self._attend(self.rnn.top(recurrent), state.memory[0]))
         fed = (attentional,) if self.input_feeding else ()
         return attentional, state._replace(beams=(*fed, *recurrent))

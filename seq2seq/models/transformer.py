@@ -1,6 +1,7 @@
 """Transformer encoder and decoder (Vaswani et al. 2017), pre- or post-norm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -124,20 +125,23 @@ class TransformerEncoder(nn.Module):
         self.d_model = d_model
         self.d_summary = d_model
         self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
-        self.layers = nn.ModuleList(
-            EncoderLayer(
-                self_attention=MultiHeadAttention(
-                    d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
-                ),
-                feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
-                residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
-            )
-            for _ in range(num_layers)
+        self.layers = cast(
+            Sequence[EncoderLayer],
+            nn.ModuleList(
+                EncoderLayer(
+                    self_attention=MultiHeadAttention(
+                        d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
+                    ),
+                    feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
+                    residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
+                )
+                for _ in range(num_layers)
+            ),
         )
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
 
     def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
-        """Return states (batch, source, d_model) of token ids (batch, source), mask (batch, source), lengths (batch,)."""
+        """Return states (batch, source, d_model) of ids (batch, source), mask (batch, source), lengths (batch,)."""
         x = self.embedding(source)
         mask = source_mask[:, None, None, :]
         for layer in self.layers:
@@ -180,7 +184,9 @@ class TransformerDecoder(nn.Module):
         super().__init__()
         self.d_features = d_model
         self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
-        self.layers = nn.ModuleList(
+        self.layers = cast(
+            Sequence[DecoderLayer],
+            nn.ModuleList(
             DecoderLayer(
                 self_attention=MultiHeadAttention(
                     d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
@@ -193,6 +199,7 @@ class TransformerDecoder(nn.Module):
                 residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
             )
             for _ in range(num_layers)
+            ),
         )  # fmt: skip
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
 
@@ -226,7 +233,7 @@ class TransformerDecoder(nn.Module):
         return self.norm(x)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return features (batch, beam, d_model) after tokens (batch, beam), and the state with their keys and values."""
+        """Return features (batch, beam, d_model) after tokens (batch, beam), and the state with them in its caches."""
         past = state.beams[0].shape[-2]
         x = self.embedding(tokens.flatten()[:, None], past).view(*tokens.shape, -1)
         caches: list[Tensor] = []

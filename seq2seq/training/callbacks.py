@@ -140,7 +140,9 @@ class PinnedSentences(Callback):
         rows = [dataset[i] for i in self.sentences if i < len(dataset)]
         batch = collate([(row["source_ids"], row["target_ids"], i) for i, row in enumerate(rows)]).to(module.device)
         with record_attention(module.model) as record:
-            module.model(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
+            module.model(
+                batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+            )
         translations = module.make_evaluator("val").search(
             module.model, batch.source, batch.source_mask, batch.source_lengths
         )

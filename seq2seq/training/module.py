@@ -61,7 +61,9 @@ class TranslationModule(lightning.LightningModule):
         loss = token_loss(logits, batch.target_output, label_smoothing=self.label_smoothing)
         objective = loss.objective / batch.num_tokens
         self.log("train/loss", objective.detach(), batch_size=batch.num_tokens)
-        self.log("train/perplexity", (loss.negative_log_likelihood / batch.num_tokens).exp(), batch_size=batch.num_tokens)
+        self.log(
+            "train/perplexity", (loss.negative_log_likelihood / batch.num_tokens).exp(), batch_size=batch.num_tokens
+        )
         self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
         return objective
 
@@ -110,5 +112,3 @@ class TranslationModule(lightning.LightningModule):
         """Take back the choice of the alignment."""
         stored = content[checkpoint.KEY]["alignment"]
         self.alignment = None if stored is None else AlignmentChoice(*stored)
-
-
