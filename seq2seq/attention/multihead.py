@@ -36,7 +36,7 @@ class MultiHeadAttention(nn.Module):
         d_memory: int | None = None,
     ) -> None:
         super().__init__()
-        if d_model % num_heads:
+        if num_heads < 1 or d_model % num_heads:
             raise UserError(f"d_model={d_model} is not a multiple of num_heads={num_heads}; change one of them")
         d_head = d_model // num_heads
         d_memory = d_memory or d_model

@@ -4,6 +4,8 @@ import entmax
 import torch
 from torch import Tensor, nn
 
+from seq2seq.errors import UserError
+
 # Far below any shifted score that matters, yet small enough for float32 sums over thousands of hidden keys.
 HIDDEN = -1e4
 
@@ -33,7 +35,7 @@ class Softmax(Normalizer):
     def __init__(self, *, temperature: float = 1.0) -> None:
         super().__init__()
         if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; it must be above 0")
+            raise UserError(f"normalizer.temperature={temperature} must be above 0")
         self.temperature = temperature
         self.fused_temperature = temperature
 

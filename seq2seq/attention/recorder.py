@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seq2seq.attention.attention import Attention
 
@@ -24,7 +25,10 @@ class AttentionRecord(Mapping[str, Tensor]):
         self._calls.setdefault(name, []).append(weights if weights.dim() == 4 else weights.unsqueeze(1))
 
     def __getitem__(self, name: str) -> Tensor:
-        return torch.cat(self._calls[name], dim=-2)
+        calls = self._calls[name]
+        # Stepwise self-attention sees one key more at each step: what it could not see yet has weight 0.
+        widest = max(weights.shape[-1] for weights in calls)
+        return torch.cat([F.pad(weights, (0, widest - weights.shape[-1])) for weights in calls], dim=-2)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._calls)

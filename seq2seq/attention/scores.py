@@ -160,6 +160,6 @@ class Location(Score):
         if num_keys > self.max_positions:
             raise UserError(
                 f"score Location knows {self.max_positions} positions, but a sentence has {num_keys}; "
-                f"raise score.max_positions or lower data.max_length"
+                f"raise score.max_positions or lower loader.max_length"
             )
         return query @ self.weight[..., :num_keys]

@@ -50,7 +50,7 @@ class LearnedPositions(nn.Module):
         if end > len(self.weight):
             raise UserError(
                 f"learned positions end at {len(self.weight)}, but a sentence has {end} tokens; "
-                "raise positions.max_positions or lower data_module.max_length"
+                "raise positions.max_positions or lower loader.max_length"
             )
         return self.weight[offset:end]
 

@@ -71,7 +71,10 @@ class TranslationModule(lightning.LightningModule):
         """Return the optimizer and its schedule."""
         optimizer = self.make_optimizer(self.parameters())
         options = dict(self.scheduler)
-        options["scheduler"] = options["scheduler"](optimizer)
+        scheduler = options["scheduler"]
+        if scheduler.keywords.get("total_steps", 0) is None:
+            scheduler.keywords["total_steps"] = self.trainer.estimated_stepping_batches
+        options["scheduler"] = scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": options}
 
     def configure_gradient_clipping(
