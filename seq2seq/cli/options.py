@@ -2,6 +2,8 @@
 
 import re
 import sys
+from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -11,6 +13,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from seq2seq.build import config_folder
+from seq2seq.errors import UserError
+
+
+KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
+"""Types that a value must keep, and what to call them; the first that fits the default counts."""
+
+OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
+"""Keys that take text as well, whatever their default is."""
 
 
 def quote(overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = ()) -> list[str]:
@@ -55,10 +65,38 @@ def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     return config
 
 
+def check_types(command: str, overrides: list[str]) -> None:
+    """Refuse text where a key's default is a number or a truth value.
+
+    Raises:
+        UserError: naming the key, the value and what is expected.
+    """
+    given = [override for override in overrides if not override.startswith("-")]
+    groups = [o for o in given if "." not in o.partition("=")[0] and o.partition("=")[0] in _group_names()]
+    config, defaults = compose_defaults(command, given), compose_defaults(command, groups)
+    for override in given:
+        key = override.partition("=")[0].lstrip("+~")
+        if key.startswith("hydra") or key in OF_SEVERAL_KINDS:
+            continue
+        value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
+        for kind, name in KINDS:
+            if isinstance(default, kind) and not isinstance(value, kind) and value is not None:
+                raise UserError(f"{key}={value}: expected {name}, such as {default}")
+            if isinstance(default, kind):
+                break
+
+
+def _group_names() -> list[str]:
+    """Return the groups of configuration files."""
+    return [path.name for path in Path(config_folder()).iterdir() if path.is_dir()]
+
+
 def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig | None:
     """Return the configuration of a command that runs once; None where only its help was asked for, and printed."""
     if any(argument in ("-h", "--help") for argument in arguments):
         print(f"seq2seq {command} [key=value ...], with these keys and defaults:\n")
         sys.stdout.write(OmegaConf.to_yaml(compose_defaults(command, [])))
         return None
-    return compose_defaults(command, quote(arguments, text_keys=text_keys))
+    overrides = quote(arguments, text_keys=text_keys)
+    check_types(command, overrides)
+    return compose_defaults(command, overrides)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.options import quote
+from seq2seq.cli.options import check_types, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.resume import find_run
 from seq2seq.data.datamodule import TranslationDataModule
@@ -38,14 +38,29 @@ def main(arguments: list[str]) -> None:
     folder = None if sweep else find_run(overrides)
     if folder is not None:
         overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
+    if not sweep:
+        check_types("train", overrides)
+    failure: list[Exception] = []
+
+    def job(config: DictConfig) -> dict[str, float]:
+        try:
+            return train(config)
+        except Exception as error:
+            if sweep:
+                raise  # Hydra goes on with the other runs, and raises at the end
+            failure.append(error)
+            return {}
+
     with _hydra_raises():
         sys.argv = ["seq2seq train", *overrides]
-        hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(train)()
+        hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(job)()
+    if failure:
+        raise failure[0]
 
 
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
-    """Make Hydra hand an error on instead of printing it and exiting, so that `seq2seq` says it in one line."""
+    """Make Hydra hand its own errors on instead of printing them and exiting, so that `seq2seq` says one line."""
     argv, before = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:

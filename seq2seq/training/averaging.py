@@ -1,0 +1,34 @@
+"""An exponential moving average of the weights, for validation, checkpoints and the final test."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+
+class ExponentialMovingAverage(WeightAveraging):
+    """Keeps averaged ← d · averaged + (1 - d) · weights after every step, d = min(decay, (1 + step) / (10 + step)).
+
+    The ramp lets the average forget the untrained weights at once, so that early validations show the training.
+
+    Args:
+        decay: of the average in the long run; 0.999 averages over about the last 1,000 steps.
+    """
+
+    def __init__(self, *, decay: float) -> None:
+        super().__init__(multi_avg_fn=self._average)
+        self.decay = decay
+        self._step = 0
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """Return whether to update now: after each optimizer step."""
+        if step_idx is None:
+            return False
+        self._step = step_idx
+        return True
+
+    def _average(self, averaged: Sequence[Tensor], weights: Sequence[Tensor], _: Any) -> None:
+        decay = min(self.decay, (1 + self._step) / (10 + self._step))
+        torch._foreach_lerp_(list(averaged), list(weights), 1 - decay)

@@ -1,0 +1,150 @@
+"""A checkpoint comes back as it was stored; anything else is one clear line, and runs no code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from seq2seq.checkpoint import FORMAT, KEY, AlignmentChoice, Checkpoint, pack, read_checkpoint
+from seq2seq.errors import UserError
+
+CONFIG = {"seed": 3, "model": {"d_model": 7, "dropout": 0.1, "tie": False}, "decoder": {"rnn": None, "sizes": [2, 3]}}
+
+
+class Creates:
+    """Unpickled by Python's own unpickler, creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def lightning_content(alignment: AlignmentChoice | None = None) -> dict[str, Any]:
+    """Return what a run stores, as far as reading goes."""
+    return {
+        "state_dict": {"model.output.weight": torch.arange(6.0).view(2, 3), "metric.total": torch.ones(1)},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(5.0)}}}],
+        KEY: pack(CONFIG, [b"source\x00", b"target\xff"], alignment),
+    }
+
+
+def message(path: Path) -> str:
+    """Return the one line that reading a file fails with."""
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("alignment", [None, AlignmentChoice("decoder.attention", None), AlignmentChoice("layer", 3)])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_checkpoint_comes_back_as_it_was_stored(
+    tmp_path: Path, alignment: AlignmentChoice | None, as_text: bool
+) -> None:
+    path = tmp_path / "best.ckpt"
+    torch.save(lightning_content(alignment), path)
+    found = read_checkpoint(str(path) if as_text else path)
+    assert found._replace(weights={}) == Checkpoint(CONFIG, [b"source\x00", b"target\xff"], alignment, {}, str(path))
+    assert found.alignment is None or isinstance(found.alignment, AlignmentChoice)
+    assert list(found.weights) == ["output.weight"]
+    torch.testing.assert_close(found.weights["output.weight"], torch.arange(6.0).view(2, 3))
+
+
+def test_what_is_packed_is_plain_data_for_any_loader(tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    packed = pack(CONFIG, [b"joint"], AlignmentChoice("decoder.attention", 2))
+    torch.save(packed, path)
+    assert torch.load(path, weights_only=True) == {
+        "format": FORMAT, "config": CONFIG, "tokenizers": [b"joint"], "alignment": ["decoder.attention", 2],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict": {}, "epoch": 3},
+        {"state_dict": {}, KEY: "not a mapping"},
+        {KEY: pack(CONFIG, [], None)},
+        {"model": torch.ones(2)},
+        torch.ones(3),
+        [1, 2],
+    ],
+)
+def test_checkpoint_of_another_program_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "other.ckpt"
+    torch.save(content, path)
+    assert "another program" in message(path)
+
+
+def test_checkpoint_of_another_format_names_both_formats(tmp_path: Path) -> None:
+    path = tmp_path / "newer.ckpt"
+    content = lightning_content()
+    content[KEY]["format"] = FORMAT + 41
+    torch.save(content, path)
+    assert f"format {FORMAT + 41}, this version reads {FORMAT}" in message(path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_truncated_checkpoint_is_refused(tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "cut.ckpt"
+    torch.save(lightning_content(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    assert "cut off" in message(path)
+
+
+def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.ckpt"
+    torch.save(lightning_content(), path)
+    whole = path.read_bytes()
+    # The table at the end is whole, what it points at is not.
+    path.write_bytes(b"\x00" * (len(whole) // 2) + whole[len(whole) // 2 :])
+    message(path)
+
+
+def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "config.yaml"
+    text.write_text("seed: 1\n")
+    assert "no checkpoint" in message(text)
+    archive = tmp_path / "weights.npz"
+    torch.utils.serialization  # noqa: B018
+    import zipfile
+
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("weights.npy", b"123")
+    message(archive)
+
+
+def test_missing_file_says_where_checkpoints_are(tmp_path: Path) -> None:
+    found = message(tmp_path / "none.ckpt")
+    assert "there is no checkpoint" in found and "checkpoints/" in found
+
+
+def test_folder_says_to_give_a_file(tmp_path: Path) -> None:
+    assert "is a folder" in message(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["beside", "config", "weights"])
+def test_code_in_a_checkpoint_never_runs(tmp_path: Path, where: str) -> None:
+    path, proof = tmp_path / "malicious.ckpt", tmp_path / "ran"
+    content = lightning_content()
+    target = {"beside": content, "config": content[KEY]["config"], "weights": content["state_dict"]}[where]
+    target["hook"] = Creates(proof)
+    torch.save(content, path)
+    assert "more than plain data" in message(path)
+    assert not proof.exists()
+    # The proof is one: the same file, unpickled without care, does run it.
+    torch.load(path, weights_only=False)
+    assert proof.exists()
+
+
+def test_bare_pickle_never_runs(tmp_path: Path) -> None:
+    path, proof = tmp_path / "malicious.ckpt", tmp_path / "ran"
+    path.write_bytes(pickle.dumps(Creates(proof)))
+    message(path)
+    assert not proof.exists()
