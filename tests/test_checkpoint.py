@@ -1,6 +1,8 @@
 """A checkpoint comes back as it was stored; anything else is one clear line, and runs no code."""
 
+import copy
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ def lightning_content(alignment: AlignmentChoice | None = None) -> dict[str, Any
     return {
         "state_dict": {"model.output.weight": torch.arange(6.0).view(2, 3), "metric.total": torch.ones(1)},
         "optimizer_states": [{"state": {0: {"step": torch.tensor(5.0)}}}],
-        KEY: pack(CONFIG, [b"source\x00", b"target\xff"], alignment),
+        KEY: pack(copy.deepcopy(CONFIG), [b"source\x00", b"target\xff"], alignment),
     }
 
 
@@ -112,9 +114,6 @@ def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> 
     text.write_text("seed: 1\n")
     assert "no checkpoint" in message(text)
     archive = tmp_path / "weights.npz"
-    torch.utils.serialization  # noqa: B018
-    import zipfile
-
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("weights.npy", b"123")
     message(archive)

@@ -61,11 +61,12 @@ def generate(split: str, *, seed: int = 0) -> list[Sentence]:
         unseen = any(held_out(lemma, phenomenon) for lemma, phenomenon in draw.pairs)
         if unseen != (split == "test_unseen"):
             continue
-        sentence = render(clause, draw.tags)
+        sentence = render(clause, draw.tags, mark="!" if draw.chance(0.3) else ".")
         length = len(sentence.source.split())
         fits = length >= SHORTEST_LONG if split == "test_long" else length <= LONGEST
-        if fits and split in (split_of(sentence.source), "test_long", "test_unseen"):
-            sentences.setdefault(sentence.source, sentence)
+        words = sentence.source[:-2]  # the same words with another mark are the same sentence
+        if fits and split in (split_of(words), "test_long", "test_unseen"):
+            sentences.setdefault(words, sentence)
     return list(sentences.values())
 
 
@@ -75,14 +76,17 @@ def held_out(lemma: str, phenomenon: str) -> bool:
     return " " not in lemma and crc32(f"{lemma} {phenomenon}".encode()) % 16 == 0
 
 
-def split_of(source: str) -> str:
-    """Which of train, val and test a sentence may be in."""
-    return {0: "val", 1: "test"}.get(crc32(source.encode()) % 10, "train")
+def split_of(words: str) -> str:
+    """Which of train, val and test a sentence may be in, by its source without the mark."""
+    return {0: "val", 1: "test"}.get(crc32(words.encode()) % 10, "train")
 
 
-def render(clause: Clause, tags: set[str]) -> Sentence:
-    """The sentence that a main clause makes, as text with its links."""
-    phrase, stop = main_clause(clause), one_to_one(".", ".")
+def render(clause: Clause, tags: set[str], *, mark: str = ".") -> Sentence:
+    """The sentence that a main clause makes, as text with its links.
+
+    Its mark varies, and only the source tells which: a sentence that always ended in "." would need no look there.
+    """
+    phrase, stop = main_clause(clause), one_to_one(mark, mark)
     source = [*phrase.english, *stop.english]
     target = punctuate([*phrase.german, *stop.german])
     return Sentence(text(source), text(target), pharaoh(source, target), " ".join(sorted(tags)))
@@ -97,10 +101,10 @@ def pharaoh(source: list[English], target: list[German]) -> str:
 
 
 def punctuate(target: list[German]) -> list[German]:
-    """The German words with neighbouring commas merged, and none before the full stop."""
+    """The German words with neighbouring commas merged, and none before the last mark."""
     words: list[German] = []
     for word in target:
-        if words and words[-1].text == "," and word.text in (",", "."):
+        if words and words[-1].text == "," and word.text in (",", ".", "!"):
             comma = words.pop()
             if word.text == ",":
                 word = German(",", [*comma.sure, *word.sure], [*comma.possible, *word.possible])

@@ -1,0 +1,242 @@
+"""A user's mistake: exactly one line that names it, a status that is not zero, and nothing half-written."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+Command = Callable[..., Any]
+
+
+def refused(said: Any, *parts: str) -> None:
+    """Check that there is one line, and that it holds all parts."""
+    assert said.status == 1
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+    assert [part for part in parts if part not in said.err] == [], said.err
+
+
+def fails(command: Command, text: list[str], *overrides: str) -> Any:
+    """Train with a mistake, and check that no run looks as if it had begun."""
+    said = command("train", *text, "hydra.run.dir=run", *overrides)
+    assert not list(Path("run").glob("checkpoints/*")) and not Path("run/metrics.json").exists()
+    return said
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("model.d_modle=3", "model.d_model?"),
+        ("optimiser.lr=1", "optimizer.lr?"),
+        ("trainer.max_epoch=1", "trainer.max_epochs?"),
+        ("callbacks.early_stoping.patience=1", "callbacks.early_stopping.patience?"),
+        ("modle=luong", "model?"),
+        ("batch_size=3", "there is no key batch_size"),
+    ],
+)
+def test_misspelt_key_names_the_nearest(command: Command, text: list[str], typed: str, meant: str) -> None:
+    refused(fails(command, text, typed), typed.split("=")[0], meant)
+
+
+def test_misspelt_key_of_the_last_part_alone_names_the_whole(command: Command, text: list[str]) -> None:
+    refused(fails(command, text, "label_smoothing=0"), "label_smoothing", "training.label_smoothing?")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "translate", "align"])
+def test_misspelt_key_of_other_commands_names_the_nearest(command: Command, name: str) -> None:
+    refused(command(name, "chekpoint=x"), "there is no key chekpoint", "checkpoint?")
+
+
+@pytest.mark.parametrize(
+    "typed, meant", [("model=luon", "luong"), ("score=aditive", "additive"), ("data=multi30", "multi30k")]
+)
+def test_misspelt_choice_names_the_nearest_and_all(command: Command, text: list[str], typed: str, meant: str) -> None:
+    refused(fails(command, text, typed), typed, f"did you mean {meant}?", "options: ")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "translate", "align"])
+def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
+    refused(command(name), "checkpoint is not given", "checkpoint=")
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("trainer.max_epochs=abc", "trainer.max_epochs=abc"),
+        ("model.d_model=abc", "model.d_model=abc"),
+        ("optimizer.lr=fast", "optimizer.lr=fast"),
+        ("seed=one", "seed=one"),
+        ("loader.tokens_per_batch=-1", "loader.tokens_per_batch"),
+        ("loader.tokens_per_batch=0", "loader.tokens_per_batch"),
+        ("model.dropout=2", "dropout"),
+        ("seed=-1", "-1"),
+        ("callbacks.pinned.unit=letters", "letters"),
+    ],
+)
+def test_value_out_of_range_is_named(command: Command, text: list[str], override: str, expected: str) -> None:
+    refused(fails(command, text, override), expected)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_width_that_heads_do_not_divide_is_named(command: Command, text: list[str], part: str) -> None:
+    refused(fails(command, text, "model=transformer", f"{part}.num_heads=3"), "16", "num_heads=3")
+
+
+def test_score_that_needs_equal_sizes_names_them_and_the_remedy(command: Command, text: list[str]) -> None:
+    said = fails(command, text, "model=luong", "score=dot", "decoder.d_model=12")
+    refused(said, "12", "16", "score=general")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize("trainer", ["gpu", "ddp", "fsdp"])
+def test_gpu_where_there_is_none_is_named(command: Command, text: list[str], trainer: str) -> None:
+    refused(fails(command, text, f"trainer={trainer}"), "gpu")
+
+
+def test_vocabulary_too_large_names_the_value_to_use(command: Command, text: list[str]) -> None:
+    said = fails(command, text, "tokenizer.vocab_size=5000")
+    refused(said, "tokenizer.vocab_size=5000", "use tokenizer.vocab_size=")
+    advised = said.err.split("use tokenizer.vocab_size=")[1].split()[0]
+    steps = ["trainer.max_steps=1", "trainer.limit_val_batches=1", "callbacks.pinned=null", "training.test_splits=[]"]
+    assert command("train", *text, *steps, f"tokenizer.vocab_size={advised}").status == 0
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_files_of_unequal_length_are_named_with_their_lengths(
+    command: Command, text: list[str], text_folder: Path, tmp_path: Path, split: str
+) -> None:
+    whole, short = text_folder / f"{split}.target", tmp_path / "short.target"
+    lines = whole.read_text().splitlines(keepends=True)
+    short.write_text("".join(lines[:-1]))
+    said = fails(command, text, f"data.{split}.target={short}")
+    refused(said, f"{short} has {len(lines) - 1} lines", f"{split}.source has {len(lines)} lines")
+
+
+def test_bytes_that_are_not_utf8_are_named_with_their_line(
+    command: Command, text: list[str], text_folder: Path, tmp_path: Path
+) -> None:
+    lines = (text_folder / "train.target").read_bytes().splitlines(keepends=True)
+    latin = tmp_path / "latin 1.target"
+    latin.write_bytes(b"".join([*lines[:4], "Füße\n".encode("latin-1"), *lines[5:]]))
+    refused(fails(command, text, f"data.train.target={latin}", "data.train.links=null"), f"{latin}:5", "UTF-8")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_empty_split_is_named(command: Command, text: list[str], tmp_path: Path, split: str) -> None:
+    empty = tmp_path / "nothing.txt"
+    empty.write_text("")
+    names = [f"data.{split}.source={empty}", f"data.{split}.target={empty}", f"data.{split}.links=null"]
+    refused(fails(command, text, *names), str(empty), "empty")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_half_a_split_asks_for_the_other_file(command: Command, text: list[str], split: str) -> None:
+    refused(fails(command, text, f"data.{split}.target=null"), f"data.{split}.target")
+
+
+def test_missing_file_names_the_nearest(command: Command, text: list[str], text_folder: Path) -> None:
+    said = fails(command, text, f"data.train.source={text_folder / 'trian.source'}")
+    refused(said, "trian.source does not exist", "train.source?")
+
+
+def test_missing_column_names_those_that_exist(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "pairs.tsv").write_text("en\tde\na house\tein Haus\n")
+    said = command("train", "data=table", "data.train=pairs.tsv", "data.val=pairs.tsv", "data.source_column=fr")
+    refused(said, "pairs.tsv", "no column fr", "en, de")
+
+
+def checkpoint_that_is(kind: str, whole: str, folder: Path) -> Path:
+    """Write a checkpoint that cannot be used, or none."""
+    path = folder / f"{kind}.ckpt"
+    content = Path(whole).read_bytes()
+    if kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "foreign":
+        torch.save({"state_dict": {"weight": torch.zeros(2)}}, path)
+    elif kind == "pickled":
+        torch.save({"model": Path("x")}, path)
+    elif kind == "zipped":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "a")
+    elif kind == "folder":
+        path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["truncated", "empty", "foreign", "pickled", "zipped", "folder", "absent"])
+@pytest.mark.parametrize("name", ["translate", "evaluate", "align"])
+def test_unusable_checkpoint_is_named_and_nothing_written(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    path = checkpoint_that_is(kind, bahdanau.best, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    pair = [f"source={text_folder / 'val.source'}", f"target={text_folder / 'val.target'}"] if name == "align" else []
+    refused(command(name, f"checkpoint={path}", *pair, "output=out", stdin=b"a\n"), str(path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "key, expected",
+    [("num_layers", "the weights do not fit"), ("d_model", "the weights do not fit")],
+)
+def test_checkpoint_whose_sizes_do_not_fit_its_weights_is_refused(
+    command: Command, bahdanau: Any, tmp_path: Path, key: str, expected: str
+) -> None:
+    content = torch.load(bahdanau.best, weights_only=True)
+    content["seq2seq"]["config"]["decoder"][key] += 2
+    torch.save(content, tmp_path / "odd.ckpt")
+    refused(command("translate", f"checkpoint={tmp_path / 'odd.ckpt'}", stdin=b"a\n"), "odd.ckpt", expected)
+
+
+def test_checkpoint_that_names_foreign_code_runs_none_of_it(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    content = torch.load(bahdanau.best, weights_only=True)
+    content["seq2seq"]["config"]["encoder"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    torch.save(content, tmp_path / "bad.ckpt")
+    refused(command("translate", f"checkpoint={tmp_path / 'bad.ckpt'}", stdin=b"a\n"), "os.mkdir", "bad.ckpt")
+    assert not (tmp_path / "made").exists()
+
+
+def test_text_that_is_not_utf8_leaves_no_output(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    said = command("translate", f"checkpoint={bahdanau.best}", "output=out", stdin=b"good\n\xe4\n")
+    refused(said, "stdin:2", "UTF-8")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", ["no folder/out.txt", "."])
+def test_output_that_cannot_be_written_is_named(command: Command, bahdanau: Any, output: str) -> None:
+    refused(
+        command("translate", f"checkpoint={bahdanau.best}", f"output={output}", stdin=b"a\n"), "cannot write", output
+    )
+
+
+def test_missing_input_is_named(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    refused(command("translate", f"checkpoint={bahdanau.best}", "input=absent.txt", "output=out"), "absent.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_hypotheses_than_beams_are_refused(command: Command, bahdanau: Any) -> None:
+    said = command("translate", f"checkpoint={bahdanau.best}", "search.beam_size=2", "search.n_best=3", stdin=b"a\n")
+    refused(said, "n_best=3", "beam_size=2")
+
+
+def test_unknown_device_is_named(command: Command, bahdanau: Any) -> None:
+    refused(command("translate", f"checkpoint={bahdanau.best}", "device=toaster", stdin=b"a\n"), "device=toaster")
+
+
+def test_unknown_split_names_those_that_exist(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    said = command("evaluate", f"checkpoint={bahdanau.best}", "split=tset", f"output={tmp_path}")
+    refused(said, "tset", "train, val, test")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_to_align_must_be_equally_long(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    names = [f"source={text_folder / 'train.source'}", f"target={text_folder / 'val.target'}"]
+    said = command("align", f"checkpoint={bahdanau.best}", *names, "output=out")
+    refused(said, "train.source has 40 lines", "val.target has 10 lines")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,50 @@
+"""Commands are found, listed and explained; a mistake is one line, a trace only where it is asked for."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seq2seq.cli.main import COMMANDS
+from seq2seq.errors import UserError
+
+Command = Callable[..., Any]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help_has_one_line_a_command(command: Command, arguments: list[str]) -> None:
+    said = command(*arguments)
+    assert said.status == 0 and said.err == ""
+    for name, what in COMMANDS.items():
+        assert [line.split(maxsplit=1) for line in said.out.splitlines() if line.startswith(f"  {name} ")] == [
+            [name, what]
+        ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, name: str) -> None:
+    said = command(name, "--help")
+    assert said.status == 0 and said.err == ""
+    key = {"train": "seed: 1", "aer": "gold_first_index: 0"}.get(name, "device: auto")
+    assert key in said.out.splitlines()
+
+
+@pytest.mark.parametrize(
+    "typed, meant", [("trian", "train"), ("eval", "evaluate"), ("transalte", "translate"), ("algin", "align")]
+)
+def test_misspelt_command_names_the_nearest(command: Command, typed: str, meant: str) -> None:
+    said = command(typed, "seed=1")
+    assert said.status == 2
+    assert said.err == f"error: there is no command {typed}; did you mean {meant}?\n"
+
+
+def test_command_like_no_other_names_them_all(command: Command) -> None:
+    said = command("qqqqq")
+    assert said.status == 2 and said.err.count("\n") == 1
+    assert all(name in said.err for name in COMMANDS)
+
+
+def test_full_trace_is_shown_where_it_is_asked_for(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError, match="there is no checkpoint absent.ckpt"):
+        command("translate", "checkpoint=absent.ckpt")
