@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Imported here, so that --help does not wait for PyTorch.
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

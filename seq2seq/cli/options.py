@@ -15,7 +15,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from seq2seq.build import config_folder
 from seq2seq.errors import UserError
 
-
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 

@@ -78,6 +78,9 @@ def train(config: DictConfig) -> dict[str, float]:
     folder = Path(config.output)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     lightning.seed_everything(config.seed, workers=True, verbose=False)
+    if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
+        config.trainer.enable_progress_bar = False
+        config.callbacks.progress_bar = None
     data = build_data(config)
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
@@ -85,8 +88,7 @@ def train(config: DictConfig) -> dict[str, float]:
         file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
     _describe(folder, data, module, trainer)
 
-    last = folder / "checkpoints" / "last.ckpt"
-    trainer.fit(module, datamodule=data, ckpt_path=last if config.resume else None, weights_only=True)
+    _fit(trainer, module, data, folder, resume=bool(config.resume))
 
     best = folder / "checkpoints" / "best.ckpt"
     if best.exists():
@@ -112,6 +114,19 @@ def train(config: DictConfig) -> dict[str, float]:
             json.dump(metrics, file, indent=2)
         _report(folder, data, evaluations)
     return metrics
+
+
+def _fit(
+    trainer: lightning.Trainer, module: TranslationModule, data: TranslationDataModule, folder: Path, *, resume: bool
+) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C, once it has closed its loggers
+        if not trainer.interrupted:
+            raise
+        remedy = f"go on with resume={folder} and the same overrides" if last.exists() else "no checkpoint yet"
+        raise KeyboardInterrupt(remedy) from None
 
 
 def _test(config: DictConfig, data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:
@@ -170,7 +185,7 @@ def _report(folder: Path, data: TranslationDataModule, evaluations: dict[str, Ev
         "",
         f"pictures     {folder / 'alignments'}",
         f"translate    seq2seq translate checkpoint={folder / 'checkpoints' / 'best.ckpt'}",
-        f"TensorBoard  tensorboard --logdir {folder}   then open its Images tab",
+        f"TensorBoard  tensorboard --logdir {folder.parent.parent}   then open its Images tab",
     ]
     log.info("\n".join(lines))
 
