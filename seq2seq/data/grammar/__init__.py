@@ -61,7 +61,7 @@ def generate(split: str, *, seed: int = 0) -> list[Sentence]:
         unseen = any(held_out(lemma, phenomenon) for lemma, phenomenon in draw.pairs)
         if unseen != (split == "test_unseen"):
             continue
-        sentence = render(clause, draw.tags, mark="!" if draw.chance(0.3) else ".")
+        sentence = render(clause, draw.tags, mark="!" if draw.chance(0.5) else ".")
         length = len(sentence.source.split())
         fits = length >= SHORTEST_LONG if split == "test_long" else length <= LONGEST
         words = sentence.source[:-2]  # the same words with another mark are the same sentence
