@@ -14,6 +14,7 @@ from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
+from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models import EncoderDecoder
@@ -28,6 +29,19 @@ def config_folder() -> str:
     package = Path(seq2seq.__file__).parent
     inside = package / "configs"
     return str(inside if inside.is_dir() else package.parent / "configs")
+
+
+def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
+    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
+    if options is None:
+        options = OmegaConf.create(checkpoint.config["data"])
+        _check_targets(options, checkpoint.path)
+    return instantiate(options)
+
+
+def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
+    """Return the search of a `search` group."""
+    return instantiate(options)
 
 
 def build_data(config: DictConfig) -> TranslationDataModule:
@@ -69,7 +83,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     model = build_model(config, data.tokenizers)
     if config.training.compile:
         model.compile()
-    search = instantiate(config.search)
+    search = build_search(config.search)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.

@@ -5,10 +5,9 @@ import logging
 import sys
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from seq2seq.build import bleu_tokenizer, find_device, load_model
+from seq2seq.build import bleu_tokenizer, build_corpus, build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
@@ -25,7 +24,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
-    corpus = instantiate(config.data or OmegaConf.create(checkpoint.config["data"]))
+    corpus = build_corpus(config.data, checkpoint)
     loader = checkpoint.config["loader"]
     rows = encoded_split(
         corpus,
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> None:
     evaluator = Evaluator(
         rows,
         tokenizers,
-        instantiate(config.search),
+        build_search(config.search),
         tokenize=bleu_tokenizer(config, corpus),
         lowercase=config.metrics.lowercase,
         alignment=checkpoint.alignment,

@@ -4,9 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator
 
-from hydra.utils import instantiate
-
-from seq2seq.build import find_device, load_model
+from seq2seq.build import build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
@@ -22,7 +20,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
-    search = instantiate(config.search)
+    search = build_search(config.search)
     translator = Translator(
         model,
         tokenizers,

@@ -18,11 +18,18 @@ def refused(said: Any, *parts: str) -> None:
     assert [part for part in parts if part not in said.err] == [], said.err
 
 
-def fails(command: Command, text: list[str], *overrides: str) -> Any:
-    """Train with a mistake, and check that no run looks as if it had begun."""
-    said = command("train", *text, "hydra.run.dir=run", *overrides)
-    assert not list(Path("run").glob("checkpoints/*")) and not Path("run/metrics.json").exists()
-    return said
+@pytest.fixture
+def fails(command: Command, text: list[str], tmp_path: Path) -> Command:
+    """`fails("seed=one")`: train with a mistake, and check that no run looks as if it had begun."""
+
+    def run(*overrides: str) -> Any:
+        said = command("train", *text, "hydra.run.dir=run", *overrides)
+        assert [
+            name for name in ("config.yaml", "checkpoints", "metrics.json") if (tmp_path / "run" / name).exists()
+        ] == []
+        return said
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -36,12 +43,12 @@ def fails(command: Command, text: list[str], *overrides: str) -> Any:
         ("batch_size=3", "there is no key batch_size"),
     ],
 )
-def test_misspelt_key_names_the_nearest(command: Command, text: list[str], typed: str, meant: str) -> None:
-    refused(fails(command, text, typed), typed.split("=")[0], meant)
+def test_misspelt_key_names_the_nearest(fails: Command, typed: str, meant: str) -> None:
+    refused(fails(typed), typed.split("=")[0], meant)
 
 
-def test_misspelt_key_of_the_last_part_alone_names_the_whole(command: Command, text: list[str]) -> None:
-    refused(fails(command, text, "label_smoothing=0"), "label_smoothing", "training.label_smoothing?")
+def test_misspelt_key_of_the_last_part_alone_names_the_whole(fails: Command) -> None:
+    refused(fails("label_smoothing=0"), "label_smoothing", "training.label_smoothing?")
 
 
 @pytest.mark.parametrize("name", ["evaluate", "translate", "align"])
@@ -52,8 +59,8 @@ def test_misspelt_key_of_other_commands_names_the_nearest(command: Command, name
 @pytest.mark.parametrize(
     "typed, meant", [("model=luon", "luong"), ("score=aditive", "additive"), ("data=multi30", "multi30k")]
 )
-def test_misspelt_choice_names_the_nearest_and_all(command: Command, text: list[str], typed: str, meant: str) -> None:
-    refused(fails(command, text, typed), typed, f"did you mean {meant}?", "options: ")
+def test_misspelt_choice_names_the_nearest_and_all(fails: Command, typed: str, meant: str) -> None:
+    refused(fails(typed), typed, f"did you mean {meant}?", "options: ")
 
 
 @pytest.mark.parametrize("name", ["evaluate", "translate", "align"])
@@ -75,28 +82,28 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("callbacks.pinned.unit=letters", "letters"),
     ],
 )
-def test_value_out_of_range_is_named(command: Command, text: list[str], override: str, expected: str) -> None:
-    refused(fails(command, text, override), expected)
+def test_value_out_of_range_is_named(fails: Command, override: str, expected: str) -> None:
+    refused(fails(override), expected)
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_width_that_heads_do_not_divide_is_named(command: Command, text: list[str], part: str) -> None:
-    refused(fails(command, text, "model=transformer", f"{part}.num_heads=3"), "16", "num_heads=3")
+def test_width_that_heads_do_not_divide_is_named(fails: Command, part: str) -> None:
+    refused(fails("model=transformer", f"{part}.num_heads=3"), "16", "num_heads=3")
 
 
-def test_score_that_needs_equal_sizes_names_them_and_the_remedy(command: Command, text: list[str]) -> None:
-    said = fails(command, text, "model=luong", "score=dot", "decoder.d_model=12")
+def test_score_that_needs_equal_sizes_names_them_and_the_remedy(fails: Command) -> None:
+    said = fails("model=luong", "score=dot", "decoder.d_model=12")
     refused(said, "12", "16", "score=general")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 @pytest.mark.parametrize("trainer", ["gpu", "ddp", "fsdp"])
-def test_gpu_where_there_is_none_is_named(command: Command, text: list[str], trainer: str) -> None:
-    refused(fails(command, text, f"trainer={trainer}"), "gpu")
+def test_gpu_where_there_is_none_is_named(fails: Command, trainer: str) -> None:
+    refused(fails(f"trainer={trainer}"), "gpu")
 
 
-def test_vocabulary_too_large_names_the_value_to_use(command: Command, text: list[str]) -> None:
-    said = fails(command, text, "tokenizer.vocab_size=5000")
+def test_vocabulary_too_large_names_the_value_to_use(command: Command, fails: Command, text: list[str]) -> None:
+    said = fails("tokenizer.vocab_size=5000")
     refused(said, "tokenizer.vocab_size=5000", "use tokenizer.vocab_size=")
     advised = said.err.split("use tokenizer.vocab_size=")[1].split()[0]
     steps = ["trainer.max_steps=1", "trainer.limit_val_batches=1", "callbacks.pinned=null", "training.test_splits=[]"]
@@ -105,39 +112,37 @@ def test_vocabulary_too_large_names_the_value_to_use(command: Command, text: lis
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_files_of_unequal_length_are_named_with_their_lengths(
-    command: Command, text: list[str], text_folder: Path, tmp_path: Path, split: str
+    fails: Command, text_folder: Path, tmp_path: Path, split: str
 ) -> None:
     whole, short = text_folder / f"{split}.target", tmp_path / "short.target"
     lines = whole.read_text().splitlines(keepends=True)
     short.write_text("".join(lines[:-1]))
-    said = fails(command, text, f"data.{split}.target={short}")
+    said = fails(f"data.{split}.target={short}")
     refused(said, f"{short} has {len(lines) - 1} lines", f"{split}.source has {len(lines)} lines")
 
 
-def test_bytes_that_are_not_utf8_are_named_with_their_line(
-    command: Command, text: list[str], text_folder: Path, tmp_path: Path
-) -> None:
+def test_bytes_that_are_not_utf8_are_named_with_their_line(fails: Command, text_folder: Path, tmp_path: Path) -> None:
     lines = (text_folder / "train.target").read_bytes().splitlines(keepends=True)
     latin = tmp_path / "latin 1.target"
     latin.write_bytes(b"".join([*lines[:4], "Füße\n".encode("latin-1"), *lines[5:]]))
-    refused(fails(command, text, f"data.train.target={latin}", "data.train.links=null"), f"{latin}:5", "UTF-8")
+    refused(fails(f"data.train.target={latin}", "data.train.links=null"), f"{latin}:5", "UTF-8")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_empty_split_is_named(command: Command, text: list[str], tmp_path: Path, split: str) -> None:
+def test_empty_split_is_named(fails: Command, tmp_path: Path, split: str) -> None:
     empty = tmp_path / "nothing.txt"
     empty.write_text("")
     names = [f"data.{split}.source={empty}", f"data.{split}.target={empty}", f"data.{split}.links=null"]
-    refused(fails(command, text, *names), str(empty), "empty")
+    refused(fails(*names), str(empty), "empty")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_half_a_split_asks_for_the_other_file(command: Command, text: list[str], split: str) -> None:
-    refused(fails(command, text, f"data.{split}.target=null"), f"data.{split}.target")
+def test_half_a_split_asks_for_the_other_file(fails: Command, split: str) -> None:
+    refused(fails(f"data.{split}.target=null"), f"data.{split}.target")
 
 
-def test_missing_file_names_the_nearest(command: Command, text: list[str], text_folder: Path) -> None:
-    said = fails(command, text, f"data.train.source={text_folder / 'trian.source'}")
+def test_missing_file_names_the_nearest(fails: Command, text_folder: Path) -> None:
+    said = fails(f"data.train.source={text_folder / 'trian.source'}")
     refused(said, "trian.source does not exist", "train.source?")
 
 

@@ -62,7 +62,7 @@ every_kind = pytest.mark.parametrize("kind", DECODERS)
 
 
 def make_model(kind: str, *, vocab: int = VOCAB, sharpness: float = 5.0, seed: int = 0) -> EncoderDecoder:
-    """Return a random model whose next tokens are nearly certain, so that they follow from the source."""
+    """Return a random model that is nearly certain of its next tokens, which differ between sources, as lengths do."""
     torch.manual_seed(seed)
     source, target = (embedding_table(size, 5, padding_index=PAD) for size in (SOURCE_VOCAB, vocab))
     encoder = RecurrentEncoder(
@@ -74,9 +74,10 @@ def make_model(kind: str, *, vocab: int = VOCAB, sharpness: float = 5.0, seed: i
     )
     model = EncoderDecoder(encoder, decoder, vocab_size=vocab).double().eval()
     with torch.no_grad():
-        for parameter in decoder.parameters():
+        for parameter in (*encoder.parameters(), *decoder.parameters()):
             parameter.mul_(2.0)
         model.output.weight.mul_(sharpness)
+        model.output.weight[EOS].mul_(2.0)  # ends are frequent
     return model
 
 
@@ -149,9 +150,9 @@ class Watched:
 
 @every_kind
 def test_one_beam_finds_what_greedy_search_finds(kind: str) -> None:
-    sources = make_sources(23)
+    sources = make_sources(12)
     found: list[Hypothesis] = []
-    for seed in range(3):
+    for seed in range(4):
         model = make_model(kind, seed=seed)
         greedy = run(GreedySearch(max_length=12, max_ratio=99.0), model, sources)
         narrow = run(beam(1), model, sources)
@@ -160,10 +161,9 @@ def test_one_beam_finds_what_greedy_search_finds(kind: str) -> None:
             assert hypotheses[0].score == pytest.approx(expected[0].score, rel=1e-4)
             assert hypotheses[0].log_probability == pytest.approx(expected[0].log_probability, rel=1e-4)
         found += [hypotheses[0] for hypotheses in greedy]
-    # What is compared is worth comparing: some end by themselves, soon and late, and not all alike.
+    # What is compared is worth comparing: lengths vary, and not all end at the limit.
     assert len({len(h.tokens) for h in found}) >= 3
-    assert any(len(h.tokens) < 11 for h in found)
-    assert len({tuple(h.tokens) for h in found}) > len(sources) / 2
+    assert len({tuple(h.tokens) for h in found}) > 10
 
 
 @every_kind
@@ -284,11 +284,11 @@ def test_each_sentence_must_end_at_its_own_limit(make: Callable[..., Search]) ->
 
 def test_eos_is_forced_on_every_beam_at_the_limit() -> None:
     never = Bigrams({last: {4: 0.6, 5: 0.4 - 1e-12, EOS: 1e-12} for last in (BOS, 4, 5)})
-    (hypotheses,) = run(beam(3, max_length=4), never, make_sources(1))
-    assert [h.tokens for h in hypotheses][0] == [4, 4, 4]
-    assert sorted(h.tokens for h in hypotheses[1:])[0] in ([4, 4, 5], [4, 5, 4], [5, 4, 4])
-    assert all(len(h.tokens) == 3 for h in hypotheses)
-    assert hypotheses[0].log_probability == pytest.approx(3 * math.log(0.6) + math.log(1e-12), rel=1e-4)
+    ((best, second),) = run(beam(2, max_length=4), never, make_sources(1))
+    assert best.tokens == [4, 4, 4]
+    assert second.tokens in ([4, 4, 5], [4, 5, 4], [5, 4, 4])
+    assert best.log_probability == pytest.approx(3 * math.log(0.6) + math.log(1e-12), rel=1e-4)
+    assert second.log_probability == pytest.approx(math.log(0.6 * 0.6 * 0.4) + math.log(1e-12), rel=1e-4)
 
 
 def test_beam_search_finds_what_greedy_search_walks_past() -> None:
