@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
-    corpus = build_corpus(config.data, checkpoint)
+    corpus = build_corpus(config.get("data"), checkpoint)
     loader = checkpoint.config["loader"]
     rows = encoded_split(
         corpus,
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     folder = Path(config.output) if config.output else Path(config.checkpoint).resolve().parent.parent
     result = {
         "checkpoint": str(config.checkpoint),
-        "data": OmegaConf.to_container(config.data, resolve=True) if config.data else checkpoint.config["data"],
+        "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
         "split": config.split,
         "search": OmegaConf.to_container(config.search, resolve=True),
         "signatures": evaluation.signatures,
