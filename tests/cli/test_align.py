@@ -1,0 +1,61 @@
+"""`seq2seq align`: Pharaoh links, a line a pair, that `seq2seq aer` reads back."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.cli.aer import aer
+
+Command = Callable[..., Any]
+
+
+def sides(text_folder: Path, split: str = "test") -> list[str]:
+    return [f"{side}={text_folder / f'{split}.{side}'}" for side in ("source", "target")]
+
+
+@pytest.mark.parametrize("model", ["bahdanau", "transformer"])
+def test_links_have_the_error_rate_that_training_reported(
+    command: Command, request: pytest.FixtureRequest, text_folder: Path, tmp_path: Path, model: str
+) -> None:
+    run = request.getfixturevalue(model)
+    said = command("align", f"checkpoint={run.best}", *sides(text_folder), "output=out put.links")
+    assert (said.status, said.out, said.err) == (0, "", "")
+    lines = (tmp_path / "out put.links").read_text().splitlines()
+    sources, targets = ((text_folder / f"test.{side}").read_text().splitlines() for side in ("source", "target"))
+    assert len(lines) == len(sources) == 10
+    for line, source, target in zip(lines, sources, targets, strict=True):
+        assert re.fullmatch(r"(\d+-\d+( \d+-\d+)*)?", line)
+        links = [tuple(map(int, link.split("-"))) for link in line.split()]
+        assert all(i < len(source.split()) and j < len(target.split()) for i, j in links)
+        assert len({j for _, j in links}) == len(links)
+    expected = f"AER {run.metrics['test/aer']:.1%}"
+    assert aer(str(text_folder / "test.links"), str(tmp_path / "out put.links")).startswith(expected)
+    said = command("aer", f"gold={text_folder / 'test.links'}", "hypothesis=out put.links")
+    assert said.status == 0 and said.out.startswith(expected) and said.out.count("\n") == 1
+
+
+def test_links_go_to_stdout_by_themselves(command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", *sides(text_folder)]
+    said = command("align", *options)
+    assert command("align", *options, "output=out").status == 0
+    assert said.status == 0 and said.out == (tmp_path / "out").read_text()
+
+
+def test_empty_side_gives_an_empty_line(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("the wolf\n\nthe wolf\n")
+    (tmp_path / "target").write_text("\nder Wolf\nder Wolf\n")
+    said = command("align", f"checkpoint={bahdanau.best}", "source=source", "target=target")
+    assert said.status == 0
+    assert said.out.split("\n")[:2] == ["", ""] and said.out.count("\n") == 3
+
+
+def test_model_without_attention_says_so(
+    command: Command, train_briefly: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    run = train_briefly("model=bottleneck")
+    said = command("align", f"checkpoint={run.best}", *sides(text_folder), "output=out")
+    assert said.status == 1 and said.err.startswith("error: ") and said.err.count("\n") == 1
+    assert "no attention" in said.err and not (tmp_path / "out").exists()

@@ -1,0 +1,58 @@
+"""`seq2seq evaluate`: the scores of a checkpoint on a split, with signatures."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+AS_IN_TRAINING = ["search=greedy", "search.max_length=20"]
+
+
+@pytest.mark.parametrize("model", ["bahdanau", "transformer"])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_scores_are_those_that_training_reported(
+    command: Command, request: pytest.FixtureRequest, tmp_path: Path, model: str, split: str
+) -> None:
+    run = request.getfixturevalue(model)
+    options = [f"checkpoint={run.best}", f"split={split}", f"output={tmp_path}", *AS_IN_TRAINING]
+    said = command("evaluate", *options)
+    assert said.status == 0 and said.err == ""
+    found = json.loads((tmp_path / f"evaluation-{split}.json").read_text())
+    expected = {name: value for name, value in run.metrics.items() if name.startswith(f"{split}/")}
+    assert {f"{split}/{name}": value for name, value in found["metrics"].items()} == pytest.approx(expected)
+    assert len((tmp_path / f"translations-{split}.txt").read_text().splitlines()) == 10
+
+
+def test_table_has_every_score_with_its_signature(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    said = command("evaluate", f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING)
+    assert said.status == 0
+    rows = {line.split()[0]: line for line in said.out.splitlines()}
+    assert {"BLEU", "chrF", "TER", "AER"} <= rows.keys()
+    assert "tok:13a" in rows["BLEU"] and "version:" in rows["chrF"] and "version:" in rows["TER"]
+    assert f"{bahdanau.metrics['test/bleu']:.2f}" in rows["BLEU"]
+    assert "evaluation-test.json" in said.out
+
+
+def test_files_go_to_the_folder_of_the_run_by_themselves(command: Command, train_briefly: Any) -> None:
+    run = train_briefly()
+    assert command("evaluate", f"checkpoint={run.best}", *AS_IN_TRAINING).status == 0
+    assert (run.folder / "evaluation-test.json").exists() and (run.folder / "translations-test.txt").exists()
+
+
+def test_other_data_can_be_scored(command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path) -> None:
+    names = [f"data.test.{kind}={text_folder / f'val.{kind}'}" for kind in ("source", "target", "links")]
+    options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", "data=text", *AS_IN_TRAINING]
+    said = command("evaluate", *options, *names)
+    assert said.status == 0, said.err
+    found = json.loads((tmp_path / "evaluation-test.json").read_text())["metrics"]
+    assert found["loss"] == pytest.approx(bahdanau.metrics["val/loss"])
+    assert found["aer"] == pytest.approx(bahdanau.metrics["val/aer"])
+
+
+def test_tokeniser_of_the_metric_is_an_option(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING]
+    said = command("evaluate", *options, "metrics.tokenize=char", "metrics.lowercase=true")
+    assert "tok:char" in said.out and "case:lc" in said.out

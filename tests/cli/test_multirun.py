@@ -1,0 +1,52 @@
+"""`--multirun`: one run for each value, each in a folder of its own, whatever becomes of the others."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import hydra.core.utils
+import pytest
+
+BRIEF = [
+    "trainer.max_epochs=1",
+    "trainer.limit_train_batches=1",
+    "trainer.limit_val_batches=1",
+    "search.max_length=5",
+    "callbacks.pinned=null",
+    "training.test_splits=[]",
+]
+Command = Callable[..., Any]
+
+
+def finished(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.rglob("metrics.json"))
+
+
+def test_each_value_has_a_run_with_a_readable_name(command: Command, text: list[str], tmp_path: Path) -> None:
+    assert command("train", "--multirun", *text, *BRIEF, "model=bahdanau,luong").status == 0
+    names = [run.relative_to(tmp_path).parts[:3] for run in finished(tmp_path)]
+    assert names == [("outputs", "text", "bahdanau-additive-s1"), ("outputs", "text", "luong-general-s1")]
+    assert [path.name for path in (tmp_path / "outputs").iterdir() if path.name != "cache"] == ["text"]
+
+
+def test_failing_run_lets_the_later_one_run_and_is_reported(command: Command, text: list[str], tmp_path: Path) -> None:
+    said = command("train", "-m", *text, *BRIEF, "model.dropout=0.2", "decoder.d_model=abc,16")
+    assert len(finished(tmp_path)) == 1
+    assert said.status == 1
+    assert said.err.splitlines()[-1].startswith("error: ") and "Traceback" not in said.err
+
+
+def test_runs_that_begin_in_the_same_second_keep_apart(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of a launcher that starts jobs side by side do, and those of one model with two learning rates."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Clock":
+            return cls(2030, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(hydra.core.utils, "datetime", Clock)
+    assert command("train", "-m", *text, *BRIEF, "optimizer.lr=0.1,0.2").status == 0
+    assert len(finished(tmp_path)) == 2

@@ -1,0 +1,161 @@
+"""Training through the command line: seeds, settings, and what each of them changes."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+Train = Callable[..., Any]
+
+
+def weights(run: Any, name: str = "last") -> dict[str, Tensor]:
+    return torch.load(run.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def scores(run: Any) -> dict[str, float]:
+    """Return the metrics but those of time."""
+    return {name: value for name, value in run.metrics.items() if "second" not in name}
+
+
+def curve(run: Any, tag: str) -> list[float]:
+    board = EventAccumulator(str(run.folder), size_guidance={"scalars": 0}).Reload()
+    return [event.value for event in board.Scalars(tag)]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_same_seed_gives_the_same_weights_and_scores(train_briefly: Train, seed: int) -> None:
+    a, b = (train_briefly(f"seed={seed}", folder=folder) for folder in "ab")
+    assert same(weights(a), weights(b))
+    assert scores(a) == scores(b)
+
+
+def test_another_seed_gives_other_weights(train_briefly: Train) -> None:
+    a, b, c = (weights(train_briefly(f"seed={seed}", folder=f"run {seed}")) for seed in (0, 1, 2))
+    assert not same(a, b) and not same(b, c)
+
+
+VARIANTS = [
+    ["model=bottleneck"],
+    ["model=luong"],
+    ["model=luong", "decoder.input_feeding=false", "score=location"],
+    ["model=luong", "encoder=transformer"],
+    ["model=transformer", "encoder=recurrent"],
+    ["model=transformer", "normalizer=entmax15"],
+    ["normalizer=sparsemax"],
+    ["score=cosine"],
+    ["encoder.rnn._target_=seq2seq.models.LSTM", "decoder.rnn._target_=seq2seq.models.LSTM"],
+    ["scheduler=noam", "optimizer.lr=1"],
+    ["scheduler=cosine"],
+    ["scheduler=plateau"],
+    ["scheduler=constant"],
+    ["optimizer=adamw"],
+    ["callbacks=ema"],
+    ["trainer.precision=bf16-mixed"],
+    ["trainer.gradient_clip_val=null"],
+    ["tokenizer=unigram", "tokenizer.vocab_size=120"],
+    ["tokenizer.joint=false", "model.tie_embeddings=false", "tokenizer.vocab_size=100"],
+    ["tokenizer.sampling=0.1"],
+    ["search=beam", "search.beam_size=2"],
+    ["callbacks.early_stopping=null"],
+    ["~logger", "callbacks.learning_rate=null"],
+    ["data.train.links=null", "data.val.links=null"],
+]
+
+
+@pytest.mark.parametrize("overrides", VARIANTS, ids=" ".join)
+def test_variant_trains(train_briefly: Train, overrides: list[str]) -> None:
+    run = train_briefly(*overrides)
+    trained = weights(run)
+    assert all(torch.isfinite(tensor).all() for tensor in trained.values())
+    assert run.metrics["steps"] == 2 and math.isfinite(run.metrics["val/loss"])
+    assert (run.folder / "checkpoints" / "best.ckpt").exists()
+
+
+def test_every_weight_of_the_network_is_trained(train_briefly: Train) -> None:
+    before, after = (train_briefly(f"optimizer.lr={rate}", folder=f"lr {rate}") for rate in (0, 0.003))
+    still = [name for name, tensor in weights(before).items() if torch.equal(tensor, weights(after)[name])]
+    assert still == []
+
+
+def test_accumulated_batches_make_one_step(train_briefly: Train) -> None:
+    assert train_briefly("trainer.accumulate_grad_batches=2").metrics["steps"] == 1
+
+
+def test_average_of_the_weights_is_what_is_kept(train_briefly: Train) -> None:
+    plain = train_briefly("optimizer.lr=0.1", folder="plain")
+    still = train_briefly("optimizer.lr=0", folder="still")
+    averaged = train_briefly("optimizer.lr=0.1", "callbacks=ema", folder="averaged")
+    start = weights(still)
+    moved, near = (
+        sum((tensor - start[name]).abs().sum().item() for name, tensor in weights(run).items())
+        for run in (plain, averaged)
+    )
+    assert 0 < near < 0.95 * moved
+    assert averaged.metrics["val/loss"] != plain.metrics["val/loss"]
+
+
+def test_rate_rises_over_the_warmup_then_falls(train: Train) -> None:
+    brief = ["callbacks.pinned=null", "training.test_splits=[]", "trainer.log_every_n_steps=1", "optimizer.lr=0.01"]
+    rates = curve(train(*brief, "scheduler.scheduler.warmup_steps=4"), "lr-Adam")
+    falling = [0.01 * math.sqrt(4 / step) for step in range(4, len(rates) + 1)]
+    assert len(falling) > 2 and rates == pytest.approx([0.0025, 0.005, 0.0075, *falling], rel=1e-5)
+
+
+def test_cosine_ends_at_zero_by_itself(train: Train) -> None:
+    brief = ["callbacks.pinned=null", "training.test_splits=[]", "trainer.log_every_n_steps=1", "scheduler=cosine"]
+    rates = curve(train(*brief, "scheduler.scheduler.warmup_steps=2", "optimizer.lr=0.01"), "lr-Adam")
+    assert max(rates) == pytest.approx(rates[1]) == pytest.approx(0.01)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_overfitting_one_batch_brings_its_loss_to_about_zero(train: Train) -> None:
+    run = train(
+        "debug=overfit",
+        "loader.tokens_per_batch=100",
+        "model.d_model=32",
+        "model.d_embedding=32",
+        "optimizer.lr=0.02",
+        "scheduler=constant",
+        "trainer.max_epochs=100",
+        "trainer.check_val_every_n_epoch=100",
+        "callbacks.pinned=null",
+        "callbacks.last=null",
+    )
+    assert curve(run, "train/loss")[-1] < 0.05
+
+
+def test_limited_run_takes_three_batches_an_epoch(train: Train) -> None:
+    assert train("debug=limit", "trainer.max_epochs=2", "callbacks.pinned=null").metrics["steps"] == 6
+
+
+def test_profiled_run_trains(train_briefly: Train) -> None:
+    assert train_briefly("debug=profiler").metrics["steps"] == 2
+
+
+def test_run_that_stops_before_its_first_validation_is_whole(train: Train) -> None:
+    run = train("trainer.max_steps=2", "callbacks.pinned=null")
+    assert run.metrics["steps"] == 2 and "test/bleu" in run.metrics
+    assert (run.folder / "checkpoints" / "last.ckpt").exists()
+
+
+def test_report_names_the_files_and_says_what_to_do_next(
+    command: Callable[..., Any], text: list[str], tmp_path: Path
+) -> None:
+    brief = ["trainer.max_epochs=1", "callbacks.pinned=null", "hydra.run.dir=my run"]
+    said = command("train", *text, *brief)
+    assert said.status == 0 and said.err == ""
+    best = Path("my run") / "checkpoints" / "best.ckpt"
+    assert (tmp_path / best).exists()
+    assert str(best) in said.out and "tensorboard --logdir" in said.out
+    assert sum(line.startswith(("val ", "test ")) for line in said.out.splitlines()) == 2
+    assert said.out.count("  hypothesis  ") == 5

@@ -1,0 +1,119 @@
+"""`seq2seq translate`: as many lines out as came in, in their order, from a checkpoint alone."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.decoding.translator import Translator
+
+Command = Callable[..., Any]
+SHORT = "search.max_length=6"
+
+
+def lines_of(text_folder: Path) -> list[str]:
+    return (text_folder / "test.source").read_text(encoding="utf-8").splitlines()
+
+
+def joined(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+@pytest.mark.parametrize("model", ["bahdanau", "transformer"])
+@pytest.mark.parametrize("search", ["greedy", "beam"])
+def test_order_of_lines_is_kept(
+    command: Command, request: pytest.FixtureRequest, text_folder: Path, model: str, search: str
+) -> None:
+    """Lines of unlike lengths are batched in another order than they come in."""
+    checkpoint = f"checkpoint={request.getfixturevalue(model).best}"
+    lines = lines_of(text_folder)
+    lines = [lines[0], "a", " ".join(lines[1:4]), "", lines[4]]
+    options = [checkpoint, f"search={search}", "search.max_length=20"]
+    said = command("translate", *options, stdin=joined(lines))
+    assert said.status == 0 and said.err == ""
+    alone = [command("translate", *options, stdin=joined([line])).out for line in lines]
+    assert said.out == "".join(alone)
+    assert len(set(alone)) > 2
+
+
+def test_empty_lines_give_empty_lines(command: Command, bahdanau: Any) -> None:
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, stdin=b"\nthe wolf slept\n\n   \nthe wolf\n\n")
+    assert [bool(line) for line in said.out.split("\n")] == [False, True, False, False, True, False, False]
+
+
+def test_no_input_gives_no_output(command: Command, bahdanau: Any) -> None:
+    said = command("translate", f"checkpoint={bahdanau.best}")
+    assert (said.status, said.out, said.err) == (0, "", "")
+
+
+def test_file_is_translated_as_stdin_is(command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path) -> None:
+    lines = lines_of(text_folder)
+    (tmp_path / "in put.txt").write_bytes("\r\n".join(lines).encode())  # without an end to the last line
+    options = [f"checkpoint={bahdanau.best}", SHORT]
+    said = command("translate", *options, "input=in put.txt", "output=out, (1).txt")
+    assert (said.status, said.out, said.err) == (0, "", "")
+    written = (tmp_path / "out, (1).txt").read_text(encoding="utf-8")
+    assert written == command("translate", *options, stdin=joined(lines)).out
+    assert written.count("\n") == len(lines)
+
+
+def test_beam_size_is_an_option(command: Command, bahdanau: Any, text_folder: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]
+    out = {
+        size: command("translate", *options, f"search.beam_size={size}", stdin=joined(lines_of(text_folder))).out
+        for size in (1, 5)
+    }
+    greedy = command("translate", *options, "search=greedy", stdin=joined(lines_of(text_folder))).out
+    assert out[1] == greedy != out[5]
+
+
+def test_several_hypotheses_a_line_are_numbered_and_scored_best_first(command: Command, bahdanau: Any) -> None:
+    options = [f"checkpoint={bahdanau.best}", SHORT, "search.beam_size=5"]
+    stdin = b"the wolf slept\n\na house\n"
+    said = command("translate", *options, "search.n_best=3", stdin=stdin)
+    rows = [line.split(" ||| ") for line in said.out.splitlines()]
+    assert [row[0] for row in rows] == ["0", "0", "0", "1", "2", "2", "2"]
+    scores = [float(row[2]) for row in rows]
+    assert scores[:3] == sorted(scores[:3], reverse=True) and scores[4:] == sorted(scores[4:], reverse=True)
+    best = command("translate", *options, stdin=stdin).out.splitlines()
+    assert [rows[i][1] for i in (0, 3, 4)] == best
+
+
+def test_line_over_the_limit_is_cut_with_a_warning_that_names_it(command: Command, bahdanau: Any) -> None:
+    stdin = b"a\n\n" + b"the wolf slept " * 9 + b"\na\n"
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "loader.max_length=7", stdin=stdin)
+    assert said.status == 0 and said.out.count("\n") == 4
+    assert said.err.startswith("stdin:3: ") and said.err.count("\n") == 1
+
+
+def test_output_appears_whole_or_not_at_all(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").write_text("from before\n")
+    whole = Translator.translate
+
+    def broken(self: Translator, *arguments: Any, **options: Any) -> Any:
+        yield next(whole(self, *arguments, **options))
+        raise RuntimeError("the lights went out")
+
+    monkeypatch.setattr(Translator, "translate", broken)
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "output=out", stdin=b"a\nb\n")
+    assert said.status == 1 and said.err.count("\n") == 1 and "the lights went out" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out").read_text() == "from before\n"
+
+
+def test_checkpoint_needs_nothing_but_itself(
+    command: Command, train_briefly: Any, text: list[str], text_folder: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(text_folder, tmp_path / "data")
+    names = [override.replace(str(text_folder), str(data)) for override in text if override.startswith("data.")]
+    run = train_briefly(*names, f"loader.cache_dir={tmp_path / 'cache'}")
+    elsewhere = tmp_path / "größe=1, (copy).ckpt"
+    shutil.move(run.best, elsewhere)
+    for folder in (data, run.folder, tmp_path / "cache"):
+        shutil.rmtree(folder)
+    said = command("translate", f"checkpoint={elsewhere}", SHORT, stdin=b"the wolf\n")
+    assert said.status == 0 and said.out.count("\n") == 1

@@ -1,0 +1,249 @@
+"""Every file in configs/ composes and becomes an object; every key is somebody's parameter, or read by code."""
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+import seq2seq
+from seq2seq.build import build_model, build_trainer, config_folder
+from seq2seq.cli.options import compose_defaults
+from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.tokenizer import Tokenizers
+
+CONFIGS = Path(config_folder())
+COMMANDS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
+FILES = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
+
+SUPPLIED = {
+    "encoder": {"table"},
+    "decoder": {"table", "d_encoder", "d_summary", "score", "normalizer"},
+    "score": {"d_query", "d_key", "num_heads"},
+    "self_score": {"d_query", "d_key", "num_heads"},
+    "positions": {"d_model"},
+    "rnn": {"d_input", "d_hidden", "num_layers", "dropout"},
+    "scheduler": {"optimizer"},
+}
+"""Parameters that code supplies, by the key of the target; every other one stands in its YAML."""
+
+NEEDED = {
+    ("data", "text"): [f"data.{split}.{side}=x" for split in ("train", "val", "test") for side in ("source", "target")],
+    ("data", "table"): ["data.train=train.tsv", "data.val=val.tsv"],
+    ("data", "hub"): ["data.path=somebody/some-set"],
+    ("score", "none"): ["model=bottleneck"],
+}
+"""What a user must say beside the choice of a file."""
+
+GPU_ONLY = ("gpu", "ddp", "fsdp")
+"""Trainers that Lightning refuses to make without a GPU: here they are only composed."""
+
+
+@cache
+def compose(*overrides: str) -> DictConfig:
+    return compose_defaults("train", list(overrides))
+
+
+def overrides_for(group: str, name: str) -> tuple[str, ...]:
+    return (f"{group}={name}", "output=outputs/none", *NEEDED.get((group, name), []))
+
+
+def composed(group: str, name: str) -> DictConfig:
+    return compose(*overrides_for(group, name))
+
+
+def plain_yaml(path: Path) -> dict[str, Any]:
+    """Return what stands in a file, by itself."""
+    tree: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return tree
+
+
+class Vocabulary:
+    """As much of a tokenizer as a model's size needs."""
+
+    def __len__(self) -> int:
+        return 23
+
+
+def check_objects(config: DictConfig, *, trainer: bool) -> None:
+    """Make all that a run makes, but its data."""
+    tokenizer: Any = Vocabulary()
+    model = build_model(config, Tokenizers(tokenizer, tokenizer))
+    optimizer = instantiate(config.optimizer)(model.parameters())
+    schedule = instantiate(config.scheduler).pop("scheduler")
+    options = {"total_steps": 100} if schedule.keywords.get("total_steps", 0) is None else {}
+    scheduler = schedule(optimizer, **options)
+    assert scheduler.optimizer is optimizer
+    assert callable(instantiate(config.search))
+    instantiate(config.tokenizer)
+    if trainer:
+        made = build_trainer(config)
+        expected = sum(bool(callback) for callback in config.callbacks.values())
+        assert len(made.callbacks) >= expected  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("group", "name"), FILES)
+def test_every_file_composes_and_its_objects_are_made(group: str, name: str) -> None:
+    config = composed(group, name)
+    if group == "trainer" and name in GPU_ONLY:
+        assert (config.trainer.accelerator, config.trainer._target_) == ("gpu", "lightning.Trainer")
+        assert config.trainer.devices == (1 if name == "gpu" else -1)
+        assert config.trainer.strategy == ("auto" if name == "gpu" else name)
+        return
+    if group == "data":
+        corpus = instantiate(config.data)
+        assert {"train", "val"} <= set(corpus.splits())
+        return
+    check_objects(config, trainer=group in ("trainer", "callbacks", "logger", "debug", "experiment"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes_without_overrides(command: str) -> None:
+    config = compose_defaults(command, [])
+    assert "hydra" not in config
+    assert OmegaConf.to_yaml(config)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "translate"])
+@pytest.mark.parametrize("search", sorted(path.stem for path in (CONFIGS / "search").glob("*.yaml")))
+def test_search_of_other_commands_can_be_chosen(command: str, search: str) -> None:
+    assert callable(instantiate(compose_defaults(command, [f"search={search}"]).search))
+
+
+@pytest.mark.parametrize(("group", "name"), [f for f in FILES if f[0] in ("experiment", "debug")])
+def test_experiment_and_debug_change_what_they_say(group: str, name: str) -> None:
+    """A key at a wrong place would compose, and change nothing."""
+    config, plain = composed(group, name), compose("output=outputs/none")
+    text = plain_yaml(CONFIGS / group / f"{name}.yaml")
+    text.pop("defaults", None)
+    for key, value in leaves(text):
+        assert OmegaConf.select(config, key) == value, key
+    assert config != plain
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def targets(node: Any, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the key, the name and the arguments of every target at and below a node."""
+    if isinstance(node, dict):
+        if node.get("_target_"):
+            yield key, node["_target_"], {k: v for k, v in node.items() if not k.startswith("_")}
+        for name, value in node.items():
+            yield from targets(value, name)
+
+
+def all_targets() -> list[Any]:
+    found = []
+    for group, name in FILES:
+        if group in ("model", "experiment", "debug"):
+            continue  # no targets of their own
+        # With an override of one group alone, its files' defaults lists are followed.
+        tree: Any = OmegaConf.to_container(composed(group, name)[group], resolve=False)
+        found += [pytest.param(*target, id=f"{group}/{name}:{target[0]}") for target in targets(tree, group)]
+    return found
+
+
+def is_ours(target: Callable[..., Any]) -> bool:
+    """Return whether this package defines what a target is called with; a subclass may inherit its constructor."""
+    if inspect.isclass(target):
+        target = next(kind for kind in target.__mro__ if "__init__" in vars(kind))
+    return target.__module__.startswith("seq2seq.")
+
+
+@pytest.mark.parametrize(("key", "name", "given"), all_targets())
+def test_yaml_and_signature_name_the_same_parameters(key: str, name: str, given: dict[str, Any]) -> None:
+    target = get_object(name)
+    parameters = inspect.signature(target).parameters
+    named = {p.name for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    if is_ours(target):
+        assert given.keys() == named - SUPPLIED.get(key, set())
+        # Where a library user has a default too, it is the same one.
+        defaults = {k: parameters[k].default for k in given if parameters[k].default is not inspect.Parameter.empty}
+        assert defaults == {k: given[k] for k in defaults}
+    else:
+        assert given.keys() <= named
+
+
+def test_no_supplied_parameter_is_out_of_date() -> None:
+    supplied: dict[str, set[str]] = {key: set() for key in SUPPLIED}
+    for target in all_targets():
+        key, name, _ = target.values
+        if key in SUPPLIED:
+            supplied[key] |= SUPPLIED[key] & set(inspect.signature(get_object(name)).parameters)
+    assert supplied == SUPPLIED
+
+
+def test_loader_keys_are_the_parameters_of_the_data_module() -> None:
+    parameters = set(inspect.signature(TranslationDataModule).parameters) - {"corpus", "tokenizer", "seed"}
+    assert set(compose().loader) == parameters
+
+
+SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(seq2seq.__file__).parent.rglob("*.py")}
+YAMLS = "\n".join(path.read_text(encoding="utf-8") for path in CONFIGS.rglob("*.yaml"))
+
+
+def keys_of(command: str) -> list[str]:
+    """Return the keys that a command's own file holds, beside its groups."""
+    tree = plain_yaml(CONFIGS / f"{command}.yaml")
+    return [key for key, _ in leaves({k: v for k, v in tree.items() if k not in ("defaults", "hydra")})]
+
+
+@pytest.mark.parametrize(("command", "key"), [(command, key) for command in COMMANDS for key in keys_of(command)])
+def test_every_key_is_read(command: str, key: str) -> None:
+    if command == "train" and key.startswith("loader."):
+        return  # compared with a signature above
+    # A command's keys are read by its own file, or by build.py.
+    files = [text for path, text in SOURCES.items() if path.name in (f"{command}.py", "build.py")]
+    attribute = rf"\bconfig\.{re.escape(key)}\b"
+    assert any(re.search(attribute, text) for text in files) or f"${{{key}}}" in YAMLS
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml")))
+def test_every_key_of_a_model_is_read(name: str) -> None:
+    tree = plain_yaml(CONFIGS / "model" / f"{name}.yaml")["model"]
+    builder = (Path(seq2seq.__file__).parent / "build.py").read_text(encoding="utf-8")
+    for key in tree:
+        assert f"${{model.{key}}}" in YAMLS or re.search(rf"\boptions\.{key}\b", builder), key
+
+
+def test_all_models_have_the_same_keys() -> None:
+    keys = {path.stem: set(plain_yaml(path)["model"]) for path in (CONFIGS / "model").glob("*.yaml")}
+    assert len({frozenset(found) for found in keys.values()}) == 1, keys
+
+
+def test_every_group_is_one_that_a_command_takes() -> None:
+    taken = {
+        key.removeprefix("override ").lstrip("/")
+        for path in CONFIGS.rglob("*.yaml")
+        for entry in plain_yaml(path).get("defaults", [])
+        if isinstance(entry, dict)
+        for key in entry
+    }
+    assert set(GROUPS) <= taken
+
+
+def test_cross_attention_is_what_score_and_normalizer_say() -> None:
+    tokenizer: Any = Vocabulary()
+    with torch.device("meta"):
+        model = build_model(
+            compose("model=transformer", "score=additive", "normalizer=sparsemax"), Tokenizers(tokenizer, tokenizer)
+        )
+    kinds = {
+        "cross" if "cross" in name else "self": type(module).__name__
+        for name, module in model.named_modules()
+        if name.endswith(".score")
+    }
+    assert kinds == {"cross": "Additive", "self": "ScaledDot"}

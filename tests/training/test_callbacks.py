@@ -1,0 +1,97 @@
+"""What is counted and shown while a model trains."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seq2seq.training import callbacks
+from seq2seq.training.callbacks import PinnedSentences, ProgressBar, Throughput, log_hyperparameters
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "time", clock)
+    return clock
+
+
+def train(throughput: Throughput, clock: Clock, *, seconds: float, tokens: int, step: int) -> dict[str, float]:
+    """One batch; return what was logged."""
+    logged: dict[str, float] = {}
+    module: Any = SimpleNamespace(log=logged.__setitem__)
+    trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=2, accumulate_grad_batches=1)
+    throughput.on_train_batch_start(trainer, module, None, 0)
+    clock.now += seconds
+    throughput.on_train_batch_end(trainer, module, None, SimpleNamespace(num_tokens=tokens), 0)
+    return logged
+
+
+def test_throughput_is_that_of_training_alone(clock: Clock) -> None:
+    throughput = Throughput()
+    assert throughput.target_tokens_per_second == 0.0
+    train(throughput, clock, seconds=2, tokens=100, step=1)
+    throughput.on_validation_start()
+    clock.now += 50
+    train(throughput, clock, seconds=3, tokens=150, step=2)
+    throughput.on_train_epoch_end()
+    clock.now += 50
+    train(throughput, clock, seconds=5, tokens=750, step=3)
+    assert (throughput.tokens, throughput.seconds) == (1000, 10)
+    assert throughput.target_tokens_per_second == 100
+
+
+def test_logged_throughput_is_that_since_the_latest_log(clock: Clock) -> None:
+    throughput = Throughput()
+    name = "train/target_tokens_per_second"
+    assert train(throughput, clock, seconds=2, tokens=100, step=1) == {}
+    assert train(throughput, clock, seconds=2, tokens=300, step=2) == {name: 100}
+    assert train(throughput, clock, seconds=1, tokens=100, step=3) == {}
+    assert train(throughput, clock, seconds=1, tokens=300, step=4) == {name: 200}
+
+
+def test_time_between_batches_counts(clock: Clock) -> None:
+    """Waiting for data is part of training."""
+    throughput = Throughput()
+    train(throughput, clock, seconds=2, tokens=100, step=1)
+    clock.now += 3
+    train(throughput, clock, seconds=5, tokens=100, step=2)
+    assert throughput.seconds == 10
+
+
+def test_counts_go_on_after_a_pause(clock: Clock) -> None:
+    before, after = Throughput(), Throughput()
+    train(before, clock, seconds=2, tokens=100, step=1)
+    after.load_state_dict(before.state_dict())
+    clock.now += 1000
+    logged = train(after, clock, seconds=2, tokens=500, step=2)
+    assert (after.tokens, after.seconds) == (600, 4)
+    assert logged == {"train/target_tokens_per_second": 250}
+
+
+def test_bar_shows_loss_and_speed() -> None:
+    logged = {"train/loss": 1.23456, "train/target_tokens_per_second": 12345.6, "val/bleu": 3.0}
+    trainer: Any = SimpleNamespace(logged_metrics=logged)
+    assert ProgressBar().get_metrics(trainer, None) == {"loss": "1.235", "tokens/s": "12,346"}
+    trainer.logged_metrics = {}
+    assert ProgressBar().get_metrics(trainer, None) == {}
+
+
+def test_pictures_are_of_words_or_pieces() -> None:
+    with pytest.raises(ValueError, match="callbacks.pinned.unit is letters; it must be words or pieces"):
+        PinnedSentences(folder="x", sentences=[0], unit="letters")
+
+
+def test_run_without_tensorboard_has_no_hyperparameters_to_write() -> None:
+    trainer: Any = SimpleNamespace(loggers=[])
+    log_hyperparameters(trainer, {"seed": 1}, {"val/bleu": 1.0})
