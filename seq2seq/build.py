@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import seq2seq
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
@@ -66,10 +68,13 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     if not options.tie_embeddings:
         target_table = embedding_table(len(tokenizers.target), options.d_embedding, padding_index=PAD)
     encoder = instantiate(config.encoder)(source_table)
-    asks = {}
-    if config.score.get("_target_"):
-        asks = {"score": instantiate(config.score), "normalizer": instantiate(config.normalizer)}
-    decoder = instantiate(config.decoder)(target_table, d_encoder=encoder.d_model, d_summary=encoder.d_summary, **asks)
+    decoder = instantiate(config.decoder)(
+        target_table,
+        d_encoder=encoder.d_model,
+        d_summary=encoder.d_summary,
+        score=instantiate(config.score),
+        normalizer=instantiate(config.normalizer),
+    )
     return EncoderDecoder(
         encoder,
         decoder,
@@ -113,8 +118,15 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
 def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
-    loggers: list[Logger] = [instantiate(config.logger)] if config.logger else []
-    return instantiate(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=config.output)
+    loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
+    try:
+        return instantiate(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=config.output)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, MisconfigurationException) and "ccelerator" in str(cause):
+            reason = str(cause).splitlines()[0]
+            raise UserError(f"trainer.accelerator={config.trainer.accelerator}: {reason}; use trainer=cpu") from None
+        raise
 
 
 def bleu_tokenizer(config: DictConfig, corpus: Corpus) -> str:
@@ -159,10 +171,26 @@ def find_device(name: str) -> torch.device:
 
 
 def _check_targets(config: Any, where: str) -> None:
-    """Refuse to build from a checkpoint anything outside this package: a checkpoint is data, and must run no code."""
-    if isinstance(config, DictConfig):
+    """Refuse to build from a checkpoint anything outside this package: a checkpoint is data, and must run no code.
+
+    A name is judged by where the thing was defined: `seq2seq.data.cache.os.mkdir` is not part of seq2seq.
+    """
+    if isinstance(config, ListConfig):
+        for value in config:
+            _check_targets(value, where)
+    elif isinstance(config, DictConfig):
         target = config.get("_target_")
-        if target is not None and not str(target).startswith("seq2seq."):
+        if target is not None and not _is_ours(str(target)):
             raise UserError(f"{where} asks for {target}, which is not part of seq2seq, so it is not loaded")
         for value in config.values():
             _check_targets(value, where)
+
+
+def _is_ours(target: str) -> bool:
+    if not target.startswith("seq2seq."):
+        return False
+    try:
+        found = get_object(target)
+    except (ImportError, ValueError, AttributeError):
+        return False
+    return str(getattr(found, "__module__", "")).startswith("seq2seq.")

@@ -52,8 +52,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     packed = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(packed, dict) or "state_dict" not in content:
         raise UserError(f"{path} is a checkpoint of another program; give one that `seq2seq train` wrote")
-    if packed["format"] != FORMAT:
-        raise UserError(f"{path} has checkpoint format {packed['format']}, this version reads {FORMAT}; train it again")
+    if packed.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has checkpoint format {packed.get('format')}, this version reads {FORMAT}; train it again"
+        )
     weights = {
         name.removeprefix(MODEL_PREFIX): tensor
         for name, tensor in content["state_dict"].items()

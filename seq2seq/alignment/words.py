@@ -7,6 +7,9 @@ from torch import Tensor
 
 from seq2seq.alignment.links import Link
 
+MUTUAL_ROUNDS = 3
+TINY = 1e-9
+
 
 def merge_words(weights: Tensor, source_words: Sequence[int], target_words: Sequence[int]) -> Tensor:
     """Return weights between words, `(..., target words + 1, source words + 1)`; rows that summed to 1 still do.
@@ -53,6 +56,22 @@ def argmax_links(word_weights: Tensor) -> set[Link]:
         for target, (source, weight) in enumerate(zip(sources.tolist(), largest.tolist(), strict=True))
         if source != end and weight > 0
     }
+
+
+def mutual_links(word_weights: Tensor) -> set[Link]:
+    """Return for each target word the (source, target) link to the source word that is most its own.
+
+    The heaviest column after columns and rows were normalised in turn (Sinkhorn & Knopp 1967): a source word at which
+    another target word looks harder loses. What a decoder needs not look at, such as a full stop that its state already
+    promises, is so not linked to where its idle weight happens to lie. The end of the sentence is treated alike.
+
+    Args:
+        word_weights: as for `argmax_links`.
+    """
+    for _ in range(MUTUAL_ROUNDS):
+        word_weights = word_weights / word_weights.sum(-2, keepdim=True).clamp(min=TINY)
+        word_weights = word_weights / word_weights.sum(-1, keepdim=True).clamp(min=TINY)
+    return argmax_links(word_weights)
 
 
 def diagonal_links(num_source: int, num_target: int) -> set[Link]:

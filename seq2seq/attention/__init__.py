@@ -16,7 +16,7 @@ from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from seq2seq.attention.recorder import record_attention
-from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, Score
+from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
 
 __all__ = [
     "Additive",
@@ -29,6 +29,7 @@ __all__ = [
     "Location",
     "Memory",
     "MultiHeadAttention",
+    "NoScore",
     "Normalizer",
     "ScaledDot",
     "Score",

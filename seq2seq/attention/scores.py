@@ -48,6 +48,13 @@ class Score(nn.Module):
             )
 
 
+class NoScore(Score):
+    """What stands for the score of a model that asks nothing; nothing can ask with it."""
+
+    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
+        raise UserError("score=none goes with model=bottleneck alone; use score=additive, or another")
+
+
 class Dot(Score):
     """q·k (Luong et al. 2015, 3.1, "dot")."""
 

@@ -43,7 +43,9 @@ def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
     else:
         try:
             parsed = OverridesParser.create().parse_override(override)
-            if sweep or not parsed.is_sweep_override():
+            # Hydra takes away backslashes and outer spaces of a text that stands without quotes.
+            unchanged = value[0] in "'\"" or not isinstance(parsed.value(), str) or parsed.value() == value
+            if sweep or (unchanged and not parsed.is_sweep_override()):
                 return override
         except HydraException:
             pass
@@ -90,11 +92,16 @@ def _group_names() -> list[str]:
     return [path.name for path in Path(config_folder()).iterdir() if path.is_dir()]
 
 
+def print_help(command: str) -> None:
+    """Print the keys of a command and their defaults."""
+    print(f"seq2seq {command} [key=value ...], with these keys and defaults:\n")
+    sys.stdout.write(OmegaConf.to_yaml(compose_defaults(command, [])))
+
+
 def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig | None:
     """Return the configuration of a command that runs once; None where only its help was asked for, and printed."""
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(f"seq2seq {command} [key=value ...], with these keys and defaults:\n")
-        sys.stdout.write(OmegaConf.to_yaml(compose_defaults(command, [])))
+        print_help(command)
         return None
     overrides = quote(arguments, text_keys=text_keys)
     check_types(command, overrides)

@@ -18,6 +18,8 @@ def write_whole(path: str | Path | None) -> Iterator[TextIO]:
         sys.stdout.flush()
         return
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; give a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:

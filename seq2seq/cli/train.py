@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.options import check_types, quote
+from seq2seq.cli.options import check_types, print_help, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.resume import find_run
 from seq2seq.data.datamodule import TranslationDataModule
@@ -33,12 +33,16 @@ SHOWN = 5
 
 def main(arguments: list[str]) -> None:
     """Run the command: one run, or with --multirun one for each combination of comma-separated values."""
-    sweep = any(argument in ("-m", "--multirun") for argument in arguments)
+    options = {argument for argument in arguments if argument.startswith("-")}
+    if options & {"-h", "--help"}:
+        print_help("train")
+        return
+    sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
-    folder = None if sweep else find_run(overrides)
-    if folder is not None:
-        overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
-    if not sweep:
+    if not options:  # others are Hydra's own, such as --cfg job
+        folder = find_run(overrides)
+        if folder is not None:
+            overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
         check_types("train", overrides)
     failure: list[Exception] = []
 

@@ -49,6 +49,11 @@ def power_penalty(alpha: float) -> LengthPenalty:
     return lambda length: length**alpha
 
 
+def _check_limits(max_length: int, max_ratio: float) -> None:
+    if max_length < 1 or max_ratio <= 0:
+        raise UserError(f"search.max_length={max_length} and search.max_ratio={max_ratio} must be above 0")
+
+
 class GreedySearch:
     """The most probable next token, again and again.
 
@@ -58,6 +63,7 @@ class GreedySearch:
     """
 
     def __init__(self, *, max_length: int, max_ratio: float) -> None:
+        _check_limits(max_length, max_ratio)
         self.max_length = max_length
         self.max_ratio = max_ratio
 
@@ -106,6 +112,7 @@ class BeamSearch:
     ) -> None:
         if not 1 <= n_best <= beam_size:
             raise UserError(f"search.n_best={n_best} must be from 1 to search.beam_size={beam_size}")
+        _check_limits(max_length, max_ratio)
         self.beam_size = beam_size
         self.n_best = n_best
         self.max_length = max_length

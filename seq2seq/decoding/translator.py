@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.words import argmax_links, merge_words
+from seq2seq.alignment.words import merge_words, mutual_links
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
@@ -99,7 +99,7 @@ class Translator:
                 for row, i in zip(weights, batch.indices.tolist(), strict=True):
                     source, target = words[i]
                     row = row[: len(target) + 1, : len(source) + 1]
-                    results[i] = argmax_links(merge_words(row, source, target))
+                    results[i] = mutual_links(merge_words(row, source, target))
             yield from results
 
     def _encode(self, tokenizer: Tokenizer, line: str, where: str) -> list[int]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seq2seq.alignment.analysis import row_entropy, sink_labels, sink_mass
 from seq2seq.alignment.links import Link, alignment_error_rate, parse_links
-from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words
+from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words, mutual_links
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
@@ -66,6 +66,7 @@ class Evaluator:
         self.has_links = any(dataset["links"])
         self._hypotheses: dict[int, str] = {}
         self._links: dict[str, dict[int, set[Link]]] = defaultdict(dict)
+        self._argmax: dict[str, dict[int, set[Link]]] = defaultdict(dict)
         self._agreement: dict[str, list[float]] = defaultdict(list)
         self._entropy: dict[str, list[float]] = defaultdict(list)
         self._sinks: dict[str, list[float]] = defaultdict(list)
@@ -100,10 +101,12 @@ class Evaluator:
         sinks = torch.tensor(sink_labels([*words, "</s>"]))
         for name, weights in layers.items():
             weights = merge_words(weights[: len(target_words) + 1, : len(source_words) + 1], source_words, target_words)
-            links, reverse = argmax_links(weights), argmax_links(weights.T)
-            agreeing = sum((target, source) in reverse for source, target in links)
+            links = mutual_links(weights)
+            forward, reverse = argmax_links(weights), argmax_links(weights.T)
+            agreeing = sum((target, source) in reverse for source, target in forward)
             self._links[name][index] = links
-            self._agreement[name].append(2 * agreeing / max(1, len(links) + len(reverse)))
+            self._argmax[name][index] = forward
+            self._agreement[name].append(2 * agreeing / max(1, len(forward) + len(reverse)))
             self._entropy[name].append(row_entropy(weights).mean().item())
             self._sinks[name].append(sink_mass(weights, sinks).mean().item())
 
@@ -152,6 +155,8 @@ class Evaluator:
         if self.has_links:
             chosen = scores[choice.layer]
             metrics |= {"aer": chosen.aer, "alignment_precision": chosen.precision, "alignment_recall": chosen.recall}
+            argmax = self._argmax[choice.layer]
+            metrics["aer_argmax"] = alignment_error_rate(gold, [argmax[i] for i in indices]).aer
             metrics["aer_diagonal"] = alignment_error_rate(gold, _diagonal(rows["source"][:], rows["target"][:])).aer
             if len(scores) > 1:
                 metrics |= {f"aer_by_layer/{layer_label(name)}": score.aer for name, score in scores.items()}

@@ -205,7 +205,7 @@ def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metr
     settings = _flat({key: config[key] for key in HYPERPARAMETERS if config.get(key)})
     scores = {name: metrics[name] for name in HYPERPARAMETER_METRICS if name in metrics}
     for logger in _boards(trainer):
-        logger.log_hyperparams(settings, scores)
+        logger.log_hyperparams(settings, scores, step=trainer.global_step)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

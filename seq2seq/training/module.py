@@ -67,6 +67,10 @@ class TranslationModule(lightning.LightningModule):
         self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
         return objective
 
+    def on_train_epoch_start(self) -> None:
+        """Draw this epoch's random numbers from (seed, epoch) alone, so that a resumed run draws the same."""
+        lightning.seed_everything(self.config["seed"] + self.trainer.current_epoch * 1_000_003, verbose=False)
+
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
         optimizer = self.make_optimizer(self.parameters())

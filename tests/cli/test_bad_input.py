@@ -106,7 +106,13 @@ def test_vocabulary_too_large_names_the_value_to_use(command: Command, fails: Co
     said = fails("tokenizer.vocab_size=5000")
     refused(said, "tokenizer.vocab_size=5000", "use tokenizer.vocab_size=")
     advised = said.err.split("use tokenizer.vocab_size=")[1].split()[0]
-    steps = ["trainer.max_steps=1", "trainer.limit_val_batches=1", "callbacks.pinned=null", "training.test_splits=[]"]
+    steps = [
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=1",
+        "trainer.limit_val_batches=1",
+        "callbacks.pinned=null",
+        "training.test_splits=[]",
+    ]
     assert command("train", *text, *steps, f"tokenizer.vocab_size={advised}").status == 0
 
 
