@@ -107,6 +107,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     return TranslationModule(
         model,
         tokenizers=data.tokenizers,
+        search=search,
         evaluator=evaluator,
         optimizer=optimizer,
         scheduler=instantiate(config.scheduler),

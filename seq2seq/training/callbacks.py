@@ -15,6 +15,7 @@ from seq2seq.alignment.links import parse_links
 from seq2seq.alignment.words import merge_words
 from seq2seq.attention import record_attention
 from seq2seq.data.batching import Batch, collate
+from seq2seq.errors import UserError
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class PinnedSentences(Callback):
 
     def __init__(self, *, folder: str, sentences: list[int], unit: str) -> None:
         if unit not in ("words", "pieces"):
-            raise ValueError(f"callbacks.pinned.unit is {unit}; it must be words or pieces")
+            raise UserError(f"callbacks.pinned.unit={unit} must be words or pieces")
         self.folder = Path(folder)
         self.sentences = list(sentences)
         self.words = unit == "words"
@@ -138,14 +139,14 @@ class PinnedSentences(Callback):
         assert isinstance(module, TranslationModule)
         dataset = trainer.datamodule.dataset("val")  # type: ignore[attr-defined]
         rows = [dataset[i] for i in self.sentences if i < len(dataset)]
+        if not rows:
+            return
         batch = collate([(row["source_ids"], row["target_ids"], i) for i, row in enumerate(rows)]).to(module.device)
         with record_attention(module.model) as record:
             module.model(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        translations = module.make_evaluator("val").search(
-            module.model, batch.source, batch.source_mask, batch.source_lengths
-        )
+        translations = module.search(module.model, batch.source, batch.source_mask, batch.source_lengths)
         for number, (row, found) in enumerate(zip(rows, translations, strict=True), 1):
             hypothesis = module.tokenizers.target.decode(found[0].tokens)
             self._write(trainer, f"translation/sentence-{number}", row, hypothesis)

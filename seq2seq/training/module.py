@@ -12,6 +12,7 @@ from seq2seq import checkpoint
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.training.loss import token_loss
@@ -23,6 +24,7 @@ class TranslationModule(lightning.LightningModule):
     Args:
         model: what is trained.
         tokenizers: stored in its checkpoints.
+        search: finds translations at validation.
         evaluator: called with a split's name, and whose weights are the alignment where that is chosen; scores it.
         optimizer: called with the parameters.
         scheduler: Lightning's scheduler options, whose `scheduler` is called with the optimizer.
@@ -35,6 +37,7 @@ class TranslationModule(lightning.LightningModule):
         model: EncoderDecoder,
         *,
         tokenizers: Tokenizers,
+        search: GreedySearch | BeamSearch,
         evaluator: Callable[..., Evaluator],
         optimizer: Callable[..., Optimizer],
         scheduler: Mapping[str, Any],
@@ -44,6 +47,7 @@ class TranslationModule(lightning.LightningModule):
         super().__init__()
         self.model = model
         self.tokenizers = tokenizers
+        self.search = search
         self.make_evaluator = evaluator
         self.make_optimizer = optimizer
         self.scheduler = scheduler

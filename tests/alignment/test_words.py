@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.alignment.links import alignment_error_rate, read_links
-from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words
+from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words, mutual_links
 
 TOKENIZED = Path(__file__).parents[3] / "shared/data/multi30k/tokenized"
 
@@ -103,3 +103,20 @@ def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None
     diagonal = alignment_error_rate(gold, [diagonal_links(*length) for length in lengths]).aer
     first = alignment_error_rate(gold, [{(0, j) for j in range(target)} for _, target in lengths]).aer
     assert 0.2 < diagonal < first - 0.2
+
+
+def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_hardest():
+    # The full stop idles on the noun, as it needs not look at its own source word; the noun looks at the noun alone.
+    weights = torch.tensor([[0.9, 0.08, 0.02], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9]])
+    assert argmax_links(weights) == {(0, 0), (0, 1)}
+    assert mutual_links(weights) == {(0, 0), (1, 1)}
+
+
+def test_mutual_links_keep_two_target_words_of_one_source_word():
+    weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.9, 0.0, 0.1, 0.0], [0.0, 0.0, 0.5, 0.5]])
+    assert mutual_links(weights) == {(0, 0), (1, 1), (0, 2)}
+
+
+def test_mutual_links_leave_a_target_word_unlinked_whose_row_is_zero_or_that_looks_at_the_end():
+    weights = torch.tensor([[0.8, 0.0, 0.2], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.2, 0.5, 0.3]])
+    assert mutual_links(weights) == {(0, 0)}

@@ -88,7 +88,7 @@ def test_bar_shows_loss_and_speed() -> None:
 
 
 def test_pictures_are_of_words_or_pieces() -> None:
-    with pytest.raises(ValueError, match="callbacks.pinned.unit is letters; it must be words or pieces"):
+    with pytest.raises(ValueError, match="callbacks.pinned.unit=letters must be words or pieces"):
         PinnedSentences(folder="x", sentences=[0], unit="letters")
 
 

@@ -37,6 +37,7 @@ def make(logged: dict[str, Any], *, smoothing: float = 0.1, **options: Any) -> T
     module = TranslationModule(
         Fixed(),
         tokenizers=options.pop("tokenizers", None),
+        search=None,
         evaluator=lambda *_: None,
         optimizer=partial(torch.optim.Adam, lr=0.01),
         scheduler={"scheduler": partial(cosine, warmup_steps=2, total_steps=None), "interval": "step"},
