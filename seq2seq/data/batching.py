@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD
-from seq2seq.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +117,6 @@ class TokenBudgetSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if tokens_per_batch < 1:
-            raise UserError(f"tokens_per_batch={tokens_per_batch} must be above 0; 1024 to 8192 are usual")
         source, target = np.asarray(source_lengths), np.asarray(target_lengths)
         width = np.maximum(source, target)
         rng = np.random.default_rng((seed, epoch))

@@ -18,6 +18,7 @@ from seq2seq.data.batching import TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ class TranslationDataModule(LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
+        sizes = {"tokens_per_batch": tokens_per_batch, "eval_tokens_per_batch": eval_tokens_per_batch}
+        for name, size in {**sizes, "max_length": max_length}.items():
+            if size < 1:
+                raise UserError(f"loader.{name}={size} must be above 0")
         self.corpus, self.config = corpus, tokenizer
         self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
         self.max_length, self.max_ratio = max_length, max_ratio
