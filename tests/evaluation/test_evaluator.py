@@ -24,7 +24,7 @@ FIRST, SECOND = ("decoder.layers.0.cross_attention", "decoder.layers.1.cross_att
 
 # Probabilities that the model gives to each target token and EOS, and its attention, EOS in the last row and column.
 SAID = {"u v": [0.5, 0.25, 0.5], "w": [0.125, 0.5]}
-CROSSED = {"u v": [[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.0, 0.0, 1.0]], "w": [[0.2, 0.8], [0.1, 0.9]]}
+CROSSED = {"u v": [[0.1, 0.8, 0.1], [0.7, 0.2, 0.1], [0.0, 0.0, 1.0]], "w": [[0.05, 0.95], [0.5, 0.5]]}
 STRAIGHT = {"u v": [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.0, 0.0, 1.0]], "w": [[0.4, 0.6], [0.5, 0.5]]}
 PAIRS = [("a b", "u v", "0-0 1-1", "short plain"), (".", "w", "0-0", "short")]
 
