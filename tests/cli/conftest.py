@@ -29,6 +29,7 @@ TINY = [
     "trainer.enable_progress_bar=false",
     "callbacks.progress_bar=null",
 ]
+QUICK_RISE = ["scheduler.scheduler.warmup_steps=2"]  # the default's rise is longer than a tiny run
 ONE_STEP = [
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=2",
@@ -175,12 +176,11 @@ def _session_run(text: list[str], tmp_path_factory: pytest.TempPathFactory, *ove
 @pytest.fixture(scope="session")
 def bahdanau(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of two epochs; tests only read it."""
-    return _session_run(text, tmp_path_factory)
+    return _session_run(text, tmp_path_factory, *QUICK_RISE)
 
 
 @pytest.fixture(scope="session")
 def transformer(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of two epochs; tests only read it."""
-    return _session_run(
-        text, tmp_path_factory, "model=transformer", "model.num_layers=2", "encoder.num_heads=2", "decoder.num_heads=2"
-    )
+    heads = ["encoder.num_heads=2", "decoder.num_heads=2"]
+    return _session_run(text, tmp_path_factory, "model=transformer", "model.num_layers=2", *heads, *QUICK_RISE)
