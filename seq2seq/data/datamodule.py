@@ -193,7 +193,7 @@ def batch_loader(
         collate_fn=collate,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
-        # A loader draws its workers' seed when it is iterated: not from the generator that the model's dropout draws from.
+        # A loader draws a seed whenever it is iterated: not from the generator of the model's dropout.
         generator=torch.Generator().manual_seed(seed),
     )
 
