@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -151,7 +152,7 @@ def _describe(folder: Path, data: TranslationDataModule, module: TranslationModu
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
     log.info(
         "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
-        folder,
+        _from_here(folder),
         f"{len(data.dataset('train')):,}",
         f"{len(data.dataset('val')):,}",
         vocabulary,
@@ -173,6 +174,7 @@ def _parameters(module: TranslationModule) -> int:
 
 def _report(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
     """Show some translations, the scores, and where the rest is."""
+    folder = _from_here(folder)
     split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
     lines = ["", f"Translations of {split}:"]
     for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
@@ -188,10 +190,23 @@ def _report(folder: Path, data: TranslationDataModule, evaluations: dict[str, Ev
     lines += [
         "",
         f"pictures     {folder / 'alignments'}",
-        f"translate    seq2seq translate checkpoint={folder / 'checkpoints' / 'best.ckpt'}",
-        f"TensorBoard  tensorboard --logdir {folder.parent.parent}   then open its Images tab",
+        f"translate    {_program('seq2seq')} translate checkpoint={folder / 'checkpoints' / 'best.ckpt'}",
+        f"TensorBoard  {_program('tensorboard')} --logdir {folder.parent.parent}   then open its Images tab",
     ]
     log.info("\n".join(lines))
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from here."""
+    beside = Path(sys.executable).with_name(name)
+    if not beside.exists() or shutil.which(name) == str(beside):
+        return name
+    return str(_from_here(beside))
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path as seen from the current folder, where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _quiet() -> None:
