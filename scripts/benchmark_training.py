@@ -150,7 +150,7 @@ def joeynmt_config(model: dict[str, Any], data: Path, steps: int) -> dict[str, A
             "epochs": 100,
             "updates": steps,
             "logging_freq": steps,
-            "validation_freq": 1_000_000,
+            "validation_freq": 100_000 * steps,  # never; JoeyNMT wants a multiple of logging_freq
             "early_stopping_metric": "bleu",
             **({"clip_grad_norm": 1.0} if model["encoder"]["type"] == "recurrent" else {}),
         },
