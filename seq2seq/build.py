@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import seq2seq
+from seq2seq.alignment.words import LinkExtraction
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.datamodule import TranslationDataModule
@@ -43,6 +44,15 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
 
 def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
     """Return the search of a `search` group."""
+    return instantiate(options)
+
+
+def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None = None) -> LinkExtraction:
+    """Return the link extraction of a `links` group; without one, that of the training behind the checkpoint."""
+    if options is None:
+        assert checkpoint is not None
+        options = OmegaConf.create(checkpoint.config["links"])
+        _check_targets(options, checkpoint.path)
     return instantiate(options)
 
 
@@ -88,7 +98,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     model = build_model(config, data.tokenizers)
     if config.training.compile:
         model.compile()
-    search = build_search(config.search)
+    search, extraction = build_search(config.search), build_extraction(config.links)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
@@ -99,6 +109,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             data.dataset(split),
             data.tokenizers,
             search,
+            extraction=extraction,
             tokenize=bleu_tokenizer(config, data.corpus),
             lowercase=config.metrics.lowercase,
             alignment=alignment,

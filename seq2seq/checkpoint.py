@@ -11,7 +11,7 @@ from torch import Tensor
 from seq2seq.errors import UserError
 
 KEY = "seq2seq"
-FORMAT = 1
+FORMAT = 2
 MODEL_PREFIX = "model."
 
 

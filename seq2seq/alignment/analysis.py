@@ -1,43 +1,51 @@
-"""How sharp attention is and how much of it rests on tokens without content, from weights `(..., target, source)`.
-
-Every measure takes the mean over target rows and keeps the leading axes: `(batch, heads, target, source)` gives
-`(batch, heads)`. `target_mask`, `(..., target)` and broadcastable as such, leaves padded rows out of the mean.
-"""
+"""What an attention head does: how sharp it is and where it rests, from its weights."""
 
 import unicodedata
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 SPECIAL = ("<s>", "</s>")
+SATURATED = 0.99
 
 
-def row_entropy(weights: Tensor, target_mask: Tensor | None = None) -> Tensor:
-    """Return the mean entropy of the rows in nats: 0 where one key has all weight, log(keys) where all are equal."""
-    return _mean_over_rows(_entropy(weights), target_mask)
+class HeadStatistics(NamedTuple):
+    """Means over the rows of weights."""
+
+    entropy: Tensor  # nats: 0 where one key has all weight, log(keys) where all are equal
+    normalized_entropy: Tensor  # 0-1: entropy over log(number of visible keys); 0 where one key is visible
+    saturation: Tensor  # share 0-1 of rows in which one key has at least 0.99 of the weight
+    sink_mass: Tensor  # weight 0-1 on begin and end of sentence and on punctuation
+    previous: Tensor  # weight 0-1 on the key before the diagonal's
+    diagonal: Tensor  # weight 0-1 on the key at the same relative place: in self-attention, on the query itself
+    next: Tensor  # weight 0-1 on the key after the diagonal's
 
 
-def normalized_entropy(
-    weights: Tensor, visible_mask: Tensor | None = None, target_mask: Tensor | None = None
-) -> Tensor:
-    """Return the mean entropy of the rows divided by log(number of visible keys), 0-1; 0 where one key is visible.
+def head_statistics(weights: Tensor, visible_mask: Tensor, sink_mask: Tensor) -> tuple[HeadStatistics, Tensor]:
+    """Return the sums of the statistics over the rows of each sentence and head, `(...)`, and the number of rows.
 
-    `visible_mask` is broadcastable to the weights; without it all keys are visible.
+    Sums, so that those of many batches can be added before they are divided.
+
+    Args:
+        weights: `(..., query, key)`; rows sum to 1.
+        visible_mask: True where a query may see a key, False in all of a padded row; broadcastable to the weights.
+        sink_mask: True where a key is a sink (`is_sink`), broadcastable to `(..., key)`.
     """
-    visible = torch.ones_like(weights, dtype=torch.bool) if visible_mask is None else visible_mask
-    largest = visible.sum(dim=-1).clamp(min=1).to(weights.dtype).log()
-    return _mean_over_rows(_entropy(weights) / largest.where(largest > 0, 1), target_mask)
-
-
-def saturation(weights: Tensor, threshold: float = 0.99, target_mask: Tensor | None = None) -> Tensor:
-    """Return the share of rows, 0-1, in which one key has at least `threshold` of the weight."""
-    return _mean_over_rows((weights.amax(dim=-1) >= threshold).to(weights.dtype), target_mask)
-
-
-def sink_mass(weights: Tensor, sink_mask: Tensor, target_mask: Tensor | None = None) -> Tensor:
-    """Return the mean weight, 0-1, that a row puts on the columns of `sink_mask`, `(..., source)`."""
-    return _mean_over_rows((weights * sink_mask.unsqueeze(-2)).sum(dim=-1), target_mask)
+    visible = visible_mask.expand(weights.shape)
+    real = visible.any(-1)
+    entropy = torch.special.entr(weights).sum(-1)
+    largest = visible.sum(-1).clamp(min=1).to(weights.dtype).log()
+    rows = HeadStatistics(
+        entropy=entropy,
+        normalized_entropy=entropy / largest.where(largest > 0, 1),
+        saturation=(weights.amax(-1) >= SATURATED).to(weights.dtype),
+        sink_mass=(weights * sink_mask.unsqueeze(-2)).sum(-1),
+        previous=_beside_diagonal(weights, visible, -1),
+        diagonal=_beside_diagonal(weights, visible, 0),
+        next=_beside_diagonal(weights, visible, 1),
+    )
+    return HeadStatistics(*(values.where(real, 0).sum(-1) for values in rows)), real.sum(-1)
 
 
 def is_sink(label: str) -> bool:
@@ -48,16 +56,14 @@ def is_sink(label: str) -> bool:
     )
 
 
-def sink_labels(labels: Sequence[str]) -> list[bool]:
-    """Return `is_sink` of every label: the mask of the columns that `sink_mass` adds up."""
-    return [is_sink(label) for label in labels]
+def _beside_diagonal(weights: Tensor, visible: Tensor, offset: int) -> Tensor:
+    """Return the weight of each row on the diagonal's key plus offset, `(..., query)`; 0 where there is no such key.
 
-
-def _entropy(weights: Tensor) -> Tensor:
-    return torch.special.entr(weights).sum(dim=-1)
-
-
-def _mean_over_rows(values: Tensor, target_mask: Tensor | None) -> Tensor:
-    if target_mask is None:
-        return values.mean(dim=-1)
-    return values.where(target_mask, 0).sum(dim=-1) / target_mask.sum(dim=-1).clamp(min=1)
+    The diagonal runs from corner to corner of what is not padding.
+    """
+    keys = visible.any(-2).sum(-1, keepdim=True)
+    rows = visible.any(-1).sum(-1, keepdim=True)
+    position = torch.arange(weights.shape[-2], device=weights.device)
+    key = (2 * position + 1) * keys // (2 * rows).clamp(min=1) + offset
+    inside = (key >= 0) & (key < keys)
+    return weights.gather(-1, key.clamp(0, weights.shape[-1] - 1).unsqueeze(-1)).squeeze(-1).where(inside, 0)

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from PIL import Image
 from torch import Tensor
 
 from seq2seq.alignment.fonts import make_writable
@@ -57,19 +59,28 @@ def heatmap_grid(
     title: str = "",
     gold: Links | None = None,
 ) -> Figure:
-    """Return a heatmap for every head, on one scale and labelled along the outer edges only; otherwise as `heatmap`.
+    """Return a heatmap for the mean of the heads and for each, on one scale, labelled along the outer edges only.
 
-    `weights` is `(heads, target, source)`.
+    `weights` is `(heads, target, source)`; otherwise as `heatmap`. A single head is its own mean and drawn once.
     """
-    names = [f"head {head}" for head in range(len(weights))]
+    if len(weights) == 1:
+        return _draw(weights, [""], source_labels, target_labels, title, gold)
+    names = ["mean", *(f"head {head}" for head in range(len(weights)))]
+    weights = torch.cat((weights.mean(0, keepdim=True), weights))
     return _draw(weights, names, source_labels, target_labels, title, gold)
 
 
-def figure_to_image(figure: Figure) -> np.ndarray:
-    """Return the drawn figure as `(3, height, width)` uint8, what TensorBoard calls CHW."""
+def draw_image(figure: Figure) -> np.ndarray:
+    """Return the drawn figure as `(height, width, 3)` uint8."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3].transpose(2, 0, 1))
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def save_image(image: np.ndarray, path: str | Path) -> None:
+    """Write a drawn figure as PNG; a missing folder is made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -34,6 +34,19 @@ class AlignmentScore(NamedTuple):
     sure_hits: int
     possible_hits: int
 
+    @classmethod
+    def of(cls, *, sure: int, links: int, sure_hits: int, possible_hits: int) -> "AlignmentScore":
+        """Return the score that these counts give; without any sure link, 0 where nothing was linked."""
+        return cls(
+            aer=1 - (sure_hits + possible_hits) / (links + sure) if links + sure else 0.0,
+            precision=possible_hits / links if links else 0.0,
+            recall=sure_hits / sure if sure else 0.0,
+            sure=sure,
+            links=links,
+            sure_hits=sure_hits,
+            possible_hits=possible_hits,
+        )
+
 
 def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Links:
     """Return the links of one line such as `0-0 1p2`, counted from 0 whatever `first_index` the line counts from.
@@ -96,18 +109,12 @@ def alignment_error_rate(gold: Iterable[Links], hypothesis: Iterable[Set[Link]])
             f"gold has {len(gold)} lines, hypothesis {len(hypothesis)}: line n of one belongs to line n of the other"
         )
     pairs = list(zip(gold, hypothesis, strict=True))
-    sure = sum(len(reference.sure) for reference in gold)
-    links = sum(len(found) for found in hypothesis)
-    sure_hits = sum(len(found & reference.sure) for reference, found in pairs)
-    possible_hits = sum(len(found & reference.possible) for reference, found in pairs)
-    if sure == 0:
-        raise UserError(f"the gold links of {len(gold)} sentence pairs hold no sure link i-j: recall and AER need some")
-    return AlignmentScore(
-        aer=1 - (sure_hits + possible_hits) / (links + sure),
-        precision=possible_hits / links if links else 0.0,
-        recall=sure_hits / sure,
-        sure=sure,
-        links=links,
-        sure_hits=sure_hits,
-        possible_hits=possible_hits,
+    score = AlignmentScore.of(
+        sure=sum(len(reference.sure) for reference in gold),
+        links=sum(len(found) for found in hypothesis),
+        sure_hits=sum(len(found & reference.sure) for reference, found in pairs),
+        possible_hits=sum(len(found & reference.possible) for reference, found in pairs),
     )
+    if score.sure == 0:
+        raise UserError(f"the gold links of {len(gold)} sentence pairs hold no sure link i-j: recall and AER need some")
+    return score

@@ -1,77 +1,95 @@
 """From subwords to words: attention weights between words, and the word links they imply."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from seq2seq.alignment.links import Link
 
+LinkExtraction = Callable[[Tensor], Tensor]
+"""From word weights `(..., target words + 1, source words + 1)`, the end of the sentence last, to links as a bool
+Tensor `(..., target words, source words)`. The end of the sentence is never linked."""
+
 MUTUAL_ROUNDS = 3
 TINY = 1e-9
 
 
-def merge_words(weights: Tensor, source_words: Sequence[int], target_words: Sequence[int]) -> Tensor:
-    """Return weights between words, `(..., target words + 1, source words + 1)`; rows that summed to 1 still do.
+def merge_pieces(weights: Tensor, query_words: Sequence[int], key_words: Sequence[int]) -> Tensor:
+    """Return weights between words, `(..., query words, key words)`; rows that summed to 1 still do.
 
-    A word's row is the mean of its target pieces' rows; its column is the sum of its source pieces' columns.
-    The last row and column belong to the end of the sentence, which stays a word of its own.
+    A word's row is the mean of its pieces' rows; its column is the sum of its pieces' columns.
     A word without pieces, such as one that normalisation removed, gets zeros.
 
     Args:
-        weights: `(..., target pieces + 1, source pieces + 1)`.
-        source_words: for every source piece, without the end of the sentence, the index of its word.
-        target_words: the same for the target.
+        weights: `(..., query pieces, key pieces)`.
+        query_words: for every row, the index of its word.
+        key_words: for every column, the index of its word.
+
+    Raises:
+        ValueError: when there is not one index for each row and column.
     """
-    expected = (len(target_words) + 1, len(source_words) + 1)
+    expected = (len(query_words), len(key_words))
     if weights.shape[-2:] != expected:
-        raise ValueError(
-            f"weights of shape {tuple(weights.shape)} do not end in {expected}, pieces and end of sentence"
-        )
-    source, target = _with_end(source_words, weights), _with_end(target_words, weights)
-    num_source, num_target = int(source[-1]) + 1, int(target[-1]) + 1
-    columns = weights.new_zeros(*weights.shape[:-1], num_source).index_add(-1, source, weights)
-    rows = weights.new_zeros(*weights.shape[:-2], num_target, num_source).index_add(-2, target, columns)
-    pieces = torch.bincount(target, minlength=num_target).clamp(min=1)
+        raise ValueError(f"weights of shape {tuple(weights.shape)} do not end in {expected}, one index a piece")
+    query = torch.tensor(query_words, device=weights.device)
+    key = torch.tensor(key_words, device=weights.device)
+    num_query, num_key = max(query_words) + 1, max(key_words) + 1
+    columns = weights.new_zeros(*weights.shape[:-1], num_key).index_add(-1, key, weights)
+    rows = weights.new_zeros(*weights.shape[:-2], num_query, num_key).index_add(-2, query, columns)
+    pieces = torch.bincount(query, minlength=num_query).clamp(min=1)
     return rows / pieces.unsqueeze(-1)
 
 
-def _with_end(words: Sequence[int], weights: Tensor) -> Tensor:
-    """Return the word indices with the end of the sentence as one more word, on the device of the weights."""
-    return torch.tensor([*words, max(words, default=-1) + 1], device=weights.device)
-
-
-def argmax_links(word_weights: Tensor) -> set[Link]:
-    """Return for each target word the (source, target) link to its heaviest source word.
+def argmax_links(word_weights: Tensor) -> Tensor:
+    """Return for each target word the link to its heaviest source word.
 
     A target word whose heaviest column is the end of the sentence, or whose row is all zeros, stays unlinked.
-
-    Args:
-        word_weights: `(target words + 1, source words + 1)`, the end of the sentence last, as from `merge_words`.
     """
-    largest, sources = word_weights[:-1].max(dim=-1)
-    end = word_weights.shape[-1] - 1
-    return {
-        (source, target)
-        for target, (source, weight) in enumerate(zip(sources.tolist(), largest.tolist(), strict=True))
-        if source != end and weight > 0
-    }
+    largest, sources = word_weights[..., :-1, :].max(dim=-1, keepdim=True)
+    links = torch.zeros_like(word_weights[..., :-1, :], dtype=torch.bool).scatter(-1, sources, largest > 0)
+    return links[..., :-1]
 
 
-def mutual_links(word_weights: Tensor) -> set[Link]:
-    """Return for each target word the (source, target) link to the source word that is most its own.
+def threshold_links(word_weights: Tensor, *, threshold: float) -> Tensor:
+    """Return a link wherever a target word puts at least `threshold` of its weight on a source word."""
+    return word_weights[..., :-1, :-1] >= threshold
+
+
+def intersection_links(word_weights: Tensor) -> Tensor:
+    """Return the links on which both directions agree: each is the heaviest of its row and of its column.
+
+    A source word's column includes the target's end of the sentence, to which it may so belong. Precise, few links.
+    """
+    return argmax_links(word_weights) & argmax_links(word_weights.mT).mT
+
+
+def mutual_links(word_weights: Tensor) -> Tensor:
+    """Return for each target word the link to the source word that is most its own.
 
     The heaviest column after columns and rows were normalised in turn (Sinkhorn & Knopp 1967): a source word at which
     another target word looks harder loses. What a decoder needs not look at, such as a full stop that its state already
     promises, is so not linked to where its idle weight happens to lie. The end of the sentence is treated alike.
-
-    Args:
-        word_weights: as for `argmax_links`.
     """
     for _ in range(MUTUAL_ROUNDS):
         word_weights = word_weights / word_weights.sum(-2, keepdim=True).clamp(min=TINY)
         word_weights = word_weights / word_weights.sum(-1, keepdim=True).clamp(min=TINY)
     return argmax_links(word_weights)
+
+
+def link_pairs(links: Tensor) -> set[Link]:
+    """Return the (source, target) pairs of links `(target words, source words)`, as from a `LinkExtraction`."""
+    return {(source, target) for target, source in links.nonzero().tolist()}
+
+
+def agreement(word_weights: Tensor) -> Tensor:
+    """Return how well the two directions agree, 0-1 `(...)`: Dice's coefficient of row-wise and column-wise links.
+
+    What chooses the alignment where there are no gold links.
+    """
+    forward, reverse = argmax_links(word_weights), argmax_links(word_weights.mT).mT
+    both = (forward & reverse).sum((-2, -1))
+    return 2 * both / (forward.sum((-2, -1)) + reverse.sum((-2, -1))).clamp(min=1)
 
 
 def diagonal_links(num_source: int, num_target: int) -> set[Link]:

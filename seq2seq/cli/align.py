@@ -4,7 +4,7 @@ import logging
 import sys
 
 from seq2seq.alignment.links import format_links
-from seq2seq.build import find_device, load_model
+from seq2seq.build import build_extraction, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> None:
         tokens_per_batch=config.loader.tokens_per_batch,
         max_length=config.loader.max_length or checkpoint.config["loader"]["max_length"],
     )
+    extraction = build_extraction(config.get("links"), checkpoint)
     pairs = ((source, target) for source, target in read_parallel(config.source, config.target))
     with write_whole(config.output) as output:
-        for links in aligner.align(pairs, checkpoint.alignment, name=config.source):
+        for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source):
             output.write(f"{format_links(links)}\n")

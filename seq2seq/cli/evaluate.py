@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from seq2seq.build import bleu_tokenizer, build_corpus, build_search, find_device, load_model
+from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> None:
         rows,
         tokenizers,
         build_search(config.search),
+        extraction=build_extraction(config.get("links"), checkpoint),
         tokenize=bleu_tokenizer(config, corpus),
         lowercase=config.metrics.lowercase,
         alignment=checkpoint.alignment,

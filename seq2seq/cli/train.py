@@ -16,17 +16,25 @@ import lightning
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.alignment.archive import save_attention
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, print_help, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.resume import find_run
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
+from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
+from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.pictures import pinned_rows, sentences_of_row
 
 log = logging.getLogger(__name__)
+
+FAILED = "error.txt"
+"""What a failed run leaves in its folder: the line that says why."""
 
 SHOWN = 5
 """Translations shown at the end."""
@@ -51,6 +59,7 @@ def main(arguments: list[str]) -> None:
         try:
             return train(config)
         except Exception as error:
+            _mark_failed(Path(config.output), error)
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
@@ -61,6 +70,12 @@ def main(arguments: list[str]) -> None:
         hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
+
+
+def _mark_failed(folder: Path, error: Exception) -> None:
+    """Leave a line in the run's folder, so that a comparison can say why there is no result."""
+    if folder.is_dir():
+        (folder / FAILED).write_text(f"{explain(error, 'train', [])}\n", encoding="utf-8")
 
 
 @contextmanager
@@ -93,6 +108,8 @@ def train(config: DictConfig) -> dict[str, float]:
         file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
     _describe(folder, data, module, trainer)
 
+    device = trainer.strategy.root_device
+    reset_peak(device)
     _fit(trainer, module, data, folder, resume=bool(config.resume))
 
     best = folder / "checkpoints" / "best.ckpt"
@@ -110,11 +127,13 @@ def train(config: DictConfig) -> dict[str, float]:
         if isinstance(callback, Throughput):
             metrics["train/seconds"] = round(callback.seconds, 3)
             metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+    metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
     evaluations = _test(config, data, module)
     for split, evaluation in evaluations.items():
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
         log_hyperparameters(trainer, plain, metrics)
+        _keep(folder, config, data, module, evaluations)
         with write_whole(folder / "metrics.json") as file:
             json.dump(metrics, file, indent=2)
         _report(folder, data, evaluations)
@@ -144,6 +163,24 @@ def _test(config: DictConfig, data: TranslationDataModule, module: TranslationMo
         split: evaluate(module.model, data.test_dataloader(split), module.make_evaluator(split, module.alignment))
         for split in ["val", *splits]
     }
+
+
+def _keep(
+    folder: Path,
+    config: DictConfig,
+    data: TranslationDataModule,
+    module: TranslationModule,
+    evaluations: dict[str, Evaluation],
+) -> None:
+    """Write what a comparison needs beside the metrics: sentences, heads, and all attention of pinned sentences."""
+    for split, evaluation in evaluations.items():
+        with write_whole(folder / f"sentences-{split}.jsonl") as file:
+            file.writelines(f"{json.dumps(sentence, ensure_ascii=False)}\n" for sentence in evaluation.sentences)
+    with write_whole(folder / "heads.json") as file:
+        json.dump({split: evaluation.heads for split, evaluation in evaluations.items()}, file, indent=2)
+    pairs = [sentences_of_row(module, row) for row in pinned_rows(data.dataset("val"), config.pinned)]
+    for number, (pair, maps) in enumerate(zip(pairs, inspect_pairs(module.model, pairs), strict=True), 1):
+        save_attention(folder / "alignments" / f"sentence-{number}.npz", *pair, maps)
 
 
 def _describe(folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer) -> None:

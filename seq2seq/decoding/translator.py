@@ -8,7 +8,8 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.words import merge_words, mutual_links
+from seq2seq.alignment.sentence import Sentence, sentence_of
+from seq2seq.alignment.words import LinkExtraction, link_pairs, merge_pieces
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
@@ -75,18 +76,24 @@ class Translator:
 
     @torch.no_grad()
     def align(
-        self, pairs: Iterable[tuple[str, str]], choice: AlignmentChoice, *, name: str = "input"
+        self,
+        pairs: Iterable[tuple[str, str]],
+        choice: AlignmentChoice,
+        extraction: LinkExtraction,
+        *,
+        name: str = "input",
     ) -> Iterator[set[Link]]:
         """Yield the (source, target) word links of each pair, in order, from forced decoding of the target."""
         for start, chunk in _chunks(pairs):
-            examples, words = [], []
-            for i, pair in enumerate(chunk):
-                encoded = [
-                    self._words(*side, f"{name}:{start + i}") for side in zip(self.tokenizers, pair, strict=True)
-                ]
-                examples.append((encoded[0][0], encoded[1][0], i))
-                words.append((encoded[0][1], encoded[1][1]))
+            sentences = [
+                tuple(
+                    self._sentence(tokenizer, text, f"{name}:{start + i}")
+                    for tokenizer, text in zip(self.tokenizers, pair, strict=True)
+                )
+                for i, pair in enumerate(chunk)
+            ]
             results: list[set[Link]] = [set() for _ in chunk]
+            examples = [(source.ids, target.ids, i) for i, (source, target) in enumerate(sentences)]
             for batch in self._batches([example for example in examples if example[0] and example[1]]):
                 with record_attention(self.model) as record:
                     self.model(
@@ -97,17 +104,17 @@ class Translator:
                 weights = record[choice.layer].float().cpu()
                 weights = weights.mean(1) if choice.head is None else weights[:, choice.head]
                 for row, i in zip(weights, batch.indices.tolist(), strict=True):
-                    source, target = words[i]
-                    row = row[: len(target) + 1, : len(source) + 1]
-                    results[i] = mutual_links(merge_words(row, source, target))
+                    source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
+                    words = merge_pieces(row[: len(target), : len(source)], target, source)
+                    results[i] = link_pairs(extraction(words))
             yield from results
+
+    def _sentence(self, tokenizer: Tokenizer, text: str, where: str) -> Sentence:
+        sentence = sentence_of(tokenizer, text)
+        return sentence_of(tokenizer, text, max_length=len(self._cut(sentence.ids, where)))
 
     def _encode(self, tokenizer: Tokenizer, line: str, where: str) -> list[int]:
         return self._cut(tokenizer.encode(line), where)
-
-    def _words(self, tokenizer: Tokenizer, line: str, where: str) -> tuple[list[int], list[int]]:
-        ids, words = tokenizer.word_of_piece(line)
-        return self._cut(ids, where), words[: self.max_length]
 
     def _cut(self, ids: list[int], where: str) -> list[int]:
         if len(ids) > self.max_length:

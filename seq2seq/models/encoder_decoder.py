@@ -1,6 +1,6 @@
 """The model: an encoder, a decoder, and the projection of its features to the vocabulary."""
 
-from collections.abc import Iterable
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -69,12 +69,18 @@ class EncoderDecoder(nn.Module):
         return self.output(features.flatten(0, 1).index_select(0, target_indices))
 
 
-def cross_attentions(names: Iterable[str]) -> list[str]:
-    """Return the names of cross-attention among those of a model's attentions, as `record_attention` reports them."""
-    return [name for name in names if name.startswith("decoder.") and "self_attention" not in name]
+class Place(NamedTuple):
+    """Where an attention sits in an encoder-decoder; as text `cross/layer0`."""
+
+    kind: str  # cross (decoder to source), encoder (self), decoder (causal self)
+    layer: int  # from 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}/layer{self.layer}"
 
 
-def layer_label(name: str) -> str:
-    """Return a short label of an attention's name: `layer2` of `decoder.layers.2.cross_attention.attention`."""
-    numbers = [part for part in name.split(".") if part.isdigit()]
-    return f"layer{numbers[0]}" if numbers else "layer0"
+def place_of(name: str) -> Place:
+    """Return where the attention of a module name sits, as `record_attention` reports it for an `EncoderDecoder`."""
+    side, *rest = name.split(".")
+    layer = next((int(part) for part in rest if part.isdigit()), 0)
+    return Place(side if side == "encoder" or "self_attention" in rest else "cross", layer)

@@ -1,21 +1,14 @@
-"""What is seen while a model trains: throughput, a line a validation, pictures and text of pinned sentences."""
+"""What is told while a model trains: throughput, a progress bar, a line a validation, hyperparameters."""
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from seq2seq.alignment.heatmap import figure_to_image, heatmap, save_figure
-from seq2seq.alignment.links import parse_links
-from seq2seq.alignment.words import merge_words
-from seq2seq.attention import record_attention
-from seq2seq.data.batching import Batch, collate
-from seq2seq.errors import UserError
+from seq2seq.data.batching import Batch
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
@@ -114,89 +107,7 @@ class ValidationReport(Callback):
         log.info("   ".join(parts))
 
 
-class PinnedSentences(Callback):
-    """Shows a fixed set of validation sentences at every validation, in TensorBoard and in the run's folder.
-
-    A heatmap of the cross-attention under forced decoding of the reference, on words, with gold links outlined where
-    there are any; and as text the source, the reference and the model's own translation.
-
-    Args:
-        folder: where the PNG files go.
-        sentences: which sentences of the validation set.
-        unit: `words` or `pieces`.
-    """
-
-    def __init__(self, *, folder: str, sentences: list[int], unit: str) -> None:
-        if unit not in ("words", "pieces"):
-            raise UserError(f"callbacks.pinned.unit={unit} must be words or pieces")
-        self.folder = Path(folder)
-        self.sentences = list(sentences)
-        self.words = unit == "words"
-
-    @torch.no_grad()
-    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Draw and write."""
-        assert isinstance(module, TranslationModule)
-        dataset = trainer.datamodule.dataset("val")  # type: ignore[attr-defined]
-        rows = [dataset[i] for i in self.sentences if i < len(dataset)]
-        if not rows:
-            return
-        batch = collate([(row["source_ids"], row["target_ids"], i) for i, row in enumerate(rows)]).to(module.device)
-        with record_attention(module.model) as record:
-            module.model(
-                batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
-            )
-        translations = module.search(module.model, batch.source, batch.source_mask, batch.source_lengths)
-        for number, (row, found) in enumerate(zip(rows, translations, strict=True), 1):
-            hypothesis = module.tokenizers.target.decode(found[0].tokens)
-            self._write(trainer, f"translation/sentence-{number}", row, hypothesis)
-            if module.alignment is not None:
-                weights = record[module.alignment.layer][number - 1].float().cpu()
-                head = module.alignment.head
-                self._draw(trainer, module, number, row, weights.mean(0) if head is None else weights[head])
-
-    def _write(self, trainer: lightning.Trainer, tag: str, row: dict[str, Any], hypothesis: str) -> None:
-        lines = {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis}
-        # Indented lines are shown as they are: nothing in a sentence is taken for Markdown or HTML.
-        text = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
-        for logger in _boards(trainer):
-            logger.experiment.add_text(tag, text, trainer.global_step)
-
-    def _draw(
-        self,
-        trainer: lightning.Trainer,
-        module: TranslationModule,
-        number: int,
-        row: dict[str, Any],
-        weights: torch.Tensor,
-    ) -> None:
-        source_ids, target_ids = row["source_ids"], row["target_ids"]
-        weights = weights[: len(target_ids) + 1, : len(source_ids) + 1]
-        source, target = module.tokenizers
-        gold = None
-        if self.words:
-            source_words = source.word_of_piece(row["source"]).words[: len(source_ids)]
-            target_words = target.word_of_piece(row["target"]).words[: len(target_ids)]
-            weights = merge_words(weights, source_words, target_words)
-            source_labels = row["source"].split()[: weights.shape[1] - 1]
-            target_labels = row["target"].split()[: weights.shape[0] - 1]
-            gold = parse_links(row["links"], where="gold links") if row["links"] else None
-        else:
-            source_labels, target_labels = source.pieces(source_ids), target.pieces(target_ids)
-        step = trainer.global_step
-        figure = heatmap(
-            weights,
-            [*source_labels, "</s>"],
-            [*target_labels, "</s>"],
-            title=f"sentence {number} · step {step} · cross-attention",
-            gold=gold,
-        )
-        save_figure(figure, self.folder / f"cross-sentence-{number}-step-{step:06}.png")
-        for logger in _boards(trainer):
-            logger.experiment.add_image(f"alignment/cross/sentence-{number}", figure_to_image(figure), step)
-
-
-def _boards(trainer: lightning.Trainer) -> list[TensorBoardLogger]:
+def boards(trainer: lightning.Trainer) -> list[TensorBoardLogger]:
     """Return the loggers that can show pictures."""
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
 
@@ -205,7 +116,7 @@ def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metr
     """Write a run's settings with its scores, for TensorBoard's HParams tab, which shows nothing without a metric."""
     settings = _flat({key: config[key] for key in HYPERPARAMETERS if config.get(key)})
     scores = {name: metrics[name] for name in HYPERPARAMETER_METRICS if name in metrics}
-    for logger in _boards(trainer):
+    for logger in boards(trainer):
         logger.log_hyperparams(settings, scores, step=trainer.global_step)
 
 

@@ -1,0 +1,47 @@
+"""Attention of a sentence pair as an `.npz` file: plain arrays that NumPy opens anywhere."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from seq2seq.alignment.maps import AttentionMap, attention_maps
+from seq2seq.alignment.sentence import Sentence
+
+SIDES = ("source", "target")
+
+
+class SavedAttention(NamedTuple):
+    """What an archive holds."""
+
+    source: Sentence
+    target: Sentence
+    maps: list[AttentionMap]
+
+
+def save_attention(path: str | Path, source: Sentence, target: Sentence, maps: Iterable[AttentionMap]) -> None:
+    """Write the attention of a sentence pair.
+
+    For every attention, by its module's name, float32 weights (heads, query pieces, key pieces); and of both sides
+    `text`, `ids`, `pieces`, `words` and `word_of_piece`. Rows and columns are the pieces in order and `</s>` after
+    them; in causal self-attention `<s>` before them.
+    """
+    arrays: dict[str, np.ndarray] = {attention.name: attention.weights.numpy() for attention in maps}
+    for side, sentence in zip(SIDES, (source, target), strict=True):
+        arrays |= {f"{side}_{field}": np.array(value) for field, value in sentence._asdict().items()}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def load_attention(path: str | Path) -> SavedAttention:
+    """Return what `save_attention` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    sentences = [
+        Sentence(*(arrays.pop(f"{side}_{field}").tolist() for field in Sentence._fields)) for side in SIDES
+    ]
+    record = {name: torch.from_numpy(weights).unsqueeze(0) for name, weights in arrays.items()}
+    return SavedAttention(*sentences, list(attention_maps(record, 0, *sentences)))

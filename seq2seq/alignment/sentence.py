@@ -1,0 +1,88 @@
+"""A sentence as a model reads it, in pieces, and as a person does, in words."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from seq2seq.data.tokenizer import Tokenizer
+
+BOS_LABEL, EOS_LABEL = "<s>", "</s>"
+
+# First and last letters of scripts that set no spaces between words: Thai to Myanmar, Khmer, kana, Han, and Han beyond.
+WITHOUT_SPACES = (("\u0e00", "\u109f"), ("\u1780", "\u17ff"), ("\u3040", "\u30ff"), ("\u3400", "\u9fff"),
+                  ("\uf900", "\ufaff"), ("\U00020000", "\U0003ffff"))  # fmt: skip
+
+
+class Axis(NamedTuple):
+    """What rows or columns of attention stand for: pieces, the words they make up, and which piece belongs where."""
+
+    pieces: list[str]
+    words: list[str]
+    word_of_piece: list[int]
+
+    def labels(self, unit: str) -> list[str]:
+        """Return the labels of a unit, `words` or `pieces`."""
+        return self.words if unit == "words" else self.pieces
+
+
+class Sentence(NamedTuple):
+    """A sentence's text, its piece ids without BOS and EOS, and both as labels."""
+
+    text: str
+    ids: list[int]
+    pieces: list[str]
+    words: list[str]
+    word_of_piece: list[int]
+
+    def ending(self) -> Axis:
+        """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS."""
+        return Axis([*self.pieces, EOS_LABEL], [*self.words, EOS_LABEL], [*self.word_of_piece, len(self.words)])
+
+    def beginning(self) -> Axis:
+        """Return the axis of tokens fed to a decoder: BOS, then the pieces."""
+        words = [word + 1 for word in self.word_of_piece]
+        return Axis([BOS_LABEL, *self.pieces], [BOS_LABEL, *self.words], [0, *words])
+
+
+def sentence_of(tokenizer: Tokenizer, text: str, *, max_length: int | None = None) -> Sentence:
+    """Return a text as the tokenizer cuts it, its words those between spaces; longer than max_length is cut there.
+
+    Links count these words, so a word that the tokenizer removed keeps its place.
+    """
+    ids, words = tokenizer.word_of_piece(text)
+    labels = text.split()
+    if max_length is not None and len(ids) > max_length:
+        ids, words = ids[:max_length], words[:max_length]
+        labels = labels[: words[-1] + 1]
+    return Sentence(text, ids, tokenizer.pieces(ids), labels, words)
+
+
+def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:
+    """Return a translation from its ids, which need not be the best segmentation of their text; a `▁` begins a word."""
+    ids = list(ids)
+    pieces = tokenizer.pieces(ids)
+    words: list[int] = []
+    for piece in pieces:
+        words.append(words[-1] + piece.startswith("▁") if words else 0)
+    groups = [[i for i, word in zip(ids, words, strict=True) if word == w] for w in range(max(words, default=-1) + 1)]
+    return Sentence(tokenizer.decode(ids), ids, pieces, [tokenizer.decode(group) for group in groups], words)
+
+
+def readable(sentence: Sentence) -> Sentence:
+    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own."""
+    if not any(_unspaced(word) and sentence.word_of_piece.count(i) > 1 for i, word in enumerate(sentence.words)):
+        return sentence
+    words: list[str] = []
+    index: list[int] = []
+    for i, piece in enumerate(sentence.pieces):
+        text = piece.removeprefix("▁")
+        same_word = i > 0 and sentence.word_of_piece[i] == sentence.word_of_piece[i - 1]
+        if same_word and not (words[-1] and _unspaced(text + words[-1])):
+            words[-1] += text
+        else:
+            words.append(text)
+        index.append(len(words) - 1)
+    return sentence._replace(words=words, word_of_piece=index)
+
+
+def _unspaced(text: str) -> bool:
+    return any(first <= character <= last for character in text for first, last in WITHOUT_SPACES)

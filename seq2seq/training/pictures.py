@@ -1,0 +1,131 @@
+"""What is seen while a model trains: pictures of attention, and translations, of pinned sentences."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from matplotlib.figure import Figure
+
+from seq2seq.alignment.headmap import head_map
+from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_image
+from seq2seq.alignment.links import Links, parse_links
+from seq2seq.alignment.maps import AttentionMap
+from seq2seq.alignment.sentence import Sentence, sentence_of
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.data.batching import collate
+from seq2seq.errors import UserError
+from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.training.callbacks import boards
+from seq2seq.training.module import TranslationModule
+
+KINDS = {"cross": "cross-attention", "encoder": "encoder self-attention", "decoder": "decoder self-attention"}
+
+
+class PinnedSentences(Callback):
+    """Shows a fixed set of validation sentences at every validation, in TensorBoard and in the run's folder.
+
+    Of each the heatmap of the alignment, with gold links outlined where there are any; of the first also every layer's
+    heads; a map of what every head does on the whole validation set; and as text each sentence's source, reference and
+    translation. Weights are of forced decoding of the references.
+
+    Args:
+        folder: where the PNG files go.
+        sentences: which sentences of the validation set.
+        unit: `words` or `pieces`.
+        every_head: of which attention to show all layers and heads: any of cross, encoder, decoder.
+    """
+
+    def __init__(self, *, folder: str, sentences: list[int], unit: str, every_head: list[str]) -> None:
+        if unit not in ("words", "pieces"):
+            raise UserError(f"callbacks.pinned.unit={unit} must be words or pieces")
+        unknown = set(every_head) - set(KINDS)
+        if unknown:
+            raise UserError(f"callbacks.pinned.every_head: there is no {min(unknown)}; choose among {', '.join(KINDS)}")
+        self.folder = Path(folder)
+        self.sentences = list(sentences)
+        self.unit = unit
+        self.every_head = list(every_head)
+
+    @torch.no_grad()
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Draw and write."""
+        assert isinstance(module, TranslationModule) and module.evaluation is not None
+        rows = pinned_rows(trainer.datamodule.dataset("val"), self.sentences)  # type: ignore[attr-defined]
+        if not rows:
+            return
+        pairs = [sentences_of_row(module, row) for row in rows]
+        for number, (row, text) in enumerate(zip(rows, _translations(module, pairs), strict=True), 1):
+            self._write(trainer, f"translation/sentence-{number}", row, text)
+        for number, (row, maps) in enumerate(zip(rows, inspect_pairs(module.model, pairs), strict=True), 1):
+            for tag, figure in self._figures(number, row, maps, module.alignment, trainer.global_step):
+                self._show(trainer, f"alignment/{tag}", figure)
+        if any(row["head"] is not None for row in module.evaluation.heads):
+            self._show(trainer, "heads", head_map(module.evaluation.heads, title=f"heads · step {trainer.global_step}"))
+
+    def _figures(
+        self,
+        number: int,
+        row: dict[str, Any],
+        maps: list[AttentionMap],
+        choice: AlignmentChoice | None,
+        step: int,
+    ) -> Iterator[tuple[str, Figure]]:
+        """Yield the figures of a sentence by tag: its alignment, and of the first sentence every layer's heads."""
+        gold = parse_links(row["links"], where="gold links") if row["links"] and self.unit == "words" else None
+        for attention in maps:
+            weights, target, source = attention.view(self.unit)
+            kind, layer = attention.place
+            links = gold if kind == "cross" else None
+            if choice is not None and attention.name == choice.layer:
+                chosen = weights.mean(0) if choice.head is None else weights[choice.head]
+                head = f", {head_name(choice.head)} of layer {layer}" if len(weights) > 1 else ""
+                title = f"sentence {number} · step {step} · {KINDS[kind]}{head}"
+                yield f"cross/sentence-{number}", heatmap(chosen, source, target, title=title, gold=links)
+                if len(weights) == 1:
+                    continue  # the same picture again
+            if number == 1 and kind in self.every_head:
+                title = f"sentence {number} · step {step} · {KINDS[kind]}, layer {layer}"
+                yield str(attention.place), heatmap_grid(weights, source, target, title=title, gold=links)
+
+    def _show(self, trainer: lightning.Trainer, tag: str, figure: Figure) -> None:
+        image = draw_image(figure)
+        name = tag.removeprefix("alignment/").replace("/", "-")
+        save_image(image, self.folder / f"{name}-step-{trainer.global_step:06}.png")
+        for logger in boards(trainer):
+            logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
+
+    def _write(self, trainer: lightning.Trainer, tag: str, row: dict[str, Any], hypothesis: str) -> None:
+        lines = {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis}
+        # Indented lines are shown as they are: nothing in a sentence is taken for Markdown or HTML.
+        text = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
+        for logger in boards(trainer):
+            logger.experiment.add_text(tag, text, trainer.global_step)
+
+
+def head_name(head: int | None) -> str:
+    """Return what to call a head in a title."""
+    return "mean of the heads" if head is None else f"head {head}"
+
+
+def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
+    """Return the rows of a data set that are pinned; those beyond its end are left out."""
+    return [dataset[i] for i in sentences if i < len(dataset)]
+
+
+def sentences_of_row(module: TranslationModule, row: dict[str, Any]) -> tuple[Sentence, Sentence]:
+    """Return both sides of a row as the model's tokenizers cut them."""
+    source, target = module.tokenizers
+    return (
+        sentence_of(source, row["source"], max_length=len(row["source_ids"])),
+        sentence_of(target, row["target"], max_length=len(row["target_ids"])),
+    )
+
+
+def _translations(module: TranslationModule, pairs: list[tuple[Sentence, Sentence]]) -> list[str]:
+    batch = collate([(source.ids, target.ids, i) for i, (source, target) in enumerate(pairs)]).to(module.device)
+    found = module.search(module.model, batch.source, batch.source_mask, batch.source_lengths)
+    return [module.tokenizers.target.decode(hypotheses[0].tokens) for hypotheses in found]
