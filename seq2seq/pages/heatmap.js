@@ -1,0 +1,100 @@
+"use strict";
+
+// White to navy in steps of equal lightness, the ramp of the figures; and for differences, orange to white to blue.
+const WEIGHTS = ["#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f"];
+const DIFFERENCES = ["#b3440a", "#e8803f", "#f6c39f", "#ffffff", "#a0cced", "#5296d2", "#204582"];
+
+/** Return an element with attributes, and children that are elements or text: never HTML. */
+function element(name, attributes = {}, ...children) {
+  const svg = ["svg", "g", "rect", "text", "title", "line"].includes(name);
+  const made = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.map((child) => (child instanceof Node ? child : String(child))));
+  return made;
+}
+
+/** Return the colour of a value between low and high on a ramp of colours. */
+function color(value, { low = 0, high = 1, ramp = WEIGHTS } = {}) {
+  const place = Math.min(Math.max((value - low) / (high - low), 0), 1) * (ramp.length - 1);
+  const below = Math.min(Math.floor(place), ramp.length - 2);
+  const parts = [1, 3, 5].map((i) => {
+    const [a, b] = [ramp[below], ramp[below + 1]].map((hex) => parseInt(hex.slice(i, i + 2), 16));
+    return Math.round(a + (b - a) * (place - below));
+  });
+  return `rgb(${parts.join(",")})`;
+}
+
+/**
+ * Return a labelled heatmap, queries down and keys across.
+ *
+ * values: rows of numbers; rows, columns: their labels; gold: {sure: [[column, row] ...], possible: [...]} to outline;
+ * cell: pixels; difference: values from -1 to 1; onhover(row, column): either may be null; labelled: false for none.
+ * The element has a method light(row, column) that marks a row, a column, or both.
+ */
+function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, onhover = null, labelled = true }) {
+  const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : {};
+  const widest = (labels) => Math.max(...labels.map((label) => labelWidth(label)), 0);
+  const left = labelled ? widest(rows) + 10 : 0;
+  const top = labelled ? widest(columns) * 0.72 + 18 : 0;
+  const [width, height] = [columns.length * cell, rows.length * cell];
+  const right = labelled ? Math.max(labelWidth(columns.at(-1) ?? "") * 0.72 - cell / 2, 0) + 8 : 0;
+  const size = { width: left + width + right, height: top + height + 2 };
+  const svg = element("svg", { class: "heatmap", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", ...size });
+  const grid = element("g", { transform: `translate(${left} ${top})` });
+  values.forEach((row, y) =>
+    row.forEach((value, x) => {
+      const box = element("rect", {
+        x: x * cell, y: y * cell, width: cell, height: cell, fill: color(value, scale), stroke: "#dcdce2", "stroke-width": 0.5,
+        "data-row": y, "data-column": x, "data-value": value,
+        onmouseenter: onhover && (() => onhover(y, x)), onmouseleave: onhover && (() => onhover(null, null)),
+      });
+      box.append(element("title", {}, `${rows[y]} → ${columns[x]}: ${value.toFixed(3)}`));
+      grid.append(box);
+    }),
+  );
+  for (const kind of gold ? ["sure", "possible"] : []) {
+    for (const [x, y] of gold[kind].filter(([x, y]) => x < columns.length && y < rows.length)) {
+      const inside = { x: x * cell + 2, y: y * cell + 2, width: cell - 4, height: cell - 4 };
+      grid.append(element("rect", { class: `gold ${kind}`, ...inside, "pointer-events": "none" }));
+    }
+  }
+  svg.append(grid);
+  const texts = { row: [], column: [] };
+  if (labelled) {
+    rows.forEach((label, y) => {
+      const place = { x: left - 6, y: top + (y + 0.5) * cell + 4, "text-anchor": "end" };
+      texts.row.push(element("text", { ...place, "data-row-label": y, onmouseenter: onhover && (() => onhover(y, null)),
+        onmouseleave: onhover && (() => onhover(null, null)) }, label));
+    });
+    columns.forEach((label, x) => {
+      const turn = `translate(${left + (x + 0.55) * cell} ${top - 6}) rotate(-45)`;
+      texts.column.push(element("text", { transform: turn, "data-column-label": x,
+        onmouseenter: onhover && (() => onhover(null, x)), onmouseleave: onhover && (() => onhover(null, null)) }, label));
+    });
+    svg.append(...texts.row, ...texts.column);
+  }
+  const cursors = { row: element("rect", { class: "cursor" }), column: element("rect", { class: "cursor" }) };
+  svg.light = (row, column) => {
+    texts.row.forEach((text, y) => text.classList.toggle("lit", y === row));
+    texts.column.forEach((text, x) => text.classList.toggle("lit", x === column));
+    place(cursors.row, row !== null, { x: 0, y: row * cell, width, height: cell });
+    place(cursors.column, column !== null, { x: column * cell, y: 0, width: cell, height });
+  };
+  function place(cursor, shown, box) {
+    if (!shown) return cursor.remove();
+    for (const [key, value] of Object.entries(box)) cursor.setAttribute(key, value);
+    grid.append(cursor);
+  }
+  return svg;
+}
+
+const measure = document.createElement("canvas").getContext("2d");
+measure.font = '12px "Noto Sans", "DejaVu Sans", sans-serif';
+
+/** Return the width of a label in pixels. */
+function labelWidth(label) {
+  return measure.measureText(label).width;
+}
