@@ -40,8 +40,8 @@ def load_attention(path: str | Path) -> SavedAttention:
     """Return what `save_attention` wrote."""
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
-    sentences = [
+    source, target = (
         Sentence(*(arrays.pop(f"{side}_{field}").tolist() for field in Sentence._fields)) for side in SIDES
-    ]
+    )
     record = {name: torch.from_numpy(weights).unsqueeze(0) for name, weights in arrays.items()}
-    return SavedAttention(*sentences, list(attention_maps(record, 0, *sentences)))
+    return SavedAttention(source, target, list(attention_maps(record, 0, source, target)))

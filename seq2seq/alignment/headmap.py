@@ -18,6 +18,7 @@ PANELS = {
     "diagonal": "on diagonal",
     "next": "on next",
 }
+KINDS = ("encoder", "decoder", "cross")
 CELL = 0.36  # inches
 
 
@@ -28,7 +29,8 @@ def head_map(heads: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
         heads: a row a head with kind, layer, head (None for the mean) and any of the statistics in `PANELS`.
         title: a line.
     """
-    places = list(dict.fromkeys((row["kind"], row["layer"]) for row in heads))
+    order = KINDS
+    places = sorted({(row["kind"], row["layer"]) for row in heads}, key=lambda place: (order.index(place[0]), place[1]))
     columns = [None, *range(max((row["head"] for row in heads if row["head"] is not None), default=-1) + 1)]
     panels = {name: label for name, label in PANELS.items() if any(name in row for row in heads)}
     panel_width, height = CELL * len(columns), CELL * len(places)
@@ -41,9 +43,7 @@ def head_map(heads: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
         for row in heads:
             values[places.index((row["kind"], row["layer"])), columns.index(row["head"])] = row.get(name, np.nan)
         left = 1.1 + number * (panel_width + 0.35)
-        axes = figure.add_axes(
-            (left / size[0], 0.3 / size[1], panel_width / size[0], height / size[1])
-        )
+        axes = figure.add_axes((left / size[0], 0.3 / size[1], panel_width / size[0], height / size[1]))
         axes.imshow(values, cmap=colors, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         for (y, x), value in np.ndenumerate(values):
             if not np.isnan(value):

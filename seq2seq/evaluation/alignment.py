@@ -67,9 +67,7 @@ class HeadEvaluator:
             return
         self._heads = [Head(name, head) for name in cross for head in _heads(weights[name].shape[1])]
         stacked = torch.cat([weights[name] for name in cross], dim=1).cpu()
-        for row, index, (source, target), links in zip(
-            stacked, batch.indices.tolist(), sentences, gold, strict=True
-        ):
+        for row, index, (source, target), links in zip(stacked, batch.indices.tolist(), sentences, gold, strict=True):
             words = target.ending().word_of_piece, source.ending().word_of_piece
             row = merge_pieces(row[:, : len(words[0]), : len(words[1])], *words)
             self._add_links(index, row, links, source, target)
@@ -91,15 +89,15 @@ class HeadEvaluator:
         before = self._sums.get(name)
         self._sums[name] = (sums, counts) if before is None else (before[0] + sums, before[1] + counts)
 
-    def _add_links(
-        self, index: int, weights: Tensor, gold: Links | None, source: Sentence, target: Sentence
-    ) -> None:
+    def _add_links(self, index: int, weights: Tensor, gold: Links | None, source: Sentence, target: Sentence) -> None:
         self._agreement.append(agreement(weights))
         if gold is None:
             return
         num_target, num_source = weights.shape[-2] - 1, weights.shape[-1] - 1
         masks = [_mask(links, num_target, num_source) for links in gold]
-        found, argmax = (_counts(links, masks, len(gold.sure)) for links in (self.extraction(weights), argmax_links(weights)))
+        found, argmax = (
+            _counts(links, masks, len(gold.sure)) for links in (self.extraction(weights), argmax_links(weights))
+        )
         self._counts[index], self._argmax[index] = found, argmax
         baseline = diagonal_links(len(source.text.split()), len(target.text.split()))
         hits = [len(baseline & links) for links in gold]
@@ -166,7 +164,7 @@ class HeadEvaluator:
         head = Head(choice.layer, choice.head)
         if head not in self._heads:
             known = ", ".join(dict.fromkeys(head.name for head in self._heads))
-            raise UserError(f"the alignment was chosen as head {choice.head} of {choice.layer}; the model has {known}")
+            raise UserError(f"the alignment was chosen as {choice.layer}, but the model has only {known}")
         return self._heads.index(head)
 
 

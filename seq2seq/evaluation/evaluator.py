@@ -105,7 +105,12 @@ class Evaluator:
                 )
                 for row in rows
             ]
-            self._heads.add(record, batch, sentences, [self._gold(index, row["links"]) for index, row in zip(indices, rows, strict=True)])
+            self._heads.add(
+                record,
+                batch,
+                sentences,
+                [self._gold(index, row["links"]) for index, row in zip(indices, rows, strict=True)],
+            )
 
     def _gold(self, index: int, links: str) -> Links | None:
         return parse_links(links, where=f"links of pair {index + 1}") if self.has_links else None

@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 def render_page(title: str, data: Any, *, scripts: Sequence[str], libraries: Sequence[str] = ()) -> str:
     """Return a page whose scripts find `data` in the constant DATA and build what is seen in `document.body`.
 
-    Nothing in `data` is ever read as HTML or script: it is JSON in which `<` is escaped, and scripts set text, not HTML.
+    Nothing in `data` is ever read as HTML or script: it is JSON in which `<` is escaped, and scripts set
+    text, not HTML.
 
     Args:
         title: of the page, any text.

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure
 
 from seq2seq.alignment.headmap import head_map
 from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_image
-from seq2seq.alignment.links import Links, parse_links
+from seq2seq.alignment.links import parse_links
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, sentence_of
 from seq2seq.checkpoint import AlignmentChoice

@@ -1,65 +1,92 @@
-"""Entropy, saturation and sink mass of weights."""
+"""What a head does, against figures computed by hand."""
 
 import math
 
 import pytest
 import torch
+from torch import Tensor
 
-from seq2seq.alignment.analysis import is_sink, normalized_entropy, row_entropy, saturation, sink_labels, sink_mass
+from seq2seq.alignment.analysis import HeadStatistics, head_statistics, is_sink
 
 ONE_HOT = [0.0, 1.0, 0.0, 0.0, 0.0]
 UNIFORM = [0.2] * 5
+NO_SINK = torch.zeros(1, dtype=torch.bool)
+
+
+def means(weights: Tensor, visible: Tensor | None = None, sinks: Tensor = NO_SINK) -> HeadStatistics:
+    """Return the means over rows; without a mask every row sees every key."""
+    visible = torch.ones_like(weights, dtype=torch.bool) if visible is None else visible
+    sums, rows = head_statistics(weights, visible, sinks)
+    return HeadStatistics(*(values / rows.clamp(min=1) for values in sums))
 
 
 def test_entropy_is_zero_for_one_key_and_log_of_the_keys_for_all_alike() -> None:
-    torch.testing.assert_close(row_entropy(torch.tensor([ONE_HOT])), torch.tensor(0.0))
-    torch.testing.assert_close(row_entropy(torch.tensor([UNIFORM])), torch.tensor(math.log(5)))
+    assert means(torch.tensor([ONE_HOT])).entropy == 0
+    torch.testing.assert_close(means(torch.tensor([UNIFORM])).entropy, torch.tensor(math.log(5)))
+    torch.testing.assert_close(means(torch.tensor([UNIFORM])).normalized_entropy, torch.tensor(1.0))
 
 
 def test_entropy_equals_the_distributions_own() -> None:
     weights = torch.rand(2, 3, 7, 5, dtype=torch.float64).softmax(-1)
     expected = torch.distributions.Categorical(probs=weights).entropy().mean(-1)
-    torch.testing.assert_close(row_entropy(weights), expected)
+    torch.testing.assert_close(means(weights).entropy, expected)
 
 
-def test_padded_rows_count_in_no_measure() -> None:
-    rows = torch.tensor([ONE_HOT, UNIFORM, UNIFORM]).expand(2, 3, 3, 5)
-    mask = torch.tensor([[True, True, False], [True, False, False]])[:, None]
-    half = torch.tensor([math.log(5) / 2, 0.0])[:, None].expand(2, 3)
-    torch.testing.assert_close(row_entropy(rows, mask), half)
-    torch.testing.assert_close(normalized_entropy(rows, target_mask=mask), half / math.log(5))
-    torch.testing.assert_close(saturation(rows, target_mask=mask), torch.tensor([[0.5] * 3, [1.0] * 3]))
-    sinks = torch.tensor([False, False, False, True, True])
-    torch.testing.assert_close(sink_mass(rows, sinks, mask), torch.tensor([[0.2] * 3, [0.0] * 3]))
+def test_padded_rows_count_in_no_statistic_even_when_they_are_no_numbers() -> None:
+    rows = torch.tensor([ONE_HOT, UNIFORM, [math.nan] * 5]).expand(2, 3, 3, 5)
+    real = torch.tensor([[True, True, False], [True, False, False]])
+    visible = real[:, None, :, None] & torch.ones(5, dtype=torch.bool)
+    sums, counts = head_statistics(rows, visible, torch.tensor([False, False, False, True, True]))
+    assert counts.tolist() == [[2, 2, 2], [1, 1, 1]]
+    torch.testing.assert_close(sums.entropy[:, 0], torch.tensor([math.log(5), 0.0]))
+    torch.testing.assert_close(sums.saturation[:, 0], torch.tensor([1.0, 1.0]))
+    torch.testing.assert_close(sums.sink_mass[:, 0], torch.tensor([0.4, 0.0]))
 
 
-def test_nan_in_a_padded_row_does_not_spread() -> None:
-    weights = torch.tensor([ONE_HOT, [math.nan] * 5])
-    assert row_entropy(weights, torch.tensor([True, False])) == 0
-
-
-def test_normalized_entropy_is_one_for_uniform_weights_over_visible_keys() -> None:
+def test_normalized_entropy_is_over_visible_keys_and_zero_where_one_or_none_is() -> None:
     weights = torch.tensor([[0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
     visible = torch.tensor([[True, True, False], [True, True, True]])
-    torch.testing.assert_close(normalized_entropy(weights, visible), torch.tensor(1.0))
-
-
-def test_normalized_entropy_of_a_single_or_no_visible_key_is_zero() -> None:
-    weights = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-    visible = torch.tensor([[True, False], [False, False]])
-    assert normalized_entropy(weights, visible) == 0
+    torch.testing.assert_close(means(weights, visible).normalized_entropy, torch.tensor(1.0))
+    lonely = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[True, False], [False, False]])
+    assert means(*lonely).normalized_entropy == 0
 
 
 def test_saturation_is_the_share_of_rows_over_the_threshold() -> None:
-    weights = torch.tensor([[0.99, 0.01], [0.98, 0.02], [0.0, 1.0], [0.5, 0.5]])
-    assert saturation(weights) == 0.5
-    assert saturation(weights, threshold=0.5) == 1
+    assert means(torch.tensor([[0.99, 0.01], [0.98, 0.02], [0.0, 1.0], [0.5, 0.5]])).saturation == 0.5
 
 
 def test_sink_mass_adds_the_columns_of_sinks_per_sentence() -> None:
     weights = torch.tensor([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]).expand(2, 2, 3)
     sinks = torch.tensor([[False, True, True], [True, False, False]])
-    torch.testing.assert_close(sink_mass(weights, sinks), torch.tensor([0.8, 0.2]))
+    torch.testing.assert_close(means(weights, sinks=sinks).sink_mass, torch.tensor([0.8, 0.2]))
+
+
+def test_neighbours_of_the_diagonal_are_counted_in_self_attention() -> None:
+    weights = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.2, 0.3], [0.1, 0.3, 0.6]])
+    found = means(weights)
+    assert found.diagonal == pytest.approx((0.7 + 0.2 + 0.6) / 3)
+    assert found.previous == pytest.approx((0 + 0.5 + 0.3) / 3)
+    assert found.next == pytest.approx((0.2 + 0.3 + 0) / 3)
+
+
+def test_causal_diagonal_is_the_token_itself_whatever_the_padding() -> None:
+    visible = torch.ones(4, 4, dtype=torch.bool).tril()
+    visible[3] = False  # padding
+    weights = torch.tensor([[1.0, 0, 0, 0], [0.3, 0.7, 0, 0], [0.2, 0.3, 0.5, 0], [0.25, 0.25, 0.25, 0.25]])
+    found = means(weights, visible)
+    assert found.diagonal == pytest.approx((1 + 0.7 + 0.5) / 3)
+    assert found.previous == pytest.approx((0.3 + 0.3) / 3)
+    assert found.next == 0
+
+
+def test_diagonal_of_cross_attention_runs_from_corner_to_corner_of_what_is_real() -> None:
+    # Two rows over four real keys and one of padding: rows 0 and 1 lie at keys 1 and 3.
+    weights = torch.tensor([[0.1, 0.6, 0.2, 0.1, 0.0], [0.1, 0.1, 0.3, 0.5, 0.0]])
+    visible = torch.tensor([True, True, True, True, False]).expand(2, 5)
+    found = means(weights, visible)
+    assert found.diagonal == pytest.approx((0.6 + 0.5) / 2)
+    assert found.previous == pytest.approx((0.1 + 0.3) / 2)
+    assert found.next == pytest.approx((0.2 + 0) / 2)
 
 
 @pytest.mark.parametrize("label", ["<s>", "</s>", ".", "▁.", ",", "…", "--", "„", "«", "。", "！", "؟", "()"])
@@ -70,7 +97,3 @@ def test_ends_and_punctuation_are_sinks(label: str) -> None:
 @pytest.mark.parametrize("label", ["the", "▁the", "s", "3.5", "U.S.", "don't", "$", "+", "▁", "", "今日", "🙂"])
 def test_words_numbers_and_symbols_are_not_sinks(label: str) -> None:
     assert not is_sink(label)
-
-
-def test_mask_of_sinks_follows_the_labels() -> None:
-    assert sink_labels(["the", "dog", ".", "</s>"]) == [False, False, True, True]

@@ -10,7 +10,7 @@ from matplotlib.font_manager import fontManager
 
 from seq2seq.alignment import fonts
 from seq2seq.alignment.fonts import FAMILY, make_writable
-from seq2seq.alignment.heatmap import figure_to_image, heatmap
+from seq2seq.alignment.heatmap import draw_image, heatmap
 
 CJK = [entry.name for entry in fontManager.ttflist if "CJK" in entry.name]
 
@@ -47,7 +47,7 @@ def test_characters_without_a_font_are_replaced_and_named_once(
 
 
 def test_picture_without_the_fonts_is_drawn_without_warnings(only_own_font: None) -> None:
-    figure_to_image(heatmap(torch.eye(2), ["動物", "</s>"], ["🙂", "</s>"], title="動物"))
+    draw_image(heatmap(torch.eye(2), ["動物", "</s>"], ["🙂", "</s>"], title="動物"))
 
 
 def test_control_characters_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> None:
@@ -66,7 +66,7 @@ def test_chinese_japanese_and_korean_find_an_installed_font(words: list[str]) ->
     assert texts == words
     assert families[0] == FAMILY
     assert set(families[1:]) <= {entry.name for entry in fontManager.ttflist}
-    figure_to_image(heatmap(torch.eye(2), words, words, title=" ".join(words)))
+    draw_image(heatmap(torch.eye(2), words, words, title=" ".join(words)))
 
 
 @pytest.mark.skipif(not {"Noto Sans CJK JP", "Noto Sans CJK SC"} <= set(CJK), reason="no Noto Sans CJK is installed")

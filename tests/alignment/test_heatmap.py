@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import seq2seq
-from seq2seq.alignment.heatmap import COLORS, GOLD, figure_to_image, heatmap, heatmap_grid, save_figure
+from seq2seq.alignment.heatmap import COLORS, GOLD, draw_image, heatmap, heatmap_grid, save_figure, save_image
 from seq2seq.alignment.links import Links, parse_links
 
 SOURCE = ["the", "old", "man", "saw", "a", "dog", "</s>"]
@@ -32,9 +32,9 @@ def uniform(num_target: int, num_source: int) -> Tensor:
 
 def cell_color(figure: Figure, axes: Axes, source: int, target: int) -> np.ndarray:
     """The colour, 0-255, in the middle of a cell of the drawn picture."""
-    image = figure_to_image(figure)
+    image = draw_image(figure)
     x, y = axes.transData.transform((source, target))
-    return image[:, image.shape[1] - 1 - int(y), int(x)]
+    return image[image.shape[0] - 1 - int(y), int(x)]
 
 
 def words_of(axes: Axes) -> list[str]:
@@ -142,7 +142,7 @@ def test_long_labels_are_cut_and_the_cells_keep_their_size() -> None:
 def test_signs_of_formulas_are_drawn_as_they_are() -> None:
     labels = ["$", "$x_{2", "$\\frac{$", "a_b", "▁the", "100%", "</s>"]
     figure = heatmap(uniform(5, 7), labels, TARGET, title="it costs $5 and $\\nothing$ {")
-    figure_to_image(figure)  # a formula with a fault would raise
+    draw_image(figure)  # a formula with a fault would raise
     assert words_of(figure.axes[0])[:7] == labels
     renderer = FigureCanvasAgg(figure).get_renderer()
     widths = [figure.axes[0].texts[i].get_window_extent(renderer).height for i in (1, 3)]
@@ -180,16 +180,16 @@ def test_pictures_without_gold_have_no_outlines() -> None:
 @pytest.mark.parametrize("heads", [1, 2, 5, 8, 13])
 def test_grid_labels_its_outer_edges_alone_and_shares_the_scale(heads: int) -> None:
     figure = heatmap_grid(torch.rand(heads, 5, 7).softmax(-1), SOURCE, TARGET, title="layer 1", gold=parse_links("0-0"))
-    panels = figure.axes[:heads]
-    names = [f"head {head}" for head in range(heads)]
-    assert [words_of(panel)[-1] for panel in panels] == names
+    names = ["mean", *(f"head {head}" for head in range(heads))] if heads > 1 else [""]
+    panels = figure.axes[: len(names)]
+    assert [panel.texts[-1].get_text() for panel in panels] == names
     top, left = panels[0].get_position().y1, panels[0].get_position().x0
     for panel, name in zip(panels, names, strict=True):
         place = panel.get_position()
         labels = (SOURCE if place.y1 == pytest.approx(top) else []) + (
             TARGET if place.x0 == pytest.approx(left) else []
         )
-        assert words_of(panel) == [*labels, name]
+        assert words_of(panel) == [*labels, *filter(None, [name])]
         assert panel.images[0].get_clim() == (0, 1)
         assert outlines(panel)["solid"] == {(0, 0)}
     assert_text_inside(figure)
@@ -200,7 +200,7 @@ def test_grid_shows_each_head_in_its_panel() -> None:
     for head in range(3):
         weights[head, head, head + 1] = 1
     figure = heatmap_grid(weights, SOURCE, TARGET)
-    for head, panel in enumerate(figure.axes[:3]):
+    for head, panel in enumerate(figure.axes[1:4]):
         assert cell_color(figure, panel, head + 1, head).max() < 100
         assert cell_color(figure, panel, head, head).min() == 255
 
@@ -217,15 +217,16 @@ def test_weights_in_training_precision_and_with_gradients_are_drawn() -> None:
     assert cell_color(figure, figure.axes[0], 0, 0).min() < 255
 
 
-def test_image_is_channels_first_bytes_and_equals_the_saved_picture(tmp_path: Path) -> None:
+def test_image_is_rows_of_bytes_and_equals_the_saved_pictures(tmp_path: Path) -> None:
     figure = heatmap(torch.rand(5, 7), SOURCE, TARGET, title="step 1")
-    image = figure_to_image(figure)
+    image = draw_image(figure)
     assert image.dtype == np.uint8
-    assert image.shape[0] == 3
-    assert image.flags["C_CONTIGUOUS"]
-    save_figure(figure, tmp_path / "alignments" / "sentence.png")
-    with Image.open(tmp_path / "alignments" / "sentence.png") as saved:
-        np.testing.assert_array_equal(image, np.asarray(saved.convert("RGB")).transpose(2, 0, 1))
+    assert image.shape[2] == 3
+    save_figure(figure, tmp_path / "alignments" / "figure.png")
+    save_image(image, tmp_path / "images" / "image.png")
+    for path in tmp_path.glob("*/*.png"):
+        with Image.open(path) as saved:
+            np.testing.assert_array_equal(image, np.asarray(saved.convert("RGB")))
 
 
 def test_picture_is_saved_as_svg_by_its_suffix(tmp_path: Path) -> None:
@@ -235,8 +236,8 @@ def test_picture_is_saved_as_svg_by_its_suffix(tmp_path: Path) -> None:
 
 def test_drawing_never_loads_pyplot() -> None:
     code = (
-        "import sys, torch; from seq2seq.alignment.heatmap import heatmap, figure_to_image;"
-        "figure_to_image(heatmap(torch.ones(1, 1), ['a'], ['b'])); print('matplotlib.pyplot' in sys.modules)"
+        "import sys, torch; from seq2seq.alignment.heatmap import heatmap, draw_image;"
+        "draw_image(heatmap(torch.ones(1, 1), ['a'], ['b'])); print('matplotlib.pyplot' in sys.modules)"
     )
     root = Path(seq2seq.__path__[0]).parent
     out = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout

@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from seq2seq.alignment.links import alignment_error_rate, read_links
-from seq2seq.alignment.words import argmax_links, diagonal_links, merge_words, mutual_links
+from seq2seq.alignment.words import (
+    LinkExtraction,
+    agreement,
+    argmax_links,
+    diagonal_links,
+    intersection_links,
+    link_pairs,
+    merge_pieces,
+    mutual_links,
+    threshold_links,
+)
 
 TOKENIZED = Path(__file__).parents[3] / "shared/data/multi30k/tokenized"
 
@@ -21,13 +31,13 @@ def test_merged_weights_equal_the_hand_computed() -> None:
     )
     # Source pieces 0 and 1 are one word; target pieces 0 and 1 are one word; the end of each stays.
     expected = torch.tensor([[0.45, 0.3, 0.25], [0.0, 0.2, 0.8]])
-    torch.testing.assert_close(merge_words(weights, [0, 0, 1], [0, 0]), expected)
+    torch.testing.assert_close(merge_pieces(weights, [0, 0, 1], [0, 0, 1, 2]), expected)
 
 
 def test_leading_axes_are_kept_and_rows_still_sum_to_one() -> None:
     source_words, target_words = [0, 1, 1, 1, 2, 2], [0, 0, 1, 2]
     weights = torch.rand(2, 3, 5, 7).softmax(-1)
-    merged = merge_words(weights, source_words, target_words)
+    merged = merge_pieces(weights, [*target_words, 3], [*source_words, 3])
     assert merged.shape == (2, 3, 4, 4)
     torch.testing.assert_close(merged.sum(-1), torch.ones(2, 3, 4))
     # Independent of the indexing: mean over rows 0 and 1, sum over columns 1 to 3.
@@ -37,12 +47,12 @@ def test_leading_axes_are_kept_and_rows_still_sum_to_one() -> None:
 
 def test_one_piece_a_word_changes_nothing() -> None:
     weights = torch.rand(3, 6)
-    torch.testing.assert_close(merge_words(weights, range(5), range(2)), weights)
+    torch.testing.assert_close(merge_pieces(weights, range(3), range(6)), weights)
 
 
 def test_word_without_pieces_gets_zeros_and_shifts_nothing() -> None:
     weights = torch.rand(3, 4)
-    merged = merge_words(weights, [0, 2, 2], [0, 2])
+    merged = merge_pieces(weights, [0, 2, 3], [0, 2, 2, 3])
     assert merged.shape == (4, 4)
     assert merged[1].eq(0).all()
     assert merged[:, 1].eq(0).all()
@@ -50,19 +60,19 @@ def test_word_without_pieces_gets_zeros_and_shifts_nothing() -> None:
 
 
 def test_empty_sentences_keep_their_end() -> None:
-    torch.testing.assert_close(merge_words(torch.tensor([[1.0]]), [], []), torch.tensor([[1.0]]))
+    torch.testing.assert_close(merge_pieces(torch.tensor([[1.0]]), [0], [0]), torch.tensor([[1.0]]))
 
 
 def test_merging_is_differentiable_and_keeps_the_dtype() -> None:
     weights = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
-    merged = merge_words(weights, [0, 0, 1], [0, 0])
+    merged = merge_pieces(weights, [0, 0, 1], [0, 0, 1, 2])
     assert merged.dtype == torch.float64
-    assert torch.autograd.gradcheck(lambda w: merge_words(w, [0, 0, 1], [0, 0]), weights)
+    assert torch.autograd.gradcheck(lambda w: merge_pieces(w, [0, 0, 1], [0, 0, 1, 2]), weights)
 
 
 def test_weights_of_the_wrong_size_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"\(3, 4\).*\(3, 3\)"):
-        merge_words(torch.rand(3, 4), [0, 1], [0, 1])
+    with pytest.raises(ValueError, match=r"\(3, 4\).*\(2, 4\)"):
+        merge_pieces(torch.rand(3, 4), [0, 1], [0, 1, 2, 3])
 
 
 def test_each_target_word_links_to_its_heaviest_source_word() -> None:
@@ -74,15 +84,15 @@ def test_each_target_word_links_to_its_heaviest_source_word() -> None:
             [0.9, 0.0, 0.1],  # the end of the target is no word
         ]
     )
-    assert argmax_links(weights) == {(1, 0), (0, 1)}
+    assert link_pairs(argmax_links(weights)) == {(1, 0), (0, 1)}
 
 
 def test_target_word_without_weights_has_no_link() -> None:
-    assert argmax_links(torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])) == {(1, 1)}
+    assert link_pairs(argmax_links(torch.tensor([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]))) == {(1, 1)}
 
 
 def test_empty_sentences_have_no_links() -> None:
-    assert argmax_links(torch.tensor([[1.0]])) == set()
+    assert link_pairs(argmax_links(torch.tensor([[1.0]]))) == set()
     assert diagonal_links(0, 3) == diagonal_links(3, 0) == set()
 
 
@@ -108,15 +118,52 @@ def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None
 def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_hardest():
     # The full stop idles on the noun, as it needs not look at its own source word; the noun looks at the noun alone.
     weights = torch.tensor([[0.9, 0.08, 0.02], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9]])
-    assert argmax_links(weights) == {(0, 0), (0, 1)}
-    assert mutual_links(weights) == {(0, 0), (1, 1)}
+    assert link_pairs(argmax_links(weights)) == {(0, 0), (0, 1)}
+    assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1)}
 
 
 def test_mutual_links_keep_two_target_words_of_one_source_word():
     weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.9, 0.0, 0.1, 0.0], [0.0, 0.0, 0.5, 0.5]])
-    assert mutual_links(weights) == {(0, 0), (1, 1), (0, 2)}
+    assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1), (0, 2)}
 
 
 def test_mutual_links_leave_a_target_word_unlinked_whose_row_is_zero_or_that_looks_at_the_end():
     weights = torch.tensor([[0.8, 0.0, 0.2], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.2, 0.5, 0.3]])
-    assert mutual_links(weights) == {(0, 0)}
+    assert link_pairs(mutual_links(weights)) == {(0, 0)}
+
+
+def test_threshold_links_every_source_word_with_enough_weight_but_not_the_end() -> None:
+    weights = torch.tensor([[0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])
+    assert link_pairs(threshold_links(weights, threshold=0.4)) == {(0, 0), (1, 0)}
+    assert link_pairs(threshold_links(weights, threshold=0.15)) == {(0, 0), (1, 0), (1, 1)}
+
+
+def test_intersection_keeps_what_both_words_find_heaviest() -> None:
+    weights = torch.tensor(
+        [
+            [0.9, 0.1, 0.0, 0.0],
+            [0.6, 0.3, 0.1, 0.0],  # its heaviest looks harder at the row above
+            [0.0, 0.4, 0.5, 0.1],  # its heaviest belongs to the end of the target
+            [0.0, 0.2, 0.8, 0.0],
+        ]
+    )
+    assert link_pairs(argmax_links(weights)) == {(0, 0), (0, 1), (2, 2)}
+    assert link_pairs(intersection_links(weights)) == {(0, 0)}
+
+
+def test_agreement_is_dice_of_the_two_directions() -> None:
+    # By rows (0, 0) and (0, 1); by columns source 0 finds target 0, and source 1 target 1: one of both, of two each.
+    weights = torch.tensor([[0.9, 0.0, 0.1], [0.5, 0.4, 0.1], [0.0, 0.1, 0.9]])
+    assert agreement(weights) == pytest.approx(0.5)
+    assert agreement(torch.eye(3)) == 1
+    assert agreement(torch.eye(4).flip(0)[None, :, :]).shape == (1,)
+
+
+@pytest.mark.parametrize("extract", [argmax_links, mutual_links, intersection_links])
+def test_many_heads_at_once_are_linked_as_each_alone(extract: LinkExtraction) -> None:
+    weights = torch.rand(3, 5, 8, 11).softmax(-1)
+    together = extract(weights)
+    assert together.shape == (3, 5, 7, 10) and together.dtype == torch.bool
+    for i in range(3):
+        for j in range(5):
+            assert together[i, j].equal(extract(weights[i, j]))

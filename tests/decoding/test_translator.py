@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.alignment.words import merge_words, mutual_links
+from seq2seq.alignment.words import link_pairs, merge_pieces, mutual_links
 from seq2seq.attention import Additive, ScaledDot, Softmax, record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
@@ -203,7 +203,7 @@ def test_links_are_those_of_the_pair_alone(
 ) -> None:
     aligner = make(tokenizers, kind, tokens_per_batch=tokens_per_batch)
     pairs = list(zip(ENGLISH, GERMAN, strict=True))
-    found = list(aligner.align(pairs, choice))
+    found = list(aligner.align(pairs, choice, mutual_links))
     assert len(found) == len(pairs)
     for (source, target), links in zip(pairs, found, strict=True):
         if not source.strip() or not target.strip():
@@ -220,13 +220,14 @@ def test_links_are_those_of_the_pair_alone(
             )
         weights = record[choice.layer][0]
         weights = weights.mean(0) if choice.head is None else weights[choice.head]
-        assert links == mutual_links(merge_words(weights, source_words, target_words))
+        words = [*target_words, target_words[-1] + 1], [*source_words, source_words[-1] + 1]
+        assert links == link_pairs(mutual_links(merge_pieces(weights, *words)))
     assert sum(len(links) for links in found) > 10
 
 
 @pytest.mark.parametrize("pair", [("", "Hunde"), ("dogs", ""), ("", ""), ("  ", "Hunde")])
 def test_pair_with_an_empty_side_has_no_links(tokenizers: Tokenizers, pair: tuple[str, str]) -> None:
-    assert list(make(tokenizers).align([pair], AlignmentChoice(BAHDANAU, None))) == [set()]
+    assert list(make(tokenizers).align([pair], AlignmentChoice(BAHDANAU, None), mutual_links)) == [set()]
 
 
 def test_links_of_a_cut_pair_stay_within_what_was_seen(
@@ -237,7 +238,9 @@ def test_links_of_a_cut_pair_stay_within_what_was_seen(
         side.word_of_piece(text).words[:limit] for side, text in zip(tokenizers, (ENGLISH[5], GERMAN[5]), strict=True)
     )
     pairs = [("dogs", "Hunde"), (ENGLISH[5], GERMAN[5])]
-    _, links = make(tokenizers, max_length=limit).align(pairs, AlignmentChoice(BAHDANAU, None), name="text")
+    _, links = make(tokenizers, max_length=limit).align(
+        pairs, AlignmentChoice(BAHDANAU, None), mutual_links, name="text"
+    )
     assert links
     assert all(i <= max(source_words) and j <= max(target_words) for i, j in links)
     assert [record.getMessage().split(" ")[0] for record in caplog.records] == ["text:2:", "text:2:"]
@@ -245,4 +248,4 @@ def test_links_of_a_cut_pair_stay_within_what_was_seen(
 
 def test_alignment_by_a_layer_that_is_not_there_is_refused(tokenizers: Tokenizers) -> None:
     with pytest.raises(UserError, match=r"no attention decoder\.gone; train it again"):
-        list(make(tokenizers).align([("dogs", "Hunde")], AlignmentChoice("decoder.gone", None)))
+        list(make(tokenizers).align([("dogs", "Hunde")], AlignmentChoice("decoder.gone", None), mutual_links))

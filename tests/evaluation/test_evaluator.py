@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
+from seq2seq.alignment.words import mutual_links
 from seq2seq.attention import Attention, Dot
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, collate
@@ -31,6 +32,12 @@ PAIRS = [("a b", "u v", "0-0 1-1", "short plain"), (".", "w", "0-0", "short")]
 
 class WordTokenizer:
     """A piece a word."""
+
+    def __len__(self) -> int:
+        return VOCAB
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return [WORDS[i] for i in ids]
 
     def word_of_piece(self, text: str) -> WordPieces:
         return WordPieces([WORDS.index(word) for word in text.split()], list(range(len(text.split()))))
@@ -103,7 +110,7 @@ def make_evaluator(*, links: bool = True, alignment: AlignmentChoice | None = No
     tokenizer = cast(Tokenizer, WordTokenizer())
     return Evaluator(
         Dataset.from_list(make_rows(links)), Tokenizers(tokenizer, tokenizer), cast(GreedySearch, search),
-        tokenize="none", lowercase=False, alignment=alignment,
+        extraction=mutual_links, tokenize="none", lowercase=False, alignment=alignment,
     )  # fmt: skip
 
 
@@ -167,9 +174,32 @@ def test_entropy_and_sink_mass_are_of_the_chosen_layer() -> None:
     metrics = run(CROSSED, STRAIGHT).metrics
     first = (entropy(0.8, 0.1, 0.1) + entropy(0.2, 0.7, 0.1) + 0) / 3
     second = (entropy(0.4, 0.6) + entropy(0.5, 0.5)) / 2
-    assert metrics["entropy"] == pytest.approx((first + second) / 2, rel=1e-4)
+    assert metrics["entropy"] == pytest.approx((3 * first + 2 * second) / 5, rel=1e-4)
     # EOS of the first sentence; of the second also its full stop, which is all of it.
-    assert metrics["sink_mass"] == pytest.approx(((0.1 + 0.1 + 1.0) / 3 + 1.0) / 2, rel=1e-4)
+    assert metrics["sink_mass"] == pytest.approx((0.1 + 0.1 + 1.0 + 2 * 1.0) / 5, rel=1e-4)
+
+
+def test_every_head_has_its_statistics_and_cross_attention_its_alignment() -> None:
+    evaluation = run(CROSSED, STRAIGHT)
+    rows = {row["name"]: row for row in evaluation.heads}
+    assert rows.keys() == {FIRST, SECOND, *(name.replace("cross", "self") for name in (FIRST, SECOND))}
+    assert [rows[name]["aer"] for name in (FIRST, SECOND)] == [pytest.approx(1.0), pytest.approx(0.2)]
+    assert rows[SECOND]["precision"] == 1 and rows[SECOND]["recall"] == pytest.approx(2 / 3)
+    assert (rows[SECOND]["kind"], rows[SECOND]["layer"], rows[SECOND]["head"]) == ("cross", 1, None)
+    # Rows of two and of one word: on the diagonal 0.8, 0.7, 1.0, and 0.4, 0.5.
+    assert rows[SECOND]["diagonal"] == pytest.approx((0.8 + 0.7 + 1.0 + 0.4 + 0.5) / 5, rel=1e-4)
+    assert "aer" not in rows[FIRST.replace("cross", "self")]
+
+
+def test_sentences_carry_what_a_comparison_needs() -> None:
+    first, second = run(CROSSED, STRAIGHT).sentences
+    assert first == {
+        "source": "a b", "reference": "u v", "tags": "short plain", "hypothesis": "u v",
+        "sure": 2, "links": 2, "sure_hits": 2, "possible_hits": 2,
+    }  # fmt: skip
+    # The full stop's heaviest column is the end of the sentence.
+    assert (second["sure"], second["links"], second["sure_hits"]) == (1, 0, 0)
+    assert "sure" not in run(CROSSED, STRAIGHT, links=False).sentences[0]
 
 
 def test_without_links_the_layer_agrees_best_with_itself_turned_around() -> None:
@@ -213,6 +243,8 @@ def test_whole_evaluation_is_detailed_and_leaves_the_model_as_it_was() -> None:
     assert metrics["ter"] == pytest.approx(100 / 3)
     assert [name for name in metrics if name.startswith("bleu_by_length")] == ["bleu_by_length/1-5"]
     assert metrics["aer"] == pytest.approx(0.2)
+    assert (metrics["aer_by_tag/short"], metrics["aer_by_tag/plain"]) == (pytest.approx(0.2), 0.0)
+    assert metrics["sentences_per_second"] > 0
     evaluate(cast(EncoderDecoder, model.eval()), [make_batch(0)], make_evaluator())
     assert not model.training
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from seq2seq.training import callbacks
-from seq2seq.training.callbacks import PinnedSentences, ProgressBar, Throughput, log_hyperparameters
+from seq2seq.training.callbacks import ProgressBar, Throughput, log_hyperparameters
+from seq2seq.training.pictures import PinnedSentences
 
 
 class Clock:
@@ -89,7 +90,12 @@ def test_bar_shows_loss_and_speed() -> None:
 
 def test_pictures_are_of_words_or_pieces() -> None:
     with pytest.raises(ValueError, match="callbacks.pinned.unit=letters must be words or pieces"):
-        PinnedSentences(folder="x", sentences=[0], unit="letters")
+        PinnedSentences(folder="x", sentences=[0], unit="letters", every_head=[])
+
+
+def test_pictures_of_heads_are_of_attention_that_exists() -> None:
+    with pytest.raises(ValueError, match="every_head: there is no corss; choose among cross, encoder, decoder"):
+        PinnedSentences(folder="x", sentences=[0], unit="words", every_head=["corss"])
 
 
 def test_run_without_tensorboard_has_no_hyperparameters_to_write() -> None:
