@@ -10,7 +10,9 @@ COMMANDS = {
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
     "translate": "translate lines, from stdin to stdout by default",
     "align": "link the words of given sentence pairs by forced decoding",
+    "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "aer": "score word links against gold links",
+    "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 
 HELP = """seq2seq: train encoder-decoders, see and compare their attention

@@ -32,7 +32,7 @@ def render_page(title: str, data: Any, *, scripts: Sequence[str], libraries: Seq
     parts = {
         "title": html.escape(title),
         "style": _read("style.css"),
-        "data": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        "data": json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         "scripts": "\n".join(f"<script>\n{source}\n</script>" for source in sources),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _read("page.html"))

@@ -31,28 +31,31 @@ function color(value, { low = 0, high = 1, ramp = WEIGHTS } = {}) {
  * Return a labelled heatmap, queries down and keys across.
  *
  * values: rows of numbers; rows, columns: their labels; gold: {sure: [[column, row] ...], possible: [...]} to outline;
- * cell: pixels; difference: values from -1 to 1; onhover(row, column): either may be null; labelled: false for none.
+ * cell: pixels; difference: values from -1 to 1; high: the value that is darkest; labelled: false for no labels;
+ * visible(row, column): false for a cell that is none, because the query may not see the key;
+ * onhover(row, column), onselect(row, column): of a cell or a label; either may be null.
  * The element has a method light(row, column) that marks a row, a column, or both.
  */
-function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, onhover = null, labelled = true }) {
-  const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : {};
+function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, high = 1, onhover = null,
+                   onselect = null, labelled = true, visible = () => true }) {
+  const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high };
+  const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
   const widest = (labels) => Math.max(...labels.map((label) => labelWidth(label)), 0);
-  const left = labelled ? widest(rows) + 10 : 0;
-  const top = labelled ? widest(columns) * 0.72 + 18 : 0;
+  const left = labelled ? widest(shown.rows) + 10 : 0;
+  const top = labelled ? widest(shown.columns) * 0.72 + 18 : 0;
   const [width, height] = [columns.length * cell, rows.length * cell];
-  const right = labelled ? Math.max(labelWidth(columns.at(-1) ?? "") * 0.72 - cell / 2, 0) + 8 : 0;
+  const ends = shown.columns.map((label, x) => (x + 0.55) * cell + labelWidth(label) * 0.72 + 10);
+  const right = labelled ? Math.max(...ends, width) - width : 0;
   const size = { width: left + width + right, height: top + height + 2 };
   const svg = element("svg", { class: "heatmap", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", ...size });
   const grid = element("g", { transform: `translate(${left} ${top})` });
   values.forEach((row, y) =>
     row.forEach((value, x) => {
-      const box = element("rect", {
+      if (!visible(y, x)) return;
+      grid.append(element("rect", {
         x: x * cell, y: y * cell, width: cell, height: cell, fill: color(value, scale), stroke: "#dcdce2", "stroke-width": 0.5,
         "data-row": y, "data-column": x, "data-value": value,
-        onmouseenter: onhover && (() => onhover(y, x)), onmouseleave: onhover && (() => onhover(null, null)),
-      });
-      box.append(element("title", {}, `${rows[y]} → ${columns[x]}: ${value.toFixed(3)}`));
-      grid.append(box);
+      }));
     }),
   );
   for (const kind of gold ? ["sure", "possible"] : []) {
@@ -64,18 +67,33 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
   svg.append(grid);
   const texts = { row: [], column: [] };
   if (labelled) {
-    rows.forEach((label, y) => {
+    shown.rows.forEach((label, y) => {
       const place = { x: left - 6, y: top + (y + 0.5) * cell + 4, "text-anchor": "end" };
-      texts.row.push(element("text", { ...place, "data-row-label": y, onmouseenter: onhover && (() => onhover(y, null)),
-        onmouseleave: onhover && (() => onhover(null, null)) }, label));
+      texts.row.push(element("text", { ...place, "data-row-label": y }, label));
     });
-    columns.forEach((label, x) => {
+    shown.columns.forEach((label, x) => {
       const turn = `translate(${left + (x + 0.55) * cell} ${top - 6}) rotate(-45)`;
-      texts.column.push(element("text", { transform: turn, "data-column-label": x,
-        onmouseenter: onhover && (() => onhover(null, x)), onmouseleave: onhover && (() => onhover(null, null)) }, label));
+      texts.column.push(element("text", { transform: turn, "data-column-label": x }, label));
     });
     svg.append(...texts.row, ...texts.column);
   }
+
+  // One listener for all cells: a sentence of 200 pieces has 40,000 of them.
+  const pointed = (target) => {
+    const { row, column, rowLabel, columnLabel } = target.dataset ?? {};
+    return [row ?? rowLabel, column ?? columnLabel].map((i) => (i === undefined ? null : Number(i)));
+  };
+  svg.addEventListener("mouseover", ({ target }) => {
+    const [y, x] = pointed(target);
+    if (!target.firstElementChild && (y !== null || x !== null)) {
+      const whole = y === null ? columns[x] : x === null ? rows[y] : `${rows[y]} → ${columns[x]}: ${values[y][x].toFixed(3)}`;
+      target.append(element("title", {}, whole));
+    }
+    if (onhover) onhover(y, x);
+  });
+  if (onhover) svg.addEventListener("mouseleave", () => onhover(null, null));
+  if (onselect) svg.addEventListener("click", ({ target }) => onselect(...pointed(target)));
+
   const cursors = { row: element("rect", { class: "cursor" }), column: element("rect", { class: "cursor" }) };
   svg.light = (row, column) => {
     texts.row.forEach((text, y) => text.classList.toggle("lit", y === row));
@@ -83,12 +101,20 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
     place(cursors.row, row !== null, { x: 0, y: row * cell, width, height: cell });
     place(cursors.column, column !== null, { x: column * cell, y: 0, width: cell, height });
   };
-  function place(cursor, shown, box) {
-    if (!shown) return cursor.remove();
+  function place(cursor, isShown, box) {
+    if (!isShown) return cursor.remove();
     for (const [key, value] of Object.entries(box)) cursor.setAttribute(key, value);
     grid.append(cursor);
   }
   return svg;
+}
+
+const LABEL_MAX = 24; // characters, as in the figures
+
+/** Return a label that is not too long to stand beside a heatmap; the whole one appears when it is pointed at. */
+function shorten(label) {
+  const characters = [...label];
+  return characters.length <= LABEL_MAX ? label : `${characters.slice(0, LABEL_MAX - 1).join("")}…`;
 }
 
 const measure = document.createElement("canvas").getContext("2d");

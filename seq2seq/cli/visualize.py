@@ -1,0 +1,153 @@
+"""`seq2seq visualize`: one sentence, its translations, and every attention behind them, as a page and as figures."""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from seq2seq.alignment.archive import save_attention
+from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
+from seq2seq.alignment.maps import AttentionMap
+from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
+from seq2seq.build import build_search, find_device, load_model
+from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
+from seq2seq.cli.options import command_config
+from seq2seq.data.batching import collate
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.errors import UserError
+from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.pages.visualize import Target, visualize_page
+
+log = logging.getLogger(__name__)
+
+SUMMARY = "summary.json"
+"""What a folder of this command's has and no other: it may be replaced."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("visualize", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    if config is None:
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    output = Path(config.output)
+    check_output(output)
+    source_text = one_sentence("source", config.source)
+    target_text = None if config.target is None else one_sentence("target", config.target)
+    search = build_search(config.search)
+    checkpoint = read_checkpoint(config.checkpoint)
+    model, tokenizers = load_model(checkpoint, find_device(config.device))
+
+    max_length = config.loader.max_length or checkpoint.config["loader"]["max_length"]
+    source = cut_sentence("source", tokenizers.source, source_text, max_length)
+    batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
+    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths)
+    said: list[tuple[str, Sentence, float | None]] = [
+        (f"hypothesis-{number}", readable(hypothesis_of(tokenizers.target, hypothesis.tokens)), hypothesis.score)
+        for number, hypothesis in enumerate(found, 1)
+    ]
+    if target_text is not None:
+        said.append(("reference", cut_sentence("target", tokenizers.target, target_text, max_length), None))
+    maps = inspect_pairs(model, [(source, sentence) for _, sentence, _ in said])
+    if not maps[0]:
+        raise UserError(f"{config.checkpoint} has no attention to see; use a model other than the bottleneck")
+    targets = [Target(*target, m) for target, m in zip(said, maps, strict=True)]
+
+    write_folder(output, source, targets, checkpoint.alignment, config.checkpoint)
+    for target in targets:
+        score = "" if target.score is None else f"{target.score:.4f}"
+        print(f"{target.name:<12}  {score:>8}  {target.sentence.text}")
+    print(f"{'page':<12}  {'':>8}  {output / 'index.html'}")
+
+
+def one_sentence(key: str, text: str) -> str:
+    """Return a text that can be read and written; key is what messages call it."""
+    if not text.strip():
+        raise UserError(f'{key} is empty; give a sentence, such as {key}="the wolf slept"')
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{key}={ascii(text)} is not text in UTF-8; say it in a UTF-8 locale") from None
+    return text
+
+
+def cut_sentence(key: str, tokenizer: Tokenizer, text: str, max_length: int) -> Sentence:
+    """Return the text for the eye, no longer than max_length pieces; a longer one is cut, with a warning."""
+    whole = sentence_of(tokenizer, text)
+    if not whole.ids:
+        raise UserError(f"{key}={text!r} has nothing that the model reads; give a sentence of letters")
+    if len(whole.ids) <= max_length:
+        return readable(whole)
+    log.warning("%s: %d pieces are more than the model's %d; cut there", key, len(whole.ids), max_length)
+    cut = sentence_of(tokenizer, text, max_length=max_length)
+    return readable(cut._replace(text=" ".join(cut.words)))
+
+
+def check_output(folder: Path) -> None:
+    """Refuse a place where nothing can be written, or where something else would be lost.
+
+    Raises:
+        UserError: it is a file, below a file, or a folder that this command has not written.
+    """
+    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
+    if existing == folder and any(folder.iterdir()) and not (folder / SUMMARY).is_file():
+        raise UserError(f"output={folder} holds other files; give a folder that is new, empty, or an earlier visualize")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
+
+
+def write_folder(
+    folder: Path, source: Sentence, targets: list[Target], alignment: AlignmentChoice | None, checkpoint: str
+) -> None:
+    """Write page, figures and weights; the folder appears, or is replaced, when all of it is there."""
+    near = folder if folder.exists() else folder.parent
+    near.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".visualize-", dir=near) as name:
+        made, old = Path(name, "new"), Path(name, "old")
+        old.mkdir()
+        made.mkdir()
+        page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
+        (made / "index.html").write_text(page, encoding="utf-8")
+        # The encoder's attention is the same whatever is said of the source.
+        encoder = [attention for attention in targets[0].maps if attention.place.kind == "encoder"]
+        save_figures(made, encoder, source.text, None)
+        for target in targets:
+            decoder = [attention for attention in target.maps if attention.place.kind != "encoder"]
+            save_figures(made / target.name, decoder, target.sentence.text, alignment)
+            save_attention(made / target.name / "attention.npz", source, target.sentence, target.maps)
+        summary = {
+            "checkpoint": checkpoint,
+            "alignment": None if alignment is None else alignment._asdict(),
+            "source": source.text,
+            "targets": [{"name": t.name, "text": t.sentence.text, "score": t.score} for t in targets],
+        }
+        (made / SUMMARY).write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        folder.mkdir(exist_ok=True)
+        for place, begin in ((old, folder), (folder, made)):
+            for path in [path for path in begin.iterdir() if path.name != Path(name).name]:
+                path.rename(place / path.name)
+
+
+def save_figures(folder: Path, maps: list[AttentionMap], title: str, alignment: AlignmentChoice | None) -> None:
+    """Write a figure of all heads for each layer, `cross-layer0`, and `alignment` of the head that was chosen."""
+    for attention in maps:
+        view = attention.view("words")
+        labels = view.key_labels, view.query_labels
+        figure = heatmap_grid(view.weights, *labels, title=f"{title}\n{attention.place}")
+        _save(figure, folder / str(attention.place).replace("/", "-"))
+        if alignment is not None and attention.name == alignment.layer:
+            head = alignment.head
+            weights = view.weights.mean(0) if head is None else view.weights[head]
+            name = "mean of the heads" if head is None else f"head {head}"
+            _save(heatmap(weights, *labels, title=f"{title}\n{attention.place} · {name}"), folder / "alignment")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    for suffix in ("png", "svg"):
+        save_figure(figure, Path(f"{path}.{suffix}"))

@@ -1,0 +1,93 @@
+"""What visualize.js shows: every attention of a source with some targets, as plain data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from seq2seq.alignment.analysis import head_statistics, is_sink
+from seq2seq.alignment.headmap import PANELS
+from seq2seq.alignment.maps import AttentionMap
+from seq2seq.alignment.sentence import Sentence
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.pages import render_page
+
+STATISTICS = {name: label for name, label in PANELS.items() if name != "aer"}  # one sentence has no error rate
+ONE = 10_000  # weights are written as whole numbers, of which so many are 1: half as long as decimals
+
+
+class Target(NamedTuple):
+    """What a decoder was forced to say, and all attention while it did."""
+
+    name: str  # such as `hypothesis-1` or `reference`: also that of its folder
+    sentence: Sentence
+    score: float | None  # of search; None for a reference
+    maps: list[AttentionMap]
+
+
+def visualize_page(
+    source: Sentence, targets: Sequence[Target], *, alignment: AlignmentChoice | None, checkpoint: str
+) -> str:
+    """Return the page of a source and at least one target, as HTML.
+
+    Args:
+        source: the sentence that was read.
+        targets: what was said, each with the attention of the same model.
+        alignment: what the page shows first; None: the first attention.
+        checkpoint: where the model came from.
+    """
+    title = f"Attention: {source.text}"
+    return render_page(title, page_data(source, targets, alignment, checkpoint), scripts=["visualize.js"])
+
+
+def page_data(
+    source: Sentence, targets: Sequence[Target], alignment: AlignmentChoice | None, checkpoint: str
+) -> dict[str, Any]:
+    """Return the data of the page; the encoder's attention, the same for every target, stands in it once."""
+    choice = None
+    if alignment is not None:
+        place = next(m.place for m in targets[0].maps if m.name == alignment.layer)
+        choice = {"kind": place.kind, "layer": place.layer, "head": alignment.head}
+    return {
+        "source": source.text,
+        "checkpoint": Path(checkpoint).name,
+        "alignment": choice,
+        "statistics": STATISTICS,
+        "one": ONE,
+        "encoder": [_map_data(m) for m in targets[0].maps if m.place.kind == "encoder"],
+        "targets": [
+            {
+                "name": target.name,
+                "text": target.sentence.text,
+                "score": target.score,
+                "maps": [_map_data(m) for m in target.maps if m.place.kind != "encoder"],
+            }
+            for target in targets
+        ],
+    }
+
+
+def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
+    """Return the statistics between pieces, a value a head; where there are several, that of their mean is first."""
+    weights = attention.weights
+    if len(weights) > 1:
+        weights = torch.cat((weights.mean(0, keepdim=True), weights))
+    visible = torch.ones(weights.shape[-2:], dtype=torch.bool)
+    if attention.place.kind == "decoder":
+        visible = visible.tril()
+    sinks = torch.tensor([is_sink(label) for label in attention.key.pieces])
+    sums, rows = head_statistics(weights, visible.expand(weights.shape), sinks)
+    return {name: (getattr(sums, name) / rows).tolist() for name in STATISTICS}
+
+
+def _map_data(attention: AttentionMap) -> dict[str, Any]:
+    data: dict[str, Any] = attention.place._asdict() | {"statistics": map_statistics(attention)}
+    for unit in ("words", "pieces"):
+        view = attention.view(unit)
+        data[unit] = {
+            "rows": view.query_labels,
+            "columns": view.key_labels,
+            "weights": (view.weights * ONE).round().int().tolist(),  # (heads, rows, columns)
+        }
+    return data
