@@ -25,7 +25,10 @@ def rows_sum_to_one(weights: Tensor, mask: Tensor | None = None) -> None:
     expected = weights.new_ones(weights.shape[:-1])
     if mask is not None:
         expected = mask.expand(weights.shape).any(-1).to(weights.dtype)
-    worst = (weights.sum(-1) - expected).abs().max()
+    sums = weights.sum(-1)
+    if ((sums == 0) & (expected == 1)).any():
+        raise InvariantError("a row that must see keys sees none: does the mask broadcast as meant?")
+    worst = (sums - expected).abs().max()
     if not worst <= TOLERANCE:
         raise InvariantError(f"a row of weights misses its sum by {worst:.3g}: normalised over the wrong axis?")
 
@@ -67,34 +70,59 @@ def later_inputs_change_nothing(
         )
 
 
-def equal_scores_give_the_mean(attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False) -> None:
-    """Check that equal scores give uniform weights over the visible keys, and their values' mean as context."""
+def equal_scores_give_the_mean(
+    attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False, visible_mask: Tensor | None = None
+) -> None:
+    """Check that equal scores give uniform weights over the visible keys, and their values' mean as context.
+
+    Arguments as for `check_attention`.
+    """
     handle = attention.score.register_forward_hook(lambda _, __, scores: torch.zeros_like(scores))
     try:
         context, weights = attention(query, memory, causal=causal, need_weights=True)
     finally:
         handle.remove()
     assert weights is not None
-    visible = _visible(weights, memory.mask, causal).to(weights.dtype)
+    visible = _visible(weights, memory.mask, causal, visible_mask).to(weights.dtype)
     uniform = visible / visible.sum(-1, keepdim=True).clamp(min=1)
     worst = torch.maximum((weights - uniform).abs().max(), (context - uniform.to(context) @ memory.value).abs().max())
     if not worst <= TOLERANCE:
         raise InvariantError(f"equal scores give weights {worst:.3g} away from uniform: wrong axis, or a wrong mask?")
 
 
-def check_attention(attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False) -> None:
-    """Check the invariants of one attention call on its own arguments; the module must be in eval mode."""
+def check_attention(
+    attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False, visible_mask: Tensor | None = None
+) -> None:
+    """Check the invariants of one attention call on its own arguments; the module must be in eval mode.
+
+    Args:
+        attention: what is checked.
+        query: (..., query, d_query).
+        memory: from `attention.memory`.
+        causal: as in the call.
+        visible_mask: what each query must see and nothing else, broadcastable to (..., query, key), known from
+            elsewhere; None takes the memory's mask and `causal` at their word.
+    """
     _, weights = attention(query, memory, causal=causal, need_weights=True)
     assert weights is not None
-    mask = _visible(weights, memory.mask, causal)
+    mask = _visible(weights, memory.mask, causal, visible_mask)
     rows_sum_to_one(weights, mask)
     hidden_keys_have_no_weight(weights, mask)
-    equal_scores_give_the_mean(attention, query, memory, causal=causal)
+    equal_scores_give_the_mean(attention, query, memory, causal=causal, visible_mask=visible_mask)
 
 
 @torch.no_grad()
-def check_model(model: nn.Module, run: Callable[[], Any]) -> None:
-    """Check every attention call that `run` makes in the model, and name the layer of the first that fails."""
+def check_model(
+    model: nn.Module, run: Callable[[], Any], visible_mask: Callable[[str], Tensor | None] = lambda name: None
+) -> None:
+    """Check every attention call that `run` makes in the model, and name the layer of the first that fails.
+
+    Args:
+        model: with `Attention` modules in it.
+        run: calls the model on a batch.
+        visible_mask: what queries of the attention of a module name must see, as for `check_attention`, with a
+            dimension for heads: (batch, heads or 1, query or 1, key).
+    """
     calls: list[tuple[str, Attention, tuple[Any, ...], dict[str, Any]]] = []
     handles = []
     for name, module in model.named_modules():
@@ -111,8 +139,11 @@ def check_model(model: nn.Module, run: Callable[[], Any]) -> None:
         for handle in handles:
             handle.remove()
         for name, attention, args, kwargs in calls:
+            visible = visible_mask(name)
+            if visible is not None and args[0].dim() == 3:  # a query without heads
+                visible = visible.squeeze(1)
             try:
-                check_attention(attention, *args, **kwargs)
+                check_attention(attention, *args, **kwargs, visible_mask=visible)
             except InvariantError as error:
                 raise InvariantError(f"{name}: {error}") from None
     finally:
@@ -121,7 +152,8 @@ def check_model(model: nn.Module, run: Callable[[], Any]) -> None:
         model.train(was_training)
 
 
-def _visible(weights: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+def _visible(weights: Tensor, mask: Tensor | None, causal: bool, known: Tensor | None) -> Tensor:
     """Return what may be seen, expanded to the shape of the weights."""
-    combined = combine_masks(mask, causal_mask(*weights.shape[-2:], device=weights.device) if causal else None)
-    return torch.ones_like(weights, dtype=torch.bool) if combined is None else combined.expand(weights.shape)
+    if known is None:
+        known = combine_masks(mask, causal_mask(*weights.shape[-2:], device=weights.device) if causal else None)
+    return torch.ones_like(weights, dtype=torch.bool) if known is None else known.expand(weights.shape)
