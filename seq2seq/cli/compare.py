@@ -1,0 +1,81 @@
+"""`seq2seq compare`: every run below a folder as one table, in the terminal, as Markdown, CSV and a page with plots."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from seq2seq.cli.messages import nearest
+from seq2seq.cli.options import command_config
+from seq2seq.cli.output import write_whole
+from seq2seq.comparison.chance import choose_baseline, compare_with
+from seq2seq.comparison.page import as_page, collect_attention
+from seq2seq.comparison.runs import find_runs
+from seq2seq.comparison.table import as_csv, as_markdown, as_rich, make_table, splits_of
+from seq2seq.comparison.variants import Variant, check_same_data, group_runs
+from seq2seq.errors import UserError
+
+WIDTH = 120
+"""Columns where the output is no terminal."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("compare", arguments, text_keys=("runs", "baseline", "output"))
+    if config is None:
+        return
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    root = Path(config.runs)
+    output = Path(config.output) if config.output else root
+    variants, left_out = group_runs(find_runs(root))
+    runs = [run for variant in variants for run in variant.runs]
+    splits = splits_of(variants)
+    if splits and config.split not in splits:
+        raise UserError(f"split={config.split}: no run was scored on it; {nearest(config.split, splits)}")
+    if config.samples < 1:
+        raise UserError(f"samples={config.samples}: expected at least 1, such as 1000")
+    check_same_data(runs, root, config.split)
+    baseline = _find_baseline(variants, config.baseline, config.split)
+    chance = compare_with(baseline, variants, config.split, samples=config.samples) if baseline else None
+
+    table = make_table(variants, left_out, chance, config.split)
+    attention = collect_attention(table.variants, config.split)
+    table = make_table(variants, left_out, chance, config.split)  # again: files of runs were read, some of them damaged
+    files = {
+        "comparison.md": as_markdown(table),
+        "comparison.csv": as_csv(table, chance),
+        "comparison.html": as_page(table, attention, f"{root.resolve().name}: {len(variants)} variants"),
+    }
+    if not output.is_dir():
+        raise UserError(f"output={output}: there is no such folder; give one that exists")
+    for name, text in files.items():
+        with write_whole(output / name) as file:
+            file.write(text)
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console.print(as_rich(table, console.width))
+    for note in table.notes:
+        console.print(note, markup=False, style="dim")
+    for where, state, story in table.remarks:
+        console.print(f"{where}: {state}: {story}", markup=False)
+    console.print()
+    for name in files:
+        print(os.path.join(output, name))
+
+
+def _find_baseline(variants: list[Variant], name: str | None, split: str) -> Variant | None:
+    """Return the variant of a name, or without one the default.
+
+    Raises:
+        UserError: there is none of this name, or it was not scored on the split.
+    """
+    if name is None:
+        return choose_baseline(variants, split)
+    found = next((variant for variant in variants if variant.name == name), None)
+    if found is None:
+        raise UserError(f"baseline={name}: no variant has this name; {nearest(name, [v.name for v in variants])}")
+    if found.statistic(f"{split}/bleu") is None:
+        raise UserError(f"baseline={name}: it has no scores on {split}; give a variant that has")
+    return found

@@ -1,0 +1,101 @@
+"""Attention to look at: the pinned sentences under every variant, and what every head does."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from seq2seq.alignment.archive import load_attention
+from seq2seq.alignment.maps import AttentionMap
+from seq2seq.alignment.sentence import readable
+from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
+from seq2seq.comparison.runs import Run, read_sentences
+from seq2seq.comparison.variants import Variant
+from seq2seq.errors import UserError
+
+STATISTICS = ("aer", "agreement", "normalized_entropy", "entropy", "saturation", "sink_mass", "previous", "diagonal",
+              "next")  # fmt: skip
+
+
+def show_run(variant: Variant) -> Run | None:
+    """Return the run whose attention stands for the variant: that of its first seed with any kept."""
+    return next((run for run in variant.finished if any(_archives(run))), None)
+
+
+def gallery(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """Return the sentences pinned in any variant: texts, and by variant's number its map and its translation."""
+    sentences: dict[tuple[str, str], dict[str, Any]] = {}
+    for number, variant in enumerate(variants):
+        run = show_run(variant)
+        if run is None:
+            continue
+        choice = _choice(run)
+        translations = {}
+        if (run.folder / "sentences-val.jsonl").exists():
+            rows = read_sentences(run, "val")
+            translations = {(row["source"], row["reference"]): row["hypothesis"] for row in rows}
+        for path in _archives(run):
+            try:
+                saved = load_attention(path)
+                cross = [attention for attention in saved.maps if attention.place.kind == "cross"]
+                # As it reads: a script without spaces is shown piece by piece.
+                query, key = readable(saved.target).ending(), readable(saved.source).ending()
+                shown = _chosen([attention._replace(query=query, key=key) for attention in cross], choice)
+            except Exception as error:  # whatever NumPy and zlib make of broken bytes
+                lines = str(error).strip().splitlines() or [type(error).__name__]
+                run.problems.append(f"{path.name}: it cannot be read ({lines[0]})")
+                continue
+            pair = saved.source.text, saved.target.text
+            entry = sentences.setdefault(pair, {"source": pair[0], "target": pair[1], "maps": {}})
+            entry["maps"][number] = {**shown, "seed": run.seed, "translation": translations.get(pair)}
+    return list(sentences.values())
+
+
+def _archives(run: Run) -> list[Any]:
+    paths = (run.folder / "alignments").glob("sentence-*.npz")
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
+
+
+def _choice(run: Run) -> AlignmentChoice | None:
+    """Return whose weights are the run's alignment, as its best checkpoint says; None where it has none."""
+    path = run.folder / "checkpoints" / "best.ckpt"
+    if not path.exists():
+        return None
+    try:
+        return read_checkpoint(path).alignment
+    except UserError as error:
+        run.problems.append(str(error).replace(str(run.folder), run.where))
+        return None
+
+
+def _chosen(cross: list[AttentionMap], choice: AlignmentChoice | None) -> dict[str, Any]:
+    """Return the weights between words of the chosen head, without a choice of the last layer's mean over heads."""
+    if not cross:
+        return {"values": None, "head": "no attention"}
+    found = next((attention for attention in cross if choice and attention.name == choice.layer), cross[-1])
+    head = choice.head if choice and found.name == choice.layer else None
+    view = found.view("words")
+    several = len(view.weights) > 1
+    weights = view.weights.mean(0) if head is None else view.weights[head]
+    layers = len(cross) > 1
+    label = f"layer {found.place.layer + 1}, " if layers else ""
+    label += (f"head {head + 1}" if head is not None else "mean of heads") if several else "one head"
+    values = [[round(value, 3) for value in row] for row in weights.tolist()]
+    return {"values": values, "rows": view.query_labels, "columns": view.key_labels, "head": label}
+
+
+def head_rows(run: Run, split: str) -> list[dict[str, Any]]:
+    """Return a row a head of a split (else of val): place, head, statistics; none where there are none to read."""
+    path = run.folder / "heads.json"
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = content.get(split) or content.get("val") or []
+        return [
+            {"kind": str(row["kind"]), "layer": int(row["layer"]), "head": row["head"]}
+            | {name: round(float(row[name]), 4) for name in STATISTICS if name in row}
+            for row in rows
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        run.problems.append("heads.json: it cannot be read")
+        return []

@@ -1,0 +1,198 @@
+"""Variants: runs that differ in their seed alone, what to call them, and whether they may be compared at all."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seq2seq.comparison.runs import Run, read_sentences
+from seq2seq.errors import UserError
+
+NEUTRAL = ("seed", "output", "run_name", "resume", "loader.cache_dir")
+"""Keys in which the runs of a variant may differ: they say which run it is and where it is kept."""
+
+SHOWN_KEYS = 4
+
+
+class Statistic(NamedTuple):
+    """A metric over the seeds of a variant."""
+
+    mean: float
+    deviation: float | None  # of the sample, over n - 1; None for a single seed
+    n: int
+
+
+@dataclass
+class Variant:
+    """Runs of one configuration, one a seed, in the order of their seeds."""
+
+    name: str
+    runs: list[Run]
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs that have scores."""
+        return [run for run in self.runs if run.finished]
+
+    def statistic(self, metric: str) -> Statistic | None:
+        """Return mean and standard deviation of a metric; None where no run has it."""
+        values = [run.metrics[metric] for run in self.finished if metric in run.metrics]
+        if not values:
+            return None
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return Statistic(float(np.mean(values)), deviation, len(values))
+
+    @property
+    def state(self) -> str:
+        """Return `finished` where a run has scores, else the state of the first run."""
+        return "finished" if self.finished else self.runs[0].state
+
+
+class Grouped(NamedTuple):
+    """All variants, and the repeats that newer runs of the same configuration and seed replace."""
+
+    variants: list[Variant]
+    left_out: list[Run]
+
+
+def group_runs(runs: Iterable[Run]) -> Grouped:
+    """Return the runs as variants; of one configuration and seed the newest finished run counts, else the newest."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    unknown = []
+    for run in runs:
+        if run.config:
+            groups[_identity(run)].append(run)
+        else:
+            unknown.append(run)
+    for run in unknown:  # failed before its configuration was written: it belongs where its name does
+        same = [key for key, group in groups.items() if base_name(group[0]) == base_name(run)]
+        groups[same[0] if len(same) == 1 else f"folder {base_name(run)}"].append(run)
+    variants, left_out = [], []
+    for group in groups.values():
+        by_seed: dict[Any, Run] = {}
+        for run in sorted(group, key=lambda run: (run.finished, run.started)):
+            if run.seed in by_seed:
+                left_out.append(by_seed[run.seed])
+            by_seed[run.seed] = run
+        variants.append(Variant("", sorted(by_seed.values(), key=lambda run: (run.seed is None, run.seed or 0))))
+    _name(variants)
+    return Grouped(variants, left_out)
+
+
+def base_name(run: Run) -> str:
+    """Return the run's name without its seed."""
+    return re.sub(rf"[-_ ]?(s|seed){run.seed}$", "", run.name) or run.name
+
+
+def _identity(run: Run) -> str:
+    """Return the configuration as text that is equal for the runs of a variant."""
+    return json.dumps(_settings(run), sort_keys=True, default=str)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Return the leaves of the configuration that make a variant, by their dotted names."""
+    output = str(run.config.get("output") or "")
+
+    def walk(node: Any, prefix: str) -> Iterable[tuple[str, Any]]:
+        if isinstance(node, dict) and node:
+            for key, value in node.items():
+                yield from walk(value, f"{prefix}.{key}" if prefix else str(key))
+        elif isinstance(node, str) and output and node.startswith(output):
+            yield prefix, "${output}" + node[len(output) :]  # resolved, it would tell every two runs apart
+        else:
+            yield prefix, node
+
+    return {key: value for key, value in walk(run.config, "") if key not in NEUTRAL}
+
+
+def _name(variants: Sequence[Variant]) -> None:
+    """Give every variant its name; where several share one, the keys that differ come after it."""
+    shared = defaultdict(list)
+    for variant in variants:
+        newest = max(variant.runs, key=lambda run: run.started)
+        variant.name = base_name(newest)
+        shared[variant.name].append(variant)
+    for name, group in shared.items():
+        for variant in [variant for variant in group if len(group) > 1 and not variant.runs[0].config]:
+            variant.name = f"{name} (no configuration)"
+            group.remove(variant)
+        if len(group) > 1:
+            settings = [_settings(variant.runs[0]) for variant in group]
+            keys = _differing(settings)
+            for variant, values in zip(group, settings, strict=True):
+                parts = [f"{key}={_short(values.get(key))}" for key in keys[:SHOWN_KEYS]]
+                variant.name = f"{name} ({', '.join(parts)}{', …' if len(keys) > SHOWN_KEYS else ''})"
+    seen: dict[str, int] = defaultdict(int)
+    for variant in variants:
+        seen[variant.name] += 1
+        if seen[variant.name] > 1:
+            variant.name += f" #{seen[variant.name]}"
+
+
+def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the keys whose values differ; of keys that differ alike, such as model.dropout and encoder.dropout, one."""
+    keys = dict.fromkeys(key for values in settings for key in values)
+    found: dict[str, str] = {}
+    # What a person sets first: the model's own keys before those that take their value from them.
+    for key in sorted(keys, key=lambda key: (not key.startswith("model."), len(key))):
+        column = [json.dumps(_short(values.get(key))) for values in settings]
+        if len({json.dumps(values.get(key), default=str) for values in settings}) > 1:
+            found.setdefault(" ".join(column), key)
+    return list(found.values())
+
+
+def _short(value: Any) -> str:
+    """Return a value for a name: of a `_target_` its last part."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
+    return text.rsplit(".", 1)[-1] if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", text) else text
+
+
+def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
+    """Refuse runs whose scores do not belong side by side.
+
+    Raises:
+        UserError: two runs have different data, or different references in the split, naming both and the remedy.
+    """
+    known = [run for run in runs if run.config]
+    for run in known[1:]:
+        if run.config["data"] != known[0].config["data"]:
+            ours, theirs = (_flat_data(r) for r in (known[0], run))
+            key = next(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
+            what = f"{key}={_short(ours.get(key))} and {_short(theirs.get(key))}"
+            raise UserError(_different(known[0], run, root, f"were trained on different data ({what})"))
+    first: Run | None = None
+    for run in known:
+        if f"{split}/bleu" not in run.metrics or not read_sentences(run, split):
+            continue
+        if first is None:
+            first = run
+        ours, theirs = (_references(r, split) for r in (first, run))
+        if ours == theirs:
+            continue
+        shorter, longer = sorted((first, run), key=lambda run: len(run.sentences[split]))
+        counts = [len(r.sentences[split]) for r in (shorter, longer)]
+        if counts[0] < counts[1] and _references(longer, split)[: counts[0]] == _references(shorter, split):
+            shorter.problems.append(f"sentences-{split}.jsonl: it ends after {counts[0]} of {counts[1]} sentences")
+            shorter.sentences[split] = []
+            first = longer
+        else:
+            raise UserError(_different(first, run, root, f"have different references in {split}"))
+
+
+def _flat_data(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in _settings(run).items() if key.split(".")[0] == "data"}
+
+
+def _references(run: Run, split: str) -> list[tuple[str, str]]:
+    return [(sentence["source"], sentence["reference"]) for sentence in run.sentences[split]]
+
+
+def _different(one: Run, other: Run, root: Path, what: str) -> str:
+    ours, theirs = Path(one.where).parts[0], Path(other.where).parts[0]
+    folder = root / ours if ours != theirs else one.folder.parent
+    return f"{one.where} and {other.where} {what}; compare runs of the same data, such as runs={folder}"

@@ -1,0 +1,120 @@
+"use strict";
+
+// The same sentence under every variant, the difference of two, and every head.
+
+const named = (list) => list.map((variant) => [variant.number, variant.name]);
+
+/** Return a ramp of colours with what its ends mean. */
+function rampKey(low, high, ramp) {
+  const bar = element("i", { style: `background:linear-gradient(to right, ${ramp.join(",")})` });
+  return element("span", { class: "ramp" }, low, bar, high);
+}
+
+/** Return one map as a figure, hover shared with the others in `maps`. */
+function mapFigure(map, caption, maps, { difference = false } = {}) {
+  const widest = Math.max(map.rows.length, map.columns.length);
+  const drawn = heatmap({
+    values: map.values, rows: map.rows, columns: map.columns, difference, cell: widest > 28 ? 13 : widest > 18 ? 16 : 20,
+    onhover: (row, column) => maps.forEach((other) => other.light(row, column)),
+  });
+  maps.push(drawn);
+  return element("figure", { class: "card" }, element("figcaption", {}, ...caption), element("div", { class: "scroll" }, drawn));
+}
+
+function attention() {
+  const sentences = DATA.gallery;
+  const shown = variants.filter((variant) => sentences.some((sentence) => sentence.maps[variant.number]?.values));
+  if (!shown.length) return;
+  const cut = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
+  const sentence = choice("sentence", "sentence", sentences.map(({ source }, i) => [i, `${i + 1}  ${cut(source)}`]), draw);
+  const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
+  section("Attention", "Cross-attention under forced decoding of the reference, between words, by the head that was chosen as the alignment. " +
+    "Rows are target words, columns source words. Point at a cell to see it everywhere.",
+    element("div", { class: "controls" }, sentence.node, rampKey("0", "1", WEIGHTS)), reference, cards);
+  const [a, b] = [choice("A", "variant-a", named(shown), compare), choice("B", "variant-b", named(shown), compare, Math.min(1, shown.length - 1))];
+  const pair = element("div", { class: "row", id: "difference" });
+  section("Difference of two variants", "Where A looks more than B (blue), and where B does (orange), on the sentence above.",
+    element("div", { class: "controls" }, a.node, b.node, rampKey("B +1", "A +1", DIFFERENCES)), pair);
+  const map = (number) => sentences[sentence.value].maps[number];
+  function draw() {
+    const maps = [];
+    const chosen = sentences[sentence.value];
+    reference.replaceChildren(element("b", {}, "source "), chosen.source, element("br"), element("b", {}, "reference "), chosen.target);
+    cards.replaceChildren(...visible().filter((variant) => map(variant.number)).map((variant) => {
+      const found = map(variant.number);
+      const seed = found.seed === null ? "" : `, seed ${found.seed}`;
+      const caption = [swatch(variant), element("b", {}, variant.name), ` ${found.head}${seed}`];
+      const card = found.values ? mapFigure(found, caption, maps)
+        : element("figure", { class: "card" }, element("figcaption", {}, ...caption));
+      if (found.translation !== null) {
+        const right = found.translation === chosen.target;
+        card.append(element("p", { class: right ? "said grey" : "said" }, right ? "translated as the reference" : `translated: ${found.translation}`));
+      }
+      card.dataset.variant = variant.number;
+      return card;
+    }));
+    compare();
+  }
+  function compare() {
+    const [left, right] = [map(a.value), map(b.value)];
+    if (!left?.values || !right?.values) return pair.replaceChildren(element("p", {}, "One of the two has not kept this sentence."));
+    if (String([left.rows, left.columns]) !== String([right.rows, right.columns])) {
+      return pair.replaceChildren(element("p", {}, "The two cut this sentence differently, so their maps cannot be subtracted."));
+    }
+    const values = left.values.map((row, y) => row.map((value, x) => value - right.values[y][x]));
+    const moved = values.flat().reduce((sum, value) => sum + Math.abs(value), 0) / 2 / values.length;
+    const maps = [];
+    const caption = (letter, number) => [`${letter}  `, swatch(variants[number]), element("b", {}, variants[number].name)];
+    const figures = [
+      mapFigure(left, caption("A", a.value), maps), mapFigure(right, caption("B", b.value), maps),
+      mapFigure({ ...left, values }, [element("b", {}, "A − B"), ` ${(100 * moved).toFixed(0)} % of the weight lies elsewhere`], maps, { difference: true }),
+    ];
+    figures.forEach((figure, i) => { figure.dataset.part = ["a", "b", "difference"][i]; });
+    return pair.replaceChildren(...figures);
+  }
+  redraw.push(draw);
+  draw();
+}
+
+const HEAD_STATISTICS = {
+  aer: ["AER", ERRORS], agreement: ["agreement of both directions", WEIGHTS], normalized_entropy: ["entropy, share of the largest", WEIGHTS],
+  saturation: ["saturated rows", WEIGHTS], sink_mass: ["weight on sinks", WEIGHTS], previous: ["weight on the previous", WEIGHTS],
+  diagonal: ["weight on the diagonal", WEIGHTS], next: ["weight on the next", WEIGHTS],
+};
+
+function heads() {
+  const shown = variants.filter((variant) => DATA.heads[variant.number]);
+  if (!shown.length) return;
+  const all = shown.flatMap((variant) => DATA.heads[variant.number]);
+  const statistics = Object.entries(HEAD_STATISTICS).filter(([key]) => all.some((row) => key in row)).map(([key, [label]]) => [key, label]);
+  const variant = choice("variant", "heads-variant", named(shown), draw);
+  const statistic = choice("colour", "heads-statistic", statistics, draw);
+  const place = element("div", { class: "scroll", id: "heads" });
+  section("Heads", `What every head does on ${DATA.split}, by layer; all values 0-1. AER and agreement exist for cross-attention alone.`,
+    element("div", { class: "controls" }, variant.node, statistic.node), place);
+  function draw() {
+    const rows = DATA.heads[variant.value];
+    const kinds = ["encoder", "decoder", "cross"];
+    const layers = [...new Set(rows.map((row) => `${kinds.indexOf(row.kind)} ${row.layer}`))].sort((x, y) => parseFloat(x.replace(" ", ".")) - parseFloat(y.replace(" ", ".")));
+    const columns = [null, ...Array(Math.max(...rows.map((row) => (row.head === null ? 0 : row.head + 1)))).keys()];
+    const ramp = HEAD_STATISTICS[statistic.value][1];
+    const body = layers.map((layer) => {
+      const [kind, number] = layer.split(" ").map(Number);
+      return element("tr", {}, element("td", {}, `${kinds[kind]} layer ${number + 1}`), ...columns.map((head) => {
+        const row = rows.find((found) => found.kind === kinds[kind] && found.layer === number && found.head === head);
+        const value = row?.[statistic.value];
+        if (value === undefined) return element("td", { class: "value" }, "");
+        const all = Object.keys(HEAD_STATISTICS).filter((key) => key in row).map((key) => `${HEAD_STATISTICS[key][0]} ${row[key].toFixed(3)}`);
+        const style = `background:${color(value, { ramp })};color:${value > 0.55 ? "white" : "#1a1a1a"}`;
+        return element("td", { class: "value", style, title: all.join("\n") }, value.toFixed(2));
+      }));
+    });
+    const names = columns.map((head) => element("th", {}, head === null ? "mean" : `head ${head + 1}`));
+    place.replaceChildren(element("table", { class: "heat" },
+      element("thead", {}, element("tr", {}, element("th", {}), ...names)), element("tbody", {}, ...body)));
+  }
+  draw();
+}
+
+attention();
+heads();
