@@ -22,6 +22,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
+from seq2seq.training.guidance import guide
 from seq2seq.training.module import TranslationModule
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
@@ -59,7 +60,11 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
 def build_data(config: DictConfig) -> TranslationDataModule:
     """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model."""
     data = TranslationDataModule(
-        corpus=instantiate(config.data), tokenizer=instantiate(config.tokenizer), seed=config.seed, **config.loader
+        corpus=instantiate(config.data),
+        tokenizer=instantiate(config.tokenizer),
+        seed=config.seed,
+        with_links=config.training.guided_alignment.weight > 0,
+        **config.loader,
     )
     data.prepare_data()
     data.setup()
@@ -123,6 +128,12 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         optimizer=optimizer,
         scheduler=instantiate(config.scheduler),
         label_smoothing=config.training.label_smoothing,
+        guidance=guide(
+            model,
+            weight=config.training.guided_alignment.weight,
+            layer=config.training.guided_alignment.layer,
+            head=config.training.guided_alignment.head,
+        ),
         config=plain,
     )
 

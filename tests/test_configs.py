@@ -31,6 +31,7 @@ SUPPLIED = {
     "positions": {"d_model"},
     "rnn": {"d_input", "d_hidden", "num_layers", "dropout"},
     "scheduler": {"optimizer"},
+    "links": {"word_weights"},
 }
 """Parameters that code supplies, by the key of the target; every other one stands in its YAML."""
 
@@ -140,7 +141,11 @@ def targets(node: Any, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the key, the name and the arguments of every target at and below a node."""
     if isinstance(node, dict):
         if node.get("_target_"):
-            yield key, node["_target_"], {k: v for k, v in node.items() if not k.startswith("_")}
+            yield (
+                key,
+                node["_target_"].replace("${model.rnn}", "LSTM"),
+                {k: v for k, v in node.items() if not k.startswith("_")},
+            )
         for name, value in node.items():
             yield from targets(value, name)
 
@@ -187,7 +192,12 @@ def test_no_supplied_parameter_is_out_of_date() -> None:
 
 
 def test_loader_keys_are_the_parameters_of_the_data_module() -> None:
-    parameters = set(inspect.signature(TranslationDataModule).parameters) - {"corpus", "tokenizer", "seed"}
+    parameters = set(inspect.signature(TranslationDataModule).parameters) - {
+        "corpus",
+        "tokenizer",
+        "seed",
+        "with_links",
+    }
     assert set(compose().loader) == parameters
 
 

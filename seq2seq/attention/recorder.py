@@ -1,6 +1,6 @@
 """Look at the attention weights of any model, without the model knowing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,14 +38,21 @@ class AttentionRecord(Mapping[str, Tensor]):
 
 
 @contextmanager
-def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
-    """Yield a record that fills while the model runs: weights detached, before dropout, by module name.
+def record_attention(
+    model: nn.Module, *, names: Collection[str] | None = None, detach: bool = True
+) -> Iterator[AttentionRecord]:
+    """Yield a record that fills while the model runs: weights before dropout, by module name.
 
-    Inside, every `Attention` of the model takes the explicit path; outside nothing changes.
+    Inside, every recorded `Attention` of the model takes the explicit path; outside nothing changes.
 
         with record_attention(model) as record:
             model(batch)
         record["decoder.attention"]  # (batch, heads, target, source)
+
+    Args:
+        model: any, with `Attention` modules in it.
+        names: of the modules to record; None for all.
+        detach: without the graph of gradients; False for a loss on the weights.
     """
     record = AttentionRecord()
 
@@ -54,10 +61,10 @@ def record_attention(model: nn.Module) -> Iterator[AttentionRecord]:
 
     handles = []
     for name, module in model.named_modules():
-        if isinstance(module, Attention):
+        if isinstance(module, Attention) and (names is None or name in names):
 
             def report(_: nn.Module, __: Any, output: tuple[Tensor, Tensor], name: str = name) -> None:
-                record.append(name, output[1].detach())
+                record.append(name, output[1].detach() if detach else output[1])
 
             handles.append(module.register_forward_pre_hook(ask_for_weights, with_kwargs=True))
             handles.append(module.register_forward_hook(report))

@@ -31,6 +31,7 @@ class Batch:
     target_lengths: Tensor  # (batch,) int64, with EOS
     indices: Tensor  # (batch,) int64, which pairs of the data set these are
     source_tokens: int  # a plain number, so that padding_share needs no host synchronisation
+    link_weights: Tensor | None = None  # (batch, target, source) float32: gold links, linked rows sum to 1, others to 0
 
     def __len__(self) -> int:
         return self.source.shape[0]
@@ -60,9 +61,16 @@ class Batch:
         return replace(self, **changes)
 
 
-def collate(examples: Sequence[tuple[Sequence[int], Sequence[int], int]]) -> Batch:
-    """The batch of some examples: source ids, target ids, both without BOS or EOS, and the index in the data set."""
-    sources, targets, indices = zip(*examples, strict=True)
+PieceLinks = Sequence[tuple[int, int]]
+"""Pairs of a source piece and a target piece of an example, counted from 0."""
+
+Example = tuple[Sequence[int], Sequence[int], int] | tuple[Sequence[int], Sequence[int], int, PieceLinks]
+"""Source ids, target ids, both without BOS or EOS, the index in the data set, and where they are wanted the links."""
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """The batch of some examples, with `link_weights` where they have links."""
+    sources, targets, indices, *links = zip(*examples, strict=True)
     source_lengths = np.array([len(ids) + 1 for ids in sources], dtype=np.int64)
     target_lengths = np.array([len(ids) + 1 for ids in targets], dtype=np.int64)
     source, source_mask = _pad(_join([*ids, EOS] for ids in sources), source_lengths)
@@ -78,7 +86,18 @@ def collate(examples: Sequence[tuple[Sequence[int], Sequence[int], int]]) -> Bat
         target_lengths=torch.from_numpy(target_lengths),
         indices=torch.tensor(indices, dtype=torch.int64),
         source_tokens=int(source_lengths.sum()),
+        link_weights=_link_weights(links[0], target_mask.shape[1], source_mask.shape[1]) if links else None,
     )
+
+
+def _link_weights(links: Sequence[PieceLinks], target: int, source: int) -> Tensor:
+    """Each target piece's gold distribution (batch, target, source): even over the source pieces linked to it."""
+    weights = np.zeros((len(links), target, source), dtype=np.float32)
+    for i, pairs in enumerate(links):
+        if pairs:
+            linked_source, linked_target = zip(*pairs, strict=True)
+            weights[i, linked_target, linked_source] = 1.0
+    return torch.from_numpy(weights / np.maximum(weights.sum(-1, keepdims=True), 1.0))
 
 
 def _join(sentences: Iterable[Iterable[int]]) -> NDArray[np.int64]:

@@ -14,15 +14,13 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from seq2seq.data.batching import TokenBudgetSampler, collate
+from seq2seq.data.batching import Example, PieceLinks, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
-
-Example = tuple[list[int], list[int], int]
 
 
 class TranslationDataModule(LightningDataModule):
@@ -46,6 +44,7 @@ class TranslationDataModule(LightningDataModule):
         num_workers: int,
         cache_dir: str,
         seed: int,
+        with_links: bool = False,
     ) -> None:
         super().__init__()
         sizes = {"tokens_per_batch": tokens_per_batch, "eval_tokens_per_batch": eval_tokens_per_batch}
@@ -55,7 +54,7 @@ class TranslationDataModule(LightningDataModule):
         self.corpus, self.config = corpus, tokenizer
         self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
         self.max_length, self.max_ratio = max_length, max_ratio
-        self.num_workers, self.seed = num_workers, seed
+        self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
         self.cache_dir = Path(cache_dir).expanduser()
         self.tokenizers: Tokenizers
         self.dropped: dict[str, int] = {}
@@ -71,6 +70,20 @@ class TranslationDataModule(LightningDataModule):
         """Opens what `prepare_data` made."""
         self.tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
         self.dropped = self._split("train").dropped
+        if self.with_links:
+            self._check_links()
+
+    def _check_links(self) -> None:
+        if self.config.sampling:
+            raise UserError(
+                "training.guided_alignment needs the pieces that the links were spread over: "
+                "set tokenizer.sampling=0, or training.guided_alignment.weight=0"
+            )
+        if not any(self.dataset("train")["links"]):
+            raise UserError(
+                "training.guided_alignment needs word links of the training pairs, and there are none: "
+                "give data.train.links=FILE, or set training.guided_alignment.weight=0"
+            )
 
     def dataset(self, split: str) -> datasets.Dataset:
         """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
@@ -82,7 +95,7 @@ class TranslationDataModule(LightningDataModule):
         rows = self.dataset("train")
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
-        return self._loader(rows, self.tokens_per_batch, shuffle=True, epoch=epoch)
+        return self._loader(rows, self.tokens_per_batch, shuffle=True, epoch=epoch, with_links=self.with_links)
 
     def val_dataloader(self) -> DataLoader[Example]:
         """Batches of the val split, longest first; `Batch.indices` tells the line."""
@@ -116,7 +129,13 @@ class TranslationDataModule(LightningDataModule):
         return folder
 
     def _loader(
-        self, rows: datasets.Dataset, tokens_per_batch: int, *, shuffle: bool, epoch: int = 0
+        self,
+        rows: datasets.Dataset,
+        tokens_per_batch: int,
+        *,
+        shuffle: bool,
+        epoch: int = 0,
+        with_links: bool = False,
     ) -> DataLoader[Example]:
         return batch_loader(
             rows,
@@ -125,6 +144,7 @@ class TranslationDataModule(LightningDataModule):
             num_workers=self.num_workers,
             seed=self.seed,
             epoch=epoch,
+            linked_by=self.tokenizers if with_links else None,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
@@ -149,10 +169,12 @@ class TranslationDataModule(LightningDataModule):
 
 
 class Examples(Dataset[Example]):
-    """Cached ids by index: a whole batch in one look-up."""
+    """Cached ids by index: a whole batch in one look-up. With tokenizers also the gold links, between pieces."""
 
-    def __init__(self, rows: datasets.Dataset) -> None:
-        self.rows = rows.select_columns(["source_ids", "target_ids"])
+    def __init__(self, rows: datasets.Dataset, linked_by: Tokenizers | None = None) -> None:
+        columns = ["source_ids", "target_ids"]
+        self.rows = rows.select_columns([*columns, "source", "target", "links"] if linked_by else columns)
+        self.linked_by = linked_by
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -162,7 +184,22 @@ class Examples(Dataset[Example]):
 
     def __getitems__(self, indices: list[int]) -> list[Example]:
         rows = self.rows[indices]
-        return list(zip(rows["source_ids"], rows["target_ids"], indices, strict=True))
+        columns = [rows["source_ids"], rows["target_ids"], indices]
+        if self.linked_by:
+            texts = zip(rows["source"], rows["target"], rows["links"], strict=True)
+            columns.append([piece_links(self.linked_by, *row) for row in texts])
+        return list(zip(*columns, strict=True))
+
+
+def piece_links(tokenizers: Tokenizers, source: str, target: str, links: str) -> PieceLinks:
+    """Links between the pieces of linked words, both sure and possible ones."""
+    source_words, target_words = (
+        tokenizer.word_of_piece(text).words for tokenizer, text in zip(tokenizers, (source, target), strict=True)
+    )
+    linked = {tuple(map(int, link.replace("p", "-").split("-"))) for link in links.split()}
+    return [
+        (i, j) for i, word in enumerate(source_words) for j, other in enumerate(target_words) if (word, other) in linked
+    ]
 
 
 def batch_loader(
@@ -173,10 +210,14 @@ def batch_loader(
     num_workers: int = 0,
     seed: int = 0,
     epoch: int = 0,
+    linked_by: Tokenizers | None = None,
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Example]:
-    """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says."""
+    """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says.
+
+    With `linked_by`, the tokenizers that made the ids, batches have `link_weights`.
+    """
     sampler = TokenBudgetSampler(
         _lengths(rows, "source_ids"),
         _lengths(rows, "target_ids"),
@@ -188,7 +229,7 @@ def batch_loader(
         world_size=world_size,
     )
     return DataLoader(
-        Examples(rows),
+        Examples(rows, linked_by),
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=num_workers,

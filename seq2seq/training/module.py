@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from seq2seq import checkpoint
+from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
+from seq2seq.training.guidance import Guidance
 from seq2seq.training.loss import token_loss
 
 
@@ -29,6 +31,7 @@ class TranslationModule(lightning.LightningModule):
         optimizer: called with the parameters.
         scheduler: Lightning's scheduler options, whose `scheduler` is called with the optimizer.
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
+        guidance: trains one head on gold links, which batches must then have; None for no such loss.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
 
@@ -42,6 +45,7 @@ class TranslationModule(lightning.LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Mapping[str, Any],
         label_smoothing: float,
+        guidance: Guidance | None = None,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -52,6 +56,7 @@ class TranslationModule(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.scheduler = scheduler
         self.label_smoothing = label_smoothing
+        self.guidance = guidance
         self.config = config
         self.alignment: AlignmentChoice | None = None
         self.evaluation: Evaluation | None = None  # of the latest validation or test
@@ -59,15 +64,21 @@ class TranslationModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the mean loss a real target token. Nothing in here waits for the device."""
-        logits = self.model(
-            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
-        )
+        guided = (self.guidance.name,) if self.guidance else ()
+        with record_attention(self.model, names=guided, detach=False) as record:
+            logits = self.model(
+                batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+            )
         loss = token_loss(logits, batch.target_output, label_smoothing=self.label_smoothing)
         objective = loss.objective / batch.num_tokens
         self.log("train/loss", objective.detach(), batch_size=batch.num_tokens)
         self.log(
             "train/perplexity", (loss.negative_log_likelihood / batch.num_tokens).exp(), batch_size=batch.num_tokens
         )
+        if self.guidance and batch.link_weights is not None:
+            guidance = self.guidance.loss(record, batch.link_weights) / batch.num_tokens
+            self.log("train/guidance", guidance.detach(), batch_size=batch.num_tokens)
+            objective = objective + self.guidance.weight * guidance
         self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
         return objective
 

@@ -18,12 +18,19 @@ def text(count: int, word: str) -> str:
     return "".join(f"{'the ' * (i % 7)}{word} {i * 37 % 1009}\n" for i in range(count))
 
 
-def data_module(folder: Path, *, sampling: float = 0.0, **options: float) -> TranslationDataModule:
+def data_module(
+    folder: Path, *, sampling: float = 0.0, linked: bool = False, **options: float
+) -> TranslationDataModule:
     splits = {}
     for split, count in (("train", 503), ("val", 101), ("test", 53)):
         for side, word in (("source", "dog"), ("target", "Hund")):
             (folder / f"{split}.{side}").write_text(text(count, word))
+        (folder / f"{split}.links").write_text(
+            "".join(f"{i % 7}-{i % 7} {i % 7 + 1}p{i % 7 + 1}\n" for i in range(count))
+        )
         splits[split] = {side: str(folder / f"{split}.{side}") for side in ("source", "target")}
+        if linked:
+            splits[split]["links"] = str(folder / f"{split}.links")
     config = TokenizerConfig(
         model_type="bpe", vocab_size=61, joint=True, sampling=sampling, character_coverage=1.0, input_sentence_size=1000
     )
@@ -174,3 +181,28 @@ def test_multi30k_pads_little_and_every_batch_is_well_formed(tmp_path: Path) -> 
         assert (batch.target_input[:, 0] == BOS).all()
         assert (batch.source[torch.arange(len(batch)), batch.source_lengths - 1] == EOS).all()
         assert len(batch.target_indices) == batch.num_tokens == batch.target_lengths.sum()
+
+
+def test_batches_have_links_between_pieces_where_they_are_asked_for(tmp_path: Path) -> None:
+    data = ready(tmp_path, linked=True, with_links=True)
+    tokenizer = data.tokenizers.source
+    for batch in epoch(data, 0)[:5]:
+        assert batch.link_weights is not None
+        for i, (index, source, target) in enumerate(rows_of(batch)):
+            row = data.dataset("train")[index]
+            source_words, target_words = (tokenizer.word_of_piece(row[side]).words for side in ("source", "target"))
+            linked = {index % 7, index % 7 + 1}  # the noun and its number
+            for t in range(batch.target_input.shape[1]):
+                word = target_words[t] if t < len(target) else -1
+                gold = [s for s in range(len(source)) if word in linked and source_words[s] == word]
+                assert batch.link_weights[i, t].nonzero().flatten().tolist() == gold
+                assert batch.link_weights[i, t].sum() == pytest.approx(1.0 if gold else 0.0)
+    assert all(batch.link_weights is None for batch in data.val_dataloader())
+    assert all(batch.link_weights is None for batch in epoch(ready(tmp_path, linked=True), 0))
+
+
+def test_guidance_without_links_or_with_sampled_pieces_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are none: give data.train.links=FILE"):
+        ready(tmp_path, with_links=True)
+    with pytest.raises(UserError, match=r"set tokenizer\.sampling=0"):
+        ready(tmp_path, linked=True, with_links=True, sampling=0.1)

@@ -1,0 +1,56 @@
+"""Guided alignment: a loss that trains one cross-attention head on given word links (Garg et al. 2019)."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from seq2seq.attention import Attention
+from seq2seq.errors import UserError
+from seq2seq.models.encoder_decoder import place_of
+
+EPSILON = 1e-6  # keeps the logarithm of a weight of exactly 0 finite, as sparse normalisers give it
+
+
+class Guidance(NamedTuple):
+    """Which head is trained on the links, and how much that counts."""
+
+    name: str  # of the attention module
+    head: int
+    weight: float  # of the loss, beside a translation loss of weight 1
+
+    def loss(self, record: Mapping[str, Tensor], link_weights: Tensor) -> Tensor:
+        """Return the cross-entropy of the head's weights against the links, summed over target tokens (4.2, eq. 2).
+
+        Args:
+            record: weights (batch, heads, target, source), with gradients.
+            link_weights: `Batch.link_weights`; a row of zeros asks for nothing.
+        """
+        weights = record[self.name][:, self.head]
+        return -(link_weights * (weights + EPSILON).log()).sum()
+
+
+def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> Guidance | None:
+    """Return the guidance of a layer of cross-attention; None where the weight is 0.
+
+    Args:
+        model: an encoder-decoder.
+        weight: of the loss; 0.05 in the paper.
+        layer: from 0; None is the last but one, as in the paper, or the only one.
+        head: from 0.
+
+    Raises:
+        UserError: the model has no such head.
+    """
+    if weight == 0:
+        return None
+    names = [n for n, m in model.named_modules() if isinstance(m, Attention) and place_of(n).kind == "cross"]
+    if not names:
+        raise UserError("training.guided_alignment needs cross-attention, which this model has not")
+    layer = max(len(names) - 2, 0) if layer is None else layer
+    if not 0 <= layer < len(names):
+        raise UserError(f"training.guided_alignment.layer={layer}: the model has layers 0 to {len(names) - 1}")
+    heads = getattr(model.get_submodule(names[layer].rpartition(".")[0]), "num_heads", 1)
+    if not 0 <= head < heads:
+        raise UserError(f"training.guided_alignment.head={head}: layer {layer} has heads 0 to {heads - 1}")
+    return Guidance(names[layer], head, weight)
