@@ -11,9 +11,10 @@ from seq2seq.cli.messages import nearest
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.comparison.chance import choose_baseline, compare_with
+from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.runs import find_runs
-from seq2seq.comparison.table import as_csv, as_markdown, as_rich, make_table, splits_of
+from seq2seq.comparison.table import make_table, splits_of
 from seq2seq.comparison.variants import Variant, check_same_data, group_runs
 from seq2seq.errors import UserError
 
@@ -46,7 +47,9 @@ def main(arguments: list[str]) -> None:
     files = {
         "comparison.md": as_markdown(table),
         "comparison.csv": as_csv(table, chance),
-        "comparison.html": as_page(table, attention, f"{root.resolve().name}: {len(variants)} variants"),
+        "comparison.html": as_page(
+            table, attention, f"{root.resolve().name}: {len(variants)} variants, {len(runs)} runs"
+        ),
     }
     if not output.is_dir():
         raise UserError(f"output={output}: there is no such folder; give one that exists")
@@ -58,8 +61,8 @@ def main(arguments: list[str]) -> None:
     console.print(as_rich(table, console.width))
     for note in table.notes:
         console.print(note, markup=False, style="dim")
-    for where, state, story in table.remarks:
-        console.print(f"{where}: {state}: {story}", markup=False)
+    for state, where, story in table.remarks:
+        console.print(f"{state}: {where}: {story}", markup=False)
     console.print()
     for name in files:
         print(os.path.join(output, name))

@@ -3,8 +3,9 @@
 curves.py     learning curves from TensorBoard events
 runs.py       the runs below a folder, whole, unfinished, failed or damaged
 variants.py   runs that differ in their seed alone, and what to call them
-table.py      one table of them, for a terminal, as Markdown, as CSV
 chance.py     whether a difference in BLEU could be chance
+table.py      one table of them
+forms.py      the table in a terminal, as Markdown, as CSV
 gallery.py    attention of the pinned sentences, and every head
 page.py       all of it as one page
 """

@@ -28,6 +28,12 @@ class Chance(NamedTuple):
     samples: int
     tested: dict[str, Tested]  # by variant; those without a seed in common with the baseline are missing
 
+    @property
+    def seed(self) -> int | None:
+        """The seed of all tests; None where they differ in it."""
+        seeds = {tested.seed for tested in self.tested.values()}
+        return seeds.pop() if len(seeds) == 1 else None
+
 
 def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
     """Return the variant of the highest mean BLEU: what is asked is which of the others are really behind it."""
@@ -44,7 +50,7 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
         seed = next((seed for seed in ours if seed in theirs), None)
         if variant is not baseline and seed in ours and seed in theirs:
             pairs[seed][variant.name] = theirs[seed]
-    tested = {}
+    tested: dict[str, Tested] = {}
     for seed, runs in pairs.items():
         rows = ours[seed].sentences[split]
         tokenize, lowercase = bleu_options(ours[seed])

@@ -50,7 +50,7 @@ def read_curves(folder: Path) -> Curves:
         except (EOFError, DecodeError) as error:
             damage = f"{path.name}: {error}"
         if not any(tag == "epoch" for tag, *_ in scalars):
-            continue  # hyperparameters with the final scores: Lightning logs the epoch with all that belongs to training
+            continue  # hyperparameters with the final scores: what belongs to training, Lightning logs with its epoch
         start = min(step for _, step, *_ in scalars)
         points = {tag: [point for point in known if point[0] < start] for tag, known in points.items()}
         for tag, *point in scalars:

@@ -41,8 +41,9 @@ def as_page(table: Comparison, attention: dict[str, Any], title: str) -> str:
                 "seeds": row.seeds,
                 "state": row.state,
                 "story": row.story,
+                "baseline": row.baseline,
                 "cells": {
-                    column.key: {"value": cell.value, "deviation": cell.deviation, "text": format_cell(cell, column)}
+                    column.key: {"value": cell.value, "deviation": cell.deviation, "text": format_cell(row, column)}
                     for column in table.columns
                     if (cell := row.cells.get(column.key)) is not None
                 },

@@ -1,21 +1,12 @@
-"""One table of all variants: what stands in it, and how it looks in a terminal, as Markdown and as CSV."""
+"""One table of all variants: its columns, its rows, and what there is to say about them."""
 
-import csv
-import io
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich import box
-from rich.cells import cell_len
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from seq2seq.comparison.chance import Chance
 from seq2seq.comparison.runs import Run
-from seq2seq.comparison.variants import Statistic, Variant
-
-PRIORITY = ("bleu", "p", "aer", "chrf", "difference", "parameters", "train/target_tokens_per_second", "ter")
-"""Columns for which a narrow terminal has room first; then the other tests, then the rest."""
+from seq2seq.comparison.variants import Variant
 
 
 class Column(NamedTuple):
@@ -45,6 +36,7 @@ class Row(NamedTuple):
     state: str
     story: str  # why there is nothing to show
     cells: dict[str, Cell]
+    baseline: bool  # whether the others are tested against it
 
 
 class Comparison(NamedTuple):
@@ -55,7 +47,7 @@ class Comparison(NamedTuple):
     rows: list[Row]  # highest BLEU first, those without scores at the end
     variants: list[Variant]  # as the rows
     notes: list[str]
-    remarks: list[tuple[str, str, str]]  # of single runs: where, state, story
+    remarks: list[tuple[str, str, str]]  # state, of which runs, story
 
 
 def make_table(variants: Sequence[Variant], left_out: Sequence[Run], chance: Chance | None, split: str) -> Comparison:
@@ -66,12 +58,14 @@ def make_table(variants: Sequence[Variant], left_out: Sequence[Run], chance: Cha
         return statistic.mean if statistic else -1.0
 
     variants = sorted(variants, key=lambda variant: (not variant.finished, -bleu(variant), variant.name))
-    columns = [column for column in _columns(variants, split) if _has(variants, column, chance)]
+    columns = [column for column in _columns(variants, split, chance) if _has(variants, column, chance)]
     rows = [_row(variant, columns, chance) for variant in variants]
-    remarks = [
-        (run.where, run.state, run.story) for variant in variants for run in variant.runs if run.state != "finished"
-    ]
-    remarks += [(run.where, "left out", "a newer run has the same configuration and seed") for run in left_out]
+    stories: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for run in (run for variant in variants for run in variant.runs if run.state != "finished"):
+        stories[run.state, run.story].append(run.where)
+    for run in left_out:
+        stories["left out", "a newer run has the same configuration and seed"].append(run.where)
+    remarks = [(state, ", ".join(where), story) for (state, story), where in stories.items()]
     return Comparison(split, columns, rows, list(variants), _notes(variants, chance, split), remarks)
 
 
@@ -87,7 +81,8 @@ def splits_of(variants: Sequence[Variant]) -> list[str]:
     return sorted(names, key=lambda name: (not name.startswith("test"), name))
 
 
-def _columns(variants: Sequence[Variant], split: str) -> list[Column]:
+def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> list[Column]:
+    seed = chance.seed if chance else None
     others = [name for name in splits_of(variants) if name.startswith("test") and name != split]
     harder = []
     for name in others:
@@ -100,7 +95,9 @@ def _columns(variants: Sequence[Variant], split: str) -> list[Column]:
         ]
     return [
         Column(f"{split}/bleu", "BLEU", better=1, about=f"BLEU on {split}"),
-        Column("difference", "ΔBLEU", about="BLEU less the baseline's, for the seed that was tested"),
+        Column(
+            "difference", "ΔBLEU" if seed is None else f"ΔBLEU s{seed}", about="BLEU less the baseline's, same seed"
+        ),
         Column("p", "p", 3, about="paired bootstrap against the baseline: how often chance alone differs as much"),
         Column(f"{split}/chrf", "chrF", better=1, about=f"chrF on {split}"),
         Column(f"{split}/ter", "TER", better=-1, about=f"translation edit rate on {split}"),
@@ -139,7 +136,9 @@ def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None) -> 
             cells[column.key] = Cell(getattr(tested.result, column.key))
     count, total = len(variant.finished), len(variant.runs)
     seeds = str(count) if count == total else f"{count} of {total}"
-    return Row(variant.name, seeds, variant.state, "" if variant.finished else variant.runs[0].story, cells)
+    story = "" if variant.finished else variant.runs[0].story
+    baseline = chance is not None and chance.baseline == variant.name
+    return Row(variant.name, seeds, variant.state, story, cells, baseline)
 
 
 def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> list[str]:
@@ -148,8 +147,7 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
         f"Scores are of {split}" + (", mean ± standard deviation over seeds" if several else "") + "; AER in percent."
     ]
     if chance is not None and chance.tested:
-        seeds = {tested.seed for tested in chance.tested.values()}
-        which = f"seed {seeds.pop()}" if len(seeds) == 1 else "the first seed that both have"
+        which = "the first seed that both have" if chance.seed is None else f"seed {chance.seed}"
         signature = next(iter(chance.tested.values())).result.signature
         notes.append(
             f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples, on {which} "
@@ -158,103 +156,11 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
     return notes
 
 
-def format_cell(cell: Cell | None, column: Column) -> str:
-    """Return a cell as text: `97.2 ± 0.3`; `–` where there is nothing."""
+def format_cell(row: Row, column: Column) -> str:
+    """Return a row's cell as text: `97.2 ± 0.3`; `–` where there is nothing."""
+    cell = row.cells.get(column.key)
     if cell is None:
-        return "–"
+        return "baseline" if row.baseline and column.key == "difference" else "–"
     sign = "+" if column.key == "difference" else ""
     text = f"{cell.value:{sign},.{column.decimals}f}"
     return text if cell.deviation is None else f"{text} ± {cell.deviation:,.{column.decimals}f}"
-
-
-def as_rich(table: Comparison, width: int) -> RichTable:
-    """Return the table for a terminal, with as many of its columns as fit the width."""
-    rendered = {
-        column.key: [column.label, *(format_cell(row.cells.get(column.key), column) for row in table.rows)]
-        for column in table.columns
-    }
-    first = [["variant", *(row.name for row in table.rows)], ["seeds", *(_seeds(row) for row in table.rows)]]
-    name_width = min(max(map(cell_len, first[0])), width // 3)
-    room = width - name_width - 2 - max(map(cell_len, first[1])) - 2
-    shown = set()
-    for column in sorted(table.columns, key=lambda column: _priority(column, table.split)):
-        needed = max(map(cell_len, rendered[column.key])) + 2
-        if needed <= room:
-            room -= needed
-            shown.add(column.key)
-    made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=False)
-    made.add_column("variant", overflow="fold", max_width=name_width)
-    made.add_column("seeds", justify="right", no_wrap=True)
-    columns = [column for column in table.columns if column.key in shown]
-    for column in columns:
-        made.add_column(column.label, justify="right", no_wrap=True)
-    for number, row in enumerate(table.rows, 1):
-        cells = [rendered[column.key][number] for column in columns]
-        made.add_row(*map(Text, (row.name, _seeds(row), *cells)))
-    return made
-
-
-def _seeds(row: Row) -> str:
-    return row.seeds if row.state == "finished" else row.state
-
-
-def _priority(column: Column, split: str) -> tuple[int, int]:
-    key = column.key.removeprefix(f"{split}/")
-    if key in PRIORITY:
-        return PRIORITY.index(key), 0
-    return len(PRIORITY) + (not key.endswith(("/bleu", "/aer"))), 0
-
-
-def as_markdown(table: Comparison) -> str:
-    """Return the table with all its columns, the notes, and what there is to say about single runs."""
-    lines = [
-        f"| variant | seeds | {' | '.join(_plain(column.label) for column in table.columns)} |",
-        f"|---|---|{'---:|' * len(table.columns)}",
-    ]
-    for row in table.rows:
-        cells = [format_cell(row.cells.get(column.key), column) for column in table.columns]
-        lines.append(f"| {_plain(row.name)} | {_seeds(row)} | {' | '.join(cells)} |")
-    lines += ["", *(line for note in table.notes for line in (_plain(note), ""))]
-    lines += [f"- {_plain(where)}: {state}: {_plain(story)}" for where, state, story in table.remarks]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _plain(text: str) -> str:
-    """Return text that Markdown shows as it is."""
-    for character in "\\`*_[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return text
-
-
-def as_csv(table: Comparison, chance: Chance | None) -> str:
-    """Return everything: mean and deviation of every metric of every variant, in the units of `metrics.json`."""
-    metrics = list(dict.fromkeys(name for v in table.variants for run in v.finished for name in run.metrics))
-    metrics = [name for name in metrics if name != "seed"]
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    header = ["variant", "state", "n", "seeds", "baseline", "bleu_difference", "p", "tested_seed", "samples"]
-    writer.writerow([*header, *(column for name in metrics for column in (name, f"{name}_sd"))])
-    for variant in table.variants:
-        seeds = " ".join(str(run.seed) for run in variant.finished)
-        values: list[object] = [variant.name, variant.state, len(variant.finished), seeds]
-        tested = chance.tested.get(variant.name) if chance else None
-        values += [chance.baseline if chance else ""]
-        values += (
-            [_number(tested.result.difference), _number(tested.result.p), tested.seed, chance.samples]
-            if chance and tested
-            else [""] * 4
-        )
-        for name in metrics:
-            values += _both(variant.statistic(name))
-        writer.writerow(values)
-    return file.getvalue()
-
-
-def _both(statistic: Statistic | None) -> list[str]:
-    if statistic is None:
-        return ["", ""]
-    return [_number(statistic.mean), "" if statistic.deviation is None else _number(statistic.deviation)]
-
-
-def _number(value: float) -> str:
-    return f"{value:.8g}"

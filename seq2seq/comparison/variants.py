@@ -135,7 +135,7 @@ def _name(variants: Sequence[Variant]) -> None:
 
 
 def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the keys whose values differ; of keys that differ alike, such as model.dropout and encoder.dropout, one."""
+    """Return the keys whose values differ; of those that differ alike, as model.dropout and encoder.dropout, one."""
     keys = dict.fromkeys(key for values in settings for key in values)
     found: dict[str, str] = {}
     # What a person sets first: the model's own keys before those that take their value from them.
@@ -171,8 +171,7 @@ def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
             continue
         if first is None:
             first = run
-        ours, theirs = (_references(r, split) for r in (first, run))
-        if ours == theirs:
+        if _references(first, split) == _references(run, split):
             continue
         shorter, longer = sorted((first, run), key=lambda run: len(run.sentences[split]))
         counts = [len(r.sentences[split]) for r in (shorter, longer)]

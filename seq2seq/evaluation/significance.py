@@ -1,7 +1,7 @@
 """Whether the difference in BLEU between two systems could be chance: sacreBLEU's paired bootstrap."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
@@ -54,7 +54,8 @@ def paired_bootstrap(
         n_samples=samples,
     )
     signatures, scores = test()
-    first, *others = scores["BLEU"]
+    results: list[Any] = scores["BLEU"]
+    first, *others = results
     return {
         name: Significance(
             difference=float(result.score - first.score),

@@ -13,8 +13,12 @@ const STYLE = `
   .shown button[aria-pressed="false"] { color: var(--grey); text-decoration: line-through; }
   .shown button[aria-pressed="false"] .swatch { opacity: 0.25; }
   table.scores td:first-child, table.scores th:first-child { position: sticky; left: 0; background: var(--paper);
-           white-space: normal; min-width: 150px; max-width: 300px; }
-  table.scores td { padding: 5px 9px; }
+           white-space: normal; min-width: 170px; max-width: 300px; }
+  table.scores th, table.scores td { padding: 5px 8px; vertical-align: top; }
+  table.scores th { vertical-align: bottom; white-space: normal; line-height: 1.2; }
+  table.scores th button { text-align: inherit; }
+  table.scores .spread { display: block; line-height: 1.1; }
+  table.scores .unsure { color: var(--grey); }
   table.scores tbody tr:hover td { background: #f5f7fb; }
   table.scores .spread { color: var(--grey); font-size: 12px; }
   table.scores .best { font-weight: 700; }
@@ -32,14 +36,16 @@ const STYLE = `
   .group button:last-child { border-radius: 0 6px 6px 0; }
   table.heat td.value { min-width: 50px; text-align: center; padding: 4px 6px; border: 1px solid var(--paper); }
   table.heat th { font-size: 12px; padding: 4px 6px; text-align: center; }
-  table.heat th:first-child, table.heat td:first-child { text-align: left; }
+  table.heat th:first-child, table.heat td:first-child { text-align: left; padding-left: 0; }
+  table.heat th, table.heat td { border-bottom: 0; }
+  .controls h3 { font-size: 14px; font-weight: 600; margin: 0 8px 0 0; }
   .card { max-width: 100%; }
   .card .scroll { max-width: 100%; }
   figcaption b { color: var(--ink); font-weight: 600; }
   .said { font-size: 13px; max-width: 44ch; margin: 4px 0 0; color: var(--ink); }
   .said.grey { color: var(--grey); }
-  .ramp { display: inline-flex; align-items: center; gap: 8px; font-size: 13px; color: var(--grey); }
-  .ramp i { display: inline-block; width: 120px; height: 11px; border: 1px solid var(--line); }
+  .key { display: inline-flex; align-items: center; gap: 8px; font-size: 13px; color: var(--grey); white-space: nowrap; }
+  .key i { display: inline-block; width: 120px; height: 11px; border: 1px solid var(--line); }
   h2 { margin-top: 44px; }
   ul.remarks { color: var(--grey); font-size: 14px; padding-left: 20px; margin: 6px 0; max-width: 120ch; }
 `;
@@ -97,9 +103,10 @@ function scores() {
   }));
   const cell = (variant, column) => {
     const found = variant.cells[column.key];
-    if (!found) return element("td", { "data-key": column.key }, "–");
+    if (!found) return element("td", { "data-key": column.key, class: "unsure" }, column.key === "difference" && variant.baseline ? "baseline" : "–");
     const [mean, spread] = found.text.split(" ± ");
-    return element("td", { "data-key": column.key, class: found.value === best[column.key] ? "best" : null },
+    const look = found.value === best[column.key] ? "best" : column.key === "p" && found.value >= 0.05 ? "unsure" : null;
+    return element("td", { "data-key": column.key, class: look },
       mean, ...(spread ? [element("span", { class: "spread" }, ` ± ${spread}`)] : []));
   };
   const rows = new Map(variants.map((variant) => [variant, element("tr", { "data-variant": variant.number },
@@ -134,13 +141,14 @@ function scores() {
     element("table", { class: "scores" }, element("thead", {}, element("tr", {}, ...heads)), body));
 }
 
-document.body.append(element("h1", {}, DATA.title), scores(), ...DATA.notes.map((note) => element("p", { class: "note" }, note)));
+document.body.append(element("h1", {}, DATA.title), element("p", {}, "Click a header to sort; point at it for what it means. The best of a column is bold."),
+  scores(), ...DATA.notes.map((note) => element("p", { class: "note" }, note)));
 if (DATA.remarks.length) {
-  document.body.append(element("ul", { class: "remarks" }, ...DATA.remarks.map(([where, state, story]) =>
-    element("li", {}, `${where}: `, element("span", { class: "state" }, state), ` ${story}`))));
+  document.body.append(element("ul", { class: "remarks" }, ...DATA.remarks.map(([state, where, story]) =>
+    element("li", {}, element("span", { class: "state" }, state), ` ${where}: ${story}`))));
 }
 
-const chips = variants.map((variant) => element("button", {
+const chips = variants.filter((variant) => variant.state === "finished" || variant.curves.some((curves) => "val/bleu" in curves)).map((variant) => element("button", {
   type: "button", "aria-pressed": "true", "data-variant": variant.number, onclick: (event) => {
     if (!hidden.delete(variant.number)) hidden.add(variant.number);
     event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(variant.number)));

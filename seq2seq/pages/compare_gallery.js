@@ -5,9 +5,9 @@
 const named = (list) => list.map((variant) => [variant.number, variant.name]);
 
 /** Return a ramp of colours with what its ends mean. */
-function rampKey(low, high, ramp) {
+function scaleKey(low, high, ramp) {
   const bar = element("i", { style: `background:linear-gradient(to right, ${ramp.join(",")})` });
-  return element("span", { class: "ramp" }, low, bar, high);
+  return element("span", { class: "key" }, low, bar, high);
 }
 
 /** Return one map as a figure, hover shared with the others in `maps`. */
@@ -30,11 +30,11 @@ function attention() {
   const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
   section("Attention", "Cross-attention under forced decoding of the reference, between words, by the head that was chosen as the alignment. " +
     "Rows are target words, columns source words. Point at a cell to see it everywhere.",
-    element("div", { class: "controls" }, sentence.node, rampKey("0", "1", WEIGHTS)), reference, cards);
+    element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", WEIGHTS)), reference, cards);
   const [a, b] = [choice("A", "variant-a", named(shown), compare), choice("B", "variant-b", named(shown), compare, Math.min(1, shown.length - 1))];
   const pair = element("div", { class: "row", id: "difference" });
   section("Difference of two variants", "Where A looks more than B (blue), and where B does (orange), on the sentence above.",
-    element("div", { class: "controls" }, a.node, b.node, rampKey("B +1", "A +1", DIFFERENCES)), pair);
+    element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", DIFFERENCES)), pair);
   const map = (number) => sentences[sentence.value].maps[number];
   function draw() {
     const maps = [];

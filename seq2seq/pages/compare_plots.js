@@ -114,7 +114,7 @@ function cost(node, controls) {
       const [across, up] = [variant.cells[x.value], variant.cells[y.value]];
       return {
         x: [across.value], y: [up.value], type: "scatter", mode: shown.length > 8 ? "markers" : "markers+text",
-        text: [plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: "top center",
+        text: ["  " + plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: "middle right",
         textfont: { size: 11, color: variant.color }, cliponaxis: false, customdata: [plain(variant.name)],
         hovertemplate: "%{customdata}<br>%{y:.2f} at %{x:,.4~g}<extra></extra>",
         marker: { size: 11, color: variant.color, symbol: { solid: "circle", dash: "diamond", dot: "square" }[variant.dash] },
@@ -124,9 +124,10 @@ function cost(node, controls) {
     const label = (columns, key) => plain(columns.find((column) => column.key === key).label);
     const values = shown.map((variant) => variant.cells[x.value].value);
     const wide = Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 8;
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    const pad = (high - low || high || 1) * 0.2; // room for the names beside the outermost points
-    plot(node, traces, { height: 340, x: { title: { text: label(across, x.value), standoff: 8 }, ...(wide ? { type: "log" } : { range: [low - pad, high + pad] }) },
+    const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => (wide ? Math.log10(value) : value));
+    const pad = high - low || Math.abs(high) || 1;
+    const range = [low - 0.1 * pad, high + (shown.length > 8 ? 0.1 : 0.4) * pad]; // room for the names right of the points
+    plot(node, traces, { height: 340, x: { title: { text: label(across, x.value), standoff: 8 }, range, ...(wide ? { type: "log" } : {}) },
       y: { title: { text: label(up, y.value), standoff: 8 } } });
   }
   redraw.push(draw);
@@ -163,10 +164,10 @@ function phenomena() {
 
 learning();
 const lengthPlot = element("div"), costPlot = element("div"), costControls = element("span");
-section("Length and cost", "BLEU by the length of the source: where a fixed-length summary falls behind. And what quality costs.",
+section("Length and cost", "Where long sentences overtax a model, as they do one without attention; and what quality costs.",
   element("div", { class: "plots" },
     element("div", {}, element("div", { class: "controls" }, element("h3", {}, "BLEU by source length")), lengthPlot),
-    element("div", {}, element("div", { class: "controls" }, costControls), costPlot)));
+    element("div", {}, element("div", { class: "controls" }, element("h3", {}, "Quality against cost"), costControls), costPlot)));
 byLength(lengthPlot);
 cost(costPlot, costControls);
 phenomena();
