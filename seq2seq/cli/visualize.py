@@ -24,6 +24,7 @@ from seq2seq.pages.visualize import Target, visualize_page
 
 log = logging.getLogger(__name__)
 
+FORMATS = {"png", "svg", "pdf"}
 SUMMARY = "summary.json"
 """What a folder of this command's has and no other: it may be replaced."""
 
@@ -38,6 +39,9 @@ def main(arguments: list[str]) -> None:
     check_output(output)
     source_text = one_sentence("source", config.source)
     target_text = None if config.target is None else one_sentence("target", config.target)
+    formats = list(config.figures)
+    if not set(formats) <= FORMATS:
+        raise UserError(f"figures={formats} must be of {', '.join(sorted(FORMATS))}, such as figures=[png]")
     search = build_search(config.search)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
@@ -57,7 +61,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{config.checkpoint} has no attention to see; use a model other than the bottleneck")
     targets = [Target(*target, m) for target, m in zip(said, maps, strict=True)]
 
-    write_folder(output, source, targets, checkpoint.alignment, config.checkpoint)
+    write_folder(output, source, targets, checkpoint.alignment, config.checkpoint, formats)
     for target in targets:
         score = "" if target.score is None else f"{target.score:.4f}"
         print(f"{target.name:<12}  {score:>8}  {target.sentence.text}")
@@ -103,9 +107,14 @@ def check_output(folder: Path) -> None:
 
 
 def write_folder(
-    folder: Path, source: Sentence, targets: list[Target], alignment: AlignmentChoice | None, checkpoint: str
+    folder: Path,
+    source: Sentence,
+    targets: list[Target],
+    alignment: AlignmentChoice | None,
+    checkpoint: str,
+    formats: list[str],
 ) -> None:
-    """Write page, figures and weights; the folder appears, or is replaced, when all of it is there."""
+    """Write page, figures in some formats, and weights; the folder appears, or is replaced, when all of it is there."""
     near = folder if folder.exists() else folder.parent
     near.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".visualize-", dir=near) as name:
@@ -116,10 +125,10 @@ def write_folder(
         (made / "index.html").write_text(page, encoding="utf-8")
         # The encoder's attention is the same whatever is said of the source.
         encoder = [attention for attention in targets[0].maps if attention.place.kind == "encoder"]
-        save_figures(made, encoder, source.text, None)
+        save_figures(made, formats, encoder, source.text, None)
         for target in targets:
             decoder = [attention for attention in target.maps if attention.place.kind != "encoder"]
-            save_figures(made / target.name, decoder, target.sentence.text, alignment)
+            save_figures(made / target.name, formats, decoder, target.sentence.text, alignment)
             save_attention(made / target.name / "attention.npz", source, target.sentence, target.maps)
         summary = {
             "checkpoint": checkpoint,
@@ -134,20 +143,24 @@ def write_folder(
                 path.rename(place / path.name)
 
 
-def save_figures(folder: Path, maps: list[AttentionMap], title: str, alignment: AlignmentChoice | None) -> None:
+def save_figures(
+    folder: Path, formats: list[str], maps: list[AttentionMap], title: str, alignment: AlignmentChoice | None
+) -> None:
     """Write a figure of all heads for each layer, `cross-layer0`, and `alignment` of the head that was chosen."""
     for attention in maps:
         view = attention.view("words")
         labels = view.key_labels, view.query_labels
         figure = heatmap_grid(view.weights, *labels, title=f"{title}\n{attention.place}")
-        _save(figure, folder / str(attention.place).replace("/", "-"))
+        _save(figure, folder / str(attention.place).replace("/", "-"), formats)
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
             weights = view.weights.mean(0) if head is None else view.weights[head]
             name = "mean of the heads" if head is None else f"head {head}"
-            _save(heatmap(weights, *labels, title=f"{title}\n{attention.place} · {name}"), folder / "alignment")
+            _save(
+                heatmap(weights, *labels, title=f"{title}\n{attention.place} · {name}"), folder / "alignment", formats
+            )
 
 
-def _save(figure: Figure, path: Path) -> None:
-    for suffix in ("png", "svg"):
+def _save(figure: Figure, path: Path, formats: list[str]) -> None:
+    for suffix in formats:
         save_figure(figure, Path(f"{path}.{suffix}"))

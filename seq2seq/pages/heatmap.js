@@ -41,10 +41,12 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
   const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high };
   const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
   const widest = (labels) => Math.max(...labels.map((label) => labelWidth(label)), 0);
+  const steep = cell < 18 ? 65 : 45; // degrees: labels of narrow columns would run into each other
+  const [along, up] = [Math.cos((steep * Math.PI) / 180), Math.sin((steep * Math.PI) / 180)];
   const left = labelled ? widest(shown.rows) + 10 : 0;
-  const top = labelled ? widest(shown.columns) * 0.72 + 18 : 0;
+  const top = labelled ? widest(shown.columns) * up + 18 : 0;
   const [width, height] = [columns.length * cell, rows.length * cell];
-  const ends = shown.columns.map((label, x) => (x + 0.55) * cell + labelWidth(label) * 0.72 + 10);
+  const ends = shown.columns.map((label, x) => (x + 0.55) * cell + labelWidth(label) * along + 10);
   const right = labelled ? Math.max(...ends, width) - width : 0;
   const size = { width: left + width + right, height: top + height + 2 };
   const svg = element("svg", { class: "heatmap", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", ...size });
@@ -72,7 +74,7 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
       texts.row.push(element("text", { ...place, "data-row-label": y }, label));
     });
     shown.columns.forEach((label, x) => {
-      const turn = `translate(${left + (x + 0.55) * cell} ${top - 6}) rotate(-45)`;
+      const turn = `translate(${left + (x + 0.55) * cell} ${top - 6}) rotate(-${steep})`;
       texts.column.push(element("text", { transform: turn, "data-column-label": x }, label));
     });
     svg.append(...texts.row, ...texts.column);

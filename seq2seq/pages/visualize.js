@@ -1,9 +1,11 @@
 "use strict";
 
+// The page of `seq2seq visualize`: its state, what can be chosen, and how it is put together.
+
 const KINDS = {
-  cross: { name: "Cross-attention", note: "Each word of the translation looks at the source while it is predicted." },
-  encoder: { name: "Encoder self-attention", note: "Each source word looks at the whole source; the same for every translation." },
-  decoder: { name: "Decoder self-attention", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
+  cross: { name: "Cross-attention", short: "cross", note: "Each word of the translation looks at the source while it is predicted." },
+  encoder: { name: "Encoder self-attention", short: "encoder (self)", note: "Each source word looks at the whole source; the same for every translation." },
+  decoder: { name: "Decoder self-attention", short: "decoder (self, causal)", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
 };
 const UNITS = { words: "words", pieces: "subwords" };
 const MEAN = "mean";
@@ -11,8 +13,6 @@ const MEAN = "mean";
 const first = DATA.alignment ?? { kind: kinds()[0], layer: maps(DATA.targets[0], kinds()[0])[0].layer, head: null };
 const state = { target: 0, side: false, unit: "words", stretch: false, statistic: Object.keys(DATA.statistics)[0],
                 kind: first.kind, layer: first.layer, head: first.head ?? MEAN };
-let panels = []; // what is shown of each target: functions light(row, column)
-let pinned = null; // [panel, row, column] that a click chose
 
 /** Return the kinds of attention that the model has. */
 function kinds() {
@@ -71,8 +71,9 @@ function choose(changes) {
   show();
 }
 
-/** Return buttons of which one is pressed; arrow keys go from one to the next. */
+/** Return buttons of which one is pressed, or nothing where there is no choice; arrow keys go from one to the next. */
 function choice(label, options, chosen, onchoose) {
+  if (options.length < 2) return "";
   const buttons = options.map(([value, text, marked]) =>
     element("button", { "aria-pressed": String(value === chosen), "data-choice": `${label} ${value}`, type: "button",
       class: marked ? "marked" : null, title: marked ? "chosen as the alignment on validation data" : null,
@@ -105,7 +106,7 @@ function translations() {
       "data-target": target.name, onclick: () => choose({ target: i, side: false }) },
       element("span", { class: "name" }, nameOf(target)),
       element("span", { class: "text", dir: directionOf(target.text) }, target.text || "(nothing)"),
-      element("span", { class: "score" }, target.score === null ? "" : target.score.toFixed(3))),
+      element("span", { class: "score", title: "log-probability over the length penalty" }, target.score === null ? "" : target.score.toFixed(3).replace("-", "\u2212"))),
   );
   const beside = element("button", { type: "button", id: "side", "aria-pressed": String(state.side),
     onclick: () => choose({ side: !state.side }) }, "side by side");
@@ -118,148 +119,14 @@ function controls() {
   const layers = maps(target, state.kind).map(({ layer }) => layer);
   const marked = (kind, layer, head) => isAlignment({ kind, layer, head });
   return element("div", { class: "controls sticky" },
-    choice("attention", kinds().map((kind) => [kind, KINDS[kind].name]), state.kind, (kind) => choose({ kind })),
+    choice("attention", kinds().map((kind) => [kind, KINDS[kind].short]), state.kind, (kind) => choose({ kind })),
     choice("layer", layers.map((layer) => [layer, layer, layer === DATA.alignment?.layer && state.kind === DATA.alignment.kind]),
       state.layer, (layer) => choose({ layer })),
     choice("head", headsOf(mapOf(target)).map((head) => [head, head, marked(state.kind, state.layer, head)]), state.head,
       (head) => choose({ head })),
     choice("between", Object.entries(UNITS), state.unit, (unit) => choose({ unit })),
-    choice("darkest at", [[false, "1"], [true, "the largest"]], state.stretch, (stretch) => choose({ stretch })),
+    choice("colours", [[false, "to 1"], [true, "to the largest"]], state.stretch, (stretch) => choose({ stretch })),
   );
-}
-
-/** Return the sentence pair and the heatmap of one target, and tell `panels` how to light them. */
-function panel(target, number) {
-  const map = mapOf(target);
-  const { rows, columns } = map[state.unit];
-  const values = weightsOf(map, state.unit, state.head);
-  const high = state.stretch ? Math.max(...values.flat(), 1e-6) : 1;
-  const [looked, looking] = { cross: ["source", nameOf(target)], encoder: ["looked at", "looking"], decoder: ["looked at", "looking"] }[state.kind];
-  const point = { onhover: (row, column) => light(number, row, column), onselect: (row, column) => pin(number, row, column) };
-  const keys = sentence(looked, columns, "column", (i, act) => point[act](null, i));
-  const queries = sentence(looking, rows, "row", (i, act) => point[act](i, null));
-  const readout = element("p", { class: "readout", "aria-live": "polite" });
-  const picture = heatmap({ values, rows, columns, high, cell: rows.length > 80 || columns.length > 80 ? 12 : 22, ...point,
-    visible: (y, x) => state.kind !== "decoder" || x <= y });
-  picture.setAttribute("aria-label", `${rows.length} rows looking at ${columns.length} columns`);
-  panels.push((row, column) => {
-    keys.shade(column, row === null ? null : values[row], high);
-    queries.shade(row, row !== null || column === null ? null : values.map((weights) => weights[column]), high);
-    picture.light(row, column);
-    readout.textContent = said(values, rows, columns, row, column);
-  });
-  const caption = state.side && state.kind !== "encoder" ? element("figcaption", {}, nameOf(target)) : "";
-  return element("figure", { class: "panel", "data-panel": target.name }, caption, keys.line, queries.line, readout,
-    element("div", { class: "scroll" }, picture));
-}
-
-/** Return a line of words that can be pointed at, and a function that shades them by weights. */
-function sentence(caption, labels, axis, act) {
-  const rtl = directionOf(labels.filter((label) => !/^<.*>$/.test(label)).join(" ")) === "rtl";
-  const words = labels.map((label, i) =>
-    element("button", { class: "word", type: "button", [`data-${axis}-word`]: i, onmouseenter: () => act(i, "onhover"),
-      onmouseleave: () => act(null, "onhover"), onfocus: () => act(i, "onhover"), onblur: () => act(null, "onhover"),
-      onclick: () => act(i, "onselect") },
-      element("bdi", {}, label || "▁"), element("span", { class: "percent" })),
-  );
-  roving(words, { rtl });
-  const line = element("div", { class: "sentence" }, element("span", { class: "name" }, caption),
-    element("div", { class: "words", dir: rtl ? "rtl" : "ltr" }, ...words));
-  const shade = (chosen, weights, high) =>
-    words.forEach((word, i) => {
-      const weight = weights ? weights[i] : 0;
-      word.classList.toggle("lit", i === chosen);
-      word.style.background = weights ? color(weight, { high }) : "";
-      word.style.color = weight / high > 0.55 ? "white" : "";
-      word.lastChild.textContent = weight >= 0.005 ? Math.round(100 * weight) : "";
-    });
-  return { line, shade };
-}
-
-/** Return in words what is pointed at. */
-function said(values, rows, columns, row, column) {
-  const isolated = (label) => `\u2068${label}\u2069`; // a label of another direction turns nothing around it
-  if (row !== null && column !== null) {
-    return `${isolated(rows[row])} looks at ${isolated(columns[column])} with ${values[row][column].toFixed(3)}`;
-  }
-  const parts = row !== null ? values[row].map((weight, x) => [weight, columns[x]])
-    : column !== null ? values.map((weights, y) => [weights[column], rows[y]]) : [];
-  const top = parts.filter(([weight]) => weight >= 0.005).sort((a, b) => b[0] - a[0]).slice(0, 4);
-  const list = top.map(([weight, label]) => `${isolated(label)} ${weight.toFixed(2)}`).join("   ");
-  if (row !== null) return `${isolated(rows[row])} looks at   ${list}`;
-  return column !== null ? `${isolated(columns[column])} is looked at by   ${list || "none"}` : "Point at a word, or reach it by Tab and arrow keys; a click keeps it.";
-}
-
-/** Light what is pointed at, or else what is pinned; a source word in all panels, for they share the source. */
-function light(number, row, column) {
-  const nothing = row === null && column === null;
-  const [at, y, x] = nothing && pinned ? pinned : [number, row, column];
-  panels.forEach((show, i) => show(i === at ? y : null, i === at || state.kind === "cross" ? x : null));
-}
-
-function pin(number, row, column) {
-  const same = pinned && pinned[0] === number && pinned[1] === row && pinned[2] === column;
-  pinned = same || (row === null && column === null) ? null : [number, row, column];
-  light(number, row, column);
-}
-
-/** Return a small picture of weights on a button that chooses their head. */
-function thumbnail(map, head) {
-  const values = weightsOf(map, state.unit, head);
-  const canvas = element("canvas", { width: values[0].length, height: values.length });
-  const context = canvas.getContext("2d");
-  const high = state.stretch ? Math.max(...values.flat(), 1e-6) : 1;
-  values.forEach((row, y) => row.forEach((value, x) => {
-    context.fillStyle = color(value, { high });
-    context.fillRect(x, y, 1, 1);
-  }));
-  return headButton(map, head, "thumbnail", canvas);
-}
-
-/** Return a button that chooses a head. */
-function headButton({ kind, layer }, head, name, ...children) {
-  const chosen = state.kind === kind && state.layer === layer && state.head === head;
-  const aligned = isAlignment({ kind, layer, head });
-  const label = `${KINDS[kind].name}, layer ${layer}, ${head === MEAN ? "mean of the heads" : `head ${head}`}${aligned ? ", the alignment" : ""}`;
-  return element("button", { type: "button", class: `${name}${aligned ? " marked" : ""}`, "aria-pressed": String(chosen),
-    title: label, "aria-label": label, "data-head": `${kind} ${layer} ${head}`, onclick: () => choose({ kind, layer, head }) }, ...children);
-}
-
-/** Return a table with a row a layer and a column a head. */
-function headTable(maps, cellOf, rowName) {
-  const heads = [...new Set(maps.flatMap(headsOf))];
-  const buttons = [];
-  const rows = maps.map((map) => {
-    const cells = heads.map((head) => (headsOf(map).includes(head) ? cellOf(map, head) : ""));
-    buttons.push(...cells.filter((cell) => cell));
-    return element("tr", {}, element("th", { scope: "row" }, rowName(map)), ...cells.map((cell) => element("td", {}, cell)));
-  });
-  roving(buttons, { across: heads.length });
-  const names = heads.map((head) => element("th", { scope: "col" }, head));
-  return element("table", { class: "heads" }, element("tr", {}, element("td", {}), ...names), ...rows);
-}
-
-function overview() {
-  const target = DATA.targets[state.target];
-  return element("section", { id: "overview" }, element("h2", {}, "All layers and heads"),
-    headTable(maps(target, state.kind), thumbnail, (map) => `layer ${map.layer}`));
-}
-
-/** Return a statistic of every head of the shown sentence, in percent. */
-function statistics() {
-  const target = DATA.targets[state.target];
-  const select = element("select", { id: "statistic", "aria-label": "statistic", onchange: () => choose({ statistic: select.value }) },
-    ...Object.entries(DATA.statistics).map(([name, label]) => element("option", { value: name, selected: name === state.statistic }, label)));
-  const cell = (map, head) => {
-    const value = map.statistics[state.statistic][headsOf(map).indexOf(head)];
-    const button = headButton(map, head, "statistic", Math.round(100 * value));
-    button.style.background = color(value);
-    button.style.color = value > 0.55 ? "white" : "";
-    return button;
-  };
-  const all = kinds().flatMap((kind) => maps(target, kind));
-  return element("section", { id: "statistics" }, element("h2", {}, "What the heads do here, in %"), select,
-    headTable(all, cell, (map) => `${map.kind} ${map.layer}`));
 }
 
 /** Build the page from the state, and keep the keyboard where it was. */
@@ -269,15 +136,18 @@ function show() {
   const focused = key ? `[data-${key}="${CSS.escape(place[key])}"]` : document.activeElement?.id ? `#${document.activeElement.id}` : null;
   panels = [];
   const apart = state.side && state.kind !== "encoder";
-  const shown = apart ? DATA.targets : [DATA.targets[state.target]];
+  const shown = (apart ? DATA.targets : [DATA.targets[state.target]]).map(panel);
+  const aside = element("aside", { class: "row" }, overview(), statistics());
+  const attention = apart
+    ? [element("div", { class: "row" }, ...shown.map(({ name, lines, picture }) =>
+        element("figure", { class: "panel", "data-panel": name }, lines, picture))),
+      aside]
+    : [shown[0].lines, element("div", { class: "row" }, shown[0].picture, aside)];
   const main = element("main", {},
-    element("h1", { dir: directionOf(DATA.source) }, DATA.source),
-    translations(), controls(), element("p", {}, KINDS[state.kind].note),
-    element("div", { class: "row" },
-      element("div", { class: apart ? "row panels" : "panels" }, ...shown.map(panel)),
-      element("aside", {}, overview(), statistics())),
-    element("p", { class: "note foot" }, `${DATA.checkpoint} · weights 0 to 1, rows sum to 1; layers and heads count from 0`,
-      DATA.alignment ? "; a dot marks the head chosen as the alignment on validation data" : ""));
+    element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
+    translations(), controls(), element("p", {}, KINDS[state.kind].note), ...attention,
+    element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1; layers and heads count from 0`,
+      DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : ""));
   document.querySelector("main")?.remove();
   document.body.append(main);
   if (focused) main.querySelector(focused)?.focus();

@@ -15,6 +15,7 @@ from seq2seq.pages import render_page
 
 STATISTICS = {name: label for name, label in PANELS.items() if name != "aer"}  # one sentence has no error rate
 ONE = 10_000  # weights are written as whole numbers, of which so many are 1: half as long as decimals
+SCRIPTS = ("visualize_words.js", "visualize_heads.js", "visualize.js")
 
 
 class Target(NamedTuple):
@@ -38,7 +39,7 @@ def visualize_page(
         checkpoint: where the model came from.
     """
     title = f"Attention: {source.text}"
-    return render_page(title, page_data(source, targets, alignment, checkpoint), scripts=["visualize.js"])
+    return render_page(title, page_data(source, targets, alignment, checkpoint), scripts=SCRIPTS)
 
 
 def page_data(

@@ -1,0 +1,200 @@
+"""`seq2seq visualize`: a page, figures and arrays of one sentence, whole or not at all."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from seq2seq.alignment.archive import load_attention
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli import visualize
+
+Command = Callable[..., Any]
+SHORT = "search.max_length=6"
+SOURCE, TARGET = "the wolf slept", "der Wolf schlief"
+
+
+def page_data(folder: Path) -> Any:
+    """Return what the page's scripts read."""
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def refused(said: Any, folder: Path, *parts: str) -> None:
+    """Check that there is one line with all parts, and nothing in the folder that was not there before."""
+    assert said.status == 1 and said.out == ""
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1, said.err
+    assert [part for part in parts if part not in said.err] == [], said.err
+    assert not (folder / "outputs").exists() and not (folder / "page").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("model", "encoder", "decoder"),
+    [("bahdanau", [], ["cross-layer0"]), ("transformer", [0, 1], ["cross-layer0", "cross-layer1", "decoder-layer0"])],
+)
+def test_every_layer_is_written_as_figures_and_arrays(
+    command: Command, request: pytest.FixtureRequest, tmp_path: Path, model: str, encoder: list[int], decoder: list[str]
+) -> None:
+    run = request.getfixturevalue(model)
+    said = command("visualize", f"checkpoint={run.best}", f"source={SOURCE}", f"target={TARGET}", "output=page", SHORT)
+    assert (said.status, said.err) == (0, "")
+    page, names = tmp_path / "page", ["hypothesis-1", "hypothesis-2", "hypothesis-3", "reference"]
+    files = {str(path.relative_to(page)) for path in page.rglob("*.*")}
+    for suffix in ("png", "svg"):
+        assert {f"encoder-layer{layer}.{suffix}" for layer in encoder} <= files
+        assert {f"{name}/{figure}.{suffix}" for name in names for figure in [*decoder, "alignment"]} <= files
+    assert {"index.html", "summary.json", *(f"{name}/attention.npz" for name in names)} <= files
+    assert Image.open(page / "reference" / "alignment.png").width > 100
+    assert "<svg" in (page / "reference" / "alignment.svg").read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+
+
+def test_translations_are_those_of_translate(command: Command, transformer: Any, tmp_path: Path) -> None:
+    options = [f"checkpoint={transformer.best}", SHORT]
+    said = command("visualize", *options, f"source={SOURCE}", "output=page", "figures=[]")
+    translated = command("translate", *options, "search=nbest", stdin=f"{SOURCE}\n".encode())
+    expected = [line.split(" ||| ")[1:] for line in translated.out.splitlines()]
+    assert [(target["text"], f"{target['score']:.4f}") for target in page_data(tmp_path / "page")["targets"]] == [
+        (text, score) for text, score in expected
+    ]
+    for line, (text, score) in zip(said.out.splitlines(), expected, strict=False):
+        assert text in line and score in line
+    assert said.out.splitlines()[-1].split() == ["page", "page/index.html"]
+
+
+def test_page_holds_the_arrays_weights_in_words_and_pieces(command: Command, transformer: Any, tmp_path: Path) -> None:
+    command("visualize", f"checkpoint={transformer.best}", f"source={SOURCE}", f"target={TARGET}", "output=page", SHORT)
+    data = page_data(tmp_path / "page")
+    for target in data["targets"]:
+        saved = load_attention(tmp_path / "page" / target["name"] / "attention.npz")
+        assert saved.source.text == SOURCE and saved.target.text == target["text"]
+        shown = {(m["kind"], m["layer"]): m for m in [*data["encoder"], *target["maps"]]}
+        assert shown.keys() == {tuple(attention.place) for attention in saved.maps}
+        for attention in saved.maps:
+            for unit in ("words", "pieces"):
+                found, view = shown[tuple(attention.place)][unit], attention.view(unit)
+                assert (found["rows"], found["columns"]) == (view.query_labels, view.key_labels)
+                weights = torch.tensor(found["weights"]) / data["one"]
+                torch.testing.assert_close(weights, view.weights, atol=1e-4, rtol=0)
+    choice = read_checkpoint(transformer.best).alignment
+    assert choice is not None and data["alignment"]["head"] == choice.head
+    assert json.loads((tmp_path / "page" / "summary.json").read_text())["alignment"]["layer"] == choice.layer
+
+
+def test_greedy_search_gives_one_translation_and_formats_can_be_chosen(
+    command: Command, bahdanau: Any, tmp_path: Path
+) -> None:
+    said = command(
+        "visualize", f"checkpoint={bahdanau.best}", f"source={SOURCE}", "search=greedy", "figures=[png]", SHORT
+    )
+    assert said.status == 0
+    page = tmp_path / "outputs" / "visualize"
+    assert [path.name for path in page.iterdir() if path.is_dir()] == ["hypothesis-1"]
+    assert {path.suffix for path in page.rglob("*.*")} == {".html", ".json", ".npz", ".png"}
+
+
+def test_second_run_replaces_the_first(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=page", "figures=[]", SHORT]
+    assert command("visualize", *options, f"target={TARGET}").status == 0
+    assert (tmp_path / "page" / "reference").is_dir()
+    assert command("visualize", *options, "search.n_best=1").status == 0
+    names = sorted(path.name for path in (tmp_path / "page").iterdir())
+    assert names == ["hypothesis-1", "index.html", "summary.json"]
+
+
+def test_folder_with_other_files_is_left_alone(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("mine")
+    said = command("visualize", f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=mine", SHORT)
+    refused(said, tmp_path, "output=mine", "holds other files")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["index.html"]
+
+
+def test_folder_appears_whole_or_not_at_all(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=page", "figures=[]", SHORT]
+    assert command("visualize", *options).status == 0
+    before = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("the lights went out")
+
+    monkeypatch.setattr(visualize, "save_attention", broken)
+    for output in ("page", "new"):
+        said = command("visualize", *options, f"output={output}", "source=a house")
+        assert said.status == 1 and said.err.count("\n") == 1 and "the lights went out" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before
+    assert not [path for path in (tmp_path / "page").iterdir() if path.name.startswith(".")]
+
+
+def test_source_over_the_limit_is_cut_with_a_warning(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    said = command(
+        "visualize", f"checkpoint={bahdanau.best}", f"source={'the wolf slept ' * 9}", f"target={TARGET}",
+        "loader.max_length=7", "output=page", "figures=[]", SHORT,
+    )  # fmt: skip
+    assert said.status == 0
+    assert said.err.startswith("source: ") and "more than the model's 7; cut there" in said.err.splitlines()[0]
+    pieces = page_data(tmp_path / "page")["targets"][0]["maps"][0]["pieces"]["columns"]
+    assert len(pieces) == 8 and pieces[-1] == "</s>"
+
+
+def test_text_is_taken_as_it_is_typed(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    typed = 'it\'s 50% = "half", (really) ${x} <b> [1,2] {a: b} \\ ü'
+    said = command(
+        "visualize", f"checkpoint={bahdanau.best}", f"source={typed}", "output=a, (b) = c", "figures=[]", SHORT
+    )
+    assert (said.status, said.err) == (0, "")
+    assert page_data(tmp_path / "a, (b) = c")["source"] == typed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["source=a"], ["checkpoint is not given"]),
+        (["checkpoint=none.ckpt", "source=a"], ["there is no checkpoint none.ckpt"]),
+        (["checkpoint={}"], ["source is not given"]),
+        (["checkpoint={}", "source="], ["source is empty", 'source="the wolf slept"']),
+        (["checkpoint={}", "source=  "], ["source is empty"]),
+        (["checkpoint={}", "source=\u200b"], ["nothing that the model reads"]),
+        (["checkpoint={}", "source=\udce4"], ["is not text in UTF-8"]),
+        (["checkpoint={}", "source=a", "target="], ["target is empty"]),
+        (["checkpoint={}", "source=a", "output=file"], ["output=file", "is a file"]),
+        (["checkpoint={}", "source=a", "output=file/page"], ["file is a file"]),
+        (["checkpoint={}", "source=a", "figures=[gif]"], ["figures=['gif']", "png"]),
+        (["checkpoint={}", "source=a", "search.n_best=9"], ["search.n_best=9"]),
+        (["checkpoint={}", "source=a", "targt=b"], ["there is no key targt", "target?"]),
+    ],
+)
+def test_mistake_is_one_line_and_writes_nothing(
+    command: Command, bahdanau: Any, tmp_path: Path, arguments: list[str], parts: list[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    said = command("visualize", *(argument.replace("{}", bahdanau.best) for argument in arguments))
+    refused(said, tmp_path, *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_model_without_attention_is_refused(command: Command, train_briefly: Any, tmp_path: Path) -> None:
+    run = train_briefly("model=bottleneck")
+    said = command("visualize", f"checkpoint={run.best}", f"source={SOURCE}", "output=page", SHORT)
+    refused(said, tmp_path, "no attention")
+
+
+def test_bottleneck_behind_a_transformer_shows_the_encoder(
+    command: Command, train_briefly: Any, tmp_path: Path
+) -> None:
+    run = train_briefly("model=bottleneck", "encoder=transformer", "encoder.num_heads=2")
+    said = command("visualize", f"checkpoint={run.best}", f"source={SOURCE}", "output=page", "figures=[png]", SHORT)
+    assert said.status == 0, said.err
+    data = page_data(tmp_path / "page")
+    assert data["alignment"] is None and data["encoder"] and data["targets"][0]["maps"] == []
+    assert (tmp_path / "page" / "encoder-layer0.png").is_file()
