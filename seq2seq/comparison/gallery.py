@@ -1,6 +1,7 @@
 """Attention to look at: the pinned sentences under every variant, and what every head does."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,8 @@ def gallery(variants: Sequence[Variant]) -> list[dict[str, Any]]:
             translations = {(row["source"], row["reference"]): row["hypothesis"] for row in rows}
         for path in _archives(run):
             try:
+                if not zipfile.is_zipfile(path):  # NumPy would leave it open
+                    raise ValueError("cut off or no archive")
                 saved = load_attention(path)
                 cross = [attention for attention in saved.maps if attention.place.kind == "cross"]
                 # As it reads: a script without spaces is shown piece by piece.

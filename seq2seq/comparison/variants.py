@@ -86,7 +86,7 @@ def group_runs(runs: Iterable[Run]) -> Grouped:
 
 def base_name(run: Run) -> str:
     """Return the run's name without its seed."""
-    return re.sub(rf"[-_ ]?(s|seed){run.seed}$", "", run.name) or run.name
+    return re.sub(rf"[-_ ](s|seed){run.seed}$", "", run.name) or run.name
 
 
 def _identity(run: Run) -> str:
@@ -125,7 +125,7 @@ def _name(variants: Sequence[Variant]) -> None:
             settings = [_settings(variant.runs[0]) for variant in group]
             keys = _differing(settings)
             for variant, values in zip(group, settings, strict=True):
-                parts = [f"{key}={_short(values.get(key))}" for key in keys[:SHOWN_KEYS]]
+                parts = [f"{key.removesuffix('._target_')}={_short(values.get(key))}" for key in keys[:SHOWN_KEYS]]
                 variant.name = f"{name} ({', '.join(parts)}{', …' if len(keys) > SHOWN_KEYS else ''})"
     seen: dict[str, int] = defaultdict(int)
     for variant in variants:

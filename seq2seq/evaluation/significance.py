@@ -59,7 +59,8 @@ def paired_bootstrap(
     return {
         name: Significance(
             difference=float(result.score - first.score),
-            p=float(result.p_value),
+            # Where no sample differs, sacreBLEU counts none above the zero it observed, and would call it significant.
+            p=1.0 if list(systems[name]) == list(baseline) else float(result.p_value),
             low=float(result.mean - result.ci),
             high=float(result.mean + result.ci),
             signature=str(signatures["BLEU"]),

@@ -8,13 +8,14 @@ const STYLE = `
   .shown { position: sticky; top: 0; z-index: 5; background: var(--paper); padding: 8px 0; margin: 20px 0 0;
            border-bottom: 1px solid var(--line); display: flex; flex-wrap: wrap; gap: 4px 6px; align-items: center; }
   .shown button { border-color: transparent; font-size: 13px; padding: 2px 8px; text-align: left; }
+  .shown .all { color: var(--blue); }
   .shown button:hover { border-color: var(--line); }
   .shown button[aria-pressed="true"] { background: none; color: var(--ink); border-color: var(--line); }
   .shown button[aria-pressed="false"] { color: var(--grey); text-decoration: line-through; }
   .shown button[aria-pressed="false"] .swatch { opacity: 0.25; }
   table.scores td:first-child, table.scores th:first-child { position: sticky; left: 0; background: var(--paper);
-           white-space: normal; min-width: 170px; max-width: 300px; }
-  table.scores th, table.scores td { padding: 5px 8px; vertical-align: top; }
+           white-space: normal; min-width: 170px; max-width: 280px; }
+  table.scores th, table.scores td { padding: 5px 6px; vertical-align: top; }
   table.scores th { vertical-align: bottom; white-space: normal; line-height: 1.2; }
   table.scores th button { text-align: inherit; }
   table.scores .spread { display: block; line-height: 1.1; }
@@ -35,14 +36,16 @@ const STYLE = `
   .group button:first-child { border-radius: 6px 0 0 6px; }
   .group button:last-child { border-radius: 0 6px 6px 0; }
   table.heat td.value { min-width: 50px; text-align: center; padding: 4px 6px; border: 1px solid var(--paper); }
-  table.heat th { font-size: 12px; padding: 4px 6px; text-align: center; }
-  table.heat th:first-child, table.heat td:first-child { text-align: left; padding-left: 0; }
+  table.heat th { font-size: 12px; padding: 4px 4px; text-align: center; }
+  table.heat th:first-child, table.heat td:first-child { text-align: left; padding-left: 0;
+           position: sticky; left: 0; background: var(--paper); white-space: normal; max-width: 250px; line-height: 1.25; }
   table.heat th, table.heat td { border-bottom: 0; }
   .controls h3 { font-size: 14px; font-weight: 600; margin: 0 8px 0 0; }
-  .card { max-width: 100%; }
+  .card { width: min-content; min-width: 180px; max-width: 100%; }
   .card .scroll { max-width: 100%; }
+  .card figcaption span.about { display: block; }
   figcaption b { color: var(--ink); font-weight: 600; }
-  .said { font-size: 13px; max-width: 44ch; margin: 4px 0 0; color: var(--ink); }
+  .said { font-size: 13px; margin: 4px 0 0; color: var(--ink); }
   .said.grey { color: var(--grey); }
   .key { display: inline-flex; align-items: center; gap: 8px; font-size: 13px; color: var(--grey); white-space: nowrap; }
   .key i { display: inline-block; width: 120px; height: 11px; border: 1px solid var(--line); }
@@ -58,12 +61,26 @@ const variants = DATA.variants.map((variant, number) => ({
 }));
 const hidden = new Set();
 const redraw = []; // what each section does when other variants are to be shown
+const replot = []; // what each plot does when a variant is pointed at
+let pointed = null; // its number
 const visible = () => variants.filter((variant) => !hidden.has(variant.number));
 
 /** Return a variant's line as it looks in every plot. */
 function swatch({ color, dash }) {
   const style = { solid: "solid", dash: "dashed", dot: "dotted" }[dash];
   return element("span", { class: "swatch", style: `border-top-color:${color};border-top-style:${style}` });
+}
+
+/** Return the colour in which text is legible on a background `rgb(...)`. */
+function inkOn(background) {
+  const [red, green, blue] = background.match(/\d+/g).map(Number);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#1a1a1a" : "white";
+}
+
+/** Return a cell of a heat table for a value 0-1. */
+function heatCell(value, text, ramp, attributes = {}) {
+  const background = color(value, { ramp });
+  return element("td", { class: "value", style: `background:${background};color:${inkOn(background)}`, ...attributes }, text);
 }
 
 /** Append a section and return it. */
@@ -148,11 +165,32 @@ if (DATA.remarks.length) {
     element("li", {}, element("span", { class: "state" }, state), ` ${where}: ${story}`))));
 }
 
-const chips = variants.filter((variant) => variant.state === "finished" || variant.curves.some((curves) => "val/bleu" in curves)).map((variant) => element("button", {
-  type: "button", "aria-pressed": "true", "data-variant": variant.number, onclick: (event) => {
-    if (!hidden.delete(variant.number)) hidden.add(variant.number);
-    event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(variant.number)));
-    redraw.forEach((draw) => draw());
-  },
-}, swatch(variant), variant.name));
-document.body.append(element("nav", { class: "shown", "aria-label": "variants shown" }, ...chips));
+const shownButtons = variants
+  .filter((variant) => variant.state === "finished" || variant.curves.some((curves) => "val/bleu" in curves))
+  .map((variant) => element("button", {
+    type: "button", "aria-pressed": "true", "data-variant": variant.number,
+    onclick: () => show(hidden.has(variant.number) ? [variant.number] : [], hidden.has(variant.number) ? [] : [variant.number]),
+    onmouseenter: () => point(variant.number), onmouseleave: () => point(null),
+  }, swatch(variant), variant.name));
+const everyNumber = variants.map((variant) => variant.number);
+
+/** Show some variants and hide others. */
+function show(shown, others) {
+  shown.forEach((number) => hidden.delete(number));
+  others.forEach((number) => hidden.add(number));
+  shownButtons.forEach((button) => button.setAttribute("aria-pressed", String(!hidden.has(Number(button.dataset.variant)))));
+  redraw.forEach((draw) => draw());
+}
+
+/** Let a variant stand out in the plots; null for none. */
+function point(number) {
+  const drawn = pointed;
+  pointed = number;
+  if (drawn !== number) requestAnimationFrame(() => replot.forEach((draw) => draw()));
+}
+
+document.body.append(element("nav", { class: "shown", "aria-label": "variants shown" },
+  ...(shownButtons.length > 4 ? [
+    element("button", { type: "button", class: "all", onclick: () => show(everyNumber, []) }, "all"),
+    element("button", { type: "button", class: "all", onclick: () => show([], everyNumber) }, "none"),
+  ] : []), ...shownButtons));

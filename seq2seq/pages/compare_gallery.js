@@ -43,7 +43,7 @@ function attention() {
     cards.replaceChildren(...visible().filter((variant) => map(variant.number)).map((variant) => {
       const found = map(variant.number);
       const seed = found.seed === null ? "" : `, seed ${found.seed}`;
-      const caption = [swatch(variant), element("b", {}, variant.name), ` ${found.head}${seed}`];
+      const caption = [swatch(variant), element("b", {}, variant.name), element("span", { class: "about" }, `${found.head}${seed}`)];
       const card = found.values ? mapFigure(found, caption, maps)
         : element("figure", { class: "card" }, element("figcaption", {}, ...caption));
       if (found.translation !== null) {
@@ -64,10 +64,12 @@ function attention() {
     const values = left.values.map((row, y) => row.map((value, x) => value - right.values[y][x]));
     const moved = values.flat().reduce((sum, value) => sum + Math.abs(value), 0) / 2 / values.length;
     const maps = [];
-    const caption = (letter, number) => [`${letter}  `, swatch(variants[number]), element("b", {}, variants[number].name)];
+    const about = (text) => element("span", { class: "about" }, text);
+    const caption = (letter, number) =>
+      [element("b", {}, `${letter}  `), swatch(variants[number]), element("b", {}, variants[number].name), about(map(number).head)];
     const figures = [
       mapFigure(left, caption("A", a.value), maps), mapFigure(right, caption("B", b.value), maps),
-      mapFigure({ ...left, values }, [element("b", {}, "A − B"), ` ${(100 * moved).toFixed(0)} % of the weight lies elsewhere`], maps, { difference: true }),
+      mapFigure({ ...left, values }, [element("b", {}, "A − B"), about(`${(100 * moved).toFixed(0)} % of the weight lies elsewhere`)], maps, { difference: true }),
     ];
     figures.forEach((figure, i) => { figure.dataset.part = ["a", "b", "difference"][i]; });
     return pair.replaceChildren(...figures);
@@ -93,10 +95,10 @@ function heads() {
   section("Heads", `What every head does on ${DATA.split}, by layer; all values 0-1. AER and agreement exist for cross-attention alone.`,
     element("div", { class: "controls" }, variant.node, statistic.node), place);
   function draw() {
-    const rows = DATA.heads[variant.value];
+    const rows = DATA.heads[variant.value].filter((row) => statistic.value in row);
     const kinds = ["encoder", "decoder", "cross"];
     const layers = [...new Set(rows.map((row) => `${kinds.indexOf(row.kind)} ${row.layer}`))].sort((x, y) => parseFloat(x.replace(" ", ".")) - parseFloat(y.replace(" ", ".")));
-    const columns = [null, ...Array(Math.max(...rows.map((row) => (row.head === null ? 0 : row.head + 1)))).keys()];
+    const columns = [null, ...Array(Math.max(0, ...rows.map((row) => (row.head === null ? 0 : row.head + 1)))).keys()];
     const ramp = HEAD_STATISTICS[statistic.value][1];
     const body = layers.map((layer) => {
       const [kind, number] = layer.split(" ").map(Number);
@@ -105,8 +107,7 @@ function heads() {
         const value = row?.[statistic.value];
         if (value === undefined) return element("td", { class: "value" }, "");
         const all = Object.keys(HEAD_STATISTICS).filter((key) => key in row).map((key) => `${HEAD_STATISTICS[key][0]} ${row[key].toFixed(3)}`);
-        const style = `background:${color(value, { ramp })};color:${value > 0.55 ? "white" : "#1a1a1a"}`;
-        return element("td", { class: "value", style, title: all.join("\n") }, value.toFixed(2));
+        return heatCell(value, value.toFixed(2), ramp, { title: all.join("\n") });
       }));
     });
     const names = columns.map((head) => element("th", {}, head === null ? "mean" : `head ${head + 1}`));

@@ -26,7 +26,8 @@ function plot(node, traces, { x = {}, y = {}, ...rest } = {}) {
 function line(variant, x, y, { faint = false, unit = "", ...rest } = {}) {
   const few = x.length < 3 && !faint;
   return {
-    x, y, type: "scatter", mode: few ? "lines+markers" : "lines", text: plain(variant.name), opacity: faint ? 0.3 : 1,
+    x, y, type: "scatter", mode: few ? "lines+markers" : "lines", text: plain(variant.name),
+    opacity: pointed !== null && pointed !== variant.number ? 0.08 : faint ? 0.3 : 1,
     hovertemplate: `%{text}<br><b>%{y:.2f}</b> at %{x}${unit}<extra></extra>`, hoverinfo: faint ? "skip" : undefined,
     line: { color: variant.color, width: faint ? 1 : 2.2, dash: variant.dash }, marker: { size: 7 }, ...rest,
   };
@@ -66,6 +67,7 @@ function learning() {
     });
   }
   redraw.push(draw);
+  replot.push(draw);
   draw();
 }
 
@@ -95,6 +97,7 @@ function byLength(node) {
       y: { rangemode: "tozero", title: { text: "BLEU", standoff: 8 } } });
   }
   redraw.push(draw);
+  replot.push(draw);
   draw();
 }
 
@@ -117,6 +120,7 @@ function cost(node, controls) {
         text: ["  " + plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: "middle right",
         textfont: { size: 11, color: variant.color }, cliponaxis: false, customdata: [plain(variant.name)],
         hovertemplate: "%{customdata}<br>%{y:.2f} at %{x:,.4~g}<extra></extra>",
+        opacity: pointed !== null && pointed !== variant.number ? 0.15 : 1,
         marker: { size: 11, color: variant.color, symbol: { solid: "circle", dash: "diamond", dot: "square" }[variant.dash] },
         error_y: up.deviation === null ? undefined : { array: [up.deviation], color: variant.color, thickness: 1, width: 3 },
       };
@@ -131,6 +135,7 @@ function cost(node, controls) {
       y: { title: { text: label(up, y.value), standoff: 8 } } });
   }
   redraw.push(draw);
+  replot.push(draw);
   draw();
 }
 
@@ -152,8 +157,7 @@ function phenomena() {
       element("td", {}, swatch(variant), variant.name), ...tags.map((tag) => {
         const value = found(variant)[tag];
         if (value === undefined) return element("td", { class: "value" }, "–");
-        const style = `background:${color(value / 100, { ramp })};color:${value > 55 ? "white" : "#1a1a1a"}`;
-        return element("td", { class: "value", style, "data-tag": tag }, value.toFixed(0));
+        return heatCell(value / 100, value.toFixed(0), ramp, { "data-tag": tag });
       })));
     place.replaceChildren(element("table", { class: "heat" },
       element("thead", {}, element("tr", {}, element("th", {}), ...tags.map((tag) => element("th", {}, tag)))), element("tbody", {}, ...rows)));

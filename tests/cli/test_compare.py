@@ -1,0 +1,130 @@
+"""`seq2seq compare`: files whole or not at all, one line for a mistake, real runs as training leaves them."""
+
+import csv
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.comparison.writer import REFERENCES, rows, write_run
+
+EVEN = [[[[0.2] * 5] * 5]]  # the first sentence: one head that looks at all words alike
+FILES = ["comparison.csv", "comparison.html", "comparison.md"]
+
+
+def _scored(folder: Path, bleu: float = 50.0, **options: Any) -> Path:
+    options = {"sentences": {"test": rows(REFERENCES)}, **options}
+    return write_run(folder, metrics={"test/bleu": bleu, "val/bleu": bleu}, **options)
+
+
+def _written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith((".comparison", "comparison")))
+
+
+def test_real_runs_are_compared(command: Callable[..., Any], bahdanau: Any, transformer: Any, tmp_path: Path) -> None:
+    for name, run in (("one", bahdanau), ("two", transformer)):
+        (tmp_path / name).symlink_to(run.folder)
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        for file in run.folder.iterdir():
+            (tmp_path / "runs" / name / file.name).symlink_to(file)
+    said = command("compare", "runs=runs", "samples=50")
+    assert said.status == 0, said.err
+    assert _written(tmp_path / "runs") == FILES
+    with (tmp_path / "runs" / "comparison.csv").open() as file:
+        lines = {line["variant"]: line for line in csv.DictReader(file)}
+    assert set(lines) == {"bahdanau-additive", "transformer-scaled_dot"}
+    for name, run in (("bahdanau-additive", bahdanau), ("transformer-scaled_dot", transformer)):
+        assert float(lines[name]["test/aer"]) == pytest.approx(run.metrics["test/aer"], rel=1e-6)
+        assert lines[name]["state"] == "finished"
+    assert "damaged" not in said.out
+
+
+def test_table_and_files_are_printed(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    _scored(tmp_path / "runs" / "b", bleu=40.0, variant="bottleneck")
+    said = command("compare", "runs=runs")
+    assert said.status == 0, said.err
+    assert "luong-general" in said.out and "bottleneck" in said.out
+    assert said.out.splitlines()[-3:] == [f"runs/comparison.{kind}" for kind in ("md", "csv", "html")]
+    assert max(map(len, said.out.splitlines())) <= 120
+
+
+def test_output_can_be_another_folder(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    (tmp_path / "out").mkdir()
+    assert command("compare", "runs=runs", "output=out").status == 0
+    assert _written(tmp_path / "out") == FILES
+    assert _written(tmp_path / "runs") == []
+
+
+def test_baseline_can_be_chosen(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    _scored(tmp_path / "runs" / "b", bleu=40.0, variant="bottleneck")
+    said = command("compare", "runs=runs", "baseline=bottleneck")
+    assert "against bottleneck with 1,000 samples" in said.out
+
+
+def test_every_kind_of_damage_is_told_and_breaks_nothing(command: Callable[..., Any], tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    _scored(runs / "whole", pinned=EVEN, curves={"val/bleu": [1.0, 2.0]})
+    for number, name in enumerate(("metrics", "events", "npz", "sentences", "heads", "checkpoint", "config"), 2):
+        _scored(runs / name, seed=number, variant=name, curves={"val/bleu": [1.0, 2.0]}, pinned=EVEN)
+    (runs / "metrics" / "metrics.json").write_text("")
+    (events,) = (runs / "events").glob("events*")
+    events.write_bytes(events.read_bytes()[:-3])
+    archive = runs / "npz" / "alignments" / "sentence-1.npz"
+    archive.write_bytes(archive.read_bytes()[:100])
+    (runs / "sentences" / "sentences-test.jsonl").write_text("{")
+    (runs / "heads" / "heads.json").write_text('{"test": [1]}')
+    (runs / "checkpoint" / "checkpoints").mkdir()
+    (runs / "checkpoint" / "checkpoints" / "best.ckpt").write_text("cut")
+    (runs / "config" / "config.yaml").write_text("")
+    said = command("compare", "runs=runs")
+    assert said.status == 0, said.err
+    damaged = re.findall(r"^damaged: (\w+): (\S+)", said.out, flags=re.MULTILINE)
+    assert sorted(name for name, _ in damaged) == sorted(
+        ["metrics", "events", "npz", "sentences", "heads", "checkpoint", "config"]
+    )
+    markdown = (runs / "comparison.md").read_text()
+    assert len(re.findall(r"^- damaged: ", markdown, flags=re.MULTILINE)) == 7
+    assert "| whole |" not in markdown and "luong-general" in markdown
+
+
+def test_runs_of_which_none_has_finished_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "a", curves={"val/bleu": [4.0]})
+    write_run(tmp_path / "runs" / "b", seed=2, error="out of memory")
+    said = command("compare", "runs=runs")
+    assert said.status == 0, said.err
+    assert "unfinished: a: epoch 1, val BLEU 4.00" in said.out
+    assert "failed: b: out of memory" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runs=none"], "there is no such folder"),
+        (["runs=empty"], "no run in it or below it"),
+        (["runs=runs", "split=tset"], "split=tset: no run was scored on it; did you mean test?"),
+        (["runs=runs", "baseline=botleneck"], "no variant has this name; did you mean bottleneck?"),
+        (["runs=runs", "output=none"], "output=none: there is no such folder"),
+        (["runs=runs", "samples=0"], "samples=0"),
+        (["runs=runs", "samples=many"], "samples=many: expected a whole number"),
+        (["runs=mixed"], "were trained on different data"),
+        ([], "runs is not given"),
+    ],
+)
+def test_mistake_is_one_line_and_nothing_is_written(
+    command: Callable[..., Any], tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    _scored(tmp_path / "runs" / "a")
+    _scored(tmp_path / "runs" / "b", variant="bottleneck")
+    _scored(tmp_path / "mixed" / "a")
+    _scored(tmp_path / "mixed" / "b", config={"data.seed": 1})
+    said = command("compare", *arguments)
+    assert said.status == 1
+    assert expected in said.err
+    assert said.err.count("\n") == 1 and said.out == ""
+    assert [path for path in tmp_path.rglob("*comparison*")] == []

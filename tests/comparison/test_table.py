@@ -1,0 +1,122 @@
+"""The table says the same in all its forms, and what stands in it can be worked out by hand."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from seq2seq.comparison.chance import Chance, choose_baseline, compare_with
+from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
+from seq2seq.comparison.runs import find_runs
+from seq2seq.comparison.table import Comparison, make_table, splits_of
+from seq2seq.comparison.variants import group_runs
+from seq2seq.evaluation.significance import paired_bootstrap
+from tests.comparison.writer import REFERENCES, rows, write_run
+
+WORSE = ["der Hund schläft .", "eine Katze sieht den Hund .", "er weiß das nicht .", "der Hund hat eine Katze ."]
+
+
+def _scores(bleu: float, aer: float | None = 0.1, **more: float) -> dict[str, float]:
+    scores = {"test/bleu": bleu, "test/chrf": bleu, "test_long/bleu": bleu / 2, "parameters": 2_500_000, **more}
+    return scores if aer is None else scores | {"test/aer": aer, "test_long/aer": 2 * aer}
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> tuple[Comparison, Chance]:
+    """Two seeds of luong, one and a failed one of bottleneck, and one that goes on."""
+    better, worse = rows(REFERENCES * 10, REFERENCES * 10), rows(WORSE * 10, REFERENCES * 10)
+    write_run(tmp_path / "a", metrics=_scores(90.0), sentences={"test": better})
+    write_run(tmp_path / "b", seed=2, metrics=_scores(94.0, 0.2), sentences={"test": better})
+    write_run(tmp_path / "c", variant="bottleneck", seed=2, metrics=_scores(20.0, None), sentences={"test": worse})
+    write_run(tmp_path / "d", variant="bottleneck", seed=1, error="out of memory")
+    write_run(tmp_path / "e", variant="*|<b>`x`", curves={"val/bleu": [3.0]})
+    return _compare(tmp_path)
+
+
+def _compare(folder: Path, samples: int = 100) -> tuple[Comparison, Chance]:
+    variants, left_out = group_runs(find_runs(folder))
+    baseline = choose_baseline(variants, "test")
+    assert baseline is not None
+    chance = compare_with(baseline, variants, "test", samples=samples)
+    return make_table(variants, left_out, chance, "test"), chance
+
+
+def _rich(table: Comparison, width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(as_rich(table, width))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Comparison, Chance]) -> None:
+    text = as_markdown(compared[0])
+    lines = text.splitlines()
+    assert lines[0] == "| variant | seeds | BLEU | ΔBLEU s2 | p | chrF | AER | BLEU long | AER long | params M |"
+    means = "| 92.0 ± 2.8 | baseline | – | 92.0 ± 2.8 | 15.0 ± 7.1 | 46.0 ± 1.4 | 30.0 ± 14.1 | 2.50 |"
+    assert lines[2] == f"| luong-general | 2 {means}"
+    assert lines[3].startswith("| bottleneck | 1 of 2 | 20.0 | -")
+    assert lines[4] == "| \\*\\|\\<b\\>\\`x\\` | unfinished | – | – | – | – | – | – | – | – |"
+    assert "100 samples, on seed 2" in text
+    assert "- failed: d: out of memory" in text
+    assert "- unfinished: e: epoch 1, val BLEU 3.00" in text
+
+
+def test_significance_is_that_of_the_first_seed_both_have(compared: tuple[Comparison, Chance]) -> None:
+    _, chance = compared
+    expected = paired_bootstrap(REFERENCES * 10, {"x": WORSE * 10}, REFERENCES * 10, tokenize="none", samples=100)["x"]
+    assert chance.baseline == "luong-general"
+    assert chance.tested == {"bottleneck": (2, expected)}
+    assert expected.p < 0.05
+
+
+def test_csv_holds_every_metric_in_its_own_units(compared: tuple[Comparison, Chance]) -> None:
+    lines = list(csv.DictReader(io.StringIO(as_csv(*compared))))
+    assert [line["variant"] for line in lines] == ["luong-general", "bottleneck", "*|<b>`x`"]
+    first, second, third = lines
+    assert float(first["test/aer"]) == pytest.approx(0.15)
+    assert float(first["test/aer_sd"]) == pytest.approx(0.0707107, rel=1e-5)
+    assert (first["n"], first["seeds"], second["n"], second["seeds"]) == ("2", "1 2", "1", "2")
+    assert float(second["p"]) == pytest.approx(compared[1].tested["bottleneck"].result.p)
+    assert (second["baseline"], second["tested_seed"], second["samples"]) == ("luong-general", "2", "100")
+    assert second["test/aer"] == "" and second["test/bleu_sd"] == ""
+    assert third["state"] == "unfinished" and third["test/bleu"] == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_terminal_table_fits_and_keeps_what_counts_most(compared: tuple[Comparison, Chance], width: int) -> None:
+    lines = _rich(compared[0], width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "BLEU" in lines[1] and "92.0 ± 2.8" in lines[3]
+    assert ("params M" in lines[1]) == (width == 120)
+
+
+def test_names_are_no_markup_in_the_terminal(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", variant="[red]x[/red]", metrics=_scores(1.0), sentences={"test": rows(REFERENCES)})
+    assert "[red]x[/red]" in _rich(_compare(tmp_path)[0], 120)
+
+
+def test_rows_stand_in_the_order_of_bleu_and_unfinished_ones_last(compared: tuple[Comparison, Chance]) -> None:
+    assert [row.name for row in compared[0].rows] == ["luong-general", "bottleneck", "*|<b>`x`"]
+
+
+def test_variants_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "b", variant="x", seed=2, metrics=_scores(20.0), sentences={"test": rows(WORSE)})
+    table, chance = _compare(tmp_path)
+    assert chance.tested == {}
+    assert "p" not in [column.key for column in table.columns]
+
+
+def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
+    own = {"metrics.lowercase": True, "metrics.tokenize": "char"}
+    upper = [line.replace("die", "DIE").replace("Hund", "HUND") for line in REFERENCES]
+    write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(89.0), sentences={"test": rows(upper)})
+    result = _compare(tmp_path)[1].tested["x"].result
+    assert "case:lc" in result.signature and "tok:char" in result.signature
+    assert result.difference == 0
+
+
+def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:
+    assert splits_of(compared[0].variants) == ["test", "test_long"]

@@ -1,0 +1,125 @@
+"""Which runs are one variant, what variants are called, and which runs may not be compared."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from seq2seq.comparison.runs import find_runs
+from seq2seq.comparison.variants import check_same_data, group_runs
+from seq2seq.errors import UserError
+from tests.comparison.writer import REFERENCES, rows, write_run
+
+SCORES = {"test/bleu": 50.0}
+
+
+def test_runs_that_differ_in_seed_and_place_are_one_variant(tmp_path: Path) -> None:
+    for seed in (2, 1, 3):
+        write_run(tmp_path / str(seed), seed=seed, config={"loader.cache_dir": f"cache{seed}"})
+    ((variant,), left_out) = group_runs(find_runs(tmp_path))
+    assert variant.name == "luong-general"
+    assert [run.seed for run in variant.runs] == [1, 2, 3]
+    assert left_out == []
+
+
+def test_deviation_is_that_of_a_sample(tmp_path: Path) -> None:
+    for seed, bleu in enumerate((90.0, 93.0, 96.0)):
+        write_run(tmp_path / str(seed), seed=seed, metrics={"test/bleu": bleu})
+    ((variant,), _) = group_runs(find_runs(tmp_path))
+    assert variant.statistic("test/bleu") == (93.0, 3.0, 3)
+    assert statistics.stdev([90.0, 93.0, 96.0]) == 3.0
+    assert variant.statistic("test/aer") is None
+
+
+def test_single_seed_has_no_deviation(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", metrics=SCORES)
+    ((variant,), _) = group_runs(find_runs(tmp_path))
+    assert variant.statistic("test/bleu") == (50.0, None, 1)
+
+
+def test_variants_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", metrics=SCORES)
+    # The encoder takes its value from the model's: one key says it.
+    write_run(tmp_path / "b", config={"model.dropout": 0.2, "encoder.dropout": 0.2}, metrics=SCORES)
+    write_run(tmp_path / "c", variant="bottleneck-none", metrics=SCORES)
+    variants, _ = group_runs(find_runs(tmp_path))
+    names = [variant.name for variant in variants]
+    assert names == ["luong-general (model.dropout=0.1)", "luong-general (model.dropout=0.2)", "bottleneck-none"]
+
+
+def test_target_is_shown_by_its_last_part(tmp_path: Path) -> None:
+    for name in ("Softmax", "Sparsemax"):
+        write_run(tmp_path / name, config={"normalizer._target_": f"seq2seq.attention.{name}"})
+    names = [variant.name for variant in group_runs(find_runs(tmp_path)).variants]
+    assert names == ["luong-general (normalizer=Softmax)", "luong-general (normalizer=Sparsemax)"]
+
+
+def test_name_without_a_seed_stays_whole(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", config={"run_name": "class1"})
+    assert group_runs(find_runs(tmp_path)).variants[0].name == "class1"
+
+
+def test_newest_of_equal_configuration_and_seed_counts(tmp_path: Path) -> None:
+    for day, bleu in (("01", 10.0), ("03", 30.0), ("02", 20.0)):
+        write_run(tmp_path / f"2026-01-{day}_00-00-00", metrics={"test/bleu": bleu})
+    ((variant,), left_out) = group_runs(find_runs(tmp_path))
+    assert [run.metrics["test/bleu"] for run in variant.runs] == [30.0]
+    assert sorted(run.metrics["test/bleu"] for run in left_out) == [10.0, 20.0]
+
+
+def test_finished_run_counts_before_a_newer_one_that_is_not(tmp_path: Path) -> None:
+    write_run(tmp_path / "2026-01-01_00-00-00", metrics=SCORES)
+    write_run(tmp_path / "2026-01-02_00-00-00", error="out of memory")
+    ((variant,), left_out) = group_runs(find_runs(tmp_path))
+    assert [run.state for run in variant.runs] == ["finished"]
+    assert [run.state for run in left_out] == ["failed"]
+
+
+def test_run_without_a_configuration_joins_the_variant_of_its_name(tmp_path: Path) -> None:
+    write_run(tmp_path / "luong-general-s1" / "2026-01-01_00-00-00", metrics=SCORES)
+    folder = tmp_path / "luong-general-s2" / "2026-01-01_00-00-00"
+    folder.mkdir(parents=True)
+    (folder / "error.txt").write_text("broken\n")
+    ((variant,), _) = group_runs(find_runs(tmp_path))
+    assert [run.state for run in variant.runs] == ["finished", "failed"]
+
+
+def _check(folder: Path) -> None:
+    check_same_data(find_runs(folder), folder, "test")
+
+
+def test_different_data_are_refused_with_both_runs_and_the_remedy(tmp_path: Path) -> None:
+    write_run(tmp_path / "grammar" / "a", metrics=SCORES, sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "other" / "b", config={"data.seed": 7}, metrics=SCORES, sentences={"test": rows(REFERENCES)})
+    with pytest.raises(UserError) as error:
+        _check(tmp_path)
+    message = str(error.value)
+    assert "grammar/a and other/b" in message
+    assert "data.seed=0 and 7" in message
+    assert f"runs={tmp_path / 'grammar'}" in message
+    assert "\n" not in message
+
+
+def test_different_references_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", metrics=SCORES, sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "b", seed=2, metrics=SCORES, sentences={"test": rows(REFERENCES, REFERENCES[::-1])})
+    with pytest.raises(UserError, match="a and b have different references in test"):
+        _check(tmp_path)
+
+
+@pytest.mark.parametrize("short", ["a", "b"])
+def test_run_whose_sentences_end_early_is_damaged_rather_than_different(tmp_path: Path, short: str) -> None:
+    for name in ("a", "b"):
+        lines = rows(REFERENCES)
+        write_run(tmp_path / name, metrics=SCORES, sentences={"test": lines[:2] if name == short else lines})
+    runs = find_runs(tmp_path)
+    check_same_data(runs, tmp_path, "test")
+    stories = {run.where: run.story for run in runs if run.state == "damaged"}
+    assert list(stories) == [short]
+    assert "ends after 2 of 4 sentences" in stories[short]
+
+
+def test_failed_runs_do_not_have_to_have_references(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", metrics=SCORES, sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "b", seed=2, error="out of memory")
+    _check(tmp_path)

@@ -1,0 +1,189 @@
+"""The page of `seq2seq compare` in a browser: the table says the runs' numbers, and choices change what they name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+from seq2seq.cli.main import main
+from tests.comparison.writer import REFERENCES, SOURCES, rows, write_run
+
+NASTY = "<img src=x onerror=\"document.title='taken'\"> %{x} <b>b</b> &lt;"
+SCORES = {
+    "test/chrf": 80.0,
+    "train/target_tokens_per_second": 1000.0,
+    "test/bleu_by_length/1-5": 80.0,
+    "test/bleu_by_length/6-10": 60.0,
+    "test/exact_match/number": 0.75,
+    "test/aer_by_tag/number": 0.25,
+}
+
+
+def _weights(number: int, column: int, heads: int = 1) -> list[list[list[float]]]:
+    """Return weights of a pinned sentence that all lie on one source word."""
+    sizes = len(REFERENCES[number].split()) + 1, len(SOURCES[number].split()) + 1
+    return [[[float(x == column) for x in range(sizes[1])] for _ in range(sizes[0])] for _ in range(heads)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of luong, a transformer with two heads, a bottleneck, one with a name of HTML that failed."""
+    folder = tmp_path_factory.mktemp("runs")
+    sentences = {"test": rows(REFERENCES), "val": rows([REFERENCES[0], "eine Katze .", *REFERENCES[2:]])}
+    for seed, bleu in ((1, 90.0), (2, 94.0)):
+        write_run(
+            folder / f"a{seed}",
+            seed=seed,
+            metrics={**SCORES, "test/bleu": bleu, "test/aer": 0.1},
+            sentences=sentences,
+            curves={"val/bleu": [10.0, bleu], "val/aer": [0.5, 0.1]},
+            pinned=[_weights(0, 0), _weights(1, 1)],
+        )
+    place = {"name": "decoder.0.attention", "kind": "cross", "layer": 0}
+    write_run(
+        folder / "b",
+        variant="transformer",
+        metrics={**SCORES, "test/bleu": 95.0, "test/aer": 0.3},
+        sentences=sentences,
+        curves={"val/bleu": [20.0, 95.0]},
+        pinned=[_weights(0, 2, heads=2), _weights(1, 2, heads=2)],
+        heads={
+            "test": [
+                {**place, "head": h, "aer": aer, "saturation": 1.0} for h, aer in ((None, 0.5), (0, 0.2), (1, 0.9))
+            ]
+        },
+    )
+    bottleneck = {**SCORES, "test/bleu": 20.0}
+    write_run(folder / "c", variant="bottleneck", metrics=bottleneck, sentences=sentences, pinned=[None, None])
+    write_run(folder / "d", variant=NASTY, error=NASTY)
+    write_run(folder / "e", variant=f"on {NASTY}", curves={"val/bleu": [5.0]})
+    assert main(["compare", f"runs={folder}", "samples=20"]) == 0
+    return folder / "comparison.html"
+
+
+def _cells(browser: WebDriver, key: str) -> list[str]:
+    cells = browser.find_elements(By.CSS_SELECTOR, f"table.scores tbody td[data-key='{key}']")
+    return [" ".join(cell.text.split()) for cell in cells]
+
+
+def _names(browser: WebDriver) -> list[str]:
+    return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "table.scores tbody td:first-child")]
+
+
+def _heaviest_columns(browser: WebDriver, figure: str) -> set[str]:
+    """Return the columns in which a figure's heatmap has weight."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0] + ' rect[data-value]')].filter((r) => r.dataset.value > 0.5)"
+    )
+    return {cell.get_attribute("data-column") for cell in browser.execute_script(script, figure)}
+
+
+def test_table_says_the_numbers(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    assert _names(browser)[:3] == ["transformer", "luong-general", "bottleneck"]
+    assert _cells(browser, "test/bleu") == ["95.0", "92.0 ± 2.8", "20.0"]
+    assert _cells(browser, "test/aer") == ["30.0", "10.0 ± 0.0", "–"]
+    assert _cells(browser, "seeds") == ["1", "2", "1"]
+
+
+def test_header_sorts_either_way_and_what_has_no_value_stays_last(
+    page: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(page)
+    aer = browser.find_element(By.CSS_SELECTOR, "th[data-key='test/aer']")
+    aer.find_element(By.TAG_NAME, "button").click()
+    assert _names(browser)[:2] == ["luong-general", "transformer"]
+    assert aer.get_attribute("aria-sort") == "ascending"
+    aer.find_element(By.TAG_NAME, "button").click()
+    assert _names(browser)[:3] == ["transformer", "luong-general", "bottleneck"]
+    assert aer.get_attribute("aria-sort") == "descending"
+
+
+def test_failed_and_unfinished_variants_appear_as_such(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    stories = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "td.story")]
+    assert stories == [f"failed {NASTY}", "unfinished epoch 1, val BLEU 5.00"]
+
+
+def test_names_and_errors_are_text_in_the_table_and_in_the_plots(
+    page: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(page)
+    assert browser.title.endswith("6 runs")
+    assert browser.find_elements(By.CSS_SELECTOR, "img, table b") == []
+    (text,) = {
+        trace["text"]
+        for trace in browser.execute_script("return document.querySelector('.curve').data.map(({text}) => ({text}))")
+        if "on " in trace["text"]
+    }
+    assert "<" not in text and "&lt;img" in text
+
+
+def test_curves_have_a_line_a_seed_and_their_mean(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    script = "return document.querySelector('.curve').data.map(({x, y, text}) => ({x, y, text}))"
+    curves = [trace for trace in browser.execute_script(script) if trace["text"] == "luong-general"]
+    assert [curve["y"] for curve in curves] == [[10, 90], [10, 94], [10, 92]]
+    assert curves[-1]["x"] == [10, 20]
+    browser.find_element(By.CSS_SELECTOR, "button[data-value='seconds']").click()
+    curves = [trace for trace in browser.execute_script(script) if trace["text"] == "luong-general"]
+    assert curves[-1]["x"][1] - curves[-1]["x"][0] == pytest.approx(60)
+
+
+def test_hidden_variant_leaves_plots_and_gallery(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    browser.find_element(By.CSS_SELECTOR, "nav button[data-variant='0']").click()
+    names = browser.execute_script("return document.querySelector('.curve').data.map(({text}) => text)")
+    assert "transformer" not in names and "luong-general" in names
+    cards = browser.find_elements(By.CSS_SELECTOR, "#gallery figure")
+    assert [card.get_attribute("data-variant") for card in cards] == ["1", "2"]
+
+
+def test_gallery_shows_the_chosen_sentence_under_every_variant(
+    page: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(page)
+    cards = browser.find_elements(By.CSS_SELECTOR, "#gallery figure")
+    assert ["no attention" in card.text for card in cards] == [False, False, True]
+    assert "translated as the reference" in cards[1].text
+    assert _heaviest_columns(browser, "#gallery figure[data-variant='0']") == {"2"}
+    assert _heaviest_columns(browser, "#gallery figure[data-variant='1']") == {"0"}
+    Select(browser.find_element(By.ID, "sentence")).select_by_value("1")
+    assert _heaviest_columns(browser, "#gallery figure[data-variant='1']") == {"1"}
+    card = browser.find_element(By.CSS_SELECTOR, "#gallery figure[data-variant='1']")
+    assert "translated: eine Katze ." in card.text and "Katze" in card.text
+
+
+def test_difference_is_that_of_the_two_chosen(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    row = "[data-part=difference] rect[data-row='0']"
+    script = f'return [...document.querySelectorAll("{row}")].map((cell) => +cell.dataset.value)'
+    assert browser.execute_script(script) == [-1, 0, 1, 0, 0]
+    Select(browser.find_element(By.ID, "variant-b")).select_by_value("0")
+    assert browser.execute_script(script) == [0, 0, 0, 0, 0]
+    Select(browser.find_element(By.ID, "variant-a")).select_by_value("1")
+    assert browser.execute_script(script) == [1, 0, -1, 0, 0]
+
+
+def test_heads_show_the_chosen_statistic(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    cells = browser.find_elements(By.CSS_SELECTOR, "#heads td.value")
+    assert [cell.text for cell in cells] == ["0.50", "0.20", "0.90"]
+    Select(browser.find_element(By.ID, "heads-statistic")).select_by_value("saturation")
+    assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#heads td.value")} == {"1.00"}
+
+
+def test_phenomena_are_percent_of_the_chosen_measure(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "td[data-tag='number']")} == {"75"}
+    browser.find_element(By.CSS_SELECTOR, "button[data-value='aer_by_tag']").click()
+    assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "td[data-tag='number']")} == {"25"}
+
+
+def test_page_of_runs_without_scores_is_whole(tmp_path: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    write_run(tmp_path / "a", error="out of memory")
+    assert main(["compare", f"runs={tmp_path}"]) == 0
+    assert "out of memory" in open_page(tmp_path / "comparison.html").find_element(By.TAG_NAME, "table").text
