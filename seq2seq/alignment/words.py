@@ -11,7 +11,7 @@ LinkExtraction = Callable[[Tensor], Tensor]
 """From word weights `(..., target words + 1, source words + 1)`, the end of the sentence last, to links as a bool
 Tensor `(..., target words, source words)`. The end of the sentence is never linked."""
 
-MUTUAL_ROUNDS = 3
+MUTUAL_ROUNDS = 2
 TINY = 1e-9
 
 
@@ -64,17 +64,19 @@ def intersection_links(word_weights: Tensor) -> Tensor:
     return argmax_links(word_weights) & argmax_links(word_weights.mT).mT
 
 
-def mutual_links(word_weights: Tensor) -> Tensor:
-    """Return for each target word the link to the source word that is most its own.
+def mutual_links(word_weights: Tensor, *, threshold: float = 0.35) -> Tensor:
+    """Return a link wherever a source word is at least `threshold` of what a target word has for its own.
 
-    The heaviest column after columns and rows were normalised in turn (Sinkhorn & Knopp 1967): a source word at which
-    another target word looks harder loses. What a decoder needs not look at, such as a full stop that its state already
-    promises, is so not linked to where its idle weight happens to lie. The end of the sentence is treated alike.
+    Columns and rows are normalised in turn (Sinkhorn & Knopp 1967), so that a source word at which another target word
+    looks harder loses. What a decoder needs not look at, such as a full stop that its state already promises, is so not
+    linked to where its idle weight happens to lie; and a compound keeps the two or three words that it stands for. The
+    end of the source takes part, as the place of words that look nowhere; the end of the target is no rival.
     """
+    weights = word_weights[..., :-1, :]
     for _ in range(MUTUAL_ROUNDS):
-        word_weights = word_weights / word_weights.sum(-2, keepdim=True).clamp(min=TINY)
-        word_weights = word_weights / word_weights.sum(-1, keepdim=True).clamp(min=TINY)
-    return argmax_links(word_weights)
+        weights = weights / weights.sum(-2, keepdim=True).clamp(min=TINY)
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=TINY)
+    return weights[..., :-1] >= threshold
 
 
 def link_pairs(links: Tensor) -> set[Link]:

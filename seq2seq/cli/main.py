@@ -11,6 +11,7 @@ COMMANDS = {
     "translate": "translate lines, from stdin to stdout by default",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
+    "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
     "aer": "score word links against gold links",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }

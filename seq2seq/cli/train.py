@@ -20,10 +20,11 @@ from seq2seq.alignment.archive import save_attention
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, print_help, quote
+from seq2seq.cli.options import check_types, compose_defaults, print_help, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.resume import find_run
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
@@ -41,7 +42,7 @@ SHOWN = 5
 
 
 def main(arguments: list[str]) -> None:
-    """Run the command: one run, or with --multirun one for each combination of comma-separated values."""
+    """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument for argument in arguments if argument.startswith("-")}
     if options & {"-h", "--help"}:
         print_help("train")
@@ -53,6 +54,31 @@ def main(arguments: list[str]) -> None:
         if folder is not None:
             overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
         check_types("train", overrides)
+    variants = _variants(overrides)
+    failures: list[Exception] = []
+    for variant in variants:
+        try:
+            _run([*overrides, *variant], sweep=sweep)
+        except Exception as error:
+            if len(variants) == 1:
+                raise
+            failures.append(error)
+            log.error("error: %s: %s", " ".join(variant[:-1]), explain(error, "train", []))
+    if failures:
+        raise UserError(f"{len(failures)} of {len(variants)} variants failed; the others are whole")
+
+
+def _variants(overrides: list[str]) -> list[list[str]]:
+    """Return what each variant of an experiment adds to the overrides; nothing, once, where there are none."""
+    given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
+    config = compose_defaults("train", given)
+    variants = config.variants
+    if isinstance(variants, str):
+        raise UserError(f"variants={variants}: expected a list, such as variants=['score=dot','score=general']")
+    return [[*variant.split(), "variants=null"] for variant in variants] if variants else [[]]
+
+
+def _run(overrides: list[str], *, sweep: bool) -> None:
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> dict[str, float]:

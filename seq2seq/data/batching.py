@@ -49,13 +49,14 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The same batch on another device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory; a DataLoader calls this when it was told to pin."""
-        return self._map(Tensor.pin_memory)
+        return self.map(Tensor.pin_memory)
 
-    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with a function applied to each of its tensors."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         changes: dict[str, Any] = {name: function(value) for name, value in values.items() if torch.is_tensor(value)}
         return replace(self, **changes)

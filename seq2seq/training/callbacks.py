@@ -16,6 +16,21 @@ log = logging.getLogger(__name__)
 HYPERPARAMETERS = ("run_name", "seed", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "tokenizer")
 HYPERPARAMETER_METRICS = ("val/bleu", "val/chrf", "val/aer", "val/perplexity", "test/bleu", "test/chrf", "test/aer")
 
+CHARTS = {
+    "translation": {"loss": ["train/loss", "val/loss"], "BLEU and chrF": ["val/bleu", "val/chrf"]},
+    "alignment": {
+        "alignment error rate": ["val/aer", "val/aer_argmax", "val/aer_diagonal"],
+        "entropy, nats": ["val/entropy"],
+        "weight on </s>, <s> and punctuation": ["val/sink_mass"],
+    },
+    "training": {
+        "target tokens a second": ["train/target_tokens_per_second"],
+        "gradient norm": ["train/gradient_norm"],
+        "padding share": ["train/padding_share"],
+    },
+}
+"""Main curves by group and chart, as regular expressions of their tags."""
+
 
 class Throughput(Callback):
     """Logs real target tokens a second of training time; validation and checkpoints do not count."""
@@ -86,7 +101,13 @@ class ProgressBar(TQDMProgressBar):
 
 
 class ValidationReport(Callback):
-    """Writes a line to the log at every validation."""
+    """Writes a line to the log at every validation, and groups the main curves on TensorBoard's Custom Scalars tab."""
+
+    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write the groups."""
+        charts = {group: {name: ["Multiline", tags] for name, tags in chart.items()} for group, chart in CHARTS.items()}
+        for logger in boards(trainer):
+            logger.experiment.add_custom_scalars(charts)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write the line."""
@@ -124,5 +145,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return the leaves of nested dicts by their dotted names."""
     leaves: dict[str, Any] = {}
     for name, value in tree.items():
-        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{name}.")
+        elif name != "_partial_":  # says how an object is made, not which
+            leaves[f"{prefix}{name}"] = value
     return leaves

@@ -16,8 +16,12 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
+from seq2seq.models.encoder_decoder import Place
 from seq2seq.training.guidance import Guidance
 from seq2seq.training.loss import token_loss
+
+SEEN = ("entropy", "saturation", "sink_mass")
+"""Statistics of each layer, the mean over its heads, that are logged at every validation."""
 
 
 class TranslationModule(lightning.LightningModule):
@@ -123,6 +127,10 @@ class TranslationModule(lightning.LightningModule):
         self._evaluator = None
         self.alignment = self.evaluation.alignment
         self.log_dict({f"val/{name}": value for name, value in self.evaluation.metrics.items()})
+        for row in self.evaluation.heads:
+            if row["head"] is None:
+                place = Place(row["kind"], row["layer"])
+                self.log_dict({f"attention/{name}/{place}": row[name] for name in SEEN})
 
     def on_save_checkpoint(self, content: dict[str, Any]) -> None:
         """Add what makes the checkpoint self-contained."""

@@ -122,13 +122,20 @@ def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_har
     assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1)}
 
 
-def test_mutual_links_keep_two_target_words_of_one_source_word():
-    weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.9, 0.0, 0.1, 0.0], [0.0, 0.0, 0.5, 0.5]])
+def test_mutual_links_keep_two_target_words_of_one_source_word() -> None:
+    weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.9, 0.02, 0.02, 0.06], [0.0, 0.0, 0.5, 0.5]])
     assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1), (0, 2)}
 
 
-def test_mutual_links_leave_a_target_word_unlinked_whose_row_is_zero_or_that_looks_at_the_end():
-    weights = torch.tensor([[0.8, 0.0, 0.2], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.2, 0.5, 0.3]])
+def test_mutual_links_keep_the_parts_of_a_compound() -> None:
+    weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.1, 0.5, 0.4, 0.0], [0.0, 0.0, 0.3, 0.7]])
+    assert link_pairs(argmax_links(weights)) == {(0, 0), (1, 1)}
+    assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1), (2, 1)}
+    assert link_pairs(mutual_links(weights, threshold=0.6)) == {(0, 0)}
+
+
+def test_mutual_links_leave_a_target_word_unlinked_whose_row_is_zero_or_that_looks_at_the_end() -> None:
+    weights = torch.tensor([[0.8, 0.0, 0.2], [0.0, 0.0, 0.0], [0.0, 0.02, 0.98], [0.2, 0.5, 0.3]])
     assert link_pairs(mutual_links(weights)) == {(0, 0)}
 
 

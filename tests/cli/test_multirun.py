@@ -52,3 +52,39 @@ def test_runs_that_begin_in_the_same_second_keep_apart(
     monkeypatch.setattr(hydra.core.utils, "datetime", Clock)
     assert command("train", "-m", *text, *BRIEF, "optimizer.lr=0.1,0.2").status == 0
     assert len(finished(tmp_path)) == 2
+
+
+def test_each_variant_of_an_experiment_has_a_run(command: Command, text: list[str], tmp_path: Path) -> None:
+    variants = "variants=['model=luong score=dot label=-x','model=bottleneck']"
+    assert command("train", *text, *BRIEF, variants).status == 0
+    runs = finished(tmp_path)
+    assert [run.parent.name for run in runs] == ["bottleneck-none-s1", "luong-dot-x-s1"]
+    # Each is what its overrides alone would have made: it can be resumed and compared as such.
+    assert all("variants: null" in (run / "config.yaml").read_text() for run in runs)
+
+
+def test_variants_multiply_with_a_sweep(command: Command, text: list[str], tmp_path: Path) -> None:
+    variants = "variants=['score=dot','score=additive']"
+    assert command("train", "--multirun", *text, *BRIEF, "model=luong", "seed=1,2", variants).status == 0
+    names = [run.parent.name for run in finished(tmp_path)]
+    assert names == [f"luong-{score}-s{seed}" for score in ("additive", "dot") for seed in (1, 2)]
+
+
+def test_failing_variant_is_named_and_the_others_run(command: Command, text: list[str], tmp_path: Path) -> None:
+    said = command("train", *text, *BRIEF, "variants=['model=luong decoder.d_model=abc','model=bottleneck']")
+    assert said.status == 1 and "Traceback" not in said.err
+    assert said.err.splitlines()[-1] == "error: 1 of 2 variants failed; the others are whole"
+    assert "model=luong decoder.d_model=abc" in said.out + said.err
+    assert [run.parent.name for run in finished(tmp_path)] == ["bottleneck-none-s1"]
+
+
+def test_failed_run_says_why_in_its_folder(command: Command, text: list[str], tmp_path: Path) -> None:
+    said = command("train", *text, *BRIEF, "model=luong", "model.d_embedding=7", "hydra.run.dir=run")
+    line = (tmp_path / "run" / "error.txt").read_text()
+    assert said.status == 1 and said.err == f"error: {line}"
+
+
+def test_variants_that_are_no_list_are_refused(command: Command, text: list[str]) -> None:
+    said = command("train", *text, "variants=[score=dot]")
+    assert said.status == 1
+    assert said.err.startswith("error: variants=[score=dot]: expected a list, such as variants=['score=dot'")

@@ -1,5 +1,6 @@
 """What a run leaves behind: settings, scores, checkpoints, pictures, and what TensorBoard shows."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from seq2seq.alignment.archive import load_attention
 from seq2seq.checkpoint import read_checkpoint
 
 EPOCHS = 2
@@ -76,22 +79,53 @@ def test_no_file_name_holds_an_equals_sign(run: Any) -> None:
     assert [path for path in run.folder.rglob("*") if "=" in path.name] == []
 
 
-def test_pictures_of_four_sentences_are_kept_from_every_validation(run: Any, steps: list[int]) -> None:
-    names = {path.name for path in (run.folder / "alignments").iterdir()}
-    assert names == {f"cross-sentence-{number}-step-{step:06}.png" for number in range(1, 5) for step in steps}
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run.folder / "alignments").iterdir())
+ALIGNMENTS = {f"cross/sentence-{number}" for number in range(1, 5)}
+EVERY_HEAD = {
+    "bahdanau": set(),  # its one attention is the alignment
+    "transformer": {"heads", *(f"{kind}/layer{layer}" for kind in ("cross", "encoder", "decoder") for layer in (0, 1))},
+}
 
 
-def test_board_shows_an_alignment_of_each_pinned_sentence_at_every_validation(
-    board: EventAccumulator, steps: list[int]
-) -> None:
+def pictures(run: Any) -> set[str]:
+    return ALIGNMENTS | EVERY_HEAD[run.config.run_name.partition("-")[0]]
+
+
+def test_pictures_of_alignments_and_every_head_are_kept_from_every_validation(run: Any, steps: list[int]) -> None:
+    names = {path.name for path in (run.folder / "alignments").glob("*.png")}
+    assert names == {f"{name.replace('/', '-')}-step-{step:06}.png" for name in pictures(run) for step in steps}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run.folder / "alignments").glob("*.png"))
+
+
+def test_board_shows_each_picture_at_every_validation(run: Any, board: EventAccumulator, steps: list[int]) -> None:
     tags = board.Tags()["images"]
-    assert sorted(tags) == [f"alignment/cross/sentence-{number}" for number in range(1, 5)]
+    assert set(tags) == {name if name == "heads" else f"alignment/{name}" for name in pictures(run)}
     for tag in tags:
-        pictures = board.Images(tag)
-        assert [picture.step for picture in pictures] == steps
-        assert all(a.encoded_image_string != b.encoded_image_string for a, b in pairwise(pictures))
-        assert all(min(picture.width, picture.height) > 200 for picture in pictures)
+        shown = board.Images(tag)
+        assert [picture.step for picture in shown] == steps
+        assert all(a.encoded_image_string != b.encoded_image_string for a, b in pairwise(shown))
+        assert all(min(picture.width, picture.height) > 120 for picture in shown)
+
+
+def test_attention_of_pinned_sentences_is_kept_as_arrays(run: Any, text_folder: Path) -> None:
+    line = (text_folder / "val.source").read_text().splitlines()[0]
+    saved = load_attention(run.folder / "alignments" / "sentence-1.npz")
+    assert saved.source.text == line
+    assert {str(attention.place) for attention in saved.maps} >= {"cross/layer0"}
+    for attention in saved.maps:
+        torch.testing.assert_close(attention.weights.sum(-1), torch.ones(attention.weights.shape[:-1]))
+
+
+def test_sentences_and_heads_are_kept_for_a_comparison(run: Any, text_folder: Path) -> None:
+    lines = [json.loads(line) for line in (run.folder / "sentences-test.jsonl").read_text().splitlines()]
+    assert [line["source"] for line in lines] == (text_folder / "test.source").read_text().splitlines()
+    counts = [sum(line[name] for line in lines) for name in ("sure", "links", "sure_hits", "possible_hits")]
+    sure, links, sure_hits, possible_hits = counts
+    assert run.metrics["test/aer"] == pytest.approx(1 - (sure_hits + possible_hits) / (links + sure))
+    heads = json.loads((run.folder / "heads.json").read_text())["val"]
+    best = min(row["aer"] for row in heads if "aer" in row)
+    assert run.metrics["val/aer"] == pytest.approx(best)
+    assert run.metrics["train/peak_memory_mib"] > 50
+    assert run.metrics["test/sentences_per_second"] > 0
 
 
 def test_board_shows_the_curves(board: EventAccumulator) -> None:
@@ -111,6 +145,22 @@ def test_curves_have_a_point_a_validation_and_one_each_few_steps(board: EventAcc
     assert losses[-1].value < losses[0].value
     assert all(event.value > 0 for event in board.Scalars("train/gradient_norm"))
     assert all(0 <= event.value < 1 for event in board.Scalars("train/padding_share"))
+
+
+def test_board_groups_the_main_curves_and_every_curve_is_there(board: EventAccumulator) -> None:
+    content = board.summary_metadata["custom_scalars__config__"]
+    assert content.plugin_data.plugin_name == "custom_scalars"
+    layout = Layout.FromString(board.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    assert [category.title for category in layout.category] == ["translation", "alignment", "training"]
+    tags = {tag for category in layout.category for chart in category.chart for tag in chart.multiline.tag}
+    assert tags <= set(board.Tags()["scalars"])
+
+
+def test_board_shows_what_each_layer_does(run: Any, board: EventAccumulator) -> None:
+    places = {name for name in pictures(run) if "layer" in name} or {"cross/layer0"}
+    assert {f"attention/{name}/{place}" for name in ("entropy", "saturation", "sink_mass") for place in places} <= set(
+        board.Tags()["scalars"]
+    )
 
 
 def test_scores_of_the_run_are_those_of_its_best_validation(run: Any, board: EventAccumulator) -> None:
@@ -144,6 +194,7 @@ def test_board_has_hyperparameters_with_metrics(run: Any) -> None:
             scalars |= set(board.Tags()["scalars"])
     assert found["seed"].number_value == 1
     assert found["model.d_model"].number_value == 16
+    assert not [name for name in found if "_partial_" in name]
     assert {"val/bleu", "val/aer", "test/bleu"} <= scalars
 
 

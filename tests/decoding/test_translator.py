@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.alignment.words import link_pairs, merge_pieces, mutual_links
+from seq2seq.alignment.words import link_pairs, merge_pieces, argmax_links
 from seq2seq.attention import Additive, ScaledDot, Softmax, record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
@@ -203,7 +203,7 @@ def test_links_are_those_of_the_pair_alone(
 ) -> None:
     aligner = make(tokenizers, kind, tokens_per_batch=tokens_per_batch)
     pairs = list(zip(ENGLISH, GERMAN, strict=True))
-    found = list(aligner.align(pairs, choice, mutual_links))
+    found = list(aligner.align(pairs, choice, argmax_links))
     assert len(found) == len(pairs)
     for (source, target), links in zip(pairs, found, strict=True):
         if not source.strip() or not target.strip():
@@ -221,13 +221,13 @@ def test_links_are_those_of_the_pair_alone(
         weights = record[choice.layer][0]
         weights = weights.mean(0) if choice.head is None else weights[choice.head]
         words = [*target_words, target_words[-1] + 1], [*source_words, source_words[-1] + 1]
-        assert links == link_pairs(mutual_links(merge_pieces(weights, *words)))
+        assert links == link_pairs(argmax_links(merge_pieces(weights, *words)))
     assert sum(len(links) for links in found) > 10
 
 
 @pytest.mark.parametrize("pair", [("", "Hunde"), ("dogs", ""), ("", ""), ("  ", "Hunde")])
 def test_pair_with_an_empty_side_has_no_links(tokenizers: Tokenizers, pair: tuple[str, str]) -> None:
-    assert list(make(tokenizers).align([pair], AlignmentChoice(BAHDANAU, None), mutual_links)) == [set()]
+    assert list(make(tokenizers).align([pair], AlignmentChoice(BAHDANAU, None), argmax_links)) == [set()]
 
 
 def test_links_of_a_cut_pair_stay_within_what_was_seen(
@@ -239,7 +239,7 @@ def test_links_of_a_cut_pair_stay_within_what_was_seen(
     )
     pairs = [("dogs", "Hunde"), (ENGLISH[5], GERMAN[5])]
     _, links = make(tokenizers, max_length=limit).align(
-        pairs, AlignmentChoice(BAHDANAU, None), mutual_links, name="text"
+        pairs, AlignmentChoice(BAHDANAU, None), argmax_links, name="text"
     )
     assert links
     assert all(i <= max(source_words) and j <= max(target_words) for i, j in links)
@@ -248,4 +248,4 @@ def test_links_of_a_cut_pair_stay_within_what_was_seen(
 
 def test_alignment_by_a_layer_that_is_not_there_is_refused(tokenizers: Tokenizers) -> None:
     with pytest.raises(UserError, match=r"no attention decoder\.gone; train it again"):
-        list(make(tokenizers).align([("dogs", "Hunde")], AlignmentChoice("decoder.gone", None), mutual_links))
+        list(make(tokenizers).align([("dogs", "Hunde")], AlignmentChoice("decoder.gone", None), argmax_links))

@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 
-from seq2seq.alignment.words import mutual_links
+from seq2seq.alignment.words import argmax_links
 from seq2seq.attention import Attention, Dot
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, collate
@@ -110,7 +110,7 @@ def make_evaluator(*, links: bool = True, alignment: AlignmentChoice | None = No
     tokenizer = cast(Tokenizer, WordTokenizer())
     return Evaluator(
         Dataset.from_list(make_rows(links)), Tokenizers(tokenizer, tokenizer), cast(GreedySearch, search),
-        extraction=mutual_links, tokenize="none", lowercase=False, alignment=alignment,
+        extraction=argmax_links, tokenize="none", lowercase=False, alignment=alignment,
     )  # fmt: skip
 
 

@@ -1,0 +1,36 @@
+"""`seq2seq tensorboard`: TensorBoard on the runs, with every picture of every validation."""
+
+import os
+import sys
+from pathlib import Path
+
+from seq2seq.cli.options import command_config
+from seq2seq.errors import UserError
+
+ALL = 10_000
+"""Pictures and texts a tag; TensorBoard by itself shows a sample of 10."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command: this process becomes TensorBoard, until Ctrl-C."""
+    config = command_config("tensorboard", arguments, text_keys=("runs", "host"))
+    if config is None:
+        return
+    os.execv(sys.executable, tensorboard_command(config.runs, host=config.host, port=config.port))
+
+
+def tensorboard_command(runs: str, *, host: str, port: int) -> list[str]:
+    """Return the command line that shows the runs in and below a folder.
+
+    Raises:
+        UserError: there is no such folder, or no run in it.
+    """
+    folder = Path(runs)
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {runs}; give the one that holds the runs, such as runs=outputs")
+    if next(folder.rglob("events.out.tfevents.*"), None) is None:
+        raise UserError(f"there is no run in or below {runs}; `seq2seq train` writes one, by default in outputs/")
+    return [
+        sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", host, "--port", str(port),
+        "--samples_per_plugin", f"images={ALL},text={ALL}",
+    ]  # fmt: skip

@@ -1,0 +1,81 @@
+"""How much gradient comes through an attention's scores: what vanishes when a softmax saturates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from seq2seq.attention import Attention, record_attention
+from seq2seq.data.batching import Batch, collate
+from seq2seq.models import EncoderDecoder
+from seq2seq.models.encoder_decoder import place_of
+from seq2seq.training.loss import token_loss
+from seq2seq.training.module import TranslationModule
+
+
+class ScoreGradients(Callback):
+    """Logs at every validation, for each layer, the norm of the loss's gradient at a row of scores.
+
+    Of a softmax with weights A the gradient at a score is A (1 - A) at most, so a saturated row lets none through
+    (Vaswani et al. 2017, 3.2.1). Off by default; `experiment=scaling` shows it with and without the scale.
+
+    Args:
+        sentences: of the validation set, as many as fit one batch.
+    """
+
+    def __init__(self, *, sentences: int) -> None:
+        self.sentences = sentences
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Run the first sentences forward and backward and log."""
+        assert isinstance(module, TranslationModule)
+        rows = trainer.datamodule.dataset("val")[: self.sentences]  # type: ignore[attr-defined]
+        examples = zip(rows["source_ids"], rows["target_ids"], range(len(rows["source_ids"])), strict=True)
+        batch = collate(list(examples)).to(module.device)
+        for name, norm in score_gradients(module.model, batch).items():
+            module.log(f"attention/score_gradient/{place_of(name)}", norm)
+
+
+def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
+    """Return for each attention of a model the mean norm of d loss / d scores over the rows that have any, by name.
+
+    The loss is the mean negative log-likelihood of a target token times their number, so that the figure does not
+    depend on the size of the batch. The model's own gradients and its mode stay as they were.
+    """
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(False), torch.enable_grad(), record_attention(model), _scores(model) as scores:
+        batch = batch.map(torch.clone)  # tensors of inference mode cannot be saved for a backward pass
+        logits = model(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
+        loss = token_loss(logits, batch.target_output, label_smoothing=0.0).objective
+        calls = [(name, call) for name, made in scores.items() for call in made]
+        gradients = torch.autograd.grad(loss, [call for _, call in calls])
+    model.train(was_training)
+    norms: dict[str, list[Tensor]] = {name: [] for name in scores}
+    for (name, _), gradient in zip(calls, gradients, strict=True):
+        norms[name].append(gradient.norm(dim=-1).flatten())
+    return {name: _mean_of_nonzero(torch.cat(found)) for name, found in norms.items()}
+
+
+@contextmanager
+def _scores(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """Yield the scores (..., query, key) of every call of every attention, by the attention's name."""
+    found: dict[str, list[Tensor]] = {}
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+            made = found.setdefault(name, [])
+            handles.append(module.score.register_forward_hook(lambda _, __, scores, made=made: made.append(scores)))
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _mean_of_nonzero(norms: Tensor) -> float:
+    """Return the mean over rows that any loss depends on; padded ones have a gradient of exactly 0."""
+    return (norms.sum() / (norms > 0).sum().clamp(min=1)).item()
