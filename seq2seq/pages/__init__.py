@@ -4,6 +4,7 @@ page.html    the frame: its content security policy allows nothing from outside
 style.css    the look that all pages share
 heatmap.js   a labelled heatmap as SVG, and small helpers that make elements
 *.js         what one page does with its data
+*.py         what that data is
 """
 
 import html

@@ -40,16 +40,18 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
                    onselect = null, labelled = true, visible = () => true }) {
   const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high };
   const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
-  const widest = (labels) => Math.max(...labels.map((label) => labelWidth(label)), 0);
+  const font = Math.min(cell - 1, FONT);
+  const widths = (labels) => labels.map((label) => (labelWidth(label) * font) / FONT);
+  const widest = (labels) => Math.max(...widths(labels), 0);
   const steep = cell < 18 ? 65 : 45; // degrees: labels of narrow columns would run into each other
   const [along, up] = [Math.cos((steep * Math.PI) / 180), Math.sin((steep * Math.PI) / 180)];
   const left = labelled ? widest(shown.rows) + 10 : 0;
   const top = labelled ? widest(shown.columns) * up + 18 : 0;
   const [width, height] = [columns.length * cell, rows.length * cell];
-  const ends = shown.columns.map((label, x) => (x + 0.55) * cell + labelWidth(label) * along + 10);
+  const ends = widths(shown.columns).map((wide, x) => (x + 0.55) * cell + wide * along + 10);
   const right = labelled ? Math.max(...ends, width) - width : 0;
   const size = { width: left + width + right, height: top + height + 2 };
-  const svg = element("svg", { class: "heatmap", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", ...size });
+  const svg = element("svg", { class: "heatmap", viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "font-size": font, ...size });
   const grid = element("g", { transform: `translate(${left} ${top})` });
   values.forEach((row, y) =>
     row.forEach((value, x) => {
@@ -111,6 +113,7 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
   return svg;
 }
 
+const FONT = 12; // pixels, or what a small cell leaves room for
 const LABEL_MAX = 24; // characters, as in the figures
 
 /** Return a label that is not too long to stand beside a heatmap; the whole one appears when it is pointed at. */
@@ -120,7 +123,7 @@ function shorten(label) {
 }
 
 const measure = document.createElement("canvas").getContext("2d");
-measure.font = '12px "Noto Sans", "DejaVu Sans", sans-serif';
+measure.font = `${FONT}px "Noto Sans", "DejaVu Sans", sans-serif`;
 
 /** Return the width of a label in pixels. */
 function labelWidth(label) {

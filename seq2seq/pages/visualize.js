@@ -4,8 +4,8 @@
 
 const KINDS = {
   cross: { name: "Cross-attention", short: "cross", note: "Each word of the translation looks at the source while it is predicted." },
-  encoder: { name: "Encoder self-attention", short: "encoder (self)", note: "Each source word looks at the whole source; the same for every translation." },
-  decoder: { name: "Decoder self-attention", short: "decoder (self, causal)", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
+  encoder: { name: "Encoder self-attention", short: "encoder self", note: "Each source word looks at the whole source; the same for every translation." },
+  decoder: { name: "Decoder self-attention", short: "decoder self", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
 };
 const UNITS = { words: "words", pieces: "subwords" };
 const MEAN = "mean";
@@ -99,13 +99,33 @@ function roving(elements, { across = elements.length, rtl = false } = {}) {
   return elements;
 }
 
+/** Return a translation, its words marked that the first has not. */
+function marked(text) {
+  const [before, after] = [DATA.targets[0].text, text].map((sentence) => sentence.split(" "));
+  const common = before.map(() => []); // [i][j]: length of the longest common subsequence of the words from i and from j
+  common.push(after.map(() => 0));
+  common.forEach((row) => (row[after.length] = 0));
+  for (let i = before.length - 1; i >= 0; i--) {
+    for (let j = after.length - 1; j >= 0; j--) {
+      common[i][j] = before[i] === after[j] ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
+    }
+  }
+  const found = [];
+  for (let i = 0, j = 0; j < after.length; ) {
+    if (before[i] === after[j]) found.push(after[j++], i++ < before.length ? " " : "");
+    else if (i < before.length && common[i + 1][j] >= common[i][j + 1]) i++;
+    else found.push(element("mark", {}, after[j++]), " ");
+  }
+  return text ? found : ["(nothing)"];
+}
+
 /** Return the list of translations: each a button, chosen one at a time or shown side by side. */
 function translations() {
   const buttons = DATA.targets.map((target, i) =>
     element("button", { class: "translation", type: "button", "aria-pressed": String(state.side || i === state.target),
       "data-target": target.name, onclick: () => choose({ target: i, side: false }) },
       element("span", { class: "name" }, nameOf(target)),
-      element("span", { class: "text", dir: directionOf(target.text) }, target.text || "(nothing)"),
+      element("span", { class: "text", dir: directionOf(target.text) }, ...marked(target.text)),
       element("span", { class: "score", title: "log-probability over the length penalty" }, target.score === null ? "" : target.score.toFixed(3).replace("-", "\u2212"))),
   );
   const beside = element("button", { type: "button", id: "side", "aria-pressed": String(state.side),
@@ -125,7 +145,7 @@ function controls() {
     choice("head", headsOf(mapOf(target)).map((head) => [head, head, marked(state.kind, state.layer, head)]), state.head,
       (head) => choose({ head })),
     choice("between", Object.entries(UNITS), state.unit, (unit) => choose({ unit })),
-    choice("colours", [[false, "to 1"], [true, "to the largest"]], state.stretch, (stretch) => choose({ stretch })),
+    choice("scale", [[false, "0–1"], [true, "0–max"]], state.stretch, (stretch) => choose({ stretch })),
   );
 }
 
@@ -139,8 +159,8 @@ function show() {
   const shown = (apart ? DATA.targets : [DATA.targets[state.target]]).map(panel);
   const aside = element("aside", { class: "row" }, overview(), statistics());
   const attention = apart
-    ? [element("div", { class: "row" }, ...shown.map(({ name, lines, picture }) =>
-        element("figure", { class: "panel", "data-panel": name }, lines, picture))),
+    ? [element("div", { class: "row" }, ...shown.map(({ name, caption, lines, picture }) =>
+        element("figure", { class: "panel", "data-panel": name }, element("figcaption", {}, caption), lines, picture))),
       aside]
     : [shown[0].lines, element("div", { class: "row" }, shown[0].picture, aside)];
   const main = element("main", {},
@@ -148,9 +168,10 @@ function show() {
     translations(), controls(), element("p", {}, KINDS[state.kind].note), ...attention,
     element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1; layers and heads count from 0`,
       DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : ""));
-  document.querySelector("main")?.remove();
-  document.body.append(main);
-  if (focused) main.querySelector(focused)?.focus();
+  const before = document.querySelector("main");
+  if (before) before.replaceWith(main);
+  else document.body.append(main);
+  if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
   light(0, null, null);
 }
 

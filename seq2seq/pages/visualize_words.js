@@ -2,6 +2,8 @@
 
 // Sentence pair and heatmap of `seq2seq visualize`, and what lights up when a word or cell is pointed at.
 
+const MANY = 40; // words: more are written smaller
+
 let panels = []; // what is shown of each target: functions light(row, column)
 let pinned = null; // [panel, row, column] that a click chose
 
@@ -16,7 +18,8 @@ function panel(target, number) {
   const keys = sentence(looked, columns, "column", (i, act) => point[act](null, i));
   const queries = sentence(looking, rows, "row", (i, act) => point[act](i, null));
   const readout = element("p", { class: "readout", "aria-live": "polite" });
-  const cell = Math.min(Math.max(Math.floor(520 / Math.max(rows.length, columns.length)), 14), state.side ? 22 : 30);
+  const longest = Math.max(rows.length, columns.length);
+  const cell = Math.min(Math.max(Math.floor(520 / longest), longest > MANY ? 11 : 14), state.side ? 22 : 30);
   const picture = heatmap({ values, rows, columns, high, cell, ...point,
     visible: (y, x) => state.kind !== "decoder" || x <= y });
   picture.setAttribute("aria-label", `${rows.length} rows looking at ${columns.length} columns`);
@@ -28,6 +31,7 @@ function panel(target, number) {
   });
   return {
     name: target.name,
+    caption: nameOf(target),
     lines: element("div", { class: "lines" }, keys.line, queries.line, readout),
     picture: element("div", { class: "scroll" }, picture, legend(high)),
   };
@@ -51,7 +55,7 @@ function sentence(caption, labels, axis, act) {
   );
   roving(words, { rtl });
   const line = element("div", { class: "sentence" }, element("span", { class: "name" }, caption),
-    element("div", { class: "words", dir: rtl ? "rtl" : "ltr" }, ...words));
+    element("div", { class: `words${labels.length > MANY ? " many" : ""}`, dir: rtl ? "rtl" : "ltr" }, ...words));
   const shade = (chosen, weights, high) =>
     words.forEach((word, i) => {
       const weight = weights ? weights[i] : 0;

@@ -51,7 +51,8 @@ def test_every_layer_is_written_as_figures_and_arrays(
         assert {f"encoder-layer{layer}.{suffix}" for layer in encoder} <= files
         assert {f"{name}/{figure}.{suffix}" for name in names for figure in [*decoder, "alignment"]} <= files
     assert {"index.html", "summary.json", *(f"{name}/attention.npz" for name in names)} <= files
-    assert Image.open(page / "reference" / "alignment.png").width > 100
+    with Image.open(page / "reference" / "alignment.png") as picture:
+        assert picture.width > 100
     assert "<svg" in (page / "reference" / "alignment.svg").read_text(encoding="utf-8")
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
 

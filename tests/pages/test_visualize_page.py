@@ -25,6 +25,7 @@ ARABIC = ["قال الرجل إن البيت كبير (جدا)!", "رأينا ح
 TRANSFORMER = ("model=transformer", "model.num_layers=2", "encoder.num_heads=2", "decoder.num_heads=3")
 SMALL = ("model.d_model=18", "model.d_embedding=18", "encoder.num_heads=2", "decoder.num_heads=3")
 
+TARGET = "der alte Wolf schlief"
 WHITE = "rgba(255, 255, 255, 1)"
 CELLS = "svg.heatmap:first-of-type [data-value]"
 
@@ -97,7 +98,7 @@ def transformer(untrained: Callable[..., Path]) -> Path:
 def folder(transformer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command wrote of a sentence and its reference."""
     folder = tmp_path_factory.mktemp("visualize") / "page"
-    return write(folder, transformer, "source=the old wolf slept", "target=der alte Wolf schlief")
+    return write(folder, transformer, "source=the old wolf slept", f"target={TARGET}")
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_heatmap_shows_the_chosen_alignment_with_its_labels(shown: Shown) -> Non
     shown.press('[data-target="reference"]')
     assert shown.texts("[data-row-label]") == ["der", "alte", "Wolf", "schlief", "</s>"]
     assert shown.texts("[data-column-label]") == ["the", "old", "wolf", "slept", "</s>"]
-    assert shown.texts('.choice [aria-pressed="true"]') == ["cross", "1", "2", "words", "to 1"]
+    assert shown.texts('.choice [aria-pressed="true"]') == ["cross", "1", "2", "words", "0–1"]
     same(shown.cells(), shown.maps("reference")["cross/layer1"].view("words").weights[2])
 
 
@@ -217,10 +218,20 @@ def test_translations_stand_side_by_side_and_share_the_source_word(shown: Shown)
     assert not shown.all(".panel")
 
 
+def test_words_that_the_first_translation_has_not_are_marked(shown: Shown) -> None:
+    assert shown.texts('[data-target="hypothesis-1"] mark') == []
+    first = shown.texts('[data-target="hypothesis-1"] .text')[0].split()
+    assert not set(first) & set(TARGET.split())
+    assert shown.texts('[data-target="reference"] mark') == TARGET.split()
+    script = "DATA.targets[0].text = arguments[0]; return marked(arguments[1]).map((x) => x.outerHTML ?? x).join('')"
+    after = shown.browser.execute_script(script, "a b c d", "b x c d e")
+    assert after == "b <mark>x</mark> c d <mark>e</mark> "
+
+
 def test_colours_reach_to_the_largest_weight_where_asked(shown: Shown) -> None:
     darkest = "rgb(29,45,95)"
     assert not shown.all(f'svg.heatmap [fill="{darkest}"]')
-    shown.press('[data-choice="colours true"]')
+    shown.press('[data-choice="scale true"]')
     assert len(shown.all(f'svg.heatmap [fill="{darkest}"]')) == 1
 
 
