@@ -2,7 +2,7 @@
 
 // Learning curves, BLEU by length, phenomena, and what quality costs.
 
-const FONT = { family: '"Noto Sans", "DejaVu Sans", sans-serif', size: 12, color: "#1a1a1a" };
+const PLOT_FONT = { family: '"Noto Sans", "DejaVu Sans", sans-serif', size: 12, color: "#1a1a1a" };
 const ERRORS = ["#ffffff", "#fbe3d2", "#f6c39f", "#e8803f", "#b3440a"];
 
 /** Return text as Plotly shows it unchanged: it reads some HTML. */
@@ -14,9 +14,9 @@ function plain(text) {
 function plot(node, traces, { x = {}, y = {}, ...rest } = {}) {
   const axis = { gridcolor: "#ececf1", zeroline: false, linecolor: "#dcdce2", automargin: true, title: { standoff: 8 } };
   const layout = {
-    font: FONT, height: 300, margin: { l: 50, r: 14, t: 10, b: 44 }, showlegend: false, hovermode: "closest",
+    font: PLOT_FONT, height: 300, margin: { l: 50, r: 14, t: 10, b: 44 }, showlegend: false, hovermode: "closest",
     paper_bgcolor: "white", plot_bgcolor: "white", dragmode: "zoom",
-    hoverlabel: { bgcolor: "white", bordercolor: "#dcdce2", font: FONT, align: "left" },
+    hoverlabel: { bgcolor: "white", bordercolor: "#dcdce2", font: PLOT_FONT, align: "left" },
     xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...rest,
   };
   Plotly.react(node, traces, layout, { displayModeBar: false, responsive: true });
