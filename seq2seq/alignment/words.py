@@ -11,8 +11,8 @@ LinkExtraction = Callable[[Tensor], Tensor]
 """From word weights `(..., target words + 1, source words + 1)`, the end of the sentence last, to links as a bool
 Tensor `(..., target words, source words)`. The end of the sentence is never linked."""
 
-MUTUAL_ROUNDS = 2
 TINY = 1e-9
+LEAST_COLUMN = 0.2  # a source word at which nobody looks is not all of whoever glances at it
 
 
 def merge_pieces(weights: Tensor, query_words: Sequence[int], key_words: Sequence[int]) -> Tensor:
@@ -67,16 +67,15 @@ def intersection_links(word_weights: Tensor) -> Tensor:
 def mutual_links(word_weights: Tensor, *, threshold: float = 0.35) -> Tensor:
     """Return a link wherever a source word is at least `threshold` of what a target word has for its own.
 
-    Columns and rows are normalised in turn (Sinkhorn & Knopp 1967), so that a source word at which another target word
-    looks harder loses. What a decoder needs not look at, such as a full stop that its state already promises, is so not
-    linked to where its idle weight happens to lie; and a compound keeps the two or three words that it stands for. The
-    end of the source takes part, as the place of words that look nowhere; the end of the target is no rival.
+    Each source word's column is shared out among the target words that look at it, and then each row among its source
+    words (one round of Sinkhorn & Knopp 1967): a source word at which another target word looks harder loses. What a
+    decoder needs not look at, such as a full stop that its state already promises, is so not linked to where its idle
+    weight happens to lie; and a compound keeps the two or three words that it stands for. The ends keep out of it: that
+    of the target is no rival, and that of the source is the place of words that look nowhere.
     """
-    weights = word_weights[..., :-1, :]
-    for _ in range(MUTUAL_ROUNDS):
-        weights = weights / weights.sum(-2, keepdim=True).clamp(min=TINY)
-        weights = weights / weights.sum(-1, keepdim=True).clamp(min=TINY)
-    return weights[..., :-1] >= threshold
+    words, end = word_weights[..., :-1, :-1], word_weights[..., :-1, -1:]
+    own = torch.cat((words / words.sum(-2, keepdim=True).clamp(min=LEAST_COLUMN), end), dim=-1)
+    return (own / own.sum(-1, keepdim=True).clamp(min=TINY))[..., :-1] >= threshold
 
 
 def link_pairs(links: Tensor) -> set[Link]:

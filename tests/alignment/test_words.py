@@ -123,7 +123,7 @@ def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_har
 
 
 def test_mutual_links_keep_two_target_words_of_one_source_word() -> None:
-    weights = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.0, 0.9, 0.1, 0.0], [0.9, 0.02, 0.02, 0.06], [0.0, 0.0, 0.5, 0.5]])
+    weights = torch.tensor([[0.9, 0.1, 0.0], [0.05, 0.95, 0.0], [0.9, 0.05, 0.05], [0.0, 0.0, 1.0]])
     assert link_pairs(mutual_links(weights)) == {(0, 0), (1, 1), (0, 2)}
 
 
