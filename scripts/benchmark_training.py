@@ -36,7 +36,14 @@ class Run(NamedTuple):
 
 # What JoeyNMT calls bahdanau and luong are the additive and the bilinear score, both with Luong's order of steps.
 RECURRENT = [
-    *("model=luong", "model.d_embedding=256", "model.d_model=512", "model.num_layers=1", "model.dropout=0.3"),
+    *(
+        "model=luong",
+        "model.rnn=GRU",
+        "model.d_embedding=256",
+        "model.d_model=512",
+        "model.num_layers=1",
+        "model.dropout=0.3",
+    ),
     "model.tie_output=false",
     *("trainer.gradient_clip_val=1.0", "decoder.input_feeding=true"),
 ]

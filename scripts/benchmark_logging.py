@@ -1,0 +1,56 @@
+"""What it costs to see: a training with the default pictures and statistics of attention, and one without, in turns.
+
+Each round trains the same model for an epoch on the embedded grammar, validation included, once with the default
+callbacks and once without pictures; the table shows the median seconds of an epoch, and what pictures add.
+
+    python scripts/benchmark_logging.py --model bahdanau transformer --rounds 3
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+
+from omegaconf import OmegaConf
+
+from seq2seq.build import build_data, build_module, build_trainer
+from seq2seq.cli.options import compose_defaults
+
+VARIANTS = {"pictures": [], "none": ["callbacks.pinned=null"]}
+
+
+def seconds(model: str, overrides: list[str], epochs: int) -> float:
+    """Return the mean seconds of an epoch with its validation."""
+    with tempfile.TemporaryDirectory() as folder:
+        given = [f"model={model}", f"output={folder}", f"trainer.max_epochs={epochs}", "callbacks.progress_bar=null"]
+        config = compose_defaults("train", [*given, "trainer.enable_progress_bar=false", *overrides])
+        data = build_data(config)
+        module = build_module(config, data, OmegaConf.to_container(config, resolve=True))
+        trainer = build_trainer(config)
+        begin = time.perf_counter()
+        trainer.fit(module, datamodule=data)
+        return (time.perf_counter() - begin) / epochs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["bahdanau", "transformer"], help="files of configs/model")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each variant is timed")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of each training")
+    parser.add_argument("overrides", nargs="*", help="for every training, such as loader.cache_dir=DIR")
+    options = parser.parse_intermixed_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    print(f"{'model':<14}{'with pictures':>16}{'without':>12}{'pictures cost':>16}")
+    for model in options.model:
+        times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        for _ in range(options.rounds):
+            for name, extra in VARIANTS.items():
+                times[name].append(seconds(model, [*options.overrides, *extra], options.epochs))
+        shown, hidden = (statistics.median(times[name]) for name in ("pictures", "none"))
+        print(f"{model:<14}{shown:14.1f} s{hidden:10.1f} s{100 * (shown / hidden - 1):14.1f} %")
+
+
+if __name__ == "__main__":
+    main()
