@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
 from tensorboard.compat.proto.event_pb2 import Event
 
 HEADER = struct.Struct("<QI")  # length of the record, checksum of the length
@@ -47,7 +46,7 @@ def read_curves(folder: Path) -> Curves:
                     for value in event.summary.value
                     if value.HasField("simple_value")
                 ]
-        except (EOFError, DecodeError) as error:
+        except ValueError as error:
             damage = f"{path.name}: {error}"
         if not any(tag == "epoch" for tag, *_ in scalars):
             continue  # hyperparameters with the final scores: what belongs to training, Lightning logs with its epoch
@@ -70,14 +69,17 @@ def _events(path: Path) -> Iterator[Event]:
     """Yield the events of a file.
 
     Raises:
-        EOFError: after the last whole event of a file that was cut off.
-        DecodeError: at an event that is none.
+        ValueError: after the last whole event of a file that was cut off, or at one that is no event.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         while header := file.read(HEADER.size):
             length = HEADER.unpack(header)[0] if len(header) == HEADER.size else size
             if file.tell() + length + FOOTER > size:
-                raise EOFError("cut off")
-            yield Event.FromString(file.read(length))
+                raise ValueError("cut off")
+            try:
+                event = Event.FromString(file.read(length))
+            except Exception as error:  # protobuf's own, which is tensorboard's business
+                raise ValueError("it holds something else than events") from error
             file.seek(FOOTER, 1)
+            yield event

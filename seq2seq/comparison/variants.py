@@ -104,7 +104,7 @@ def _settings(run: Run) -> dict[str, Any]:
                 yield from walk(value, f"{prefix}.{key}" if prefix else str(key))
         elif isinstance(node, str) and output and node.startswith(output):
             yield prefix, "${output}" + node[len(output) :]  # resolved, it would tell every two runs apart
-        else:
+        elif node is not None:  # a key that is null and one that an older version did not have mean the same
             yield prefix, node
 
     return {key: value for key, value in walk(run.config, "") if key not in NEUTRAL}

@@ -190,7 +190,7 @@ function point(number) {
 }
 
 document.body.append(element("nav", { class: "shown", "aria-label": "variants shown" },
-  ...(shownButtons.length > 4 ? [
+  ...(shownButtons.length > 3 ? [
     element("button", { type: "button", class: "all", onclick: () => show(everyNumber, []) }, "all"),
     element("button", { type: "button", class: "all", onclick: () => show([], everyNumber) }, "none"),
   ] : []), ...shownButtons));

@@ -54,6 +54,12 @@ def test_target_is_shown_by_its_last_part(tmp_path: Path) -> None:
     assert names == ["luong-general (normalizer=Softmax)", "luong-general (normalizer=Sparsemax)"]
 
 
+def test_key_that_is_null_and_one_that_is_missing_are_the_same(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", seed=2, config={"training.guidance": None})
+    assert [variant.name for variant in group_runs(find_runs(tmp_path)).variants] == ["luong-general"]
+
+
 def test_name_without_a_seed_stays_whole(tmp_path: Path) -> None:
     write_run(tmp_path / "a", config={"run_name": "class1"})
     assert group_runs(find_runs(tmp_path)).variants[0].name == "class1"

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
 
 from seq2seq.cli.main import main
 from tests.comparison.writer import REFERENCES, SOURCES, rows, write_run
@@ -140,6 +142,24 @@ def test_hidden_variant_leaves_plots_and_gallery(page: Path, open_page: Callable
     assert "transformer" not in names and "luong-general" in names
     cards = browser.find_elements(By.CSS_SELECTOR, "#gallery figure")
     assert [card.get_attribute("data-variant") for card in cards] == ["1", "2"]
+
+
+def test_all_variants_can_be_hidden_and_shown_at_once(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    browser.find_element(By.XPATH, "//nav/button[text()='none']").click()
+    assert browser.execute_script("return document.querySelector('.curve').data.length") == 0
+    assert browser.find_elements(By.CSS_SELECTOR, "#gallery figure") == []
+    browser.find_element(By.XPATH, "//nav/button[text()='all']").click()
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#gallery figure")) == 3
+
+
+def test_variant_that_is_pointed_at_stands_out(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    ActionChains(browser).move_to_element(
+        browser.find_element(By.CSS_SELECTOR, "nav button[data-variant='0']")
+    ).perform()
+    script = "return document.querySelector('.curve').data.filter((t) => t.opacity > 0.5).map(({text}) => text)"
+    WebDriverWait(browser, 10).until(lambda browser: browser.execute_script(script) == ["transformer"])
 
 
 def test_gallery_shows_the_chosen_sentence_under_every_variant(
