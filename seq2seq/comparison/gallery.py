@@ -3,12 +3,15 @@
 import json
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from seq2seq.alignment.archive import load_attention
+from seq2seq.alignment.links import Link, parse_links
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import readable
-from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
+from seq2seq.build import build_corpus
+from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.errors import UserError
@@ -48,9 +51,26 @@ def gallery(variants: Sequence[Variant]) -> list[dict[str, Any]]:
                 run.problems.append(f"{path.name}: it cannot be read ({lines[0]})")
                 continue
             pair = saved.source.text, saved.target.text
-            entry = sentences.setdefault(pair, {"source": pair[0], "target": pair[1], "maps": {}})
+            entry = sentences.setdefault(pair, {"source": pair[0], "target": pair[1], "maps": {}, "gold": None})
             entry["maps"][number] = {**shown, "seed": run.seed, "translation": translations.get(pair)}
+    for pair, gold in _gold([run for variant in variants for run in variant.finished], set(sentences)).items():
+        sentences[pair]["gold"] = gold
     return list(sentences.values())
+
+
+def _gold(runs: Sequence[Run], pairs: set[tuple[str, str]]) -> dict[tuple[str, str], dict[str, list[Link]]]:
+    """Return the gold links of validation pairs, as far as there are any and the data are at hand."""
+    run = next((run for run in runs if "val/aer" in run.metrics), None)
+    found: dict[tuple[str, str], dict[str, list[Link]]] = {}
+    if run is None or not pairs:
+        return found
+    with suppress(Exception):  # the runs may be looked at where their data are not: then nothing is outlined
+        for pair in build_corpus(None, Checkpoint(run.config, [], None, {}, run.where)).pairs("val"):
+            if (pair.source, pair.target) in pairs:
+                links = parse_links(pair.links)
+                possible = sorted(links.possible - links.sure)
+                found[pair.source, pair.target] = {"sure": sorted(links.sure), "possible": possible}
+    return found
 
 
 def _archives(run: Run) -> list[Any]:

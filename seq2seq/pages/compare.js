@@ -49,6 +49,7 @@ const STYLE = `
   .said.grey { color: var(--grey); }
   .key { display: inline-flex; align-items: center; gap: 8px; font-size: 13px; color: var(--grey); white-space: nowrap; }
   .key i { display: inline-block; width: 120px; height: 11px; border: 1px solid var(--line); }
+  .key i.outlined { width: 12px; height: 12px; border: 1.6px solid var(--gold); }
   h2 { margin-top: 44px; }
   ul.remarks { color: var(--grey); font-size: 14px; padding-left: 20px; margin: 6px 0; max-width: 120ch; }
 `;

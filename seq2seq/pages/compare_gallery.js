@@ -10,42 +10,53 @@ function scaleKey(low, high, ramp) {
   return element("span", { class: "key" }, low, bar, high);
 }
 
-/** Return one map as a figure, hover shared with the others in `maps`. */
-function mapFigure(map, caption, maps, { difference = false } = {}) {
+/** Return one map as a figure; what is pointed at in one of `maps` is marked, and its value told, in all of them. */
+function mapFigure(map, caption, about, maps, { difference = false, gold = null } = {}) {
   const widest = Math.max(map.rows.length, map.columns.length);
+  const words = String(map.rows.slice(0, -1)) === String(map.words); // gold links count words between spaces
   const drawn = heatmap({
-    values: map.values, rows: map.rows, columns: map.columns, difference, cell: widest > 28 ? 13 : widest > 18 ? 16 : 20,
-    onhover: (row, column) => maps.forEach((other) => other.light(row, column)),
+    values: map.values, rows: map.rows, columns: map.columns, difference, gold: words ? gold : null,
+    cell: widest > 28 ? 13 : widest > 18 ? 16 : 20, onhover: (row, column) => maps.forEach((other) => other(row, column)),
   });
-  maps.push(drawn);
-  return element("figure", { class: "card" }, element("figcaption", {}, ...caption), element("div", { class: "scroll" }, drawn));
+  const told = element("span", { class: "about" }, about);
+  maps.push((row, column) => {
+    drawn.light(row, column);
+    const both = row !== null && column !== null && row < map.rows.length && column < map.columns.length;
+    told.textContent = both ? `${map.rows[row]} → ${map.columns[column]}: ${map.values[row][column].toFixed(2)}` : about;
+  });
+  return element("figure", { class: "card" }, element("figcaption", {}, ...caption, told), element("div", { class: "scroll" }, drawn));
 }
 
 function attention() {
   const sentences = DATA.gallery;
   const shown = variants.filter((variant) => sentences.some((sentence) => sentence.maps[variant.number]?.values));
   if (!shown.length) return;
+  const goldKey = sentences.some(({ gold }) => gold) ? [element("span", { class: "key" }, element("i", { class: "outlined" }), "gold link")] : [];
   const cut = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
   const sentence = choice("sentence", "sentence", sentences.map(({ source }, i) => [i, `${i + 1}  ${cut(source)}`]), draw);
   const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
   section("Attention", "Cross-attention under forced decoding of the reference, between words, by the head that was chosen as the alignment. " +
     "Rows are target words, columns source words. Point at a cell to see it everywhere.",
-    element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", WEIGHTS)), reference, cards);
+    element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", WEIGHTS), ...goldKey), reference, cards);
   const [a, b] = [choice("A", "variant-a", named(shown), compare), choice("B", "variant-b", named(shown), compare, Math.min(1, shown.length - 1))];
   const pair = element("div", { class: "row", id: "difference" });
   section("Difference of two variants", "Where A looks more than B (blue), and where B does (orange), on the sentence above.",
     element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", DIFFERENCES)), pair);
-  const map = (number) => sentences[sentence.value].maps[number];
+  const map = (number) => {
+    const { maps, target } = sentences[sentence.value];
+    return maps[number] && { ...maps[number], words: target.split(/\s+/).filter(Boolean) };
+  };
   function draw() {
-    const maps = [];
+    const maps = []; // what to do in each map when something is pointed at
     const chosen = sentences[sentence.value];
     reference.replaceChildren(element("b", {}, "source "), chosen.source, element("br"), element("b", {}, "reference "), chosen.target);
     cards.replaceChildren(...visible().filter((variant) => map(variant.number)).map((variant) => {
       const found = map(variant.number);
       const seed = found.seed === null ? "" : `, seed ${found.seed}`;
-      const caption = [swatch(variant), element("b", {}, variant.name), element("span", { class: "about" }, `${found.head}${seed}`)];
-      const card = found.values ? mapFigure(found, caption, maps)
-        : element("figure", { class: "card" }, element("figcaption", {}, ...caption));
+      const caption = [swatch(variant), element("b", {}, variant.name)];
+      const about = `${found.head}${seed}`;
+      const card = found.values ? mapFigure(found, caption, about, maps, { gold: chosen.gold })
+        : element("figure", { class: "card" }, element("figcaption", {}, ...caption, element("span", { class: "about" }, about)));
       if (found.translation !== null) {
         const right = found.translation === chosen.target;
         card.append(element("p", { class: right ? "said grey" : "said" }, right ? "translated as the reference" : `translated: ${found.translation}`));
@@ -64,12 +75,11 @@ function attention() {
     const values = left.values.map((row, y) => row.map((value, x) => value - right.values[y][x]));
     const moved = values.flat().reduce((sum, value) => sum + Math.abs(value), 0) / 2 / values.length;
     const maps = [];
-    const about = (text) => element("span", { class: "about" }, text);
-    const caption = (letter, number) =>
-      [element("b", {}, `${letter}  `), swatch(variants[number]), element("b", {}, variants[number].name), about(map(number).head)];
+    const { gold } = sentences[sentence.value];
+    const caption = (letter, number) => [element("b", {}, `${letter}  `), swatch(variants[number]), element("b", {}, variants[number].name)];
     const figures = [
-      mapFigure(left, caption("A", a.value), maps), mapFigure(right, caption("B", b.value), maps),
-      mapFigure({ ...left, values }, [element("b", {}, "A − B"), about(`${(100 * moved).toFixed(0)} % of the weight lies elsewhere`)], maps, { difference: true }),
+      mapFigure(left, caption("A", a.value), left.head, maps, { gold }), mapFigure(right, caption("B", b.value), right.head, maps, { gold }),
+      mapFigure({ ...left, values }, [element("b", {}, "A − B")], `${(100 * moved).toFixed(0)} % of the weight lies elsewhere`, maps, { difference: true, gold }),
     ];
     figures.forEach((figure, i) => { figure.dataset.part = ["a", "b", "difference"][i]; });
     return pair.replaceChildren(...figures);

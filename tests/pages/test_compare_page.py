@@ -177,6 +177,18 @@ def test_gallery_shows_the_chosen_sentence_under_every_variant(
     assert "translated: eine Katze ." in card.text and "Katze" in card.text
 
 
+def test_value_that_is_pointed_at_is_told_under_every_variant(
+    page: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(page)
+    cell = browser.find_element(
+        By.CSS_SELECTOR, "#gallery figure[data-variant='0'] rect[data-row='1'][data-column='2']"
+    )
+    ActionChains(browser).move_to_element(cell).perform()
+    told = [span.text for span in browser.find_elements(By.CSS_SELECTOR, "#gallery .about")]
+    assert told == ["Hund → sleeps: 1.00", "Hund → sleeps: 0.00", "no attention, seed 1"]
+
+
 def test_difference_is_that_of_the_two_chosen(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
     browser = open_page(page)
     row = "[data-part=difference] rect[data-row='0']"
