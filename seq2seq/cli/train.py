@@ -28,6 +28,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
+from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.pictures import pinned_rows, sentences_of_row
@@ -154,6 +155,8 @@ def train(config: DictConfig) -> dict[str, float]:
             metrics["train/seconds"] = round(callback.seconds, 3)
             metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
     metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
+    gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
+    metrics |= {name: float(value) for name, value in gradients.items()}
     evaluations = _test(config, data, module)
     for split, evaluation in evaluations.items():
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}

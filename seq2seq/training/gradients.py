@@ -15,6 +15,9 @@ from seq2seq.models.encoder_decoder import place_of
 from seq2seq.training.loss import token_loss
 from seq2seq.training.module import TranslationModule
 
+GRADIENTS = "attention/score_gradient"
+"""What the tags of these figures begin with."""
+
 
 class ScoreGradients(Callback):
     """Logs at every validation, for each layer, the norm of the loss's gradient at a row of scores.
@@ -36,7 +39,7 @@ class ScoreGradients(Callback):
         examples = zip(rows["source_ids"], rows["target_ids"], range(len(rows["source_ids"])), strict=True)
         batch = collate(list(examples)).to(module.device)
         for name, norm in score_gradients(module.model, batch).items():
-            module.log(f"attention/score_gradient/{place_of(name)}", norm)
+            module.log(f"{GRADIENTS}/{place_of(name)}", norm)
 
 
 def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
