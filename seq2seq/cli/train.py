@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,33 +12,25 @@ from typing import Any
 
 import hydra
 import lightning
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.alignment.archive import save_attention
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, print_help, quote
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import find_run
+from seq2seq.cli.run_folder import FAILED, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
-from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
-from seq2seq.training.pictures import pinned_rows, sentences_of_row
 
 log = logging.getLogger(__name__)
-
-FAILED = "error.txt"
-"""What a failed run leaves in its folder: the line that says why."""
-
-SHOWN = 5
-"""Translations shown at the end."""
 
 
 def main(arguments: list[str]) -> None:
@@ -86,7 +77,7 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
         try:
             return train(config)
         except Exception as error:
-            _mark_failed(Path(config.output), error)
+            mark_failed(Path(config.output), error)
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
@@ -97,12 +88,6 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
         hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
-
-
-def _mark_failed(folder: Path, error: Exception) -> None:
-    """Leave a line in the run's folder, so that a comparison can say why there is no result."""
-    if folder.is_dir():
-        (folder / FAILED).write_text(f"{explain(error, 'train', [])}\n", encoding="utf-8")
 
 
 @contextmanager
@@ -133,7 +118,8 @@ def train(config: DictConfig) -> dict[str, float]:
     trainer = build_trainer(config)
     with write_whole(folder / "config.yaml") as file:
         file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
-    _describe(folder, data, module, trainer)
+    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
+    describe_run(folder, data, module, trainer)
 
     device = trainer.strategy.root_device
     reset_peak(device)
@@ -145,7 +131,7 @@ def train(config: DictConfig) -> dict[str, float]:
         module.model.load_state_dict(checkpoint.weights)
         module.alignment = checkpoint.alignment
     metrics = {
-        "parameters": _parameters(module),
+        "parameters": count_parameters(module),
         "seed": config.seed,
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -162,10 +148,10 @@ def train(config: DictConfig) -> dict[str, float]:
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
         log_hyperparameters(trainer, plain, metrics)
-        _keep(folder, config, data, module, evaluations)
+        keep_results(folder, config.pinned, data, module, evaluations)
         with write_whole(folder / "metrics.json") as file:
             json.dump(metrics, file, indent=2)
-        _report(folder, data, evaluations)
+        report_results(folder, data, evaluations)
     return metrics
 
 
@@ -192,87 +178,6 @@ def _test(config: DictConfig, data: TranslationDataModule, module: TranslationMo
         split: evaluate(module.model, data.test_dataloader(split), module.make_evaluator(split, module.alignment))
         for split in ["val", *splits]
     }
-
-
-def _keep(
-    folder: Path,
-    config: DictConfig,
-    data: TranslationDataModule,
-    module: TranslationModule,
-    evaluations: dict[str, Evaluation],
-) -> None:
-    """Write what a comparison needs beside the metrics: sentences, heads, and all attention of pinned sentences."""
-    for split, evaluation in evaluations.items():
-        with write_whole(folder / f"sentences-{split}.jsonl") as file:
-            file.writelines(f"{json.dumps(sentence, ensure_ascii=False)}\n" for sentence in evaluation.sentences)
-    with write_whole(folder / "heads.json") as file:
-        json.dump({split: evaluation.heads for split, evaluation in evaluations.items()}, file, indent=2)
-    pairs = [sentences_of_row(module, row) for row in pinned_rows(data.dataset("val"), config.pinned)]
-    for number, (pair, maps) in enumerate(zip(pairs, inspect_pairs(module.model, pairs), strict=True), 1):
-        save_attention(folder / "alignments" / f"sentence-{number}.npz", *pair, maps)
-
-
-def _describe(folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer) -> None:
-    """Say what is about to be trained, on what, and where it will be."""
-    source, target = data.tokenizers
-    vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
-    log.info(
-        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
-        _from_here(folder),
-        f"{len(data.dataset('train')):,}",
-        f"{len(data.dataset('val')):,}",
-        vocabulary,
-        f"{_parameters(module):,}",
-        _device(trainer),
-    )
-
-
-def _device(trainer: lightning.Trainer) -> str:
-    device = trainer.strategy.root_device
-    return (
-        f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
-    )
-
-
-def _parameters(module: TranslationModule) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _report(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
-    """Show some translations, the scores, and where the rest is."""
-    folder = _from_here(folder)
-    split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
-    lines = ["", f"Translations of {split}:"]
-    for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
-                               evaluation.hypotheses, strict=False):  # fmt: skip
-        lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
-    lines += ["", f"{'split':<14}{'BLEU':>7}{'chrF':>7}{'AER':>9}{'AER of the diagonal':>22}"]
-    for split, evaluation in evaluations.items():
-        metrics = evaluation.metrics
-        row = f"{split:<14}{metrics['bleu']:7.2f}{metrics['chrf']:7.2f}"
-        if "aer" in metrics:
-            row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
-        lines.append(row)
-    lines += [
-        "",
-        f"pictures     {folder / 'alignments'}",
-        f"translate    {_program('seq2seq')} translate checkpoint={folder / 'checkpoints' / 'best.ckpt'}",
-        f"TensorBoard  {_program('tensorboard')} --logdir {folder.parent.parent}   then open its Images tab",
-    ]
-    log.info("\n".join(lines))
-
-
-def _program(name: str) -> str:
-    """Return how to call a program of this environment from here."""
-    beside = Path(sys.executable).with_name(name)
-    if not beside.exists() or shutil.which(name) == str(beside):
-        return name
-    return str(_from_here(beside))
-
-
-def _from_here(path: Path) -> Path:
-    """Return a path as seen from the current folder, where it lies below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _quiet() -> None:

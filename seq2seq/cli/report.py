@@ -1,0 +1,89 @@
+"""What a training says on the terminal before it begins and when it is done."""
+
+import logging
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import lightning
+import torch
+
+from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.evaluation.evaluator import Evaluation
+from seq2seq.training.module import TranslationModule
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""Translations shown at the end."""
+
+
+def describe_run(
+    folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer
+) -> None:
+    """Say what is about to be trained, on what, and where it will be."""
+    source, target = data.tokenizers
+    vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
+    log.info(
+        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
+        _from_here(folder),
+        f"{len(data.dataset('train')):,}",
+        f"{len(data.dataset('val')):,}",
+        vocabulary,
+        f"{count_parameters(module):,}",
+        _device(trainer),
+    )
+
+
+def _device(trainer: lightning.Trainer) -> str:
+    device = trainer.strategy.root_device
+    return (
+        f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
+    )
+
+
+def count_parameters(module: TranslationModule) -> int:
+    """Return the number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
+    """Show some translations, the scores, and where the rest is."""
+    folder = _from_here(folder)
+    split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
+    lines = ["", f"Translations of {split}:"]
+    for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
+                               evaluation.hypotheses, strict=False):  # fmt: skip
+        lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
+    lines += ["", f"{'split':<14}{'BLEU':>7}{'chrF':>7}{'AER':>9}{'AER of the diagonal':>22}"]
+    for split, evaluation in evaluations.items():
+        metrics = evaluation.metrics
+        row = f"{split:<14}{metrics['bleu']:7.2f}{metrics['chrf']:7.2f}"
+        if "aer" in metrics:
+            row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
+        lines.append(row)
+    program, runs = _program("seq2seq"), folder.parent.parent
+    checkpoint, sentence = folder / "checkpoints" / "best.ckpt", data.dataset("val")[0]["source"]
+    lines += [
+        "",
+        f"pictures     {folder / 'alignments'}",
+        f"one sentence {program} visualize checkpoint={checkpoint} source={shlex.quote(sentence)}",
+        f"translate    {program} translate checkpoint={checkpoint}",
+        f"TensorBoard  {program} tensorboard runs={runs}   then open its Images tab",
+        f"compare      {program} compare runs={runs}",
+    ]
+    log.info("\n".join(lines))
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from here."""
+    beside = Path(sys.executable).with_name(name)
+    if not beside.exists() or shutil.which(name) == str(beside):
+        return name
+    return str(_from_here(beside))
+
+
+def _from_here(path: Path) -> Path:
+    """Return a path as seen from the current folder, where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
