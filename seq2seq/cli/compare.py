@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -53,8 +54,9 @@ def main(arguments: list[str]) -> None:
     }
     if not output.is_dir():
         raise UserError(f"output={output}: there is no such folder; give one that exists")
-    for name, text in files.items():
-        with write_whole(output / name) as file:
+    with ExitStack() as stack:  # all three take their names when all are written
+        opened = [stack.enter_context(write_whole(output / name)) for name in files]
+        for file, text in zip(opened, files.values(), strict=True):
             file.write(text)
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)

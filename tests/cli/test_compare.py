@@ -92,6 +92,14 @@ def test_every_kind_of_damage_is_told_and_breaks_nothing(command: Callable[..., 
     assert "| whole |" not in markdown and "luong-general" in markdown
 
 
+def test_where_one_file_cannot_be_written_none_is(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    (tmp_path / "runs" / "comparison.html").mkdir()
+    said = command("compare", "runs=runs")
+    assert said.status == 1 and "comparison.html: it is a folder" in said.err
+    assert _written(tmp_path / "runs") == ["comparison.html"]
+
+
 def test_runs_of_which_none_has_finished_are_told(command: Callable[..., Any], tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", curves={"val/bleu": [4.0]})
     write_run(tmp_path / "runs" / "b", seed=2, error="out of memory")

@@ -120,3 +120,12 @@ def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
 
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:
     assert splits_of(compared[0].variants) == ["test", "test_long"]
+
+
+def test_data_of_the_users_own_are_not_loaded_and_break_nothing(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    own = {"data": {"_target_": "os.mkdir", "path": str(made)}}
+    write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
+    write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(80.0), sentences={"test": rows(WORSE)})
+    assert "tok:13a" in _compare(tmp_path)[1].tested["x"].result.signature
+    assert not made.exists()
