@@ -153,6 +153,10 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
             f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples, on {which} "
             f"({signature}); below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
         )
+    known = {chance.baseline, *chance.tested} if chance else set()
+    untested = [variant.name for variant in variants if variant.finished and variant.name not in known]
+    if chance and untested:
+        notes.append(f"Not tested, for want of a seed whose sentences the baseline has too: {', '.join(untested)}.")
     return notes
 
 

@@ -100,12 +100,13 @@ def test_rows_stand_in_the_order_of_bleu_and_unfinished_ones_last(compared: tupl
     assert [row.name for row in compared[0].rows] == ["luong-general", "bottleneck", "*|<b>`x`"]
 
 
-def test_variants_without_a_common_seed_are_not_tested(tmp_path: Path) -> None:
+def test_variants_without_a_common_seed_are_not_tested_and_named(tmp_path: Path) -> None:
     write_run(tmp_path / "a", metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", seed=2, metrics=_scores(20.0), sentences={"test": rows(WORSE)})
     table, chance = _compare(tmp_path)
     assert chance.tested == {}
     assert "p" not in [column.key for column in table.columns]
+    assert table.notes[-1].endswith("the baseline has too: x.")
 
 
 def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
