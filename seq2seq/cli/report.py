@@ -63,15 +63,17 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         if "aer" in metrics:
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
-    program, runs = _program("seq2seq"), folder.parent.parent
-    checkpoint, sentence = folder / "checkpoints" / "best.ckpt", data.dataset("val")[0]["source"]
+    program = _program("seq2seq")
+    checkpoint = shlex.quote(f"checkpoint={folder / 'checkpoints' / 'best.ckpt'}")
+    source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
+    runs = shlex.quote(f"runs={folder.parent.parent}")
     lines += [
         "",
-        f"pictures     {folder / 'alignments'}",
-        f"one sentence {program} visualize checkpoint={checkpoint} source={shlex.quote(sentence)}",
-        f"translate    {program} translate checkpoint={checkpoint}",
-        f"TensorBoard  {program} tensorboard runs={runs}   then open its Images tab",
-        f"compare      {program} compare runs={runs}",
+        f"pictures      {folder / 'alignments'}",
+        f"one sentence  {program} visualize {checkpoint} {source}",
+        f"translate     {program} translate {checkpoint}",
+        f"compare       {program} compare {runs}",
+        f"TensorBoard   {program} tensorboard {runs}   then open its Images tab",
     ]
     log.info("\n".join(lines))
 

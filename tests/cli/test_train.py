@@ -1,6 +1,7 @@
 """Training through the command line: seeds, settings, and what each of them changes."""
 
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 
 def scores(run: Any) -> dict[str, float]:
-    """Return the metrics but those of time."""
-    return {name: value for name, value in run.metrics.items() if "second" not in name}
+    """Return the metrics but those of time and memory."""
+    return {name: value for name, value in run.metrics.items() if "second" not in name and "memory" not in name}
 
 
 def curve(run: Any, tag: str) -> list[float]:
@@ -146,6 +147,9 @@ def test_report_names_the_files_and_says_what_to_do_next(
     assert said.status == 0 and said.err == ""
     best = Path("my run") / "checkpoints" / "best.ckpt"
     assert (tmp_path / best).exists()
-    assert str(best) in said.out and "tensorboard --logdir" in said.out
+    for name in ("visualize", "translate", "compare", "tensorboard"):
+        line = next(line for line in said.out.splitlines() if f"seq2seq {name} " in line)
+        arguments = shlex.split(line)  # as a shell reads what a person pastes
+        assert (f"checkpoint={best}" if name in ("visualize", "translate") else "runs=.") in arguments
     assert sum(line.startswith(("val ", "test ")) for line in said.out.splitlines()) == 2
     assert said.out.count("  hypothesis  ") == 5
