@@ -116,7 +116,7 @@ function cost(node, controls) {
     const traces = shown.map((variant) => {
       const [across, up] = [variant.cells[x.value], variant.cells[y.value]];
       return {
-        x: [across.value], y: [up.value], type: "scatter", mode: shown.length > 8 ? "markers" : "markers+text",
+        x: [across.value], y: [up.value], type: "scatter", mode: shown.length > 5 ? "markers" : "markers+text",
         text: ["  " + plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: "middle right",
         textfont: { size: 11, color: variant.color }, cliponaxis: false, customdata: [plain(variant.name)],
         hovertemplate: "%{customdata}<br>%{y:.2f} at %{x:,.4~g}<extra></extra>",
@@ -130,7 +130,7 @@ function cost(node, controls) {
     const wide = Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 8;
     const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => (wide ? Math.log10(value) : value));
     const pad = high - low || Math.abs(high) || 1;
-    const range = !shown.length ? undefined : [low - 0.1 * pad, high + (shown.length > 8 ? 0.1 : 0.4) * pad]; // room for the names right of the points
+    const range = !shown.length ? undefined : [low - 0.1 * pad, high + (shown.length > 5 ? 0.1 : 0.4) * pad]; // room for the names right of the points
     plot(node, traces, { height: 340, x: { title: { text: label(across, x.value), standoff: 8 }, range, ...(wide ? { type: "log" } : {}) },
       y: { title: { text: label(up, y.value), standoff: 8 } } });
   }
