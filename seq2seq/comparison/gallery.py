@@ -100,8 +100,8 @@ def _chosen(cross: list[AttentionMap], choice: AlignmentChoice | None) -> dict[s
     several = len(view.weights) > 1
     weights = view.weights.mean(0) if head is None else view.weights[head]
     layers = len(cross) > 1
-    label = f"layer {found.place.layer + 1}, " if layers else ""
-    label += (f"head {head + 1}" if head is not None else "mean of heads") if several else "one head"
+    label = f"layer {found.place.layer}, " if layers else ""
+    label += (f"head {head}" if head is not None else "mean of heads") if several else "one head"
     values = [[round(value, 3) for value in row] for row in weights.tolist()]
     return {"values": values, "rows": view.query_labels, "columns": view.key_labels, "head": label}
 
