@@ -113,12 +113,12 @@ def train(config: DictConfig) -> dict[str, float]:
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    with write_whole(folder / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
-    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
     data = build_data(config)
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
+    with write_whole(folder / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
+    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
     describe_run(folder, data, module, trainer)
 
     device = trainer.strategy.root_device
