@@ -15,7 +15,7 @@ from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.runs import find_runs
-from seq2seq.comparison.table import make_table, splits_of
+from seq2seq.comparison.table import make_table, rank, splits_of
 from seq2seq.comparison.variants import Variant, check_same_data, group_runs
 from seq2seq.errors import UserError
 
@@ -42,9 +42,9 @@ def main(arguments: list[str]) -> None:
     baseline = _find_baseline(variants, config.baseline, config.split)
     chance = compare_with(baseline, variants, config.split, samples=config.samples) if baseline else None
 
-    table = make_table(variants, left_out, chance, config.split)
-    attention = collect_attention(table.variants, config.split)
-    table = make_table(variants, left_out, chance, config.split)  # again: files of runs were read, some of them damaged
+    ranked = rank(variants, config.split)
+    attention = collect_attention(ranked, config.split)  # before the table: it says which files were damaged
+    table = make_table(ranked, left_out, chance, config.split)
     files = {
         "comparison.md": as_markdown(table),
         "comparison.csv": as_csv(table, chance),

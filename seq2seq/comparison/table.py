@@ -50,14 +50,18 @@ class Comparison(NamedTuple):
     remarks: list[tuple[str, str, str]]  # state, of which runs, story
 
 
-def make_table(variants: Sequence[Variant], left_out: Sequence[Run], chance: Chance | None, split: str) -> Comparison:
-    """Return the table of variants whose scores on a split count."""
+def rank(variants: Sequence[Variant], split: str) -> list[Variant]:
+    """Return the variants in the table's order: highest BLEU on the split first, those without scores at the end."""
 
     def bleu(variant: Variant) -> float:
         statistic = variant.statistic(f"{split}/bleu")
         return statistic.mean if statistic else -1.0
 
-    variants = sorted(variants, key=lambda variant: (not variant.finished, -bleu(variant), variant.name))
+    return sorted(variants, key=lambda variant: (not variant.finished, -bleu(variant), variant.name))
+
+
+def make_table(variants: Sequence[Variant], left_out: Sequence[Run], chance: Chance | None, split: str) -> Comparison:
+    """Return the table of ranked variants whose scores on a split count."""
     columns = [column for column in _columns(variants, split, chance) if _has(variants, column, chance)]
     rows = [_row(variant, columns, chance) for variant in variants]
     stories: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -10,7 +10,7 @@ from rich.console import Console
 from seq2seq.comparison.chance import Chance, choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.runs import find_runs
-from seq2seq.comparison.table import Comparison, make_table, splits_of
+from seq2seq.comparison.table import Comparison, make_table, rank, splits_of
 from seq2seq.comparison.variants import group_runs
 from seq2seq.evaluation.significance import paired_bootstrap
 from tests.comparison.writer import REFERENCES, rows, write_run
@@ -40,7 +40,7 @@ def _compare(folder: Path, samples: int = 100) -> tuple[Comparison, Chance]:
     baseline = choose_baseline(variants, "test")
     assert baseline is not None
     chance = compare_with(baseline, variants, "test", samples=samples)
-    return make_table(variants, left_out, chance, "test"), chance
+    return make_table(rank(variants, "test"), left_out, chance, "test"), chance
 
 
 def _rich(table: Comparison, width: int) -> str:
