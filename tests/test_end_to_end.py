@@ -51,7 +51,8 @@ def test_text_to_model_to_translations_and_links_under_awkward_names(
         "callbacks.pinned.sentences=[0]",
         "hydra.run.dir=my run, (1)",
     ]
-    assert "seq2seq translate checkpoint=" in seq2seq("train", *overrides, folder=tmp_path)
+    said = seq2seq("train", *overrides, folder=tmp_path)
+    assert "seq2seq translate 'checkpoint=my run, (1)/checkpoints/best.ckpt'" in said
     run = tmp_path / "my run, (1)"
     assert (run / "metrics.json").exists() and list((run / "alignments").glob("*.png"))
 

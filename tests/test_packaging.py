@@ -46,8 +46,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_wheel_holds_every_module_and_every_config(wheel: Path) -> None:
-    expected = {str(path.relative_to(ROOT)) for path in (ROOT / "seq2seq").rglob("*.py")}
+def test_wheel_holds_every_module_every_page_and_every_config(wheel: Path) -> None:
+    expected = {
+        str(path.relative_to(ROOT))
+        for kind in ("py", "html", "css", "js")
+        for path in (ROOT / "seq2seq").rglob(f"*.{kind}")
+    }
     expected |= {f"seq2seq/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("seq2seq/")}
     assert "seq2seq/configs/train.yaml" in expected

@@ -33,7 +33,7 @@ def _first_map(folder: Path) -> dict:
 @pytest.mark.parametrize(
     ("choice", "expected", "label"),
     [
-        (AlignmentChoice("decoder.attention", 1), TWO_HEADS[1], "head 2"),
+        (AlignmentChoice("decoder.attention", 1), TWO_HEADS[1], "head 1"),
         (AlignmentChoice("decoder.attention", None), TWO_HEADS.mean(0), "mean of heads"),
         (None, TWO_HEADS.mean(0), "mean of heads"),
     ],
