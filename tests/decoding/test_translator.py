@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.alignment.words import link_pairs, merge_pieces, argmax_links
+from seq2seq.alignment.words import argmax_links, link_pairs, merge_pieces
 from seq2seq.attention import Additive, ScaledDot, Softmax, record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
