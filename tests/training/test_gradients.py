@@ -25,9 +25,9 @@ BATCH = collate([([4, 5, 6, 7], [8, 9, 10], 0), ([4, 5], [9], 1)])
 def transformer(d_model: int = 8, score: type[nn.Module] = ScaledDot) -> EncoderDecoder:
     table = embedding_table(13, d_model, padding_index=1)
     options = {
-        "d_model": d_model, "num_layers": 1, "num_heads": 1, "d_feedforward": 8, "dropout": 0.5,
-        "attention_dropout": 0.5, "feedforward_dropout": 0.5, "norm_first": True, "positions": SinusoidalPositions, "self_score": ScaledDot,
-        "self_normalizer": Softmax,
+        "d_model": d_model, "num_layers": 1, "num_heads": 1, "d_feedforward": 8, "norm_first": True,
+        "dropout": 0.5, "attention_dropout": 0.5, "feedforward_dropout": 0.5, "positions": SinusoidalPositions,
+        "self_score": ScaledDot, "self_normalizer": Softmax,
     }  # fmt: skip
     decoder = partial(TransformerDecoder, table, d_encoder=d_model, d_summary=d_model, normalizer=Softmax)
     return EncoderDecoder(TransformerEncoder(table, **options), decoder(score=score, **options), vocab_size=13)
