@@ -15,6 +15,8 @@ from seq2seq.data.datamodule import batch_loader
 from seq2seq.data.encoding import encoded_split
 from seq2seq.evaluation.evaluator import Evaluator, evaluate
 
+log = logging.getLogger(__name__)
+
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
@@ -26,14 +28,17 @@ def main(arguments: list[str]) -> None:
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     corpus = build_corpus(config.get("data"), checkpoint)
     loader = checkpoint.config["loader"]
-    rows = encoded_split(
+    encoded = encoded_split(
         corpus,
         config.split,
         tokenizers,
         max_length=config.loader.max_length or loader["max_length"],
         max_ratio=None,
         cache_dir=Path(loader["cache_dir"]).expanduser(),
-    ).dataset
+    )
+    rows = encoded.dataset
+    if encoded.cut:
+        log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
     evaluator = Evaluator(
         rows,
         tokenizers,
@@ -45,7 +50,7 @@ def main(arguments: list[str]) -> None:
     )
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     evaluation = evaluate(model, batches, evaluator)
-    folder = Path(config.output) if config.output else Path(config.checkpoint).resolve().parent.parent
+    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
     result = {
         "checkpoint": str(config.checkpoint),
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
@@ -66,3 +71,9 @@ def main(arguments: list[str]) -> None:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
     print(f"written to {folder / f'evaluation-{config.split}.json'}")
+
+
+def run_folder(checkpoint: str) -> Path:
+    """Return the folder of the run that a checkpoint lies in; that of the file where it lies in none."""
+    folder = Path(checkpoint).resolve().parent
+    return folder.parent if folder.name == "checkpoints" else folder

@@ -47,7 +47,11 @@ def nearest(word: str, options: Iterable[str]) -> str:
 
 def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
     """Return the first error of a kind in the chain of causes."""
+    seen: list[BaseException] = []
     while error is not None and not isinstance(error, kind):
+        if error in seen:  # an error can be its own cause
+            return None
+        seen.append(error)
         error = error.__cause__ or error.__context__
     return error
 

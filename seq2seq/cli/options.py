@@ -82,7 +82,8 @@ def check_types(command: str, overrides: list[str]) -> None:
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
         for kind, name in KINDS:
             if isinstance(default, kind) and not isinstance(value, kind) and value is not None:
-                raise UserError(f"{key}={value}: expected {name}, such as {default}")
+                several = "; for one run each of several, --multirun" if "," in str(value) else ""
+                raise UserError(f"{key}={value}: expected {name}, such as {default}{several}")
             if isinstance(default, kind):
                 break
 
@@ -103,6 +104,13 @@ def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, 
     if any(argument in ("-h", "--help") for argument in arguments):
         print_help(command)
         return None
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith(("-", "~")):
+            raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
     overrides = quote(arguments, text_keys=text_keys)
     check_types(command, overrides)
-    return compose_defaults(command, overrides)
+    config = compose_defaults(command, overrides)
+    for key, value in config.get("loader", {}).items():
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise UserError(f"loader.{key}={value}: expected a whole number above 0")
+    return config

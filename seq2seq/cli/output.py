@@ -12,7 +12,10 @@ from seq2seq.errors import UserError
 
 @contextmanager
 def write_whole(path: str | Path | None) -> Iterator[TextIO]:
-    """Yield a file that takes its name only when the block ends well; stdout where the path is None."""
+    """Yield a file that takes its name only when the block ends well; stdout where the path is None.
+
+    What is no plain file, such as `/dev/stdout`, is written to directly.
+    """
     if path is None:
         yield sys.stdout
         sys.stdout.flush()
@@ -20,6 +23,10 @@ def write_whole(path: str | Path | None) -> Iterator[TextIO]:
     path = Path(path)
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; give a file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):  # a device or a link is written to, not replaced
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:

@@ -64,7 +64,8 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
     program = _program("seq2seq")
-    checkpoint = shlex.quote(f"checkpoint={folder / 'checkpoints' / 'best.ckpt'}")
+    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
     source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
     runs = shlex.quote(f"runs={folder.parent.parent}")
     lines += [

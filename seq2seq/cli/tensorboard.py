@@ -26,6 +26,8 @@ def tensorboard_command(runs: str, *, host: str, port: int) -> list[str]:
         UserError: there is no such folder, or no run in it.
     """
     folder = Path(runs)
+    if not 0 <= port <= 65535:
+        raise UserError(f"port={port}: expected 0 (any that is free) to 65535, such as 6006")
     if not folder.is_dir():
         raise UserError(f"there is no folder {runs}; give the one that holds the runs, such as runs=outputs")
     if next(folder.rglob("events.out.tfevents.*"), None) is None:

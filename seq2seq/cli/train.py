@@ -12,7 +12,7 @@ from typing import Any
 
 import hydra
 import lightning
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
 from seq2seq.checkpoint import read_checkpoint
@@ -84,7 +84,8 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
             return {}
 
     with _hydra_raises():
-        sys.argv = ["seq2seq train", *overrides]
+        # Hydra's parser takes options before overrides only.
+        sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
         hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
@@ -113,7 +114,9 @@ def train(config: DictConfig) -> dict[str, float]:
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
+    _check_folder(folder, resume=bool(config.resume))
     data = build_data(config)
+    splits = _test_splits(config, data)
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     with write_whole(folder / "config.yaml") as file:
@@ -143,7 +146,7 @@ def train(config: DictConfig) -> dict[str, float]:
     metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
     gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
     metrics |= {name: float(value) for name, value in gradients.items()}
-    evaluations = _test(config, data, module)
+    evaluations = _test(splits, data, module)
     for split, evaluation in evaluations.items():
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
@@ -155,12 +158,38 @@ def train(config: DictConfig) -> dict[str, float]:
     return metrics
 
 
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which another run lies: its results would be lost, or taken for those of this one."""
+    kept = [name for name in ("config.yaml", "metrics.json", "checkpoints") if (folder / name).exists()]
+    if kept and not resume:
+        raise UserError(
+            f"{folder} holds another run ({kept[0]}); give another folder, or go on with it: resume={folder}"
+        )
+
+
+def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
+    """Return the splits to score in the end, each read once now: a mistake in one must not cost a training."""
+    splits = config.training.test_splits
+    if splits is None:
+        splits = [split for split in data.corpus.splits() if split.startswith("test")]
+    elif not isinstance(splits, ListConfig):
+        raise UserError(f"training.test_splits={splits}: expected a list, such as [{splits}]")
+    for split in splits:
+        data.dataset(split)
+    wrong = [number for number in config.pinned if not (isinstance(number, int) and number >= 0)]
+    if wrong:
+        raise UserError(f"pinned: {wrong[0]} is no sentence of the validation set; they are counted from 0")
+    return list(splits)
+
+
 def _fit(
     trainer: lightning.Trainer, module: TranslationModule, data: TranslationDataModule, folder: Path, *, resume: bool
 ) -> None:
     last = folder / "checkpoints" / "last.ckpt"
     try:
         trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+        if not last.exists():  # no validation came after which it would have been written
+            trainer.save_checkpoint(last)
     except SystemExit:  # what Lightning makes of Ctrl-C, once it has closed its loggers
         if not trainer.interrupted:
             raise
@@ -168,11 +197,8 @@ def _fit(
         raise KeyboardInterrupt(remedy) from None
 
 
-def _test(config: DictConfig, data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:
+def _test(splits: list[str], data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:
     """Return the scores of val and the test splits, each whole on every process."""
-    splits = config.training.test_splits
-    if splits is None:
-        splits = [split for split in data.corpus.splits() if split.startswith("test")]
     data.trainer = None  # with a trainer, its processes would share a split out among them
     return {
         split: evaluate(module.model, data.test_dataloader(split), module.make_evaluator(split, module.alignment))

@@ -125,7 +125,7 @@ def _name(variants: Sequence[Variant]) -> None:
             settings = [_settings(variant.runs[0]) for variant in group]
             keys = _differing(settings)
             for variant, values in zip(group, settings, strict=True):
-                parts = [f"{key.removesuffix('._target_')}={_short(values.get(key))}" for key in keys[:SHOWN_KEYS]]
+                parts = [f"{key.removesuffix('._target_')}={_short(key, values.get(key))}" for key in keys[:SHOWN_KEYS]]
                 variant.name = f"{name} ({', '.join(parts)}{', …' if len(keys) > SHOWN_KEYS else ''})"
     seen: dict[str, int] = defaultdict(int)
     for variant in variants:
@@ -140,16 +140,16 @@ def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
     found: dict[str, str] = {}
     # What a person sets first: the model's own keys before those that take their value from them.
     for key in sorted(keys, key=lambda key: (not key.startswith("model."), len(key))):
-        column = [json.dumps(_short(values.get(key))) for values in settings]
+        column = [json.dumps(_short(key, values.get(key))) for values in settings]
         if len({json.dumps(values.get(key), default=str) for values in settings}) > 1:
             found.setdefault(" ".join(column), key)
     return list(found.values())
 
 
-def _short(value: Any) -> str:
-    """Return a value for a name: of a `_target_` its last part."""
+def _short(key: str, value: Any) -> str:
+    """Return a key's value for a name: of a `_target_` its last part."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-    return text.rsplit(".", 1)[-1] if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", text) else text
+    return text.rsplit(".", 1)[-1] if key.endswith("_target_") else text
 
 
 def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
@@ -163,7 +163,7 @@ def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
         if run.config["data"] != known[0].config["data"]:
             ours, theirs = (_flat_data(r) for r in (known[0], run))
             key = next(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
-            what = f"{key}={_short(ours.get(key))} and {_short(theirs.get(key))}"
+            what = f"{key}={_short(key, ours.get(key))} and {_short(key, theirs.get(key))}"
             raise UserError(_different(known[0], run, root, f"were trained on different data ({what})"))
     first: Run | None = None
     for run in known:

@@ -34,6 +34,17 @@ class TokenizerConfig:
     def __post_init__(self) -> None:
         if self.model_type not in ("bpe", "unigram"):
             raise UserError(f"tokenizer.model_type={self.model_type} is not known: use bpe or unigram")
+        if self.vocab_size < 1:
+            raise UserError(f"tokenizer.vocab_size={self.vocab_size} must be above 0, such as 4000")
+        if not 0.9 <= self.character_coverage <= 1:
+            raise UserError(
+                f"tokenizer.character_coverage={self.character_coverage} must be from 0.9 to 1, the share "
+                "of characters that pieces cover"
+            )
+        if self.input_sentence_size < 0 or 0 < self.input_sentence_size <= 100:
+            raise UserError(
+                f"tokenizer.input_sentence_size={self.input_sentence_size} must be 0 (all lines) or above 100"
+            )
         if not 0 <= self.sampling <= 1:
             raise UserError(f"tokenizer.sampling={self.sampling} is out of range: use 0 (off) to 1, for example 0.1")
 
@@ -140,7 +151,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise mistakes[0] if mistakes else _explained(error, config.vocab_size) from error
+        raise mistakes[0] if mistakes else _explained(error, config) from error
     return model.getvalue()
 
 
@@ -152,18 +163,19 @@ def _watched(lines: Iterable[str], mistakes: list[UserError]) -> Iterator[str]:
         raise
 
 
-def _explained(error: RuntimeError, vocab_size: int) -> Exception:
-    """SentencePiece's complaint about the vocabulary in the user's words; any other error as it is."""
+def _explained(error: RuntimeError, config: TokenizerConfig) -> UserError:
+    """SentencePiece's complaint in the user's words."""
     if too_high := re.search(r"size too high \(\d+\).*<= (\d+)", str(error)):
         return UserError(
-            f"tokenizer.vocab_size={vocab_size} is more than the training text allows: "
+            f"tokenizer.vocab_size={config.vocab_size} is more than the training text allows: "
             f"use tokenizer.vocab_size={too_high[1]} or less"
         )
     if too_low := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
         return UserError(
-            f"tokenizer.vocab_size={vocab_size} is less than the characters of the training text need: "
+            f"tokenizer.vocab_size={config.vocab_size} is less than the characters of the training text need: "
             f"use tokenizer.vocab_size={too_low[1]} or more, or a lower tokenizer.character_coverage"
         )
     if "sentences_.empty()" in str(error):
         return UserError("the training text holds nothing but empty lines: a tokenizer needs text to learn from")
-    return error
+    reason = " ".join(str(error).split())
+    return UserError(f"SentencePiece cannot train with the settings of tokenizer.*: {reason}")

@@ -17,6 +17,8 @@ def inspect_pairs(model: EncoderDecoder, pairs: Sequence[tuple[Sentence, Sentenc
 
     The target may be a reference, or a hypothesis of any search: the weights are those that the search had.
     """
+    if not pairs:
+        return []
     batch = collate([(source.ids, target.ids, i) for i, (source, target) in enumerate(pairs)])
     batch = batch.to(next(model.parameters()).device)
     was_training = model.training

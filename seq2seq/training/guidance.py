@@ -42,6 +42,8 @@ def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> G
     Raises:
         UserError: the model has no such head.
     """
+    if weight < 0:
+        raise UserError(f"training.guided_alignment.weight={weight} must be 0 (off) or above, such as 0.05")
     if weight == 0:
         return None
     names = [n for n, m in model.named_modules() if isinstance(m, Attention) and place_of(n).kind == "cross"]

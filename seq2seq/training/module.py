@@ -14,6 +14,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import Place
@@ -53,6 +54,8 @@ class TranslationModule(lightning.LightningModule):
         config: dict[str, Any],
     ) -> None:
         super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"training.label_smoothing={label_smoothing} must be from 0 to below 1, such as 0.1")
         self.model = model
         self.tokenizers = tokenizers
         self.search = search

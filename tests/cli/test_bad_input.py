@@ -251,3 +251,73 @@ def test_files_to_align_must_be_equally_long(
     said = command("align", f"checkpoint={bahdanau.best}", *names, "output=out")
     refused(said, "train.source has 40 lines", "val.target has 10 lines")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("tokenizer.vocab_size=0", ("tokenizer.vocab_size=0", "above 0")),
+        ("tokenizer.character_coverage=0.5", ("tokenizer.character_coverage=0.5", "0.9 to 1")),
+        ("tokenizer.input_sentence_size=1", ("tokenizer.input_sentence_size=1", "0 (all lines)")),
+        ("training.label_smoothing=2", ("training.label_smoothing=2", "below 1")),
+        ("training.guided_alignment.weight=-1", ("training.guided_alignment.weight=-1", "above")),
+        ("training.test_splits=[tets]", ("tets", "train, val, test")),
+        ("training.test_splits=test", ("training.test_splits=test", "[test]")),
+        ("pinned=[-1]", ("pinned", "-1")),
+        ("pinned=[abc]", ("pinned", "abc")),
+        ("seed=1,2", ("seed=1,2", "--multirun")),
+    ],
+)
+def test_mistake_is_found_before_anything_is_trained(fails: Command, override: str, parts: tuple[str, ...]) -> None:
+    refused(fails(override), *parts)
+
+
+def test_mistake_in_a_test_file_is_found_before_anything_is_trained(fails: Command, tmp_path: Path) -> None:
+    (tmp_path / "short").write_text("nur eine Zeile\n")
+    refused(fails(f"data.test.target={tmp_path / 'short'}"), "test.links:1")
+
+
+def test_folder_of_another_run_is_refused_and_stays_as_it_was(command: Command, text: list[str], bahdanau: Any) -> None:
+    before = {path: path.read_bytes() for path in bahdanau.folder.glob("*.*") if path.is_file()}
+    said = command("train", *text, "seed=2", f"hydra.run.dir={bahdanau.folder}")
+    refused(said, "holds another run", "resume=")
+    for path, content in before.items():
+        assert path.read_bytes() == content or path.name in ("train.log", "error.txt")
+
+
+def test_run_is_not_resumed_as_another_model(command: Command, text: list[str], bahdanau: Any) -> None:
+    before = (bahdanau.folder / "config.yaml").read_text()
+    for override, key in (("model=luong", "model"), ("seed=9", "seed"), ("optimizer.lr=0.1", "optimizer")):
+        refused(command("train", *text, override, f"resume={bahdanau.folder}"), "is not what that run", key)
+    assert (bahdanau.folder / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("command_name", ["translate", "evaluate", "align", "visualize"])
+@pytest.mark.parametrize("size", ["0", "-3", "abc"])
+def test_size_that_is_no_size_is_refused(command: Command, bahdanau: Any, command_name: str, size: str) -> None:
+    said = command(command_name, f"checkpoint={bahdanau.best}", f"loader.max_length={size}")
+    refused(said, f"loader.max_length={size}", "above 0")
+
+
+def test_file_without_its_key_is_explained(command: Command, bahdanau: Any) -> None:
+    refused(command("translate", bahdanau.best), "expected key=value", f"checkpoint={bahdanau.best}")
+
+
+def test_port_that_is_none_is_refused(command: Command, tmp_path: Path) -> None:
+    refused(command("tensorboard", f"runs={tmp_path}", "port=99999999"), "port=99999999", "65535")
+
+
+def test_evaluation_says_that_it_cut_lines(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", "loader.max_length=3", f"output={tmp_path}", "search=greedy"]
+    said = command("evaluate", *options)
+    assert said.status == 0 and "were cut" in said.err
+
+
+def test_device_is_written_to_and_a_link_followed(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    translate = ["translate", f"checkpoint={bahdanau.best}", "search=greedy"]
+    assert command(*translate, f"output={tmp_path / 'link'}", stdin=b"the dog\n").status == 0
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_text() != "old"
+    assert command(*translate, "output=/dev/null", stdin=b"the dog\n").status == 0
+    assert not Path("/dev/null").is_file()
