@@ -52,8 +52,10 @@ def main(arguments: list[str]) -> None:
             table, attention, f"{root.resolve().name}: {len(variants)} variants, {len(runs)} runs"
         ),
     }
-    if not output.is_dir():
-        raise UserError(f"output={output}: there is no such folder; give one that exists")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"output={output}: {error.strerror}; give a folder that can be written") from None
     with ExitStack() as stack:  # all three take their names when all are written
         opened = [stack.enter_context(write_whole(output / name)) for name in files]
         for file, text in zip(opened, files.values(), strict=True):

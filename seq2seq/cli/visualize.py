@@ -21,6 +21,7 @@ from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.pages.visualize import Target, visualize_page
+from seq2seq.training.pictures import head_name
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ def save_figures(
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
             weights = view.weights.mean(0) if head is None else view.weights[head]
-            name = "mean of the heads" if head is None else f"head {head}"
+            name = "the only head" if len(view.weights) == 1 else head_name(head)
             _save(
                 heatmap(weights, *labels, title=f"{title}\n{attention.place} · {name}"), folder / "alignment", formats
             )

@@ -12,7 +12,7 @@ from seq2seq.comparison.chance import Chance
 from seq2seq.comparison.table import Column, Comparison, Row, format_cell
 from seq2seq.comparison.variants import Statistic
 
-PRIORITY = ("bleu", "aer", "p", "chrf", "harder", "parameters", "train/target_tokens_per_second", "difference", "ter")
+PRIORITY = ("bleu", "aer", "p", "difference", "chrf", "harder", "parameters", "train/target_tokens_per_second", "ter")
 """Columns for which a narrow terminal has room first, `harder` being those of the other tests; then the rest."""
 
 GAP = 3

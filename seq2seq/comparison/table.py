@@ -106,6 +106,13 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
         Column(f"{split}/chrf", "chrF", better=1, about=f"chrF on {split}"),
         Column(f"{split}/ter", "TER", better=-1, about=f"translation edit rate on {split}"),
         Column(f"{split}/aer", "AER", factor=100, better=-1, about=f"alignment error rate on {split}, percent"),
+        Column(
+            f"{split}/aer_argmax",
+            "AER argmax",
+            factor=100,
+            better=-1,
+            about="alignment error rate where each target word takes its heaviest source word",
+        ),
         *harder,
         Column("parameters", "params M", 2, 1e-6, spread=False, about="millions of parameters"),
         Column(

@@ -31,7 +31,7 @@ function attention() {
   const sentences = DATA.gallery;
   const shown = variants.filter((variant) => sentences.some((sentence) => sentence.maps[variant.number]?.values));
   if (!shown.length) return;
-  const goldKey = sentences.some(({ gold }) => gold) ? [element("span", { class: "key" }, element("i", { class: "outlined" }), "gold link")] : [];
+  const goldKey = sentences.some(({ gold }) => gold) ? [element("span", { class: "key" }, element("i", { class: "outlined" }), "gold link, dashed where it is only possible")] : [];
   const cut = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
   const sentence = choice("sentence", "sentence", sentences.map(({ source }, i) => [i, `${i + 1}  ${cut(source)}`]), draw);
   const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
@@ -112,7 +112,7 @@ function heads() {
     const ramp = HEAD_STATISTICS[statistic.value][1];
     const body = layers.map((layer) => {
       const [kind, number] = layer.split(" ").map(Number);
-      return element("tr", {}, element("td", {}, `${kinds[kind]} layer ${number + 1}`), ...columns.map((head) => {
+      return element("tr", {}, element("td", {}, `${kinds[kind]} layer ${number}`), ...columns.map((head) => {
         const row = rows.find((found) => found.kind === kinds[kind] && found.layer === number && found.head === head);
         const value = row?.[statistic.value];
         if (value === undefined) return element("td", { class: "value" }, "");
@@ -120,7 +120,7 @@ function heads() {
         return heatCell(value, value.toFixed(2), ramp, { title: all.join("\n") });
       }));
     });
-    const names = columns.map((head) => element("th", {}, head === null ? "mean" : `head ${head + 1}`));
+    const names = columns.map((head) => element("th", {}, head === null ? "mean" : `head ${head}`));
     place.replaceChildren(element("table", { class: "heat" },
       element("thead", {}, element("tr", {}, element("th", {}), ...names)), element("tbody", {}, ...body)));
   }

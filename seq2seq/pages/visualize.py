@@ -52,7 +52,7 @@ def page_data(
         choice = {"kind": place.kind, "layer": place.layer, "head": alignment.head}
     return {
         "source": source.text,
-        "checkpoint": Path(checkpoint).name,
+        "checkpoint": "/".join(Path(checkpoint).resolve().parts[-4:]),  # run, time, checkpoints, file
         "alignment": choice,
         "statistics": STATISTICS,
         "one": ONE,

@@ -116,7 +116,7 @@ def test_runs_of_which_none_has_finished_are_told(command: Callable[..., Any], t
         (["runs=empty"], "no run in it or below it"),
         (["runs=runs", "split=tset"], "split=tset: no run was scored on it; did you mean test?"),
         (["runs=runs", "baseline=botleneck"], "no variant has this name; did you mean bottleneck?"),
-        (["runs=runs", "output=none"], "output=none: there is no such folder"),
+        (["runs=runs", "output=runs/a/metrics.json"], "output=runs/a/metrics.json: File exists; give a folder"),
         (["runs=runs", "samples=0"], "samples=0"),
         (["runs=runs", "samples=many"], "samples=many: expected a whole number"),
         (["runs=mixed"], "were trained on different data"),
@@ -136,3 +136,11 @@ def test_mistake_is_one_line_and_nothing_is_written(
     assert expected in said.err
     assert said.err.count("\n") == 1 and said.out == ""
     assert [path for path in tmp_path.rglob("*comparison*")] == []
+
+
+def test_folder_of_the_comparison_is_made(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    assert command("compare", "runs=runs", "output=new/folder").status == 0
+    assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {
+        "comparison.md", "comparison.csv", "comparison.html",
+    }  # fmt: skip
