@@ -182,5 +182,5 @@ def bahdanau(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def transformer(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of two epochs; tests only read it."""
-    heads = ["encoder.num_heads=2", "decoder.num_heads=2"]
+    heads = ["encoder.num_heads=2", "decoder.num_heads=2", "callbacks.pinned.every_head=[cross,encoder,decoder]"]
     return _session_run(text, tmp_path_factory, "model=transformer", "model.num_layers=2", *heads, *QUICK_RISE)

@@ -14,7 +14,14 @@ import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-TRAINING = ["debug=limit", "model=transformer", "model.num_layers=2", "trainer=cpu", "trainer.max_epochs=1"]
+TRAINING = [
+    "callbacks.pinned.every_head=[cross,encoder,decoder]",
+    "debug=limit",
+    "model=transformer",
+    "model.num_layers=2",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+]
 TAGS = {
     "heads",
     *(f"alignment/cross/sentence-{number}" for number in (1, 2, 3, 4)),
