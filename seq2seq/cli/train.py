@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 import lightning
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer, config_folder
@@ -74,10 +75,16 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> dict[str, float]:
+        folder = Path(config.output)
         try:
-            return train(config)
+            if getattr(rank_zero_only, "rank", 0) == 0:  # the others come when it may have begun to write
+                _check_folder(folder, resume=bool(config.resume))
+            try:
+                return train(config)
+            except Exception as error:
+                mark_failed(folder, error)
+                raise
         except Exception as error:
-            mark_failed(Path(config.output), error)
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
@@ -114,7 +121,6 @@ def train(config: DictConfig) -> dict[str, float]:
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    _check_folder(folder, resume=bool(config.resume))
     data = build_data(config)
     splits = _test_splits(config, data)
     module = build_module(config, data, plain)

@@ -151,7 +151,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise mistakes[0] if mistakes else _explained(error, config) from error
+        raise mistakes[0] if mistakes else _explained(error, config.vocab_size) from error
     return model.getvalue()
 
 
@@ -163,16 +163,16 @@ def _watched(lines: Iterable[str], mistakes: list[UserError]) -> Iterator[str]:
         raise
 
 
-def _explained(error: RuntimeError, config: TokenizerConfig) -> UserError:
+def _explained(error: RuntimeError, vocab_size: int) -> UserError:
     """SentencePiece's complaint in the user's words."""
     if too_high := re.search(r"size too high \(\d+\).*<= (\d+)", str(error)):
         return UserError(
-            f"tokenizer.vocab_size={config.vocab_size} is more than the training text allows: "
+            f"tokenizer.vocab_size={vocab_size} is more than the training text allows: "
             f"use tokenizer.vocab_size={too_high[1]} or less"
         )
     if too_low := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
         return UserError(
-            f"tokenizer.vocab_size={config.vocab_size} is less than the characters of the training text need: "
+            f"tokenizer.vocab_size={vocab_size} is less than the characters of the training text need: "
             f"use tokenizer.vocab_size={too_low[1]} or more, or a lower tokenizer.character_coverage"
         )
     if "sentences_.empty()" in str(error):
