@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from seq2seq.build import bleu_tokenizer, build_corpus
@@ -14,10 +15,12 @@ from seq2seq.evaluation.significance import Significance, paired_bootstrap
 
 
 class Tested(NamedTuple):
-    """A variant beside the baseline, by one run of each."""
+    """A variant beside the baseline, run against run of the same seed."""
 
-    seed: int | None  # the first that both have
-    result: Significance
+    seeds: tuple[int | None, ...]  # that both have
+    difference: float  # in BLEU, the mean over the seeds
+    p: float  # the largest of the seeds; 1 where they disagree about which of the two is better
+    signature: str  # sacreBLEU's
 
 
 class Chance(NamedTuple):
@@ -27,12 +30,6 @@ class Chance(NamedTuple):
     samples: int
     tested: dict[str, Tested]  # by variant; those without a seed in common with the baseline are missing
 
-    @property
-    def seed(self) -> int | None:
-        """The seed of all tests; None where they differ in it."""
-        seeds = {tested.seed for tested in self.tested.values()}
-        return seeds.pop() if len(seeds) == 1 else None
-
 
 def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
     """Return the variant of the highest mean BLEU: what is asked is which of the others are really behind it."""
@@ -41,28 +38,36 @@ def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
 
 
 def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, samples: int) -> Chance:
-    """Return the paired bootstrap of every variant's BLEU against the baseline's."""
+    """Return the paired bootstrap of every variant's BLEU against the baseline's, seed by seed."""
     ours = _by_seed(baseline, split)
-    pairs: dict[int | None, dict[str, Run]] = defaultdict(dict)
-    for variant in variants:
-        theirs = _by_seed(variant, split)
-        seed = next((seed for seed in ours if seed in theirs), None)
-        if variant is not baseline and seed in ours and seed in theirs:
-            pairs[seed][variant.name] = theirs[seed]
-    tested: dict[str, Tested] = {}
-    for seed, runs in pairs.items():
-        rows = ours[seed].sentences[split]
-        tokenize, lowercase = bleu_options(ours[seed])
-        results = paired_bootstrap(
-            [row["hypothesis"] for row in rows],
-            {name: [row["hypothesis"] for row in run.sentences[split]] for name, run in runs.items()},
-            [row["reference"] for row in rows],
-            tokenize=tokenize,
-            lowercase=lowercase,
-            samples=samples,
-        )
-        tested |= {name: Tested(seed, result) for name, result in results.items()}
+    theirs = {variant.name: _by_seed(variant, split) for variant in variants if variant is not baseline}
+    found: dict[str, dict[int | None, Significance]] = defaultdict(dict)
+    for seed, run in ours.items():
+        rows = run.sentences[split]
+        tokenize, lowercase = bleu_options(run)
+        systems = {name: runs[seed].sentences[split] for name, runs in theirs.items() if seed in runs}
+        if systems:
+            results = paired_bootstrap(
+                [row["hypothesis"] for row in rows],
+                {name: [row["hypothesis"] for row in system] for name, system in systems.items()},
+                [row["reference"] for row in rows],
+                tokenize=tokenize,
+                lowercase=lowercase,
+                samples=samples,
+            )
+            for name, result in results.items():
+                found[name][seed] = result
+    tested = {variant.name: _over_seeds(found[variant.name]) for variant in variants if variant.name in found}
     return Chance(baseline.name, samples, tested)
+
+
+def _over_seeds(results: dict[int | None, Significance]) -> Tested:
+    """Return what holds with every seed: as little as the weakest of them shows (an intersection-union test)."""
+    differences = [result.difference for result in results.values()]
+    agree = min(differences) > 0 or max(differences) < 0
+    p = max(result.p for result in results.values()) if agree else 1.0
+    signature = next(iter(results.values())).signature
+    return Tested(tuple(results), float(np.mean(differences)), p, signature)
 
 
 def bleu_options(run: Run) -> tuple[str, bool]:

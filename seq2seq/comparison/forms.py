@@ -89,7 +89,7 @@ def as_csv(table: Comparison, chance: Chance | None) -> str:
     metrics = [name for name in metrics if name != "seed"]
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    header = ["variant", "state", "n", "seeds", "baseline", "bleu_difference", "p", "tested_seed", "samples"]
+    header = ["variant", "state", "n", "seeds", "baseline", "bleu_difference", "p", "tested_seeds", "samples"]
     writer.writerow([*header, *(column for name in metrics for column in (name, f"{name}_sd"))])
     for variant in table.variants:
         seeds = " ".join(str(run.seed) for run in variant.finished)
@@ -97,7 +97,7 @@ def as_csv(table: Comparison, chance: Chance | None) -> str:
         tested = chance.tested.get(variant.name) if chance else None
         values += [chance.baseline if chance else ""]
         values += (
-            [_number(tested.result.difference), _number(tested.result.p), tested.seed, chance.samples]
+            [_number(tested.difference), _number(tested.p), " ".join(map(str, tested.seeds)), chance.samples]
             if chance and tested
             else [""] * 4
         )

@@ -86,7 +86,6 @@ def splits_of(variants: Sequence[Variant]) -> list[str]:
 
 
 def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> list[Column]:
-    seed = chance.seed if chance else None
     others = [name for name in splits_of(variants) if name.startswith("test") and name != split]
     harder = []
     for name in others:
@@ -99,9 +98,7 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
         ]
     return [
         Column(f"{split}/bleu", "BLEU", better=1, about=f"BLEU on {split}"),
-        Column(
-            "difference", "ΔBLEU" if seed is None else f"ΔBLEU s{seed}", about="BLEU less the baseline's, same seed"
-        ),
+        Column("difference", "ΔBLEU", about="BLEU less the baseline's, over the seeds that both have"),
         Column("p", "p", 3, about="paired bootstrap against the baseline: how often chance alone differs as much"),
         Column(f"{split}/chrf", "chrF", better=1, about=f"chrF on {split}"),
         Column(f"{split}/ter", "TER", better=-1, about=f"translation edit rate on {split}"),
@@ -144,7 +141,7 @@ def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None) -> 
             )
             cells[column.key] = Cell(statistic.mean * column.factor, deviation)
         elif tested is not None and column.key in ("difference", "p"):
-            cells[column.key] = Cell(getattr(tested.result, column.key))
+            cells[column.key] = Cell(getattr(tested, column.key))
     count, total = len(variant.finished), len(variant.runs)
     seeds = str(count) if count == total else f"{count} of {total}"
     story = "" if variant.finished else variant.runs[0].story
@@ -158,11 +155,17 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
         f"Scores are of {split}" + (", mean ± standard deviation over seeds" if several else "") + "; AER in percent."
     ]
     if chance is not None and chance.tested:
-        which = "the first seed that both have" if chance.seed is None else f"seed {chance.seed}"
-        signature = next(iter(chance.tested.values())).result.signature
+        tests = list(chance.tested.values())
+        if max(len(tested.seeds) for tested in tests) > 1:
+            how = (
+                "run against run of the same seed: the mean difference and the largest p, which is 1 where seeds "
+                "disagree about which is better; below 0.05 the variant differs with every seed."
+            )
+        else:
+            how = "on one seed; below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
         notes.append(
-            f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples, on {which} "
-            f"({signature}); below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
+            f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples "
+            f"({tests[0].signature}), {how}"
         )
     known = {chance.baseline, *chance.tested} if chance else set()
     untested = [variant.name for variant in variants if variant.finished and variant.name not in known]

@@ -12,7 +12,7 @@ from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import Comparison, make_table, rank, splits_of
 from seq2seq.comparison.variants import group_runs
-from seq2seq.evaluation.significance import paired_bootstrap
+from seq2seq.evaluation.significance import Significance, paired_bootstrap
 from tests.comparison.writer import REFERENCES, rows, write_run
 
 WORSE = ["der Hund schläft .", "eine Katze sieht den Hund .", "er weiß das nicht .", "der Hund hat eine Katze ."]
@@ -52,22 +52,51 @@ def _rich(table: Comparison, width: int) -> str:
 def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Comparison, Chance]) -> None:
     text = as_markdown(compared[0])
     lines = text.splitlines()
-    assert lines[0] == "| variant | seeds | BLEU | ΔBLEU s2 | p | chrF | AER | BLEU long | AER long | params M |"
+    assert lines[0] == "| variant | seeds | BLEU | ΔBLEU | p | chrF | AER | BLEU long | AER long | params M |"
     means = "| 92.0 ± 2.8 | baseline | – | 92.0 ± 2.8 | 15.0 ± 7.1 | 46.0 ± 1.4 | 30.0 ± 14.1 | 2.50 |"
     assert lines[2] == f"| luong-general | 2 {means}"
     assert lines[3].startswith("| bottleneck | 1 of 2 | 20.0 | -")
     assert lines[4] == "| \\*\\|\\<b\\>\\`x\\` | unfinished | – | – | – | – | – | – | – | – |"
-    assert "100 samples, on seed 2" in text
+    assert "paired bootstrap against luong-general with 100 samples" in text and "on one seed" in text
     assert "- failed: d: out of memory" in text
     assert "- unfinished: e: epoch 1, val BLEU 3.00" in text
 
 
-def test_significance_is_that_of_the_first_seed_both_have(compared: tuple[Comparison, Chance]) -> None:
+def _tested(ours: list[str], theirs: list[str]) -> Significance:
+    return paired_bootstrap(ours, {"x": theirs}, REFERENCES * 10, tokenize="none", samples=100)["x"]
+
+
+def test_significance_of_one_seed_in_common(compared: tuple[Comparison, Chance]) -> None:
     _, chance = compared
-    expected = paired_bootstrap(REFERENCES * 10, {"x": WORSE * 10}, REFERENCES * 10, tokenize="none", samples=100)["x"]
+    expected = _tested(REFERENCES * 10, WORSE * 10)
     assert chance.baseline == "luong-general"
-    assert chance.tested == {"bottleneck": (2, expected)}
+    assert chance.tested == {"bottleneck": ((2,), expected.difference, expected.p, expected.signature)}
     assert expected.p < 0.05
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agree"),
+    [
+        ([REFERENCES * 10, REFERENCES * 10], [WORSE * 10, WORSE[:1] + (REFERENCES * 10)[1:]], True),
+        ([REFERENCES * 10, WORSE[:1] + (REFERENCES * 10)[1:]], [WORSE * 10, REFERENCES * 10], False),
+    ],
+)
+def test_significance_over_seeds_is_that_of_the_weakest(
+    tmp_path: Path, ours: list[list[str]], theirs: list[list[str]], agree: bool
+) -> None:
+    for variant, score, outputs in (("luong-general", 90.0, ours), ("x", 20.0, theirs)):
+        for seed, hypotheses in enumerate(outputs, 1):
+            sentences = {"test": rows(hypotheses, REFERENCES * 10)}
+            folder = tmp_path / f"{variant}-{seed}"
+            write_run(folder, variant=variant, seed=seed, metrics=_scores(score), sentences=sentences)
+    table, chance = _compare(tmp_path)
+    results = [_tested(mine, other) for mine, other in zip(ours, theirs, strict=True)]
+    tested = chance.tested["x"]
+    assert tested.seeds == (1, 2)
+    assert tested.difference == pytest.approx(sum(result.difference for result in results) / 2)
+    assert results[0].p < 0.05 < results[1].p  # so neither the first seed nor the mean would do
+    assert tested.p == (results[1].p if agree else 1.0)
+    assert any("with every seed" in note for note in table.notes)
 
 
 def test_csv_holds_every_metric_in_its_own_units(compared: tuple[Comparison, Chance]) -> None:
@@ -77,8 +106,8 @@ def test_csv_holds_every_metric_in_its_own_units(compared: tuple[Comparison, Cha
     assert float(first["test/aer"]) == pytest.approx(0.15)
     assert float(first["test/aer_sd"]) == pytest.approx(0.0707107, rel=1e-5)
     assert (first["n"], first["seeds"], second["n"], second["seeds"]) == ("2", "1 2", "1", "2")
-    assert float(second["p"]) == pytest.approx(compared[1].tested["bottleneck"].result.p)
-    assert (second["baseline"], second["tested_seed"], second["samples"]) == ("luong-general", "2", "100")
+    assert float(second["p"]) == pytest.approx(compared[1].tested["bottleneck"].p)
+    assert (second["baseline"], second["tested_seeds"], second["samples"]) == ("luong-general", "2", "100")
     assert second["test/aer"] == "" and second["test/bleu_sd"] == ""
     assert third["state"] == "unfinished" and third["test/bleu"] == ""
 
@@ -114,7 +143,7 @@ def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
     upper = [line.replace("die", "DIE").replace("Hund", "HUND") for line in REFERENCES]
     write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(89.0), sentences={"test": rows(upper)})
-    result = _compare(tmp_path)[1].tested["x"].result
+    result = _compare(tmp_path)[1].tested["x"]
     assert "case:lc" in result.signature and "tok:char" in result.signature
     assert result.difference == 0
 
@@ -128,5 +157,5 @@ def test_data_of_the_users_own_are_not_loaded_and_break_nothing(tmp_path: Path) 
     own = {"data": {"_target_": "os.mkdir", "path": str(made)}}
     write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(80.0), sentences={"test": rows(WORSE)})
-    assert "tok:13a" in _compare(tmp_path)[1].tested["x"].result.signature
+    assert "tok:13a" in _compare(tmp_path)[1].tested["x"].signature
     assert not made.exists()
