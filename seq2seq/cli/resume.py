@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.errors import UserError
 
 FIXED = ("data", "tokenizer", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "seed")
@@ -15,33 +15,55 @@ OWN = ("resume", "output")
 """Keys in which a resumed run may differ from the one it continues."""
 
 
-def find_run(overrides: list[str]) -> Path | None:
-    """Return the folder of the run to go on with; None where `resume` is not asked for.
+def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
+    """Return the overrides by which a run goes on where the one that `resume` means stood.
+
+    Args:
+        overrides: quoted, without options.
+        variant: whether the run is one of an experiment's variants. Then, where there is nothing to go on with, it
+            starts anew, and where it is finished there is nothing to do: None.
 
     Raises:
         UserError: there is no such run, or it has no checkpoint yet.
     """
     if not any(override.startswith("resume=") for override in overrides):
-        return None
-    config = compose_defaults("train", [override for override in overrides if not override.startswith("-")])
+        return overrides
+    config = compose_defaults("train", overrides)
     if config.resume is False:
-        return None
+        return overrides
     if config.resume is not True:
         folder = Path(str(config.resume))
-        if not (folder / "checkpoints" / "last.ckpt").exists():
-            raise UserError(f"resume={folder}: there is no {folder}/checkpoints/last.ckpt to go on from")
+        if variant:
+            raise UserError(f"resume={folder}: a folder holds one run, but there are several variants; resume=true")
+        if not _checkpoint(folder).exists():
+            raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder)
-        return folder
-    runs = sorted(Path("outputs").glob(f"*/{config.run_name}/*/config.yaml"), key=lambda path: path.parent.name)
-    for path in reversed(runs):
-        if not (path.parent / "metrics.json").exists() and _same(config, path):
-            if not (path.parent / "checkpoints" / "last.ckpt").exists():
-                continue
-            return path.parent
+        return _into(folder, overrides)
+    paths = sorted(Path("outputs").glob(f"*/{config.run_name}/*/config.yaml"), key=lambda path: path.parent.name)
+    runs = [path.parent for path in reversed(paths) if _same(config, path)]
+    if variant and any(_finished(run) for run in runs):
+        return None
+    for run in runs:
+        if not _finished(run) and _checkpoint(run).exists():
+            return _into(run, overrides)
+    if variant:
+        return [*overrides, "resume=false"]
     raise UserError(
-        f"resume=true: there is no unfinished run of this configuration with a checkpoint among the {len(runs)} "
+        f"resume=true: there is no unfinished run of this configuration with a checkpoint among the {len(paths)} "
         f"in outputs/*/{config.run_name}/; leave resume out, or name a folder: resume=FOLDER"
     )
+
+
+def _checkpoint(run: Path) -> Path:
+    return run / "checkpoints" / "last.ckpt"
+
+
+def _finished(run: Path) -> bool:
+    return (run / "metrics.json").exists()
+
+
+def _into(folder: Path, overrides: list[str]) -> list[str]:
+    return [*overrides, *quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))]
 
 
 def _check_same_model(config: DictConfig, folder: Path) -> None:
@@ -57,15 +79,20 @@ def _check_same_model(config: DictConfig, folder: Path) -> None:
 
 def _same(config: DictConfig, path: Path) -> bool:
     """Return whether the run that wrote a config.yaml was started with this configuration."""
-    ours, theirs = _plain(config, path)
+    try:
+        ours, theirs = _plain(config, path)
+    except UserError:
+        return False
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 
 
 def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return this configuration, as if it were of the same folder, and the stored one, both as plain data."""
-    stored = OmegaConf.load(path)
-    assert isinstance(stored, DictConfig)
-    config.output = stored.output
-    ours, theirs = (OmegaConf.to_container(c, resolve=True) for c in (config, stored))
+    try:
+        theirs = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        config.output = theirs["output"]  # type: ignore[index,call-overload]
+    except Exception:  # whatever a YAML reader makes of broken bytes
+        raise UserError(f"{path} is missing or damaged; it says what to go on with: start the run anew") from None
+    ours = OmegaConf.to_container(config, resolve=True)
     assert isinstance(ours, dict) and isinstance(theirs, dict)
     return {str(k): v for k, v in ours.items()}, {str(k): v for k, v in theirs.items()}

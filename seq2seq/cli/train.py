@@ -21,7 +21,7 @@ from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, print_help, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import find_run
+from seq2seq.cli.resume import resumed
 from seq2seq.cli.run_folder import FAILED, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
@@ -43,15 +43,20 @@ def main(arguments: list[str]) -> None:
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     if not options:  # others are Hydra's own, such as --cfg job
-        folder = find_run(overrides)
-        if folder is not None:
-            overrides += quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))
         check_types("train", overrides)
+    elif sweep and any(override.startswith("resume=") for override in overrides):
+        raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = _variants(overrides)
+    runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
+    if not options:
+        runs = [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants]
     failures: list[Exception] = []
-    for variant in variants:
+    for run, variant in zip(runs, variants, strict=True):
         try:
-            _run([*overrides, *variant], sweep=sweep)
+            if run is None:
+                print(f"finished already: {' '.join(variant[:-1])}")
+            else:
+                _run(run, sweep=sweep)
         except Exception as error:
             if len(variants) == 1:
                 raise

@@ -109,3 +109,52 @@ def test_newest_of_several_unfinished_runs_is_continued(
     (newer / "checkpoints" / "last.ckpt").write_bytes((first / "checkpoints" / "last.ckpt").read_bytes())
     assert command("train", *text, *BRIEF, "resume=true").status == 0
     assert (newer / "metrics.json").exists() and not (first / "metrics.json").exists()
+
+
+VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"
+
+
+def test_variants_are_finished_where_they_stood(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One was finished, one interrupted, one not begun: none is lost, and none trained twice."""
+    report = ValidationReport.on_validation_end
+
+    def crash(self: Any, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1 and "bottleneck" in trainer.log_dir:
+            raise KeyboardInterrupt
+        report(self, trainer, module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValidationReport, "on_validation_end", crash)
+        assert command("train", *text, *BRIEF, VARIANTS).status == 130
+    before = {path.parent: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.json")}
+    assert [run.parent.name for run in before] == ["luong-dot-s1"] and len(runs(tmp_path)) == 2
+    said = command("train", *text, *BRIEF, VARIANTS, "resume=true")
+    assert said.status == 0 and "finished already: model=luong score=dot" in said.out
+    after = {path.parent: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.json")}
+    assert before.items() <= after.items()
+    assert sorted(run.parent.name for run in after) == ["bottleneck-none-s1", "luong-dot-s1", "luong-general-s1"]
+    assert len(runs(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("damage", ["", "- a list", "output: [", "x: 1"], ids=repr)
+def test_damaged_configuration_is_said_to_be_so(command: Command, text: list[str], train: Any, damage: str) -> None:
+    run = train(*BRIEF, "trainer.max_epochs=1")
+    (run.folder / "config.yaml").write_text(damage)
+    said = command("train", *text, *BRIEF, f"resume={run.folder}")
+    assert said.status == 1 and said.err.count("\n") == 1 and "config.yaml is missing or damaged" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--multirun", "seed=1,2", "resume=true"], "error: resume: --multirun starts new runs"),
+        ([VARIANTS, "resume=somewhere"], "error: resume=somewhere: a folder holds one run"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused(
+    command: Command, text: list[str], tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    said = command("train", *text, *BRIEF, *arguments)
+    assert said.status == 1 and line in said.err and not (tmp_path / "outputs").exists()
