@@ -1,6 +1,5 @@
 """Configuration to objects: the only caller of Hydra's instantiate."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,6 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-import seq2seq
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
@@ -26,13 +24,6 @@ from seq2seq.training.guidance import guide
 from seq2seq.training.module import TranslationModule
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
-
-
-def config_folder() -> str:
-    """Return the folder of YAML files: inside an installed package, or beside the package in a checkout."""
-    package = Path(seq2seq.__file__).parent
-    inside = package / "configs"
-    return str(inside if inside.is_dir() else package.parent / "configs")
 
 
 def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:

@@ -16,20 +16,19 @@ from seq2seq.build import (
     bleu_tokenizer,
     build_model,
     build_trainer,
-    config_folder,
     find_device,
     load_model,
     tokenizers_of,
 )
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.data.batching import collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
 
 SMALL = ["model.d_model=12", "model.d_embedding=12", "model.num_layers=1"]
-CONFIGS = Path(config_folder())
+CONFIGS = config_folder()
 MODELS, SCORES = (sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in ("model", "score"))
 
 

@@ -13,12 +13,12 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import seq2seq
-from seq2seq.build import build_model, build_trainer, config_folder
-from seq2seq.cli.options import compose_defaults
+from seq2seq.build import build_model, build_trainer
+from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.tokenizer import Tokenizers
 
-CONFIGS = Path(config_folder())
+CONFIGS = config_folder()
 COMMANDS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 FILES = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]

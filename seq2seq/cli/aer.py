@@ -14,8 +14,6 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("aer", arguments, text_keys=("gold", "hypothesis"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     line = aer(
         config.gold,

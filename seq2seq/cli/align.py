@@ -16,8 +16,6 @@ from seq2seq.errors import UserError
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("align", arguments, text_keys=("checkpoint", "source", "target", "output"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     if checkpoint.alignment is None:

@@ -26,8 +26,6 @@ WIDTH = 120
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("compare", arguments, text_keys=("runs", "baseline", "output"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     root = Path(config.runs)
     output = Path(config.output) if config.output else root

@@ -21,8 +21,6 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))

@@ -22,7 +22,7 @@ usage: seq2seq COMMAND [key=value ...]
 
 {commands}
 
-seq2seq COMMAND --help    the keys of a command, with their defaults
+seq2seq COMMAND --help    the choices and keys of a command, with their defaults
 seq2seq train             trains on the embedded grammar; then open TensorBoard as it says
 HYDRA_FULL_ERROR=1        shows the full trace of an error"""
 
@@ -40,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: there is no command {command}; {hint}", file=sys.stderr)
         return 2
     try:
-        # Imported here, so that --help does not wait for PyTorch.
+        # Imported here, so that help does not wait for PyTorch.
+        if {"-h", "--help"} & set(overrides):
+            importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
+            return 0
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
     except KeyboardInterrupt as interruption:
         print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)

@@ -3,14 +3,12 @@
 import difflib
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from seq2seq.build import config_folder
-from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.errors import UserError
 
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
@@ -62,7 +60,7 @@ def _missing_option(message: str) -> str:
     if not found:
         return _one_line(message)
     group, name = found[1], found[2]
-    options = [path.stem for path in Path(config_folder(), group).glob("*.yaml")]
+    options = [path.stem for path in (config_folder() / group).glob("*.yaml")]
     return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(sorted(options))})"
 
 

@@ -1,7 +1,6 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from seq2seq.build import config_folder
+import seq2seq
 from seq2seq.errors import UserError
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
@@ -55,10 +54,17 @@ def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
     return f"{key}='{value}'"
 
 
+def config_folder() -> Path:
+    """Return the folder of YAML files: inside an installed package, or beside the package in a checkout."""
+    package = Path(seq2seq.__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
 def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(config_folder(), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose(command, overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     with open_dict(config):
@@ -90,20 +96,11 @@ def check_types(command: str, overrides: list[str]) -> None:
 
 def _group_names() -> list[str]:
     """Return the groups of configuration files."""
-    return [path.name for path in Path(config_folder()).iterdir() if path.is_dir()]
+    return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
-def print_help(command: str) -> None:
-    """Print the keys of a command and their defaults."""
-    print(f"seq2seq {command} [key=value ...], with these keys and defaults:\n")
-    sys.stdout.write(OmegaConf.to_yaml(compose_defaults(command, [])))
-
-
-def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig | None:
-    """Return the configuration of a command that runs once; None where only its help was asked for, and printed."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        print_help(command)
-        return None
+def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig:
+    """Return the configuration of a command that runs once."""
     for argument in arguments:
         if "=" not in argument and not argument.startswith(("-", "~")):
             raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")

@@ -14,8 +14,6 @@ ALL = 10_000
 def main(arguments: list[str]) -> None:
     """Run the command: this process becomes TensorBoard, until Ctrl-C."""
     config = command_config("tensorboard", arguments, text_keys=("runs", "host"))
-    if config is None:
-        return
     os.execv(sys.executable, tensorboard_command(config.runs, host=config.host, port=config.port))
 
 

@@ -15,10 +15,10 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.build import build_data, build_module, build_trainer, config_folder
+from seq2seq.build import build_data, build_module, build_trainer
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, compose_defaults, print_help, quote
+from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import resumed
@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument for argument in arguments if argument.startswith("-")}
-    if options & {"-h", "--help"}:
-        print_help("train")
-        return
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     if not options:  # others are Hydra's own, such as --cfg job
@@ -98,7 +95,7 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
         sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
-        hydra.main(config_path=config_folder(), config_name="train", version_base="1.3")(job)()
+        hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
 

@@ -15,8 +15,6 @@ from seq2seq.decoding.translator import Translator
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("translate", arguments, text_keys=("checkpoint", "input", "output"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))

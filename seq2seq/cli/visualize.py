@@ -33,8 +33,6 @@ SUMMARY = "summary.json"
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("visualize", arguments, text_keys=("checkpoint", "source", "target", "output"))
-    if config is None:
-        return
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     output = Path(config.output)
     check_output(output)

@@ -1,5 +1,7 @@
 """Commands are found, listed and explained; a mistake is one line, a trace only where it is asked for."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +30,28 @@ def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, 
     key = {"train": "seed: 1", "aer": "gold_first_index: 0", "compare": "split: test", "tensorboard": "port: 6006"}.get(
         name, "device: auto"
     )
-    assert key in said.out.splitlines()
+    assert key in [line.partition("  # ")[0].strip() for line in said.out.splitlines()]
+
+
+def test_help_shows_choices_and_explains_keys_under_the_overrides_given(command: Command) -> None:
+    lines = command("train", "model=transformer", "optimizer.lr=0.7", "-h").out.splitlines()
+    assert "  model       bahdanau  bottleneck  luong  [transformer]" in lines
+    assert "    lr: 0.7" in lines
+    explained = dict(line.split("  # ", 1) for line in lines if "  # " in line)
+    explained = {key.rstrip(): comment for key, comment in explained.items()}
+    assert explained["    attention_dropout: 0.0"].startswith("above 0 the weights must exist")  # of a group's file
+    assert explained["    max_length: 100"].startswith("pieces; longer training pairs")  # not search.max_length's
+    assert explained["    max_length: 256"] == "most target tokens"
+
+
+def test_help_under_a_misspelt_override_names_it(command: Command) -> None:
+    said = command("train", "modl=luong", "--help")
+    assert (said.status, said.out, said.err) == (1, "", "error: there is no key modl; did you mean model?\n")
+
+
+def test_help_does_not_wait_for_pytorch() -> None:
+    code = "import sys, seq2seq.cli.main as m; m.main(['train', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.mark.parametrize(

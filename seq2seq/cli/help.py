@@ -1,0 +1,72 @@
+"""`seq2seq COMMAND --help`: the groups and their choices, every key with its default and what it means."""
+
+import re
+from collections.abc import Iterator
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from seq2seq.cli.options import compose_defaults, config_folder, quote
+
+COMMENTS = 44
+"""Column where comments begin."""
+
+FIRST = ("model", "score", "normalizer", "encoder", "decoder", "data", "tokenizer", "experiment")
+"""Groups that people reach for most."""
+
+KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?:\s+# (?P<comment>.*))?$")
+
+
+def print_help(command: str, arguments: list[str]) -> None:
+    """Print what can be overridden, as it is under the overrides already given."""
+    overrides = quote([argument for argument in arguments if not argument.startswith("-")])
+    config = compose_defaults(command, overrides)
+    choices = HydraConfig.get().runtime.choices
+    groups = [*(group for group in FIRST if group in choices), *(group for group in choices if group not in FIRST)]
+    chosen = {group: choices[group] for group in groups if not group.startswith("hydra")}
+    print(f"seq2seq {command} [key=value ...]\n")
+    if chosen:
+        width = max(map(len, chosen))
+        print("Groups, group=choice; [the present one]:\n")
+        for group, choice in chosen.items():
+            names = sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
+            print(f"  {group:<{width}}  {'  '.join(f'[{name}]' if name == choice else name for name in names)}")
+        print("\nKeys, key=value, inner ones with a dot (optimizer.lr=0.001), and their defaults:\n")
+    else:
+        print("Keys, key=value, and their defaults:\n")
+    for line in _explained(OmegaConf.to_yaml(config), _comments(command, chosen)):
+        print(f"  {line}")
+
+
+def _explained(text: str, comments: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of a configuration, each with its comment."""
+    for line, key in _keys(text):
+        shown = line.replace(": ???", ":  (needed)")
+        yield f"{shown:<{COMMENTS}}  # {comments[key]}" if key in comments else shown
+
+
+def _comments(command: str, chosen: dict[str, str | None]) -> dict[str, str]:
+    """Return by dotted key what stands behind it in the files that a configuration is made of."""
+    folder = config_folder()
+    files = [(folder / f"{command}.yaml", "")]
+    files += [(folder / group / f"{choice}.yaml", f"{group}.") for group, choice in chosen.items() if choice]
+    found = {}
+    for file, package in files:
+        text = file.read_text(encoding="utf-8")
+        prefix = "" if "@package _global_" in text.partition("\n")[0] else package
+        for line, key in _keys(text):
+            match = KEY.match(line)
+            if match and match["comment"]:
+                found[prefix + key] = match["comment"]
+    return found
+
+
+def _keys(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a YAML file, each with the dotted key that it begins; without one where it begins none."""
+    path: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        match = KEY.match(line)
+        if match:
+            indent = len(match["indent"])
+            path = [(i, key) for i, key in path if i < indent] + [(indent, match["key"])]
+        yield line, ".".join(key for _, key in path) if match else ""
