@@ -45,6 +45,9 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
         assert checkpoint is not None
         options = OmegaConf.create(checkpoint.config["links"])
         _check_targets(options, checkpoint.path)
+    threshold = options.get("threshold")
+    if threshold is not None and not 0 < threshold <= 1:
+        raise UserError(f"links.threshold={threshold}: expected a share of the weight, above 0 and at most 1")
     return instantiate(options)
 
 

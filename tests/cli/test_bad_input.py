@@ -78,6 +78,7 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("loader.tokens_per_batch=-1", "loader.tokens_per_batch"),
         ("loader.tokens_per_batch=0", "loader.tokens_per_batch"),
         ("model.dropout=2", "dropout"),
+        ("links.threshold=1.5", "links.threshold=1.5"),
         ("seed=-1", "-1"),
         ("callbacks.pinned.unit=letters", "letters"),
     ],
