@@ -1,6 +1,6 @@
 """Configuration to objects: the only caller of Hydra's instantiate."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
@@ -96,7 +97,8 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
     model = build_model(config, data.tokenizers)
     if config.training.compile:
-        model.compile()
+        for part in (model.encoder, model.decoder):
+            cast(nn.Module, part).compile()
     search, extraction = build_search(config.search), build_extraction(config.links)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":

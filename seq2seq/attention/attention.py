@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from seq2seq.attention.masks import causal_mask, combine_masks
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.scores import Score
+from seq2seq.dropout import dropout
 
 
 class Memory(NamedTuple):
@@ -57,11 +58,13 @@ class Attention(nn.Module):
             mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
         # A half-precision normaliser would round small weights away and no longer sum to 1.
         weights = self.normalizer(scores.to(torch.promote_types(scores.dtype, torch.float32)), mask)
-        dropped = F.dropout(weights, self.dropout, self.training)
+        dropped = dropout(weights, self.dropout, self.training)
         return dropped.to(memory.value.dtype) @ memory.value, weights if need_weights else None
 
     def _fused(self, query: Tensor, memory: Memory, *, causal: bool) -> Tensor | None:
         """Return the context by a fused kernel; None where the score or the normaliser has no fused form."""
+        if self.dropout and self.training and query.device.type == "cpu":
+            return None  # no kernel of PyTorch's drops weights there; what it does instead is slower than ours
         fused = self.score.fused_query(query)
         temperature = self.normalizer.fused_temperature
         if fused is None or temperature is None:

@@ -96,7 +96,7 @@ class Translator:
             examples = [(source.ids, target.ids, i) for i, (source, target) in enumerate(sentences)]
             for batch in self._batches([example for example in examples if example[0] and example[1]]):
                 with record_attention(self.model) as record:
-                    self.model(
+                    self.model.features(
                         batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
                     )
                 if choice.layer not in record:

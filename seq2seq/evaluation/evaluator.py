@@ -24,6 +24,9 @@ from seq2seq.models import EncoderDecoder
 LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
 
+ROWS = 256
+"""Target tokens whose logits are at hand at once: those of a whole batch would be its largest tensor."""
+
 
 class Evaluation(NamedTuple):
     """What an evaluation found."""
@@ -82,12 +85,13 @@ class Evaluator:
     def update(self, model: EncoderDecoder, batch: Batch) -> None:
         """Add a batch of the data set, each pair of which must come exactly once."""
         with record_attention(model) as record:
-            logits = model(
+            features = model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        log_probabilities = logits.float().log_softmax(-1)
-        self._likelihood -= log_probabilities.gather(1, batch.target_output[:, None]).sum().item()
-        self._correct += int((logits.argmax(-1) == batch.target_output).sum())
+        for rows, wanted in zip(features.split(ROWS), batch.target_output[:, None].split(ROWS), strict=True):
+            log_probabilities = model.output(rows).float().log_softmax(-1)
+            self._likelihood -= log_probabilities.gather(1, wanted).sum().item()
+            self._correct += int((log_probabilities.argmax(-1, keepdim=True) == wanted).sum())
         self._tokens += batch.num_tokens
         begin = time.perf_counter()
         found = self.search(model, batch.source, batch.source_mask, batch.source_lengths)

@@ -24,7 +24,7 @@ def inspect_pairs(model: EncoderDecoder, pairs: Sequence[tuple[Sentence, Sentenc
     was_training = model.training
     model.eval()
     with record_attention(model) as record:
-        model(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
+        model.features(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
     model.train(was_training)
     weights = dict(record)
     return [list(attention_maps(weights, i, *pair)) for i, pair in enumerate(pairs)]

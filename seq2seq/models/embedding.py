@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from seq2seq.dropout import Dropout
 from seq2seq.errors import UserError
 
 
@@ -70,7 +71,7 @@ class PositionedEmbedding(nn.Module):
         self.project = nn.Identity() if d_embedding == d_model else nn.Linear(d_embedding, d_model, bias=False)
         self.scale = d_embedding**0.5
         self.positions = positions(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, offset: int = 0) -> Tensor:
         """Return (batch, length, d_model) of token ids (batch, length), the first of which stands at offset."""

@@ -56,7 +56,18 @@ class EncoderDecoder(nn.Module):
         target_input: Tensor,
         target_indices: Tensor,
     ) -> Tensor:
-        """Return logits (tokens, vocab) of the real target tokens of a batch, row by row.
+        """Return logits (tokens, vocab) of the real target tokens of a batch, row by row; arguments as `features`."""
+        return self.output(self.features(source, source_mask, source_lengths, target_input, target_indices))
+
+    def features(
+        self,
+        source: Tensor,
+        source_mask: Tensor,
+        source_lengths: Tensor,
+        target_input: Tensor,
+        target_indices: Tensor,
+    ) -> Tensor:
+        """Return features (tokens, d_features), which `output` makes logits, of the real target tokens, row by row.
 
         Args:
             source: ids (batch, source), right-padded; with mask (batch, source) and lengths (batch,).
@@ -66,7 +77,7 @@ class EncoderDecoder(nn.Module):
             target_indices: flat positions (tokens,) in (batch · target) of the real ones.
         """
         features = self.decoder(target_input, self.begin(source, source_mask, source_lengths))
-        return self.output(features.flatten(0, 1).index_select(0, target_indices))
+        return features.flatten(0, 1).index_select(0, target_indices)
 
 
 class Place(NamedTuple):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seq2seq.dropout import Dropout, dropout
 from seq2seq.errors import UserError
 from seq2seq.models.interface import EncoderOutput
 
@@ -50,7 +51,7 @@ class StepwiseRNN(nn.RNNBase):
         """Return the input gates of a layer: those given for the first, else of the hidden state below."""
         if below is None:
             return gates
-        below = F.dropout(below, self.dropout, self.training)
+        below = dropout(below, self.dropout, self.training)
         return F.linear(below, self._weight("weight_ih", layer), self._weight("bias_ih", layer))
 
     def hidden_gates(self, layer: int, hidden: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ class RecurrentEncoder(nn.Module):
         self.d_model = d_model
         self.d_summary = d_model // 2
         self.table = table
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         sizes = [table.embedding_dim] + [d_model] * (num_layers - 1)
         self.forwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))
         self.backwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))

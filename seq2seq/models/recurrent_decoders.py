@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from seq2seq.attention import Attention, Memory
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.scores import Score
+from seq2seq.dropout import Dropout
 from seq2seq.models.interface import DecoderState, EncoderOutput
 from seq2seq.models.recurrent import RecurrentState, StepwiseRNN
 
@@ -35,7 +36,7 @@ class RecurrentDecoder(nn.Module):
         self.d_encoder = d_encoder
         self.d_model = d_model
         self.d_features = d_model
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.bridge = nn.Linear(d_summary, num_layers * d_model)
         self.rnn = rnn(table.embedding_dim + d_fed, d_model, num_layers=num_layers, dropout=dropout)
 

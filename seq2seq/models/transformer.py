@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from seq2seq.attention import Memory, MultiHeadAttention
 from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.scores import Score
+from seq2seq.dropout import Dropout
 from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.interface import DecoderState, EncoderOutput
 
@@ -19,7 +20,7 @@ class Residual(nn.Module):
     def __init__(self, d_model: int, *, dropout: float, norm_first: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm_first = norm_first
 
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
@@ -37,7 +38,7 @@ class FeedForward(nn.Sequential):
         for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        super().__init__(layers[0], nn.ReLU(), nn.Dropout(dropout), layers[1])
+        super().__init__(layers[0], nn.ReLU(), Dropout(dropout), layers[1])
 
 
 class EncoderLayer(nn.Module):

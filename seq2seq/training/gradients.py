@@ -52,8 +52,10 @@ def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
     model.eval()
     with torch.inference_mode(False), torch.enable_grad(), record_attention(model), _scores(model) as scores:
         batch = batch.map(torch.clone)  # tensors of inference mode cannot be saved for a backward pass
-        logits = model(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
-        loss = token_loss(logits, batch.target_output, label_smoothing=0.0).objective
+        features = model.features(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
+        loss = token_loss(features, model.output.weight, batch.target_output, label_smoothing=0.0).objective
         calls = [(name, call) for name, made in scores.items() for call in made]
         gradients = torch.autograd.grad(loss, [call for _, call in calls])
     model.train(was_training)

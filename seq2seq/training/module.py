@@ -73,10 +73,10 @@ class TranslationModule(lightning.LightningModule):
         """Return the mean loss a real target token. Nothing in here waits for the device."""
         guided = (self.guidance.name,) if self.guidance else ()
         with record_attention(self.model, names=guided, detach=False) as record:
-            logits = self.model(
+            features = self.model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        loss = token_loss(logits, batch.target_output, label_smoothing=self.label_smoothing)
+        loss = token_loss(features, self.model.output.weight, batch.target_output, label_smoothing=self.label_smoothing)
         objective = loss.objective / batch.num_tokens
         self.log("train/loss", objective.detach(), batch_size=batch.num_tokens)
         self.log(

@@ -53,6 +53,7 @@ class Told(nn.Module):
         super().__init__()
         self.parameter = nn.Parameter(torch.zeros(1))
         self.weights = layers
+        self.output = nn.Identity()
         self.modes: list[bool] = []
         self.decoder = nn.Module()
         self.decoder.layers = nn.ModuleList()
@@ -61,7 +62,7 @@ class Told(nn.Module):
             layer.self_attention, layer.cross_attention = (Attention(Dot(7, 7)) for _ in range(2))
             self.decoder.layers.append(layer)
 
-    def forward(self, source: Tensor, _: Tensor, __: Tensor, target_input: Tensor, target_indices: Tensor) -> Tensor:
+    def features(self, source: Tensor, _: Tensor, __: Tensor, target_input: Tensor, target_indices: Tensor) -> Tensor:
         self.modes.append(self.training)
         targets = [" ".join(WORDS[i] for i in row if i > 3) for row in target_input.tolist()]
         for layer, told in zip(cast(Any, self.decoder.layers), self.weights, strict=True):

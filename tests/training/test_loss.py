@@ -2,36 +2,59 @@
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from seq2seq.training.loss import token_loss
+from seq2seq.training.loss import LOGITS, token_loss
 
-TOKENS, VOCAB = 13, 7
+TOKENS, SIZE, VOCAB = 13, 5, 7
 
 
+def inputs(tokens: int = TOKENS, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features and weight that need gradients, and targets."""
+    features, weight = torch.randn(tokens, SIZE, dtype=dtype), torch.randn(VOCAB, SIZE, dtype=dtype)
+    return features.requires_grad_(), weight.requires_grad_(), torch.randint(VOCAB, (tokens,))
+
+
+@pytest.fixture(params=[1, 4, 10**6], ids="rows={}".format)
+def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows of logits are at hand at once."""
+    monkeypatch.setitem(LOGITS, "cpu", request.param * VOCAB)
+
+
+@pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1, 0.37, 1.0])
-def test_objective_and_its_gradient_equal_pytorchs_cross_entropy(label_smoothing: float) -> None:
-    logits = (3 * torch.randn(TOKENS, VOCAB, dtype=torch.float64)).requires_grad_()
-    targets = torch.randint(VOCAB, (TOKENS,))
+def test_objective_and_its_gradients_equal_pytorchs_cross_entropy(label_smoothing: float) -> None:
+    features, weight, targets = inputs()
+    logits = features @ weight.T
     expected = F.cross_entropy(logits, targets, label_smoothing=label_smoothing, reduction="sum")
-    loss = token_loss(logits, targets, label_smoothing=label_smoothing)
-    assert_close(loss.objective.double(), expected, rtol=1e-6, atol=1e-5)
-    gradient, expected_gradient = (torch.autograd.grad(x, logits)[0] for x in (loss.objective, expected))
-    assert_close(gradient, expected_gradient, rtol=1e-5, atol=1e-6)
+    loss = token_loss(features, weight, targets, label_smoothing=label_smoothing)
+    assert_close(loss.objective, expected)
+    gradients, expected_gradients = (
+        torch.autograd.grad(3 * x, (features, weight)) for x in (loss.objective, expected)
+    )  # the factor 3: what comes from above counts
+    assert_close(gradients, expected_gradients)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_negative_log_likelihood_is_free_of_smoothing_and_of_gradients(label_smoothing: float) -> None:
-    logits = torch.randn(TOKENS, VOCAB, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(VOCAB, (TOKENS,))
-    found = token_loss(logits, targets, label_smoothing=label_smoothing).negative_log_likelihood
-    assert_close(found.double(), F.cross_entropy(logits, targets, reduction="sum").detach(), rtol=1e-6, atol=1e-5)
+    features, weight, targets = inputs()
+    found = token_loss(features, weight, targets, label_smoothing=label_smoothing).negative_log_likelihood
+    assert_close(found, F.cross_entropy(features @ weight.T, targets, reduction="sum").detach())
     assert not found.requires_grad
 
 
+def test_without_gradients_none_are_made() -> None:
+    features, weight, targets = inputs()
+    with torch.no_grad():
+        loss = token_loss(features, weight, targets, label_smoothing=0.1)
+    assert not loss.objective.requires_grad
+    assert_close(loss, token_loss(features.detach(), weight.detach(), targets, label_smoothing=0.1))
+
+
 def test_uniform_logits_cost_the_logarithm_of_the_vocabulary() -> None:
-    loss = token_loss(torch.zeros(3, 4), torch.tensor([0, 3, 1]), label_smoothing=0.2)
+    loss = token_loss(torch.zeros(3, 2), torch.ones(4, 2), torch.tensor([0, 3, 1]), label_smoothing=0.2)
     assert_close(loss.objective, torch.tensor(3 * 1.3862944))
     assert_close(loss.negative_log_likelihood, torch.tensor(3 * 1.3862944))
 
@@ -39,15 +62,26 @@ def test_uniform_logits_cost_the_logarithm_of_the_vocabulary() -> None:
 def test_hand_computed_smoothed_loss() -> None:
     # Probabilities 0.75, 0.25: 0.9 · ln(4/3) + 0.1 · (ln(4/3) + ln 4) / 2.
     logits = torch.tensor([[0.75, 0.25]]).log()
-    loss = token_loss(logits, torch.tensor([0]), label_smoothing=0.1)
+    loss = token_loss(logits, torch.eye(2), torch.tensor([0]), label_smoothing=0.1)
     assert_close(loss.objective, torch.tensor(0.3426127))
     assert_close(loss.negative_log_likelihood, torch.tensor(0.2876821))
 
 
-def test_half_precision_logits_are_summed_in_float32() -> None:
-    logits = torch.randn(1009, VOCAB).bfloat16()
-    targets = torch.randint(VOCAB, (1009,))
+def test_under_autocast_products_are_half_precision_and_sums_float32() -> None:
+    features, weight, targets = inputs(1009, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = features @ weight.T
+        loss = token_loss(features, weight, targets, label_smoothing=0.1)
     expected = F.cross_entropy(logits.double(), targets, label_smoothing=0.1, reduction="sum")
-    objective = token_loss(logits, targets, label_smoothing=0.1).objective
-    assert objective.dtype is torch.float32
-    assert_close(objective.double(), expected, rtol=1e-5, atol=0.0)
+    assert logits.dtype is torch.bfloat16 and loss.objective.dtype is torch.float32
+    assert_close(loss.objective.double(), expected, rtol=1e-5, atol=0.0)
+    gradients, expected_gradients = (torch.autograd.grad(x, (features, weight)) for x in (loss.objective, expected))
+    assert [gradient.dtype for gradient in gradients] == [torch.float32, torch.float32]
+    assert_close(gradients, expected_gradients, rtol=0.05, atol=0.05)
+
+
+def test_runs_without_data() -> None:
+    features, weight, targets = (x.detach().to("meta").requires_grad_(x.is_floating_point()) for x in inputs())
+    token_loss(features, weight, targets, label_smoothing=0.1).objective.backward()
+    assert features.grad is not None and weight.grad is not None
+    assert (features.grad.shape, weight.grad.shape) == ((TOKENS, SIZE), (VOCAB, SIZE))
