@@ -32,9 +32,9 @@ class Chance(NamedTuple):
 
 
 def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
-    """Return the variant of the highest mean BLEU: what is asked is which of the others are really behind it."""
-    scored = [(statistic.mean, variant) for variant in variants if (statistic := variant.statistic(f"{split}/bleu"))]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    """Return of the variants with most seeds that of the highest mean BLEU: which others are really behind it?"""
+    scored = [(statistic, variant) for variant in variants if (statistic := variant.statistic(f"{split}/bleu"))]
+    return max(scored, key=lambda pair: (pair[0].n, pair[0].mean))[1] if scored else None
 
 
 def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, samples: int) -> Chance:

@@ -158,11 +158,12 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
         tests = list(chance.tested.values())
         if max(len(tested.seeds) for tested in tests) > 1:
             how = (
-                "run against run of the same seed: the mean difference and the largest p, which is 1 where seeds "
-                "disagree about which is better; below 0.05 the variant differs with every seed."
+                "run against run of each seed that both have: the mean difference and the largest p, which is 1 where "
+                "seeds disagree about which is better; below 0.05 the variant differs with every seed."
             )
         else:
-            how = "on one seed; below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
+            which = f"on seed {tests[0].seeds[0]}" if len({test.seeds for test in tests}) == 1 else "on one seed"
+            how = f"{which}; below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
         notes.append(
             f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples "
             f"({tests[0].signature}), {how}"

@@ -13,8 +13,13 @@ import numpy as np
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.errors import UserError
 
-NEUTRAL = ("seed", "output", "run_name", "resume", "loader.cache_dir")
-"""Keys in which the runs of a variant may differ: they say which run it is and where it is kept."""
+NEUTRAL = (
+    *("seed", "output", "run_name", "resume", "loader.cache_dir"),
+    *("logger", "pinned", "trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+    *(f"callbacks.{name}" for name in ("pinned", "progress_bar", "report", "checks", "learning_rate")),
+)
+"""Keys, with all below them, in which the runs of a variant may differ: which run it is, where it is kept, what it
+shows while it trains."""
 
 SHOWN_KEYS = 4
 
@@ -107,7 +112,8 @@ def _settings(run: Run) -> dict[str, Any]:
         elif node is not None:  # a key that is null and one that an older version did not have mean the same
             yield prefix, node
 
-    return {key: value for key, value in walk(run.config, "") if key not in NEUTRAL}
+    below = tuple(f"{key}." for key in NEUTRAL)
+    return {key: value for key, value in walk(run.config, "") if key not in NEUTRAL and not key.startswith(below)}
 
 
 def _name(variants: Sequence[Variant]) -> None:

@@ -57,7 +57,7 @@ def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Compar
     assert lines[2] == f"| luong-general | 2 {means}"
     assert lines[3].startswith("| bottleneck | 1 of 2 | 20.0 | -")
     assert lines[4] == "| \\*\\|\\<b\\>\\`x\\` | unfinished | – | – | – | – | – | – | – | – |"
-    assert "paired bootstrap against luong-general with 100 samples" in text and "on one seed" in text
+    assert "paired bootstrap against luong-general with 100 samples" in text and "on seed 2;" in text
     assert "- failed: d: out of memory" in text
     assert "- unfinished: e: epoch 1, val BLEU 3.00" in text
 
@@ -97,6 +97,14 @@ def test_significance_over_seeds_is_that_of_the_weakest(
     assert results[0].p < 0.05 < results[1].p  # so neither the first seed nor the mean would do
     assert tested.p == (results[1].p if agree else 1.0)
     assert any("with every seed" in note for note in table.notes)
+
+
+def test_baseline_is_the_best_of_those_with_most_seeds(tmp_path: Path) -> None:
+    for variant, scores in {"once": [99.0], "worse": [10.0, 20.0], "better": [30.0, 20.0]}.items():
+        for seed, bleu in enumerate(scores, 1):
+            write_run(tmp_path / f"{variant}{seed}", variant=variant, seed=seed, metrics=_scores(bleu))
+    chosen = choose_baseline(group_runs(find_runs(tmp_path)).variants, "test")
+    assert chosen is not None and chosen.name == "better"
 
 
 def test_csv_holds_every_metric_in_its_own_units(compared: tuple[Comparison, Chance]) -> None:

@@ -22,6 +22,13 @@ def test_runs_that_differ_in_seed_and_place_are_one_variant(tmp_path: Path) -> N
     assert left_out == []
 
 
+def test_what_a_run_shows_makes_no_variant(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", config={"callbacks.pinned.every_head": ["cross"], "pinned": [1, 2]})
+    write_run(tmp_path / "b", seed=2, config={"callbacks.pinned": None, "logger": None, "pinned": [3]})
+    write_run(tmp_path / "c", seed=3, config={"callbacks.ema.decay": 0.9})  # which changes what is trained
+    assert [len(variant.runs) for variant in group_runs(find_runs(tmp_path)).variants] == [2, 1]
+
+
 def test_deviation_is_that_of_a_sample(tmp_path: Path) -> None:
     for seed, bleu in enumerate((90.0, 93.0, 96.0)):
         write_run(tmp_path / str(seed), seed=seed, metrics={"test/bleu": bleu})
