@@ -67,7 +67,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 def _load(path: Path) -> Any:
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file, such as {path}/checkpoints/best.ckpt")
+        inside = sorted(path.rglob("best.ckpt"), key=lambda file: file.stat().st_mtime)
+        example = inside[-1] if inside else "<run folder>/checkpoints/best.ckpt"
+        raise UserError(f"{path} is a folder; give a file, such as {example}")
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
     if not zipfile.is_zipfile(path):

@@ -125,7 +125,11 @@ def test_missing_file_says_where_checkpoints_are(tmp_path: Path) -> None:
 
 
 def test_folder_says_to_give_a_file(tmp_path: Path) -> None:
-    assert "is a folder" in message(tmp_path)
+    assert "is a folder" in message(tmp_path) and "<run folder>/checkpoints/best.ckpt" in message(tmp_path)
+    best = tmp_path / "a run" / "2026-01-01" / "checkpoints" / "best.ckpt"
+    best.parent.mkdir(parents=True)
+    best.touch()
+    assert message(tmp_path).endswith(f"such as {best}")
 
 
 @pytest.mark.parametrize("where", ["beside", "config", "weights"])

@@ -1,4 +1,4 @@
-"""Which variants differ from a baseline in BLEU by more than chance."""
+"""Which variants differ from a baseline in BLEU, or in alignment error rate, by more than chance."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from seq2seq.build import bleu_tokenizer, build_corpus
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
-from seq2seq.evaluation.significance import Significance, paired_bootstrap
+from seq2seq.evaluation.alignment import LinkCounts
+from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer, paired_bootstrap_bleu
 
 
 class Tested(NamedTuple):
     """A variant beside the baseline, run against run of the same seed."""
 
     seeds: tuple[int | None, ...]  # that both have
-    difference: float  # in BLEU, the mean over the seeds
+    difference: float  # the mean over the seeds, in the units of `metrics.json`
     p: float  # the largest of the seeds; 1 where they disagree about which of the two is better
-    signature: str  # sacreBLEU's
 
 
 class Chance(NamedTuple):
@@ -28,7 +28,9 @@ class Chance(NamedTuple):
 
     baseline: str
     samples: int
-    tested: dict[str, Tested]  # by variant; those without a seed in common with the baseline are missing
+    signature: str  # sacreBLEU's
+    bleu: dict[str, Tested]  # by variant; those without a seed in common with the baseline are missing
+    aer: dict[str, Tested]  # also without those that have no attention or no gold links
 
 
 def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
@@ -38,27 +40,32 @@ def choose_baseline(variants: Sequence[Variant], split: str) -> Variant | None:
 
 
 def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, samples: int) -> Chance:
-    """Return the paired bootstrap of every variant's BLEU against the baseline's, seed by seed."""
+    """Return the paired bootstrap of every variant against the baseline, seed by seed."""
     ours = _by_seed(baseline, split)
     theirs = {variant.name: _by_seed(variant, split) for variant in variants if variant is not baseline}
-    found: dict[str, dict[int | None, Significance]] = defaultdict(dict)
+    bleu: dict[str, dict[int | None, Significance]] = defaultdict(dict)
+    aer: dict[str, dict[int | None, Significance]] = defaultdict(dict)
+    signature = ""
     for seed, run in ours.items():
-        rows = run.sentences[split]
-        tokenize, lowercase = bleu_options(run)
-        systems = {name: runs[seed].sentences[split] for name, runs in theirs.items() if seed in runs}
-        if systems:
-            results = paired_bootstrap(
-                [row["hypothesis"] for row in rows],
-                {name: [row["hypothesis"] for row in system] for name, system in systems.items()},
-                [row["reference"] for row in rows],
+        runs = {name: by_seed[seed] for name, by_seed in theirs.items() if seed in by_seed}
+        if runs:
+            tokenize, lowercase = bleu_options(run)
+            found, signature = paired_bootstrap_bleu(
+                _column(run, split, "hypothesis"),
+                {name: _column(other, split, "hypothesis") for name, other in runs.items()},
+                _column(run, split, "reference"),
                 tokenize=tokenize,
                 lowercase=lowercase,
                 samples=samples,
             )
-            for name, result in results.items():
-                found[name][seed] = result
-    tested = {variant.name: _over_seeds(found[variant.name]) for variant in variants if variant.name in found}
-    return Chance(baseline.name, samples, tested)
+            for name, result in found.items():
+                bleu[name][seed] = result
+        counts = {name: linked for name, other in runs.items() if (linked := _link_counts(other, split))}
+        if mine := _link_counts(run, split):
+            for name, result in paired_bootstrap_aer(mine, counts, samples=samples).items():
+                aer[name][seed] = result
+    tested = ({name: _over_seeds(results[name]) for name in theirs if name in results} for results in (bleu, aer))
+    return Chance(baseline.name, samples, signature, *tested)
 
 
 def _over_seeds(results: dict[int | None, Significance]) -> Tested:
@@ -66,8 +73,19 @@ def _over_seeds(results: dict[int | None, Significance]) -> Tested:
     differences = [result.difference for result in results.values()]
     agree = min(differences) > 0 or max(differences) < 0
     p = max(result.p for result in results.values()) if agree else 1.0
-    signature = next(iter(results.values())).signature
-    return Tested(tuple(results), float(np.mean(differences)), p, signature)
+    return Tested(tuple(results), float(np.mean(differences)), p)
+
+
+def _column(run: Run, split: str, name: str) -> list[str]:
+    return [row[name] for row in run.sentences[split]]
+
+
+def _link_counts(run: Run, split: str) -> list[LinkCounts]:
+    """Return each sentence's counts; nothing where a run has none."""
+    try:
+        return [LinkCounts(*(int(row[name]) for name in LinkCounts._fields)) for row in run.sentences[split]]
+    except (KeyError, TypeError, ValueError):
+        return []
 
 
 def bleu_options(run: Run) -> tuple[str, bool]:

@@ -9,10 +9,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from seq2seq.comparison.chance import Chance
-from seq2seq.comparison.table import Column, Comparison, Row, format_cell
+from seq2seq.comparison.table import TESTED, Column, Comparison, Row, format_cell
 from seq2seq.comparison.variants import Statistic
 
-PRIORITY = ("bleu", "aer", "p", "difference", "chrf", "harder", "parameters", "train/target_tokens_per_second", "ter")
+PRIORITY = (
+    *("bleu", "aer", "bleu_p", "aer_p", "bleu_difference", "aer_difference", "chrf", "harder", "parameters"),
+    *("train/target_tokens_per_second", "ter"),
+)
 """Columns for which a narrow terminal has room first, `harder` being those of the other tests; then the rest."""
 
 GAP = 3
@@ -89,18 +92,16 @@ def as_csv(table: Comparison, chance: Chance | None) -> str:
     metrics = [name for name in metrics if name != "seed"]
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    header = ["variant", "state", "n", "seeds", "baseline", "bleu_difference", "p", "tested_seeds", "samples"]
+    header = ["variant", "state", "n", "seeds", "baseline", "samples", "tested_seeds", *TESTED]
     writer.writerow([*header, *(column for name in metrics for column in (name, f"{name}_sd"))])
     for variant in table.variants:
         seeds = " ".join(str(run.seed) for run in variant.finished)
         values: list[object] = [variant.name, variant.state, len(variant.finished), seeds]
-        tested = chance.tested.get(variant.name) if chance else None
-        values += [chance.baseline if chance else ""]
-        values += (
-            [_number(tested.difference), _number(tested.p), " ".join(map(str, tested.seeds)), chance.samples]
-            if chance and tested
-            else [""] * 4
-        )
+        values += [chance.baseline, chance.samples] if chance else ["", ""]
+        tests = (chance.bleu.get(variant.name), chance.aer.get(variant.name)) if chance else (None, None)
+        values.append(" ".join(map(str, tests[0].seeds)) if tests[0] else "")
+        for tested in tests:
+            values += [_number(tested.difference), _number(tested.p)] if tested else ["", ""]
         for name in metrics:
             values += _both(variant.statistic(name))
         writer.writerow(values)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from seq2seq.comparison.chance import Chance
+from seq2seq.comparison.chance import Chance, Tested
 from seq2seq.comparison.runs import Run
 from seq2seq.comparison.variants import Variant
 
@@ -12,13 +12,16 @@ from seq2seq.comparison.variants import Variant
 class Column(NamedTuple):
     """A metric as a column."""
 
-    key: str  # in metrics.json; `difference` and `p` are of the test against the baseline
+    key: str  # in metrics.json; those in `TESTED` are of the test against the baseline
     label: str
     decimals: int = 1
     factor: float = 1.0
     better: int = 0  # 1: more, -1: less, 0: neither
     spread: bool = True  # whether a deviation is worth showing
     about: str = ""
+
+
+TESTED = ("bleu_difference", "bleu_p", "aer_difference", "aer_p")
 
 
 class Cell(NamedTuple):
@@ -98,11 +101,13 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
         ]
     return [
         Column(f"{split}/bleu", "BLEU", better=1, about=f"BLEU on {split}"),
-        Column("difference", "ΔBLEU", about="BLEU less the baseline's, over the seeds that both have"),
-        Column("p", "p", 3, about="paired bootstrap against the baseline: how often chance alone differs as much"),
+        Column("bleu_difference", "ΔBLEU", about="BLEU less the baseline's, over the seeds that both have"),
+        Column("bleu_p", "p ΔBLEU", 3, about="paired bootstrap: how often chance alone differs as much in BLEU"),
         Column(f"{split}/chrf", "chrF", better=1, about=f"chrF on {split}"),
         Column(f"{split}/ter", "TER", better=-1, about=f"translation edit rate on {split}"),
         Column(f"{split}/aer", "AER", factor=100, better=-1, about=f"alignment error rate on {split}, percent"),
+        Column("aer_difference", "ΔAER", factor=100, about="AER less the baseline's, over the seeds that both have"),
+        Column("aer_p", "p ΔAER", 3, about="paired bootstrap: how often chance alone differs as much in AER"),
         Column(
             f"{split}/aer_argmax",
             "AER argmax",
@@ -125,23 +130,30 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
 
 
 def _has(variants: Sequence[Variant], column: Column, chance: Chance | None) -> bool:
-    if column.key in ("difference", "p"):
-        return chance is not None and bool(chance.tested)
+    if column.key in TESTED:
+        return bool(_tests(column, chance))
     return column.key.endswith("/bleu") or any(variant.statistic(column.key) for variant in variants)
+
+
+def _tests(column: Column, chance: Chance | None) -> dict[str, Tested]:
+    """Return the tests by variant that a column shows."""
+    if chance is None or column.key not in TESTED:
+        return {}
+    return chance.bleu if column.key.startswith("bleu") else chance.aer
 
 
 def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None) -> Row:
     cells = {}
     for column in columns:
         statistic = variant.statistic(column.key)
-        tested = chance.tested.get(variant.name) if chance else None
         if statistic is not None:
             deviation = (
                 statistic.deviation * column.factor if statistic.deviation is not None and column.spread else None
             )
             cells[column.key] = Cell(statistic.mean * column.factor, deviation)
-        elif tested is not None and column.key in ("difference", "p"):
-            cells[column.key] = Cell(getattr(tested, column.key))
+        elif variant.name in (tests := _tests(column, chance)):
+            value = getattr(tests[variant.name], column.key.partition("_")[2])
+            cells[column.key] = Cell(value * column.factor)
     count, total = len(variant.finished), len(variant.runs)
     seeds = str(count) if count == total else f"{count} of {total}"
     story = "" if variant.finished else variant.runs[0].story
@@ -154,8 +166,8 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
     notes = [
         f"Scores are of {split}" + (", mean ± standard deviation over seeds" if several else "") + "; AER in percent."
     ]
-    if chance is not None and chance.tested:
-        tests = list(chance.tested.values())
+    if chance is not None and chance.bleu:
+        tests = list(chance.bleu.values())
         if max(len(tested.seeds) for tested in tests) > 1:
             how = (
                 "run against run of each seed that both have: the mean difference and the largest p, which is 1 where "
@@ -165,10 +177,10 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
             which = f"on seed {tests[0].seeds[0]}" if len({test.seeds for test in tests}) == 1 else "on one seed"
             how = f"{which}; below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
         notes.append(
-            f"ΔBLEU and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples "
-            f"({tests[0].signature}), {how}"
+            f"Δ and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples "
+            f"({chance.signature}), {how}"
         )
-    known = {chance.baseline, *chance.tested} if chance else set()
+    known = {chance.baseline, *chance.bleu} if chance else set()
     untested = [variant.name for variant in variants if variant.finished and variant.name not in known]
     if chance and untested:
         notes.append(f"Not tested, for want of a seed whose sentences the baseline has too: {', '.join(untested)}.")
@@ -179,7 +191,7 @@ def format_cell(row: Row, column: Column) -> str:
     """Return a row's cell as text: `97.2 ± 0.3`; `–` where there is nothing."""
     cell = row.cells.get(column.key)
     if cell is None:
-        return "baseline" if row.baseline and column.key == "difference" else "–"
-    sign = "+" if column.key == "difference" else ""
+        return "baseline" if row.baseline and column.key == "bleu_difference" else "–"
+    sign = "+" if column.key.endswith("_difference") else ""
     text = f"{cell.value:{sign},.{column.decimals}f}"
     return text if cell.deviation is None else f"{text} ± {cell.deviation:,.{column.decimals}f}"

@@ -1,25 +1,27 @@
-"""Whether the difference in BLEU between two systems could be chance: sacreBLEU's paired bootstrap."""
+"""Whether the difference between two systems on the same sentences could be chance: the paired bootstrap."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
 from seq2seq.errors import UserError
+from seq2seq.evaluation.alignment import LinkCounts
+
+SEED = 12345
+"""Of the sentences drawn; sacreBLEU's."""
 
 
 class Significance(NamedTuple):
     """A system beside the baseline, on the same sentences."""
 
-    difference: float  # BLEU of the system less that of the baseline
+    difference: float  # its score less the baseline's
     p: float  # how often resampled sentences differ by as much for no reason
-    low: float  # bounds of the 95 % interval of the system's BLEU
-    high: float
-    signature: str
 
 
-def paired_bootstrap(
+def paired_bootstrap_bleu(
     baseline: Sequence[str],
     systems: Mapping[str, Sequence[str]],
     references: Sequence[str],
@@ -27,8 +29,8 @@ def paired_bootstrap(
     tokenize: str = "13a",
     lowercase: bool = False,
     samples: int = 1000,
-) -> dict[str, Significance]:
-    """Return for every system how its BLEU compares with the baseline's (Koehn 2004), resampling sentences.
+) -> tuple[dict[str, Significance], str]:
+    """Return for every system how its BLEU compares with the baseline's (Koehn 2004), and sacreBLEU's signature.
 
     Args:
         baseline: hypotheses of the baseline.
@@ -56,14 +58,42 @@ def paired_bootstrap(
     signatures, scores = test()
     results: list[Any] = scores["BLEU"]
     first, *others = results
-    return {
+    found = {
         name: Significance(
             difference=float(result.score - first.score),
             # Where no sample differs, sacreBLEU counts none above the zero it observed, and would call it significant.
             p=1.0 if list(systems[name]) == list(baseline) else float(result.p_value),
-            low=float(result.mean - result.ci),
-            high=float(result.mean + result.ci),
-            signature=str(signatures["BLEU"]),
         )
         for name, result in zip(systems, others, strict=True)
     }
+    return found, str(signatures["BLEU"])
+
+
+def paired_bootstrap_aer(
+    baseline: Sequence[LinkCounts], systems: Mapping[str, Sequence[LinkCounts]], *, samples: int = 1000
+) -> dict[str, Significance]:
+    """Return for every system how its alignment error rate, 0-1, compares with the baseline's, as sacreBLEU does it.
+
+    Sentences are drawn with replacement, the same for all; p is the share of samples whose difference is further from
+    the mean difference than the observed one is from zero (Riezler & Maxwell 2005).
+
+    Args:
+        baseline: counts of each sentence.
+        systems: counts by name, of the same sentences.
+        samples: how often sentences are drawn.
+    """
+    n = len(baseline)
+    drawn = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), size=samples)
+    once = np.ones((1, n), dtype=drawn.dtype)
+
+    def rates(counts: Sequence[LinkCounts], weights: np.ndarray) -> np.ndarray:
+        sure, links, sure_hits, possible_hits = (weights @ np.array(counts)).T
+        return 1 - (sure_hits + possible_hits) / np.maximum(links + sure, 1)
+
+    results = {}
+    for name, counts in systems.items():
+        observed = float((rates(counts, once) - rates(baseline, once))[0])
+        differences = rates(counts, drawn) - rates(baseline, drawn)
+        as_far = int((np.abs(differences - differences.mean()) > abs(observed)).sum())
+        results[name] = Significance(observed, (as_far + 1) / (samples + 1) if observed else 1.0)
+    return results

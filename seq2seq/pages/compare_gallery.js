@@ -102,7 +102,7 @@ function heads() {
   const variant = choice("variant", "heads-variant", named(shown), draw);
   const statistic = choice("colour", "heads-statistic", statistics, draw);
   const place = element("div", { class: "scroll", id: "heads" });
-  section("Heads", `What every head does on ${DATA.split}, by layer; all values 0-1. AER and agreement exist for cross-attention alone.`,
+  section("Heads", `What every head does on ${DATA.split}, by layer, in percent. AER and agreement exist for cross-attention alone.`,
     element("div", { class: "controls" }, variant.node, statistic.node), place);
   function draw() {
     const rows = DATA.heads[variant.value].filter((row) => statistic.value in row);
@@ -116,8 +116,8 @@ function heads() {
         const row = rows.find((found) => found.kind === kinds[kind] && found.layer === number && found.head === head);
         const value = row?.[statistic.value];
         if (value === undefined) return element("td", { class: "value" }, "");
-        const all = Object.keys(HEAD_STATISTICS).filter((key) => key in row).map((key) => `${HEAD_STATISTICS[key][0]} ${row[key].toFixed(3)}`);
-        return heatCell(value, value.toFixed(2), ramp, { title: all.join("\n") });
+        const all = Object.keys(HEAD_STATISTICS).filter((key) => key in row).map((key) => `${HEAD_STATISTICS[key][0]} ${(100 * row[key]).toFixed(1)} %`);
+        return heatCell(value, (100 * value).toFixed(0), ramp, { title: all.join("\n") });
       }));
     });
     const names = columns.map((head) => element("th", {}, head === null ? "mean" : `head ${head}`));

@@ -12,7 +12,7 @@ from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import Comparison, make_table, rank, splits_of
 from seq2seq.comparison.variants import group_runs
-from seq2seq.evaluation.significance import Significance, paired_bootstrap
+from seq2seq.evaluation.significance import Significance, paired_bootstrap_bleu
 from tests.comparison.writer import REFERENCES, rows, write_run
 
 WORSE = ["der Hund schläft .", "eine Katze sieht den Hund .", "er weiß das nicht .", "der Hund hat eine Katze ."]
@@ -52,7 +52,7 @@ def _rich(table: Comparison, width: int) -> str:
 def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Comparison, Chance]) -> None:
     text = as_markdown(compared[0])
     lines = text.splitlines()
-    assert lines[0] == "| variant | seeds | BLEU | ΔBLEU | p | chrF | AER | BLEU long | AER long | params M |"
+    assert lines[0] == "| variant | seeds | BLEU | ΔBLEU | p ΔBLEU | chrF | AER | BLEU long | AER long | params M |"
     means = "| 92.0 ± 2.8 | baseline | – | 92.0 ± 2.8 | 15.0 ± 7.1 | 46.0 ± 1.4 | 30.0 ± 14.1 | 2.50 |"
     assert lines[2] == f"| luong-general | 2 {means}"
     assert lines[3].startswith("| bottleneck | 1 of 2 | 20.0 | -")
@@ -63,14 +63,15 @@ def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Compar
 
 
 def _tested(ours: list[str], theirs: list[str]) -> Significance:
-    return paired_bootstrap(ours, {"x": theirs}, REFERENCES * 10, tokenize="none", samples=100)["x"]
+    return paired_bootstrap_bleu(ours, {"x": theirs}, REFERENCES * 10, tokenize="none", samples=100)[0]["x"]
 
 
 def test_significance_of_one_seed_in_common(compared: tuple[Comparison, Chance]) -> None:
     _, chance = compared
     expected = _tested(REFERENCES * 10, WORSE * 10)
     assert chance.baseline == "luong-general"
-    assert chance.tested == {"bottleneck": ((2,), expected.difference, expected.p, expected.signature)}
+    assert chance.bleu == {"bottleneck": ((2,), *expected)}
+    assert chance.aer == {}  # its sentences have no links
     assert expected.p < 0.05
 
 
@@ -91,12 +92,30 @@ def test_significance_over_seeds_is_that_of_the_weakest(
             write_run(folder, variant=variant, seed=seed, metrics=_scores(score), sentences=sentences)
     table, chance = _compare(tmp_path)
     results = [_tested(mine, other) for mine, other in zip(ours, theirs, strict=True)]
-    tested = chance.tested["x"]
+    tested = chance.bleu["x"]
     assert tested.seeds == (1, 2)
     assert tested.difference == pytest.approx(sum(result.difference for result in results) / 2)
     assert results[0].p < 0.05 < results[1].p  # so neither the first seed nor the mean would do
     assert tested.p == (results[1].p if agree else 1.0)
     assert any("with every seed" in note for note in table.notes)
+
+
+def test_alignment_error_is_tested_where_both_have_links(tmp_path: Path) -> None:
+    def linked(hits: int) -> list[dict[str, object]]:
+        counts = {"sure": 8, "links": 8, "sure_hits": hits, "possible_hits": hits}
+        return [row | counts for row in rows(REFERENCES * 10, REFERENCES * 10)]
+
+    for variant, hits in {"luong-general": 8, "worse": 6}.items():
+        for seed in (1, 2):
+            found, scores = {"test": linked(hits)}, _scores(90.0 + hits, 1 - hits / 8)
+            write_run(tmp_path / f"{variant}{seed}", variant=variant, seed=seed, metrics=scores, sentences=found)
+    bottleneck = {"test": rows(WORSE * 10, REFERENCES * 10)}
+    write_run(tmp_path / "b", variant="bottleneck", metrics=_scores(20.0, None), sentences=bottleneck)
+    table, chance = _compare(tmp_path)
+    assert chance.aer == {"worse": ((1, 2), pytest.approx(0.25), pytest.approx(1 / 101))}
+    lines = as_markdown(table).splitlines()
+    assert "| AER | ΔAER | p ΔAER |" in lines[0]
+    assert "| 25.0 ± 0.0 | +25.0 | 0.010 |" in next(line for line in lines if line.startswith("| worse"))
 
 
 def test_baseline_is_the_best_of_those_with_most_seeds(tmp_path: Path) -> None:
@@ -114,7 +133,7 @@ def test_csv_holds_every_metric_in_its_own_units(compared: tuple[Comparison, Cha
     assert float(first["test/aer"]) == pytest.approx(0.15)
     assert float(first["test/aer_sd"]) == pytest.approx(0.0707107, rel=1e-5)
     assert (first["n"], first["seeds"], second["n"], second["seeds"]) == ("2", "1 2", "1", "2")
-    assert float(second["p"]) == pytest.approx(compared[1].tested["bottleneck"].p)
+    assert float(second["bleu_p"]) == pytest.approx(compared[1].bleu["bottleneck"].p)
     assert (second["baseline"], second["tested_seeds"], second["samples"]) == ("luong-general", "2", "100")
     assert second["test/aer"] == "" and second["test/bleu_sd"] == ""
     assert third["state"] == "unfinished" and third["test/bleu"] == ""
@@ -141,8 +160,8 @@ def test_variants_without_a_common_seed_are_not_tested_and_named(tmp_path: Path)
     write_run(tmp_path / "a", metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", seed=2, metrics=_scores(20.0), sentences={"test": rows(WORSE)})
     table, chance = _compare(tmp_path)
-    assert chance.tested == {}
-    assert "p" not in [column.key for column in table.columns]
+    assert chance.bleu == {}
+    assert "bleu_p" not in [column.key for column in table.columns]
     assert table.notes[-1].endswith("the baseline has too: x.")
 
 
@@ -151,9 +170,9 @@ def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
     upper = [line.replace("die", "DIE").replace("Hund", "HUND") for line in REFERENCES]
     write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(89.0), sentences={"test": rows(upper)})
-    result = _compare(tmp_path)[1].tested["x"]
-    assert "case:lc" in result.signature and "tok:char" in result.signature
-    assert result.difference == 0
+    chance = _compare(tmp_path)[1]
+    assert "case:lc" in chance.signature and "tok:char" in chance.signature
+    assert chance.bleu["x"].difference == 0
 
 
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:
@@ -165,5 +184,5 @@ def test_data_of_the_users_own_are_not_loaded_and_break_nothing(tmp_path: Path) 
     own = {"data": {"_target_": "os.mkdir", "path": str(made)}}
     write_run(tmp_path / "a", config=own, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(80.0), sentences={"test": rows(WORSE)})
-    assert "tok:13a" in _compare(tmp_path)[1].tested["x"].signature
+    assert "tok:13a" in _compare(tmp_path)[1].signature
     assert not made.exists()

@@ -205,7 +205,7 @@ def test_heads_show_the_chosen_statistic(page: Path, open_page: Callable[[Path],
     cells = browser.find_elements(By.CSS_SELECTOR, "#heads td.value")
     assert [cell.text for cell in cells] == ["0.50", "0.20", "0.90"]
     Select(browser.find_element(By.ID, "heads-statistic")).select_by_value("saturation")
-    assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#heads td.value")} == {"1.00"}
+    assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#heads td.value")} == {"100"}
 
 
 def test_phenomena_are_percent_of_the_chosen_measure(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
