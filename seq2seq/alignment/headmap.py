@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from seq2seq.alignment.heatmap import COLORS, GREY, INK
+from seq2seq.alignment.heatmap import COLORMAP, GREY, INK
 
 PANELS = {
     "aer": "alignment error",
@@ -37,14 +36,13 @@ def head_map(heads: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
     size = (1.2 + len(panels) * (panel_width + 0.35), height + 1.05)
     figure = Figure(figsize=size, dpi=120, facecolor="white")
     figure.text(0.1 / size[0], 1 - 0.1 / size[1], title, va="top", size=11, weight="bold", color=INK)
-    colors = LinearSegmentedColormap.from_list("weights", COLORS)
     for number, (name, label) in enumerate(panels.items()):
         values = np.full((len(places), len(columns)), np.nan)
         for row in heads:
             values[places.index((row["kind"], row["layer"])), columns.index(row["head"])] = row.get(name, np.nan)
         left = 1.1 + number * (panel_width + 0.35)
         axes = figure.add_axes((left / size[0], 0.3 / size[1], panel_width / size[0], height / size[1]))
-        axes.imshow(values, cmap=colors, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.imshow(values, cmap=COLORMAP, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         for (y, x), value in np.ndenumerate(values):
             if not np.isnan(value):
                 ink = "white" if value > 0.55 else INK

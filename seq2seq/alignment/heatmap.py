@@ -17,11 +17,12 @@ from torch import Tensor
 
 from seq2seq.alignment.fonts import make_writable
 from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_angles, place_parts
-from seq2seq.alignment.links import Link, Links
+from seq2seq.alignment.links import Links
 
 # White to navy in steps of equal CIELAB lightness, so that equal steps of weight look equal.
 COLORS = ("#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f")
 INK, GREY, GRID, GOLD = "#1a1a1a", "#6b6b6b", "#dcdce2", "#e8590c"
+COLORMAP = LinearSegmentedColormap.from_list("weights", COLORS)
 DASHED = (0, (2, 1.2))  # as matplotlib writes it: from 0, two line widths on, 1.2 off
 FONT_MIN, FONT_MAX = 6.5, 10.0  # points
 TITLE_WIDTH = 4.5  # inches that a title may take even where the cells take less
@@ -80,7 +81,7 @@ def draw_image(figure: Figure) -> np.ndarray:
 def save_image(image: np.ndarray, path: str | Path) -> None:
     """Write a drawn figure as PNG; a missing folder is made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
+    Image.fromarray(image).save(path, compress_level=1)  # the pictures of a training are many
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
@@ -126,68 +127,80 @@ def _draw(
     )
 
     figure = Figure(figsize=(layout.width, layout.height), dpi=layout.dpi, facecolor="white")
+    figure.suppressComposite = True  # in an SVG each panel stays an image of its own
     _draw_title(figure, title_lines)
-    gap = GAP / panels.cell
+    # One axes for all, in inches from the top left: to make an axes takes longer than to draw what is in it.
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(layout.height, 0), autoscale_on=False)
+    axes.set_axis_off()
+    angles = label_angles(source_widths, panels.cell)
     for panel, (name, place) in enumerate(zip(names, layout.panels, strict=True)):
-        axes = _add_axes(figure, place)
-        _draw_cells(axes, values[panel])
+        left, top, width, height = place
+        _draw_image(axes, place, values[panel])
         if gold is not None:
-            _draw_links(axes, gold, num_source, num_target)
+            _draw_links(axes, place, panels.cell, gold)
         if panel < panels.across:
-            for x, (label, angle) in enumerate(zip(sources, label_angles(source_widths, panels.cell), strict=True)):
-                _label_column(axes, x, -0.5 - gap, label, angle, font)
+            for x, (label, angle) in enumerate(zip(sources, angles, strict=True)):
+                _label_column(axes, left + x * panels.cell, top - GAP, panels.cell, label, angle, font)
         if panel % panels.across == 0:
             for y, label in enumerate(targets):
-                _write(axes, -0.5 - gap, y, label, font, ha="right", va="center_baseline")
-        axes.text(num_source / 2 - 0.5, num_target - 0.5 + gap, name, ha="center", va="top", size=8, color=GREY)
-    _draw_bar(_add_axes(figure, layout.bar))
+                middle = top + (y + 0.5) * panels.cell
+                _write(axes, left - GAP, middle, label, font, ha="right", va="center_baseline")
+        axes.text(left + width / 2, top + height + GAP, name, ha="center", va="top", size=8, color=GREY)
+    _draw_grids(axes, layout.panels, panels.cell)
+    _draw_bar(axes, layout.bar)
     if gold is not None:
-        _draw_key(_add_axes(figure, layout.key))
+        _draw_key(axes, layout.key)
     return figure
 
 
-def _add_axes(figure: Figure, place: Place) -> Axes:
-    """Return new axes without ticks."""
+def _draw_image(axes: Axes, place: Place, values: np.ndarray) -> None:
     left, top, width, height = place
-    figure_width, figure_height = figure.get_size_inches()
-    axes = figure.add_axes(
-        (left / figure_width, 1 - (top + height) / figure_height, width / figure_width, height / figure_height)
+    axes.imshow(
+        values,
+        cmap=COLORMAP,
+        vmin=0,
+        vmax=1,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(left, left + width, top + height, top),
     )
-    axes.set_axis_off()
-    return axes
 
 
-def _draw_cells(axes: Axes, values: np.ndarray) -> None:
-    num_target, num_source = values.shape
-    colors = LinearSegmentedColormap.from_list("weights", COLORS)
-    axes.imshow(values, cmap=colors, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    across = [[(-0.5, y - 0.5), (num_source - 0.5, y - 0.5)] for y in range(num_target + 1)]
-    down = [[(x - 0.5, -0.5), (x - 0.5, num_target - 0.5)] for x in range(num_source + 1)]
-    axes.add_collection(LineCollection(across + down, colors=GRID, linewidths=0.5, clip_on=False), autolim=False)
+def _draw_grids(axes: Axes, panels: Sequence[Place], cell: float) -> None:
+    lines = []
+    for left, top, width, height in panels:
+        right, bottom = left + width, top + height
+        lines += [[(left, top + y * cell), (right, top + y * cell)] for y in range(round(height / cell) + 1)]
+        lines += [[(left + x * cell, top), (left + x * cell, bottom)] for x in range(round(width / cell) + 1)]
+    axes.add_collection(LineCollection(lines, colors=GRID, linewidths=0.5), autolim=False)
 
 
-def _draw_links(axes: Axes, gold: Links, num_source: int, num_target: int) -> None:
+def _draw_links(axes: Axes, place: Place, cell: float, gold: Links) -> None:
     """Outline the cells of the gold links."""
+    left, top, width, height = place
+    num_source, num_target = round(width / cell), round(height / cell)
     for links, style in ((gold.sure, "solid"), (gold.possible - gold.sure, DASHED)):
-        boxes = [_box(link) for link in links if link[0] < num_source and link[1] < num_target]
-        axes.add_collection(LineCollection(boxes, colors=GOLD, linewidths=1.3, linestyles=[style]), autolim=False)
+        inside = [link for link in links if link[0] < num_source and link[1] < num_target]
+        boxes = [_box(left + x * cell, top + y * cell, cell) for x, y in inside]
+        axes.add_collection(
+            LineCollection(boxes, colors=GOLD, linewidths=1.3, linestyles=[style], zorder=3), autolim=False
+        )
 
 
-def _box(link: Link) -> list[tuple[float, float]]:
-    """Return the outline of the cell of a (source, target) link, a little inside it."""
-    return [
-        (link[0] + dx, link[1] + dy) for dx, dy in ((-0.4, -0.4), (0.4, -0.4), (0.4, 0.4), (-0.4, 0.4), (-0.4, -0.4))
-    ]
+def _box(left: float, top: float, cell: float) -> list[tuple[float, float]]:
+    """Return the outline of a cell, a little inside it."""
+    corners = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1))
+    return [(left + x * cell, top + y * cell) for x, y in corners]
 
 
-def _label_column(axes: Axes, x: float, y: float, label: str, angle: int, font: FontProperties) -> None:
+def _label_column(axes: Axes, left: float, y: float, cell: float, label: str, angle: int, font: FontProperties) -> None:
     """Write a label that starts above the middle of its column, or stands on it where it is upright."""
     if angle == 0:
-        _write(axes, x, y, label, font, ha="center", va="baseline")
+        _write(axes, left + 0.5 * cell, y, label, font, ha="center", va="baseline")
     elif angle == 45:
-        _write(axes, x + 0.15, y, label, font, ha="left", va="baseline", rotation=45)
+        _write(axes, left + 0.65 * cell, y, label, font, ha="left", va="baseline", rotation=45)
     else:
-        _write(axes, x, y, label, font, ha="left", va="center_baseline", rotation=90)
+        _write(axes, left + 0.5 * cell, y, label, font, ha="left", va="center_baseline", rotation=90)
 
 
 def _write(
@@ -198,28 +211,23 @@ def _write(
     axes.text(x, y, text, place, fontproperties=font, color=INK, parse_math=False, usetex=False)
 
 
-def _draw_bar(axes: Axes) -> None:
+def _draw_bar(axes: Axes, place: Place) -> None:
     """Draw the scale of the colours, 1 on top."""
-    axes.imshow(
-        np.linspace(1, 0, 256)[:, None],
-        cmap=LinearSegmentedColormap.from_list("weights", COLORS),
-        vmin=0,
-        vmax=1,
-        aspect="auto",
-        extent=(0, 1, 0, 1),
-    )
-    frame = [[(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)]]
-    axes.add_collection(LineCollection(frame, colors=GRID, linewidths=0.8, clip_on=False), autolim=False)
+    left, top, width, height = place
+    _draw_image(axes, place, np.linspace(1, 0, 256)[:, None])
+    frame = [(left, top), (left + width, top), (left + width, top + height), (left, top + height), (left, top)]
+    axes.add_collection(LineCollection([frame], colors=GRID, linewidths=0.8), autolim=False)
     for value, label in ((0, "0"), (0.5, ".5"), (1, "1")):
-        axes.text(1.6, value, label, size=8, color=GREY, va="center")
+        axes.text(left + 1.6 * width, top + (1 - value) * height, label, size=8, color=GREY, va="center")
 
 
-def _draw_key(axes: Axes) -> None:
+def _draw_key(axes: Axes, place: Place) -> None:
     """Say what the outlines of gold links mean."""
-    axes.set(xlim=(-0.5, 10.0), ylim=(-0.5, 0.5))
+    left, top, _, size = place
     for x, label, style in ((0, "gold, sure", "solid"), (5, "possible", DASHED)):
-        axes.add_collection(LineCollection([_box((x, 0))], colors=GOLD, linewidths=1.3, linestyles=[style]))
-        axes.text(x + 0.8, 0, label, size=8, color=GREY, va="center_baseline")
+        box = _box(left + x * size, top, size)
+        axes.add_collection(LineCollection([box], colors=GOLD, linewidths=1.3, linestyles=[style]), autolim=False)
+        axes.text(left + (x + 1.3) * size, top + size / 2, label, size=8, color=GREY, va="center_baseline")
 
 
 def _title_lines(lines: Sequence[str], families: list[str], width: float) -> list[tuple[str, FontProperties]]:

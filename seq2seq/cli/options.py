@@ -104,7 +104,12 @@ def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, 
     for argument in arguments:
         if "=" not in argument and not argument.startswith(("-", "~")):
             raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
-    overrides = quote(arguments, text_keys=text_keys)
+        if argument.startswith("-"):
+            raise UserError(f"{argument}: there is no such option; expected key=value, or --help")
+    defaults = compose_defaults(command, [])
+    optional = [f"{key}=null" for key in text_keys if OmegaConf.select(defaults, key, default="") is None]
+    given = [argument for argument in arguments if argument not in optional]  # they are null already
+    overrides = quote(given, text_keys=text_keys)
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
     for key, value in config.get("loader", {}).items():

@@ -1,10 +1,12 @@
 """Which earlier run `resume=` means."""
 
+import glob
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.errors import UserError
 
@@ -39,7 +41,9 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder)
         return _into(folder, overrides)
-    paths = sorted(Path("outputs").glob(f"*/{config.run_name}/*/config.yaml"), key=lambda path: path.parent.name)
+    paths = sorted(
+        Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml"), key=lambda path: path.parent.name
+    )
     runs = [path.parent for path in reversed(paths) if _same(config, path)]
     if variant and any(_finished(run) for run in runs):
         return None
@@ -63,6 +67,7 @@ def _finished(run: Path) -> bool:
 
 
 def _into(folder: Path, overrides: list[str]) -> list[str]:
+    read_checkpoint(_checkpoint(folder))  # a damaged one is named now, before anything is written
     return [*overrides, *quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))]
 
 

@@ -33,19 +33,27 @@ from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
 
+HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
+
+LONGEST_NAME = 200
+"""Characters of a run's name: most file systems allow 255 bytes."""
+
 
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument for argument in arguments if argument.startswith("-")}
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
-    if not options:  # others are Hydra's own, such as --cfg job
-        check_types("train", overrides)
-    elif sweep and any(override.startswith("resume=") for override in overrides):
+    unknown = options - HYDRA_OPTIONS
+    if unknown:
+        raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
+    if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = _variants(overrides)
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
-    if not options:
+    if not options:  # else there are several, or Hydra only shows what there would be
+        for variant in variants:
+            _check_run([*overrides, *variant])
         runs = [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants]
     failures: list[Exception] = []
     for run, variant in zip(runs, variants, strict=True):
@@ -58,7 +66,7 @@ def main(arguments: list[str]) -> None:
             if len(variants) == 1:
                 raise
             failures.append(error)
-            log.error("error: %s: %s", " ".join(variant[:-1]), explain(error, "train", []))
+            print(f"error: {' '.join(variant[:-1])}: {explain(error, 'train', [])}", file=sys.stderr)
     if failures:
         raise UserError(f"{len(failures)} of {len(variants)} variants failed; the others are whole")
 
@@ -68,9 +76,26 @@ def _variants(overrides: list[str]) -> list[list[str]]:
     given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
     config = compose_defaults("train", given)
     variants = config.variants
-    if isinstance(variants, str):
+    if variants is not None and not (
+        isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)
+    ):
         raise UserError(f"variants={variants}: expected a list, such as variants=['score=dot','score=general']")
     return [[*variant.split(), "variants=null"] for variant in variants] if variants else [[]]
+
+
+def _check_run(overrides: list[str]) -> None:
+    """Refuse now what would else be found when other variants have been trained, or never."""
+    check_types("train", overrides)
+    config = compose_defaults("train", overrides)
+    name = str(config.run_name)
+    if "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or config.label is None:
+        raise UserError(
+            f"label={config.label}: a run is kept in a folder of its name, {name}; give a short label without /"
+        )
+    if config.decoder._target_.endswith("BottleneckDecoder") and not config.score._target_.endswith("NoScore"):
+        raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
 
 
 def _run(overrides: list[str], *, sweep: bool) -> None:
@@ -184,9 +209,14 @@ def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
         raise UserError(f"training.test_splits={splits}: expected a list, such as [{splits}]")
     for split in splits:
         data.dataset(split)
-    wrong = [number for number in config.pinned if not (isinstance(number, int) and number >= 0)]
+    if not isinstance(config.pinned, ListConfig):
+        raise UserError(f"pinned={config.pinned}: expected a list of validation sentences, such as [0,1]")
+    wrong = [number for number in config.pinned if type(number) is not int or number < 0]
     if wrong:
         raise UserError(f"pinned: {wrong[0]} is no sentence of the validation set; they are counted from 0")
+    absent = [number for number in config.pinned if number >= len(data.dataset("val"))]
+    if absent:
+        log.warning("pinned: there are %d validation sentences, so %s is not shown", len(data.dataset("val")), absent)
     return list(splits)
 
 

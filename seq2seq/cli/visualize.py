@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from omegaconf import ListConfig
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FORMATS = {"png", "svg", "pdf"}
 SUMMARY = "summary.json"
-"""What a folder of this command's has and no other: it may be replaced."""
+"""Lists the files beside it, which alone may be replaced."""
 
 
 def main(arguments: list[str]) -> None:
@@ -38,9 +39,9 @@ def main(arguments: list[str]) -> None:
     check_output(output)
     source_text = one_sentence("source", config.source)
     target_text = None if config.target is None else one_sentence("target", config.target)
+    if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
+        raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
     formats = list(config.figures)
-    if not set(formats) <= FORMATS:
-        raise UserError(f"figures={formats} must be of {', '.join(sorted(FORMATS))}, such as figures=[png]")
     search = build_search(config.search)
     checkpoint = read_checkpoint(config.checkpoint)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
@@ -99,10 +100,27 @@ def check_output(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
     if not existing.is_dir():
         raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
-    if existing == folder and any(folder.iterdir()) and not (folder / SUMMARY).is_file():
-        raise UserError(f"output={folder} holds other files; give a folder that is new, empty, or an earlier visualize")
+    if existing == folder:
+        foreign = sorted(_files(folder) - _written(folder))
+        if foreign:
+            raise UserError(
+                f"output={folder} holds other files ({foreign[0]}); give a folder that is new, empty, or an earlier "
+                "visualize's alone"
+            )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+def _written(folder: Path) -> set[str]:
+    """Return the files that an earlier run of this command wrote there, by its own account."""
+    try:
+        return {SUMMARY, *map(str, json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["files"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def write_folder(
@@ -134,6 +152,7 @@ def write_folder(
             "alignment": None if alignment is None else alignment._asdict(),
             "source": source.text,
             "targets": [{"name": t.name, "text": t.sentence.text, "score": t.score} for t in targets],
+            "files": sorted(_files(made)),
         }
         (made / SUMMARY).write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         folder.mkdir(exist_ok=True)

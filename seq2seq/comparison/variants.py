@@ -14,8 +14,8 @@ from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.errors import UserError
 
 NEUTRAL = (
-    *("seed", "output", "run_name", "resume", "loader.cache_dir"),
-    *("logger", "pinned", "trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+    *("seed", "output", "run_name", "resume", "loader.cache_dir", "variants", "training.test_splits", "logger"),
+    *("pinned", "trainer.enable_progress_bar", "trainer.log_every_n_steps"),
     *(f"callbacks.{name}" for name in ("pinned", "progress_bar", "report", "checks", "learning_rate")),
 )
 """Keys, with all below them, in which the runs of a variant may differ: which run it is, where it is kept, what it

@@ -125,7 +125,10 @@ def _read_csv(path: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _rows_under_header(records: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[str, dict[str, str]]]:
-    _, header = next(records, ("", []))
+    first, header = next(records, ("", []))
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{first}: the column {twice!r} stands there twice; give each a name of its own")
     for where, fields in records:
         if fields in ([], [""]):
             continue  # an empty line

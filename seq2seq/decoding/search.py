@@ -110,6 +110,8 @@ class BeamSearch:
     def __init__(
         self, *, beam_size: int, n_best: int, max_length: int, max_ratio: float, length_penalty: LengthPenalty
     ) -> None:
+        if beam_size < 1:
+            raise UserError(f"search.beam_size={beam_size} must be above 0")
         if not 1 <= n_best <= beam_size:
             raise UserError(f"search.n_best={n_best} must be from 1 to search.beam_size={beam_size}")
         _check_limits(max_length, max_ratio)

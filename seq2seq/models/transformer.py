@@ -211,12 +211,12 @@ class TransformerDecoder(nn.Module):
         values (batch, beam, heads, past, d_head).
         """
         states, mask, _ = encoder_output
-        nothing = states.new_zeros(states.shape[0], 0, self.d_features)
+        one = states.new_zeros(states.shape[0], 1, self.d_features)
         memories, caches = [], []
         for layer in self.layers:
             memories.append(layer.cross_attention.memory(states, states, mask[:, None, None, :]))
-            keys, value, _ = layer.self_attention.memory(nothing, nothing)
-            caches += [keys.unsqueeze(1), value.unsqueeze(1)]
+            keys, value, _ = layer.self_attention.memory(one, one)
+            caches += [keys[..., :0, :].unsqueeze(1), value[..., :0, :].unsqueeze(1)]
         return DecoderState(tuple(memories), tuple(caches))
 
     def forward(self, tokens: Tensor, state: DecoderState) -> Tensor:

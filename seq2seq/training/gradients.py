@@ -57,7 +57,7 @@ def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
         )
         loss = token_loss(features, model.output.weight, batch.target_output, label_smoothing=0.0).objective
         calls = [(name, call) for name, made in scores.items() for call in made]
-        gradients = torch.autograd.grad(loss, [call for _, call in calls])
+        gradients = torch.autograd.grad(loss, [call for _, call in calls]) if calls else ()
     model.train(was_training)
     norms: dict[str, list[Tensor]] = {name: [] for name in scores}
     for (name, _), gradient in zip(calls, gradients, strict=True):

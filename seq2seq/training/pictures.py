@@ -1,6 +1,6 @@
 """What is seen while a model trains: pictures of attention, and translations, of pinned sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,11 @@ class PinnedSentences(Callback):
         every_head: of which attention to show all layers and heads: any of cross, encoder, decoder.
     """
 
-    def __init__(self, *, folder: str, sentences: list[int], unit: str, every_head: list[str]) -> None:
+    def __init__(self, *, folder: str, sentences: list[int], unit: str, every_head: Sequence[str] | None) -> None:
         if unit not in ("words", "pieces"):
             raise UserError(f"callbacks.pinned.unit={unit} must be words or pieces")
+        if isinstance(every_head, str) or every_head is None:
+            raise UserError(f"callbacks.pinned.every_head={every_head}: expected a list, such as [cross]; [] for none")
         unknown = set(every_head) - set(KINDS)
         if unknown:
             raise UserError(f"callbacks.pinned.every_head: there is no {min(unknown)}; choose among {', '.join(KINDS)}")

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -30,24 +30,49 @@ def uniform(num_target: int, num_source: int) -> Tensor:
     return torch.full((num_target, num_source), 1 / num_source)
 
 
-def cell_color(figure: Figure, axes: Axes, source: int, target: int) -> np.ndarray:
+class Panel(NamedTuple):
+    """Where the cells of one panel stand, in inches."""
+
+    left: float
+    top: float
+    cell: float
+
+
+def panels_of(figure: Figure) -> list[Panel]:
+    """The panels of a figure; its last image is the scale."""
+    found = []
+    for image in figure.axes[0].images[:-1]:
+        left, right, _, top = image.get_extent()
+        found.append(Panel(left, top, (right - left) / image.get_array().shape[1]))
+    return found
+
+
+def cell_color(figure: Figure, source: int, target: int, panel: int = 0) -> np.ndarray:
     """The colour, 0-255, in the middle of a cell of the drawn picture."""
     image = draw_image(figure)
-    x, y = axes.transData.transform((source, target))
+    left, top, cell = panels_of(figure)[panel]
+    x, y = figure.axes[0].transData.transform((left + (source + 0.5) * cell, top + (target + 0.5) * cell))
     return image[image.shape[0] - 1 - int(y), int(x)]
 
 
-def words_of(axes: Axes) -> list[str]:
-    return [text.get_text() for text in axes.texts if text.get_text()]
+def words_of(figure: Figure) -> list[str]:
+    """What is written but for the title and the numbers of the scale."""
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text() not in ("", "0", ".5", "1")]
 
 
-def outlines(axes: Axes) -> dict[str, set[tuple[int, int]]]:
+def outlines(figure: Figure, panel: int = 0) -> dict[str, set[tuple[int, int]]]:
     """The (source, target) cells that gold links outline, by whether the line is solid or dashed."""
+    left, top, cell = panels_of(figure)[panel]
+    rows, columns = figure.axes[0].images[panel].get_array().shape
     found: dict[str, set[tuple[int, int]]] = {"solid": set(), "dashed": set()}
-    for lines in (child for child in axes.collections if isinstance(child, LineCollection)):
+    for lines in (child for child in figure.axes[0].collections if isinstance(child, LineCollection)):
         if tuple(lines.get_color()[0][:3]) == to_rgb(GOLD):
             style = "solid" if lines.get_linestyle()[0][1] is None else "dashed"
-            found[style] |= {tuple(np.rint(np.mean(box[:4], axis=0)).astype(int)) for box in lines.get_segments()}
+            for box in lines.get_segments():
+                x, y = (np.mean(box[:4], axis=0) - (left, top)) / cell - 0.5
+                if -0.5 < x < columns - 0.5 and -0.5 < y < rows - 0.5:
+                    assert (x, y) == pytest.approx((round(x), round(y)), abs=1e-6)
+                    found[style].add((round(x), round(y)))
     return found
 
 
@@ -55,19 +80,16 @@ def test_source_runs_across_and_target_down() -> None:
     weights = torch.zeros(5, 7)
     weights[3, 5] = 1
     figure = heatmap(weights, SOURCE, TARGET)
-    axes = figure.axes[0]
     dark = np.array(to_rgb(COLORS[-1])) * 255
-    np.testing.assert_allclose(cell_color(figure, axes, source=5, target=3), dark, atol=2)
-    np.testing.assert_array_equal(cell_color(figure, axes, source=3, target=4), [255, 255, 255])
+    np.testing.assert_allclose(cell_color(figure, source=5, target=3), dark, atol=2)
+    np.testing.assert_array_equal(cell_color(figure, source=3, target=4), [255, 255, 255])
 
 
 def test_scale_is_fixed_whatever_the_largest_weight() -> None:
     weak, strong = torch.zeros(5, 7), torch.zeros(5, 7)
     weak[1, 2] = strong[1, 2] = 0.3
     strong[0, 0] = 1
-    colors = [
-        cell_color(figure, figure.axes[0], 2, 1) for figure in (heatmap(w, SOURCE, TARGET) for w in (weak, strong))
-    ]
+    colors = [cell_color(figure, 2, 1) for figure in (heatmap(w, SOURCE, TARGET) for w in (weak, strong))]
     np.testing.assert_array_equal(*colors)
 
 
@@ -81,17 +103,19 @@ def test_equal_steps_of_weight_are_equal_steps_of_lightness() -> None:
 
 
 def test_every_token_is_labelled_in_order_with_its_end_of_sentence() -> None:
-    axes = heatmap(uniform(5, 7), SOURCE, TARGET).axes[0]
-    assert words_of(axes) == SOURCE + TARGET
-    assert [text.get_position()[1] for text in axes.texts[7:12]] == list(range(5))
-    columns = [text.get_position()[0] for text in axes.texts[:7]]
-    np.testing.assert_allclose(columns, range(7), atol=0.2)
+    figure = heatmap(uniform(5, 7), SOURCE, TARGET)
+    assert words_of(figure) == SOURCE + TARGET
+    ((left, top, cell),) = panels_of(figure)
+    positions = np.array([text.get_position() for text in figure.axes[0].texts[:12]])
+    np.testing.assert_allclose((positions[7:, 1] - top) / cell - 0.5, range(5), atol=1e-6)
+    np.testing.assert_allclose((positions[:7, 0] - left) / cell - 0.5, range(7), atol=0.2)
 
 
 def test_cells_are_square() -> None:
     figure = heatmap(uniform(5, 7), SOURCE, TARGET)
-    box = figure.axes[0].get_window_extent()
-    assert box.width / 7 == pytest.approx(box.height / 5)
+    left, right, bottom, top = figure.axes[0].images[0].get_extent()
+    assert (right - left) / 7 == pytest.approx((bottom - top) / 5)
+    assert figure.axes[0].get_window_extent().size == pytest.approx(figure.get_size_inches() * figure.dpi)
 
 
 def sentence(length: int, word: str = "Gartentür") -> list[str]:
@@ -115,8 +139,7 @@ def test_all_text_stands_inside_a_picture_of_bounded_size(
     assert_text_inside(figure)
     width, height = figure.get_size_inches() * figure.dpi
     assert max(width, height) <= 2000
-    cell = figure.axes[0].get_window_extent().width / num_source
-    assert cell >= 14  # pixels
+    assert panels_of(figure)[0].cell * figure.dpi >= 14  # pixels
 
 
 def assert_text_inside(figure: Figure) -> None:
@@ -134,8 +157,8 @@ def assert_text_inside(figure: Figure) -> None:
 def test_long_labels_are_cut_and_the_cells_keep_their_size() -> None:
     figure = heatmap(uniform(2, 2), [LONG, "</s>"], [LONG * 9, "</s>"])
     assert_text_inside(figure)
-    assert all(len(word) <= 24 for word in words_of(figure.axes[0]))
-    assert words_of(figure.axes[0])[0].startswith("Donaudampf")
+    assert all(len(word) <= 24 for word in words_of(figure))
+    assert words_of(figure)[0].startswith("Donaudampf")
     assert figure.get_size_inches().max() < 6
 
 
@@ -143,7 +166,7 @@ def test_signs_of_formulas_are_drawn_as_they_are() -> None:
     labels = ["$", "$x_{2", "$\\frac{$", "a_b", "▁the", "100%", "</s>"]
     figure = heatmap(uniform(5, 7), labels, TARGET, title="it costs $5 and $\\nothing$ {")
     draw_image(figure)  # a formula with a fault would raise
-    assert words_of(figure.axes[0])[:7] == labels
+    assert words_of(figure)[:7] == labels
     renderer = FigureCanvasAgg(figure).get_renderer()
     widths = [figure.axes[0].texts[i].get_window_extent(renderer).height for i in (1, 3)]
     assert widths[0] > widths[1]  # all five signs have a width of their own
@@ -163,35 +186,33 @@ def test_single_characters_stand_upright() -> None:
 
 def test_gold_links_are_outlined_solid_where_sure_and_dashed_where_possible() -> None:
     figure = heatmap(uniform(5, 7), SOURCE, TARGET, gold=parse_links("0-0 5-3 2p3 1p1"))
-    assert outlines(figure.axes[0]) == {"solid": {(0, 0), (5, 3)}, "dashed": {(2, 3), (1, 1)}}
-    assert words_of(figure.axes[-1]) == ["gold, sure", "possible"]
+    assert outlines(figure) == {"solid": {(0, 0), (5, 3)}, "dashed": {(2, 3), (1, 1)}}
+    assert words_of(figure)[-2:] == ["gold, sure", "possible"]
 
 
 def test_gold_links_of_words_that_were_cut_off_are_left_out() -> None:
     figure = heatmap(uniform(5, 7), SOURCE, TARGET, gold=parse_links("0-0 7-1 1-5"))
-    assert outlines(figure.axes[0])["solid"] == {(0, 0)}
+    assert outlines(figure)["solid"] == {(0, 0)}
     assert_text_inside(figure)
 
 
 def test_pictures_without_gold_have_no_outlines() -> None:
-    assert outlines(heatmap(uniform(5, 7), SOURCE, TARGET).axes[0]) == {"solid": set(), "dashed": set()}
+    assert outlines(heatmap(uniform(5, 7), SOURCE, TARGET)) == {"solid": set(), "dashed": set()}
 
 
 @pytest.mark.parametrize("heads", [1, 2, 5, 8, 13])
 def test_grid_labels_its_outer_edges_alone_and_shares_the_scale(heads: int) -> None:
     figure = heatmap_grid(torch.rand(heads, 5, 7).softmax(-1), SOURCE, TARGET, title="layer 1", gold=parse_links("0-0"))
     names = ["mean", *(f"head {head}" for head in range(heads))] if heads > 1 else [""]
-    panels = figure.axes[: len(names)]
-    assert [panel.texts[-1].get_text() for panel in panels] == names
-    top, left = panels[0].get_position().y1, panels[0].get_position().x0
-    for panel, name in zip(panels, names, strict=True):
-        place = panel.get_position()
-        labels = (SOURCE if place.y1 == pytest.approx(top) else []) + (
-            TARGET if place.x0 == pytest.approx(left) else []
-        )
-        assert words_of(panel) == [*labels, *filter(None, [name])]
-        assert panel.images[0].get_clim() == (0, 1)
-        assert outlines(panel)["solid"] == {(0, 0)}
+    panels = panels_of(figure)
+    expected = []
+    for number, (panel, name) in enumerate(zip(panels, names, strict=True)):
+        expected += SOURCE if panel.top == panels[0].top else []
+        expected += TARGET if panel.left == panels[0].left else []
+        expected += [name] if name else []
+        assert figure.axes[0].images[number].get_clim() == (0, 1)
+        assert outlines(figure, number)["solid"] == {(0, 0)}
+    assert words_of(figure) == [*expected, "gold, sure", "possible"]
     assert_text_inside(figure)
 
 
@@ -200,9 +221,9 @@ def test_grid_shows_each_head_in_its_panel() -> None:
     for head in range(3):
         weights[head, head, head + 1] = 1
     figure = heatmap_grid(weights, SOURCE, TARGET)
-    for head, panel in enumerate(figure.axes[1:4]):
-        assert cell_color(figure, panel, head + 1, head).max() < 100
-        assert cell_color(figure, panel, head, head).min() == 255
+    for head in range(3):
+        assert cell_color(figure, head + 1, head, panel=head + 1).max() < 100
+        assert cell_color(figure, head, head, panel=head + 1).min() == 255
 
 
 @pytest.mark.parametrize("labels", [(SOURCE[1:], TARGET), (SOURCE, [*TARGET, "x"]), (TARGET, SOURCE)])
@@ -214,7 +235,7 @@ def test_labels_that_are_not_as_many_as_the_weights_are_refused(labels: tuple[Se
 def test_weights_in_training_precision_and_with_gradients_are_drawn() -> None:
     weights = uniform(5, 7).to(torch.bfloat16).requires_grad_()
     figure = heatmap(weights, SOURCE, TARGET)
-    assert cell_color(figure, figure.axes[0], 0, 0).min() < 255
+    assert cell_color(figure, 0, 0).min() < 255
 
 
 def test_image_is_rows_of_bytes_and_equals_the_saved_pictures(tmp_path: Path) -> None:

@@ -78,13 +78,28 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("loader.tokens_per_batch=-1", "loader.tokens_per_batch"),
         ("loader.tokens_per_batch=0", "loader.tokens_per_batch"),
         ("model.dropout=2", "dropout"),
+        ("seed=4294967296", "seed=4294967296"),
+        ("label=/../evil", "label=/../evil"),
+        (f"label={'x' * 300}", "short label"),
+        ("label=null", "label=None"),
+        ("pinned=3", "pinned=3: expected a list"),
+        ("pinned=[true]", "pinned: True is no sentence"),
+        ("callbacks.pinned.every_head=cross", "every_head=cross: expected a list"),
+        ("callbacks.pinned.every_head=null", "every_head=None: expected a list"),
+        ("search=beam search.beam_size=0", "search.beam_size=0"),
         ("links.threshold=1.5", "links.threshold=1.5"),
         ("seed=-1", "-1"),
         ("callbacks.pinned.unit=letters", "letters"),
     ],
 )
 def test_value_out_of_range_is_named(fails: Command, override: str, expected: str) -> None:
-    refused(fails(override), expected)
+    refused(fails(*override.split()), expected)
+
+
+@pytest.mark.parametrize("option", ["--hlp", "-x", "--overrides"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "compare"])
+def test_unknown_option_is_named(command: Command, name: str, option: str) -> None:
+    refused(command(name, option), f"{option}: there is no such option")
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])

@@ -71,10 +71,10 @@ def test_variants_multiply_with_a_sweep(command: Command, text: list[str], tmp_p
 
 
 def test_failing_variant_is_named_and_the_others_run(command: Command, text: list[str], tmp_path: Path) -> None:
-    said = command("train", *text, *BRIEF, "variants=['model=luong decoder.d_model=abc','model=bottleneck']")
+    said = command("train", *text, *BRIEF, "variants=['model=luong model.d_embedding=7','model=bottleneck']")
     assert said.status == 1 and "Traceback" not in said.err
     assert said.err.splitlines()[-1] == "error: 1 of 2 variants failed; the others are whole"
-    assert "model=luong decoder.d_model=abc" in said.out + said.err
+    assert "error: model=luong model.d_embedding=7: model.tie_output" in said.err
     assert [run.parent.name for run in finished(tmp_path)] == ["bottleneck-none-s1"]
 
 
@@ -88,3 +88,22 @@ def test_variants_that_are_no_list_are_refused(command: Command, text: list[str]
     said = command("train", *text, "variants=[score=dot]")
     assert said.status == 1
     assert said.err.startswith("error: variants=[score=dot]: expected a list, such as variants=['score=dot'")
+
+
+@pytest.mark.parametrize(
+    ("variants", "part"),
+    [
+        ("['score=dot','score=bogus']", "score=bogus does not exist"),
+        ("['score=dot','optimiser.lr=1']", "there is no key optimiser.lr"),
+        ("['score=dot','seed=abc']", "seed=abc: expected a whole number"),
+        ("['score=dot','model=bottleneck score=dot']", "leave score out"),
+        ("5", "variants=5: expected a list"),
+        ("[5]", "variants=[5]: expected a list"),
+    ],
+)
+def test_mistake_in_any_variant_is_found_before_the_first_is_trained(
+    command: Command, text: list[str], tmp_path: Path, variants: str, part: str
+) -> None:
+    said = command("train", *text, *BRIEF, f"variants={variants}")
+    assert said.status == 1 and said.err.count("\n") == 1 and part in said.err
+    assert not (tmp_path / "outputs").exists()

@@ -111,6 +111,26 @@ def test_newest_of_several_unfinished_runs_is_continued(
     assert (newer / "metrics.json").exists() and not (first / "metrics.json").exists()
 
 
+def test_run_with_brackets_in_its_name_is_found(
+    command: Command, text: list[str], interrupted: Callable[..., Path]
+) -> None:
+    folder = interrupted("label=-k[x]*")
+    assert command("train", *text, *BRIEF, "label=-k[x]*", "resume=true").status == 0
+    assert (folder / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("resume", ["true", None])
+def test_damaged_checkpoint_is_named(
+    command: Command, text: list[str], interrupted: Callable[..., Path], resume: str | None
+) -> None:
+    folder = interrupted()
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    said = command("train", *text, *BRIEF, f"resume={resume or folder}")
+    assert said.status == 1 and said.err.count("\n") == 1
+    assert "last.ckpt" in said.err and "cut off" in said.err and not (folder / "error.txt").read_text().startswith("O")
+
+
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"
 
 

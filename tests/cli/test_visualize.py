@@ -118,6 +118,26 @@ def test_folder_with_other_files_is_left_alone(command: Command, bahdanau: Any, 
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["index.html"]
 
 
+@pytest.mark.parametrize("summary", ["{}", '{"mine": 1}', "[]", "no JSON", '{"files": 3}'])
+def test_folder_with_a_summary_of_something_else_is_left_alone(
+    command: Command, bahdanau: Any, tmp_path: Path, summary: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "summary.json").write_text(summary)
+    said = command("visualize", f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=mine", SHORT)
+    refused(said, tmp_path, "output=mine", "holds other files")
+    assert (tmp_path / "mine" / "summary.json").read_text() == summary
+
+
+@pytest.mark.parametrize("note", ["notes.txt", "hypothesis-1/notes.txt"])
+def test_note_beside_an_earlier_page_is_not_lost(command: Command, bahdanau: Any, tmp_path: Path, note: str) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=page", "figures=[]", SHORT]
+    assert command("visualize", *options).status == 0
+    (tmp_path / "page" / note).write_text("mine")
+    refused(command("visualize", *options), tmp_path, "output=page", f"holds other files ({note})")
+    assert (tmp_path / "page" / note).read_text() == "mine"
+
+
 def test_folder_appears_whole_or_not_at_all(
     command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,13 @@ def test_row_of_another_width_is_named(tmp_path: Path, name: str) -> None:
         rows(write(tmp_path / name, text))
 
 
+@pytest.mark.parametrize("name, header", [("a.tsv", "en\tde\ten"), ("a.csv", "en,de,en")])
+def test_column_that_stands_twice_is_refused(tmp_path: Path, name: str, header: str) -> None:
+    path = write(tmp_path / name, f"{header}\n" + header.replace("en", "x"))
+    with pytest.raises(UserError, match=rf"{name}:1: the column 'en' stands there twice"):
+        rows(path)
+
+
 def test_jsonl_keeps_text_as_it_is(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", '{"en": "NA", "de": "\u2028 ü"}\n\n{"en": "b", "de": "c"}\n')
     assert rows(path) == [{"en": "NA", "de": "\u2028 ü"}, {"en": "b", "de": "c"}]

@@ -203,7 +203,7 @@ def test_difference_is_that_of_the_two_chosen(page: Path, open_page: Callable[[P
 def test_heads_show_the_chosen_statistic(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
     browser = open_page(page)
     cells = browser.find_elements(By.CSS_SELECTOR, "#heads td.value")
-    assert [cell.text for cell in cells] == ["0.50", "0.20", "0.90"]
+    assert [cell.text for cell in cells] == ["50", "20", "90"]
     Select(browser.find_element(By.ID, "heads-statistic")).select_by_value("saturation")
     assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#heads td.value")} == {"100"}
 

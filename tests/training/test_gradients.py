@@ -11,6 +11,7 @@ from seq2seq.data.batching import Batch, collate
 from seq2seq.models import (
     LSTM,
     BahdanauDecoder,
+    BottleneckDecoder,
     EncoderDecoder,
     RecurrentEncoder,
     TransformerDecoder,
@@ -67,6 +68,15 @@ def test_every_attention_is_measured_and_the_model_stays_as_it_was() -> None:
     )
     assert all(norm > 0 for norm in found.values())
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_model_without_attention_has_none() -> None:
+    table = embedding_table(13, 8, padding_index=1)
+    encoder = RecurrentEncoder(table, d_model=8, num_layers=1, dropout=0.0, rnn=LSTM)
+    decoder = BottleneckDecoder(
+        table, d_encoder=8, d_summary=4, score=None, normalizer=None, d_model=8, num_layers=1, dropout=0.0, rnn=LSTM
+    )
+    assert score_gradients(EncoderDecoder(encoder, decoder, vocab_size=13), BATCH) == {}
 
 
 def test_steps_of_a_recurrent_decoder_count_together() -> None:

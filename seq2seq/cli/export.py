@@ -1,0 +1,51 @@
+"""`seq2seq export`: a trained model for another program."""
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from seq2seq.build import load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.messages import nearest
+from seq2seq.cli.options import command_config
+from seq2seq.errors import UserError
+
+FORMATS = ("ctranslate2", "onnx", "safetensors")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("export", arguments, text_keys=("checkpoint", "output"))
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if config.format not in FORMATS:
+        raise UserError(f"format={config.format} is not known; {nearest(str(config.format), FORMATS)}")
+    try:
+        exporter = importlib.import_module(f"seq2seq.export.{config.format}")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"format={config.format} needs the package {error.name}: pip install 'seq2seq[export]'"
+        ) from None
+    output = Path(config.output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"output={output} is there already; give a folder that is new or empty")
+    checkpoint = read_checkpoint(config.checkpoint)
+    model, tokenizers = load_model(checkpoint, torch.device("cpu"))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
+            folder = Path(temporary) / "export"
+            folder.mkdir()
+            with torch.no_grad():
+                exporter.save(model, checkpoint, tokenizers, folder)
+            for side, tokenizer in tokenizers._asdict().items():
+                (folder / f"{side}.spm").write_bytes(tokenizer.model_proto)
+            os.replace(folder, output)
+    except OSError as error:
+        raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None
+    for file in sorted(output.iterdir()):
+        print(file)

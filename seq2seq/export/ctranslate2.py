@@ -1,0 +1,139 @@
+"""A Transformer for CTranslate2: the same translations without PyTorch, several times as fast."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ctranslate2.specs import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
+from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
+from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seq2seq.attention import MultiHeadAttention, ScaledDot, Softmax
+from seq2seq.checkpoint import Checkpoint
+from seq2seq.data.tokenizer import BOS, EOS, UNK, Tokenizers
+from seq2seq.errors import UserError
+from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
+from seq2seq.models.embedding import LearnedPositions, PositionedEmbedding
+from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.transformer import FeedForward, Residual
+
+POSITIONS = 2048
+"""Positions of an unlimited encoding that are written: no sentence may be longer."""
+
+
+def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
+    """Write a model as `ctranslate2.Translator` reads it, and its SentencePiece models beside it.
+
+    Its `return_attention` gives the weights of the head that was chosen for alignment. CTranslate2's length penalty is
+    `seq2seq.decoding.search.power_penalty`; the padding that our search forbids is `suppress_sequences=[["<pad>"]]`.
+
+    Raises:
+        UserError: the model has parts that CTranslate2 does not know, naming them.
+    """
+    encoder, decoder, alignment = model.encoder, model.decoder, checkpoint.alignment
+    if not isinstance(encoder, TransformerEncoder) or not isinstance(decoder, TransformerDecoder):
+        raise UserError("format=ctranslate2 is for model=transformer; use format=onnx for a recurrent model")
+    for name, module in model.named_modules():
+        if isinstance(module, MultiHeadAttention):
+            _check_attention(name, module)
+    heads = [layers[0].self_attention.num_heads for layers in (encoder.layers, decoder.layers)]
+    pre_norm = encoder.layers[0].self_residual.norm_first, decoder.layers[0].self_residual.norm_first
+    layer = -1 if alignment is None else place_of(alignment.layer).layer
+    spec = TransformerSpec(
+        TransformerEncoderSpec(len(encoder.layers), heads[0], pre_norm=pre_norm[0]),
+        TransformerDecoderSpec(len(decoder.layers), heads[1], pre_norm=pre_norm[1], alignment_layer=layer),
+    )
+    if alignment is not None and alignment.head is None:
+        spec.decoder.alignment_heads = spec.decoder.num_heads  # the mean
+    _embed(spec.encoder, spec.encoder.embeddings[0], encoder.embedding)
+    _embed(spec.decoder, spec.decoder.embeddings, decoder.embedding)
+    for made, ours in zip(spec.encoder.layer, encoder.layers, strict=True):
+        _attend(made.self_attention, ours.self_attention, ours.self_residual, is_self=True)
+        _feed(made.ffn, ours.feedforward, ours.feedforward_residual)
+    for number, (made, theirs) in enumerate(zip(spec.decoder.layer, decoder.layers, strict=True)):
+        first = alignment.head or 0 if alignment is not None and number == layer else 0
+        _attend(made.self_attention, theirs.self_attention, theirs.self_residual, is_self=True)
+        _attend(made.attention, theirs.cross_attention, theirs.cross_residual, is_self=False, first_head=first)
+        _feed(made.ffn, theirs.feedforward, theirs.feedforward_residual)
+    for made, norm in ((spec.encoder, encoder.norm), (spec.decoder, decoder.norm)):
+        if isinstance(norm, nn.LayerNorm):
+            _norm(made.layer_norm, norm)
+    spec.decoder.projection.weight = _array(model.output.weight)
+
+    vocabularies = [tokenizer.pieces(range(len(tokenizer))) for tokenizer in tokenizers]
+    spec.register_source_vocabulary(vocabularies[0])
+    spec.register_target_vocabulary(vocabularies[1])
+    spec.config.add_source_eos = True
+    spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = (vocabularies[1][i] for i in (UNK, BOS, EOS))
+    spec.config.decoder_start_token = vocabularies[1][BOS]
+    spec.validate()
+    spec.optimize()  # tensors that are shared are written once
+    spec.save(str(folder))
+
+
+def _check_attention(name: str, module: MultiHeadAttention) -> None:
+    score, normalizer = module.attention.score, module.attention.normalizer
+    if type(score) is not ScaledDot or type(normalizer) is not Softmax or normalizer.temperature != 1:
+        raise UserError(
+            f"format=ctranslate2 knows the scaled dot product and a plain softmax alone, but {name} has "
+            f"{type(score).__name__} and {type(normalizer).__name__}; use format=onnx"
+        )
+
+
+def _embed(
+    side: TransformerEncoderSpec | TransformerDecoderSpec, spec: LinearSpec, embedding: PositionedEmbedding
+) -> None:
+    if not isinstance(embedding.project, nn.Identity):
+        raise UserError("format=ctranslate2 needs embeddings as wide as the model: model.d_embedding=model.d_model")
+    d_model, positions = embedding.table.embedding_dim, embedding.positions
+    length = len(positions.weight) if isinstance(positions, LearnedPositions) else POSITIONS
+    spec.weight = _array(embedding.table.weight)
+    side.position_encodings.encodings = _array(positions(torch.zeros(1, length, d_model)))
+
+
+def _attend(
+    spec: MultiHeadAttentionSpec,
+    attention: MultiHeadAttention,
+    residual: Residual,
+    *,
+    is_self: bool,
+    first_head: int = 0,
+) -> None:
+    """Fill in an attention; one of its heads can come first, which CTranslate2 then reports."""
+    projections = [
+        _by_head(linear.weight, linear.bias, attention.num_heads, first_head)
+        for linear in (attention.query, attention.key, attention.value)
+    ]
+    groups = [projections] if is_self else [projections[:1], projections[1:]]
+    for linear, group in zip(spec.linear[:-1], groups, strict=True):
+        linear.weight = _array(torch.cat([weight for weight, _ in group]))
+        linear.bias = _array(torch.cat([bias for _, bias in group]))
+    turned, _ = _by_head(attention.output.weight.T, attention.output.bias, attention.num_heads, first_head)
+    spec.linear[-1].weight = _array(turned.T)
+    spec.linear[-1].bias = _array(attention.output.bias)
+    _norm(spec.layer_norm, residual.norm)
+
+
+def _by_head(weight: Tensor, bias: Tensor, num_heads: int, first: int) -> tuple[Tensor, Tensor]:
+    """Return weight (heads · d, ...) and bias with one head before the others."""
+    order = [first, *(head for head in range(num_heads) if head != first)]
+    weight, bias = (x.unflatten(0, (num_heads, -1))[order].flatten(0, 1) for x in (weight, bias))
+    return weight, bias
+
+
+def _feed(spec: Any, feedforward: FeedForward, residual: Residual) -> None:
+    for made, linear in ((spec.linear_0, feedforward[0]), (spec.linear_1, feedforward[-1])):
+        assert isinstance(linear, nn.Linear)
+        made.weight, made.bias = _array(linear.weight), _array(linear.bias)
+    _norm(spec.layer_norm, residual.norm)
+
+
+def _norm(spec: LayerNormSpec, norm: nn.LayerNorm) -> None:
+    spec.gamma, spec.beta = _array(norm.weight), _array(norm.bias)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().contiguous().cpu().numpy()
