@@ -1,4 +1,4 @@
-"""What 1/sqrt(d_k) is for, as a picture: entropy, saturation and gradient of cross-attention as heads grow wider.
+"""What 1/sqrt(d_k) is for, as a picture: entropy, saturation, gradient and BLEU as heads grow wider.
 
 seq2seq train experiment=scaling
 python scripts/plot_scaling.py outputs/grammar scaling.png
@@ -16,6 +16,7 @@ PANELS = {
     "normalized_entropy": "entropy ÷ log(keys)",
     "saturation": "rows with a weight above 0.99",
     "gradient": "gradient at a row of scores",
+    "bleu": "BLEU, validation",
 }
 
 
@@ -31,13 +32,14 @@ def read(folder: Path) -> dict[str, list[tuple[int, dict[str, float]]]]:
             continue
         heads = json.loads((file.parent / "heads.json").read_text(encoding="utf-8"))["val"]
         cross = next(row for row in heads if row["kind"] == "cross" and row["head"] is None)
-        found[score].append((config["model"]["d_model"], {**cross, "gradient": gradient}))
+        figures = {**cross, "gradient": gradient, "bleu": metrics["val/bleu"]}
+        found[score].append((config["model"]["d_model"], figures))
     return {score: sorted(runs, key=lambda run: run[0]) for score, runs in found.items()}
 
 
 def plot(found: dict[str, list[tuple[int, dict[str, float]]]]) -> Figure:
     """Return the figure, a panel a statistic."""
-    figure = Figure(figsize=(9.6, 2.9), dpi=130, facecolor="white", layout="constrained")
+    figure = Figure(figsize=(11.5, 2.7), dpi=130, facecolor="white", layout="constrained")
     for axes, (name, title) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         for score, (label, color) in SCORES.items():
             sizes = [d for d, _ in found[score]]
