@@ -76,10 +76,16 @@ def test_installed_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Pa
     assert (checkpoint.parents[1] / "metrics.json").is_file()
 
 
-def test_every_import_is_a_declared_dependency() -> None:
-    declared = {_name(line) for line in _pyproject()["project"]["dependencies"]}
+@pytest.mark.parametrize("extra", [False, True], ids=["always", "export"])
+def test_every_import_is_a_declared_dependency(extra: bool) -> None:
+    """What only `seq2seq.export` imports is declared by the extra of that name."""
+    project = _pyproject()["project"]
+    declared = {_name(line) for line in project["dependencies"]}
+    declared |= {_name(line) for line in project["optional-dependencies"]["export"]} if extra else set()
     providers = metadata.packages_distributions()
-    imported = {module for path in (ROOT / "seq2seq").rglob("*.py") for module in _imports(path)}
+    files = [path for path in (ROOT / "seq2seq").rglob("*.py") if extra == ("export" in path.parent.name)]
+    imported = {module for path in files for module in _imports(path)}
+    assert imported >= ({"ctranslate2", "safetensors"} if extra else {"torch", "lightning"})
     third_party = imported - sys.stdlib_module_names - {"seq2seq"}
     undeclared = {name for name in third_party if declared.isdisjoint(map(_name, providers.get(name, [])))}
     assert undeclared == set()
@@ -90,8 +96,8 @@ def test_constraints_pin_every_transitive_dependency() -> None:
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = {_name(line) for line in constraints if not line.startswith("#")}
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in constraints if not line.startswith("#"))
-    required = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["dev"]]
-    waiting, needed = [_name(line) for line in required], set()
+    required = project["project"]["dependencies"] + sum(project["project"]["optional-dependencies"].values(), [])
+    waiting, needed = [_name(line) for line in required if _name(line) != "seq2seq"], set()
     while waiting:
         name = waiting.pop()
         if name not in needed:

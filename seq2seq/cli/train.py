@@ -41,7 +41,7 @@ LONGEST_NAME = 200
 
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
-    options = {argument for argument in arguments if argument.startswith("-")}
+    options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     unknown = options - HYDRA_OPTIONS
@@ -94,7 +94,7 @@ def _check_run(overrides: list[str]) -> None:
         )
     if config.decoder._target_.endswith("BottleneckDecoder") and not config.score._target_.endswith("NoScore"):
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
-    if not 0 <= config.seed < 2**32:
+    if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
 
 

@@ -100,11 +100,12 @@ def check_output(folder: Path) -> None:
     existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
     if not existing.is_dir():
         raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
-    if existing == folder:
-        foreign = sorted(_files(folder) - _written(folder))
+    if existing == folder and any(folder.iterdir()):
+        written = _written(folder)
+        foreign = _files(folder) - written if written else {path.name for path in folder.iterdir()}
         if foreign:
             raise UserError(
-                f"output={folder} holds other files ({foreign[0]}); give a folder that is new, empty, or an earlier "
+                f"output={folder} holds other files ({min(foreign)}); give a folder that is new, empty, or an earlier "
                 "visualize's alone"
             )
     if not os.access(existing, os.W_OK | os.X_OK):

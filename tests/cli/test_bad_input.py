@@ -79,6 +79,7 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("loader.tokens_per_batch=0", "loader.tokens_per_batch"),
         ("model.dropout=2", "dropout"),
         ("seed=4294967296", "seed=4294967296"),
+        ("seed=null", "seed=None"),
         ("label=/../evil", "label=/../evil"),
         (f"label={'x' * 300}", "short label"),
         ("label=null", "label=None"),

@@ -71,11 +71,13 @@ def with_ctranslate2(folder: Path, lines: list[str], beam_size: int) -> list[Any
 
 
 def check_same(tokenizers: Tokenizers, ours: list[Any], theirs: list[Any]) -> None:
-    """Check tokens and scores; at the limit our search ends a sentence, CTranslate2 cuts it."""
-    for mine, other in zip(ours, theirs, strict=True):
-        assert tokenizers.target.pieces(mine.tokens) == other.hypotheses[0][: MAX_LENGTH - 1]
-        if len(mine.tokens) < MAX_LENGTH - 1:
-            assert mine.score == pytest.approx(other.scores[0], rel=1e-2)  # its penalty and softmax differ a little
+    """Check the tokens: at the limit our search ends a sentence, CTranslate2 cuts it.
+
+    Scores differ by the probability of forbidden tokens, which CTranslate2 leaves out before its softmax, we after.
+    """
+    assert [tokenizers.target.pieces(found.tokens) for found in ours] == [
+        found.hypotheses[0][: MAX_LENGTH - 1] for found in theirs
+    ]
 
 
 def test_ctranslate2_translates_as_the_trained_model_does(
