@@ -56,6 +56,7 @@ def main() -> None:
             [tokenizers.source.pieces(tokenizers.source.encode(line)) for line in lines],
             beam_size=options.beam,
             length_penalty=1,
+            min_decoding_length=0,
             max_decoding_length=MAX_LENGTH,
             max_batch_size=options.tokens,
             batch_type="tokens",

@@ -21,7 +21,7 @@ from seq2seq.build import build_model, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.cli.options import compose_defaults
 from seq2seq.data.batching import collate
-from seq2seq.data.tokenizer import BOS, EOS, Tokenizers
+from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.export import ctranslate2 as to_ctranslate2
 from seq2seq.export import onnx as to_onnx
@@ -65,19 +65,25 @@ def with_ctranslate2(folder: Path, lines: list[str], beam_size: int) -> list[Any
     translator = ctranslate2.Translator(str(folder), compute_type="float32", intra_threads=1)
     return translator.translate_batch(
         [processor.encode(line, out_type=str) for line in lines],
-        beam_size=beam_size, max_decoding_length=MAX_LENGTH, length_penalty=1,
+        beam_size=beam_size, max_decoding_length=MAX_LENGTH, min_decoding_length=0, length_penalty=1,
         return_scores=True, return_attention=True, suppress_sequences=[["<pad>"], ["<s>"]],
     )  # fmt: skip
 
 
 def check_same(tokenizers: Tokenizers, ours: list[Any], theirs: list[Any]) -> None:
-    """Check the tokens: at the limit our search ends a sentence, CTranslate2 cuts it.
+    """Check tokens and scores: at the limit our search ends a sentence, CTranslate2 cuts it."""
+    for mine, other in zip(ours, theirs, strict=True):
+        assert tokenizers.target.pieces(mine.tokens) == other.hypotheses[0][: MAX_LENGTH - 1]
+        if len(mine.tokens) < MAX_LENGTH - 1:
+            assert mine.score == pytest.approx(other.scores[0], rel=1e-3)
 
-    Scores differ by the probability of forbidden tokens, which CTranslate2 leaves out before its softmax, we after.
-    """
-    assert [tokenizers.target.pieces(found.tokens) for found in ours] == [
-        found.hypotheses[0][: MAX_LENGTH - 1] for found in theirs
-    ]
+
+def forbid(model: EncoderDecoder) -> None:
+    """Make improbable what no translation contains: CTranslate2 leaves it out before its softmax, our search after."""
+    model.decoder.norm.bias[0] += 10
+    model.output.weight[:, 0] = 0
+    model.output.weight[[PAD, BOS]] = 0
+    model.output.weight[[PAD, BOS], 0] = -5
 
 
 def test_ctranslate2_translates_as_the_trained_model_does(
@@ -93,15 +99,18 @@ def test_ctranslate2_translates_as_the_trained_model_does(
     check_same(tokenizers, hypotheses(model, tokenizers, sentences, beam(1)), with_ctranslate2(folder, sentences, 1))
 
 
-def test_ctranslate2_finds_what_our_beam_search_finds(transformer: Any, sentences: list[str], tmp_path: Path) -> None:
+def test_ctranslate2_ends_sentences_where_our_search_does(
+    transformer: Any, sentences: list[str], tmp_path: Path
+) -> None:
     model, checkpoint, tokenizers = untrained(transformer, "model=transformer", "model.tie_output=false")
     with torch.no_grad():
         model.output.weight[EOS] *= 4  # so that sentences end at all lengths
+        forbid(model)
         to_ctranslate2.save(model, checkpoint._replace(alignment=None), tokenizers, tmp_path)
     (tmp_path / "source.spm").write_bytes(tokenizers.source.model_proto)
-    ours = hypotheses(model, tokenizers, sentences, beam(4))
+    ours = hypotheses(model, tokenizers, sentences, beam(1))
     assert len({len(found.tokens) for found in ours}) > 1 and any(len(found.tokens) < 10 for found in ours)
-    check_same(tokenizers, ours, with_ctranslate2(tmp_path, sentences, 4))
+    check_same(tokenizers, ours, with_ctranslate2(tmp_path, sentences, 1))
 
 
 @pytest.mark.parametrize("overrides", [
