@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -93,6 +94,7 @@ MODELS: dict[str, tuple[list[str], dict[str, Any]]] = {
 def train_ours(overrides: list[str], data: Path, folder: Path, *, steps: int, threads: int) -> Run:
     """Train with the public command, and leave its vocabulary in `folder` for the peer."""
     run = folder / "ours"
+    shutil.rmtree(run, ignore_errors=True)  # of the round before: a folder with a run in it is refused
     command = [sys.executable, "-m", "seq2seq", "train", f"hydra.run.dir={run}", *overrides]
     command += ["data=text", f"data.train.source={data}/train.en", f"data.train.target={data}/train.de"]
     command += ["data.val.source=val.en", "data.val.target=val.de"]
