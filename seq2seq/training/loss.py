@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LOGITS = {"cpu": 2**20}
-"""Logits at hand at once, by the device's type: what stays in a CPU's cache."""
+ROWS = {"cpu": 512}
+"""Rows of logits at hand at once, by the device's type: so few that they stay near a CPU's cores."""
 
-MANY_LOGITS = 2**26
-"""On other devices: a small part of their memory, yet large products."""
+MANY_ROWS = 8192
+"""On other devices: a part of their memory, yet large products."""
 
 
 class TokenLoss(NamedTuple):
@@ -52,7 +52,7 @@ class _ProjectedLoss(torch.autograd.Function):
         uniform = features.new_zeros((), dtype=exact)
         grad_features = []
         grad_weight = torch.zeros_like(weight, dtype=exact) if with_gradient else None
-        size = max(1, LOGITS.get(device, MANY_LOGITS) // vocab)
+        size = ROWS.get(device, MANY_ROWS)
         for rows, wanted in zip(features.to(dtype).split(size), targets[:, None].split(size), strict=True):
             log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1)
             likelihood -= log_probabilities.gather(1, wanted).sum()

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from seq2seq.training.loss import LOGITS, token_loss
+from seq2seq.training.loss import ROWS, token_loss
 
 TOKENS, SIZE, VOCAB = 13, 5, 7
 
@@ -20,7 +20,7 @@ def inputs(tokens: int = TOKENS, dtype: torch.dtype = torch.float64) -> tuple[Te
 @pytest.fixture(params=[1, 4, 10**6], ids="rows={}".format)
 def rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows of logits are at hand at once."""
-    monkeypatch.setitem(LOGITS, "cpu", request.param * VOCAB)
+    monkeypatch.setitem(ROWS, "cpu", request.param)
 
 
 @pytest.mark.usefixtures("rows")
