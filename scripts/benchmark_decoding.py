@@ -72,9 +72,8 @@ def main() -> None:
             begin = time.perf_counter()
             said[name] = translate()
             times[name].append(time.perf_counter() - begin)
-    speeds = {
-        name: len(lines) / statistics.median(seconds[1:]) for name, seconds in times.items()
-    }  # the first warms up
+    # The first pass warms up.
+    speeds = {name: len(lines) / statistics.median(seconds[1:]) for name, seconds in times.items()}
     differ = sum(one != other for one, other in zip(*said.values(), strict=True))
     print(
         f"{len(lines)} sentences, beam {options.beam}, {options.threads} threads, median of {options.rounds} passes\n"

@@ -67,7 +67,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 def _load(path: Path) -> Any:
     if path.is_dir():
-        inside = sorted(path.rglob("best.ckpt"), key=lambda file: file.stat().st_mtime)
+        places = ("", "checkpoints/", "*/checkpoints/", "*/*/checkpoints/")
+        found = (file for place in places for file in path.glob(f"{place}best.ckpt"))
+        inside = sorted(found, key=lambda file: file.stat().st_mtime)
         example = inside[-1] if inside else "<run folder>/checkpoints/best.ckpt"
         raise UserError(f"{path} is a folder; give a file, such as {example}")
     if not path.exists():

@@ -62,6 +62,10 @@ def main(arguments: list[str]) -> None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
                 _run(run, sweep=sweep)
+        except KeyboardInterrupt:
+            if len(variants) == 1 or sweep:
+                raise
+            raise KeyboardInterrupt("the same command with resume=true finishes the variants") from None
         except Exception as error:
             if len(variants) == 1:
                 raise
