@@ -3,7 +3,7 @@
 Both translate the same lines with the same beam, length penalty (the mean log-probability a token), float32, number of
 threads and tokens a batch, in turns; the table shows medians. CTranslate2 is C++ without PyTorch: a limit, not a peer.
 
-    seq2seq train experiment=multi30k_transformer data.root=DIR
+    seq2seq train experiment=multi30k_transformer_tiny data.root=DIR
     python scripts/benchmark_decoding.py --checkpoint outputs/.../best.ckpt --source DIR/test_2016_flickr.en
 """
 

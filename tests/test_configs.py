@@ -30,6 +30,7 @@ SUPPLIED = {
     "self_score": {"d_query", "d_key", "num_heads"},
     "positions": {"d_model"},
     "rnn": {"d_input", "d_hidden", "num_layers", "dropout"},
+    "optimizer": {"named_parameters"},
     "scheduler": {"optimizer"},
     "links": {"word_weights"},
 }
@@ -77,7 +78,7 @@ def check_objects(config: DictConfig, *, trainer: bool) -> None:
     """Make all that a run makes, but its data."""
     tokenizer: Any = Vocabulary()
     model = build_model(config, Tokenizers(tokenizer, tokenizer))
-    optimizer = instantiate(config.optimizer)(model.parameters())
+    optimizer = instantiate(config.optimizer)(model.named_parameters())
     schedule = instantiate(config.scheduler).pop("scheduler")
     options = {"total_steps": 100} if schedule.keywords.get("total_steps", 0) is None else {}
     scheduler = schedule(optimizer, **options)

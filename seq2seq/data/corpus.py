@@ -132,7 +132,8 @@ class TableCorpus(Corpus):
 class HubCorpus(Corpus):
     """A Hugging Face set, or a folder that `save_to_disk` wrote: two columns, or two languages of a `translation`.
 
-    `train`, `val` and `test` are the names that the set gives its splits; null leaves that split out.
+    `train`, `val` and `test` are the names that the set gives its splits; null leaves that split out. `revision` is a
+    branch, tag or commit of the set on the hub.
     """
 
     def __init__(
@@ -140,13 +141,14 @@ class HubCorpus(Corpus):
         *,
         path: str,
         name: str | None,
+        revision: str | None,
         source: str,
         target: str,
         train: str | None,
         val: str | None,
         test: str | None,
     ) -> None:
-        self.path, self.name, self.columns = path, name, (source, target)
+        self.path, self.name, self.revision, self.columns = path, name, revision, (source, target)
         self._names = {ours: theirs for ours, theirs in (("train", train), ("val", val), ("test", test)) if theirs}
         super().__init__(self._names)
 
@@ -156,7 +158,7 @@ class HubCorpus(Corpus):
             folder = Path(self.path).expanduser()
             if (folder / "dataset_dict.json").is_file():
                 return datasets.load_from_disk(folder)
-            return datasets.load_dataset(self.path, self.name)
+            return datasets.load_dataset(self.path, self.name, revision=self.revision)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"data.path={self.path} data.name={self.name} cannot be loaded: {reason}") from error
@@ -197,7 +199,7 @@ class Multi30kCorpus(Corpus):
         if root is None:
             names = {"train": "train", "val": "validation", "test": "test"}
             self._corpus: Corpus = HubCorpus(
-                path="bentrevett/multi30k", name=None, source=source, target=target, **names
+                path="bentrevett/multi30k", name=None, revision=None, source=source, target=target, **names
             )
         else:
             self._corpus = _multi30k_files(Path(root).expanduser() / ("tokenized" * self.tokenized), source, target)

@@ -33,7 +33,7 @@ class TranslationModule(lightning.LightningModule):
         tokenizers: stored in its checkpoints.
         search: finds translations at validation.
         evaluator: called with a split's name, and whose weights are the alignment where that is chosen; scores it.
-        optimizer: called with the parameters.
+        optimizer: called with the named parameters.
         scheduler: Lightning's scheduler options, whose `scheduler` is called with the optimizer.
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
@@ -95,7 +95,7 @@ class TranslationModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer(self.model.named_parameters())
         options = dict(self.scheduler)
         scheduler = options["scheduler"]
         if scheduler.keywords.get("total_steps", 0) is None:

@@ -39,3 +39,8 @@ def cosine(optimizer: Optimizer, *, warmup_steps: int, total_steps: int) -> Lamb
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
     return _scheduler(optimizer, factor)
+
+
+def halving(optimizer: Optimizer, *, start_step: int, every: int) -> LambdaLR:
+    """Return lr, halved at step start_step + every and every so many steps after (Luong et al. 2015, 4.1)."""
+    return _scheduler(optimizer, lambda step: 0.5 ** (max(0, step - start_step) // max(1, every)))

@@ -29,7 +29,15 @@ def text_corpus(folder: Path, *, links: str | None = None, transpose_links: bool
 def hub_corpus(folder: Path, rows: list[dict[str, object]], **options: str | None) -> HubCorpus:
     train = datasets.Dataset.from_list(rows)
     datasets.DatasetDict({"train": train, "validation": train.select([0])}).save_to_disk(folder)
-    given = {"name": None, "source": "en", "target": "de", "train": "train", "val": "validation", "test": None}
+    given = {
+        "name": None,
+        "revision": None,
+        "source": "en",
+        "target": "de",
+        "train": "train",
+        "val": "validation",
+        "test": None,
+    }
     return HubCorpus(path=str(folder), **{**given, **options})
 
 
@@ -133,8 +141,10 @@ def test_mistakes_about_a_hub_set_are_named(tmp_path: Path, options: dict[str, s
 
 def test_empty_split_of_a_hub_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = datasets.DatasetDict(validation=datasets.Dataset.from_dict({"en": [], "de": []}))
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, name: empty)
-    corpus = HubCorpus(path="a/b", name="c", source="en", target="de", train=None, val="validation", test=None)
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, name, revision: empty)
+    corpus = HubCorpus(
+        path="a/b", name="c", revision=None, source="en", target="de", train=None, val="validation", test=None
+    )
     with pytest.raises(UserError, match="a/b: the split validation is empty"):
         list(corpus.pairs("val"))
 
@@ -142,17 +152,32 @@ def test_empty_split_of_a_hub_set_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 def test_saved_set_with_an_empty_split_is_refused(tmp_path: Path) -> None:
     rows = datasets.Dataset.from_dict({"en": ["dog"], "de": ["Hund"]})
     datasets.DatasetDict(train=rows, validation=rows.select([])).save_to_disk(tmp_path)
-    corpus = HubCorpus(path=str(tmp_path), name=None, source="en", target="de", train="train", val=None, test=None)
+    corpus = HubCorpus(
+        path=str(tmp_path), name=None, revision=None, source="en", target="de", train="train", val=None, test=None
+    )
     with pytest.raises(UserError, match="one of its splits is empty"):
         list(corpus.pairs("train"))
 
 
+def test_revision_of_a_hub_set_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(path: str, name: str | None, revision: str | None) -> datasets.DatasetDict:
+        return datasets.DatasetDict(train=datasets.Dataset.from_dict({"en": [f"{path} {name}"], "de": [revision]}))
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    corpus = HubCorpus(
+        path="a/b", name="c", revision="v2", source="en", target="de", train="train", val=None, test=None
+    )
+    assert [pair[:2] for pair in corpus.pairs("train")] == [("a/b c", "v2")]
+
+
 def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(path: str, name: str | None) -> datasets.DatasetDict:
+    def load_dataset(path: str, name: str | None, revision: str | None) -> datasets.DatasetDict:
         raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist\non the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    corpus = HubCorpus(path="a/b", name="c", source="en", target="de", train="train", val=None, test=None)
+    corpus = HubCorpus(
+        path="a/b", name="c", revision=None, source="en", target="de", train="train", val=None, test=None
+    )
     with pytest.raises(
         UserError, match=r"^data\.path=a/b data\.name=c cannot be loaded: Dataset 'a/b' doesn't exist on the"
     ):
@@ -162,7 +187,9 @@ def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hub_fingerprint_follows_the_rows(tmp_path: Path) -> None:
     one, other = (hub_corpus(tmp_path / text, [{"en": "dog", "de": text}]) for text in ("Hund", "Katze"))
     assert one.fingerprint("train") != other.fingerprint("train")
-    again = HubCorpus(path=one.path, name=None, source="en", target="de", train="train", val=None, test=None)
+    again = HubCorpus(
+        path=one.path, name=None, revision=None, source="en", target="de", train="train", val=None, test=None
+    )
     assert one.fingerprint("train") == again.fingerprint("train")
 
 

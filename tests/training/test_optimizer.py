@@ -1,0 +1,105 @@
+"""Muon and Adam under one roof do what each does alone."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Muon
+
+from seq2seq.training.optimizer import MuonAdam
+
+OPTIONS: dict[str, Any] = {
+    "lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-9, "fused": False
+}  # fmt: skip
+
+
+class Model(nn.Module):
+    """One of each kind of parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 4)
+        self.inner = nn.Linear(4, 6)
+        self.output = nn.Linear(6, 5, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.output(torch.tanh(self.inner(self.table(tokens))))
+
+
+def train(model: Model, *optimizers: torch.optim.Optimizer, steps: int) -> None:
+    for step in range(steps):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        tokens = torch.tensor([step % 5, 1, 2])
+        nn.functional.cross_entropy(model(tokens), tokens.roll(1)).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def parameters(model: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def test_each_parameter_moves_as_under_its_own_optimizer() -> None:
+    model = Model()
+    apart = copy.deepcopy(model)
+    train(model, MuonAdam(model.named_parameters(), **OPTIONS), steps=4)
+    muon = Muon([apart.inner.weight], lr=0.01, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    adam = Adam([apart.table.weight, apart.inner.bias, apart.output.weight], lr=0.01, betas=(0.9, 0.98), eps=1e-9)
+    train(apart, muon, adam, steps=4)
+    torch.testing.assert_close(parameters(model), parameters(apart), rtol=0, atol=0)
+
+
+def test_saved_state_goes_on_bit_by_bit() -> None:
+    model = Model()
+    optimizer = MuonAdam(model.named_parameters(), **OPTIONS)
+    train(model, optimizer, steps=3)
+    resumed = copy.deepcopy(model)
+    other = MuonAdam(resumed.named_parameters(), **OPTIONS)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    train(model, optimizer, steps=3)
+    train(resumed, other, steps=3)
+    torch.testing.assert_close(parameters(resumed), parameters(model), rtol=0, atol=0)
+    assert all(optimizer.state[parameter] for parameter in model.parameters())
+
+
+def test_a_schedule_moves_both_rates() -> None:
+    model = Model()
+    optimizer = MuonAdam(model.named_parameters(), **OPTIONS)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    before = parameters(model)
+    train(model, optimizer, steps=1)
+    scheduler.step()
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.005])
+    assert all((old != new).any() for old, new in zip(before, parameters(model), strict=True))
+
+
+def test_a_rate_of_zero_moves_nothing() -> None:
+    model = Model()
+    before = parameters(model)
+    train(model, MuonAdam(model.named_parameters(), **{**OPTIONS, "lr": 0.0}), steps=2)
+    torch.testing.assert_close(parameters(model), before, rtol=0, atol=0)
+
+
+def test_closure_is_called_with_gradients_on() -> None:
+    model = Model()
+    optimizer = MuonAdam(model.named_parameters(), **OPTIONS)
+
+    def closure() -> Tensor:
+        loss = model(torch.tensor([1])).sum()
+        loss.backward()
+        return loss
+
+    with torch.no_grad():
+        assert optimizer.step(closure).requires_grad
+
+
+@pytest.mark.parametrize("missing", ["matrices", "others"])
+def test_a_model_may_lack_either_kind(missing: str) -> None:
+    parameter = nn.Parameter(torch.ones(3) if missing == "matrices" else torch.ones(3, 3))
+    optimizer = MuonAdam([("weight", parameter)], **OPTIONS)
+    parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    assert (parameter != 1).any()
