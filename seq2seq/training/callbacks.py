@@ -2,13 +2,16 @@
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from seq2seq.data.batching import Batch
+from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
@@ -26,20 +29,32 @@ CHARTS = {
     "training": {
         "target tokens a second": ["train/target_tokens_per_second"],
         "gradient norm": ["train/gradient_norm"],
-        "padding share": ["train/padding_share"],
+        "shares: padding, waiting, utilization": [
+            "train/padding_share",
+            "train/waiting_share",
+            "train/flops_utilization",
+        ],
     },
 }
 """Main curves by group and chart, as regular expressions of their tags."""
 
 
 class Throughput(Callback):
-    """Logs real target tokens a second of training time; validation and checkpoints do not count."""
+    """Logs how fast training is; validation and checkpoints do not count.
+
+    `train/target_tokens_per_second` counts real target tokens; `train/waiting_share` is the share of the time between
+    steps, in which batches are waited for and scalars written; `train/flops_utilization` is the share that a step's
+    matrix products have of what the device can do, measured at the start at the precision of the training.
+    """
 
     def __init__(self) -> None:
         self.tokens = 0
         self.seconds = 0.0
-        self._window = (0, 0.0)  # tokens and seconds at the latest log
         self._since: float | None = None  # when the clock was started; None while it stands
+        self._step_ended: float | None = None
+        self._window = _Window()  # since the latest log
+        self._step_flops: StepFlops | None = None
+        self._device_rate = 0.0
 
     @property
     def target_tokens_per_second(self) -> float:
@@ -53,23 +68,44 @@ class Throughput(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the counts back."""
         self.tokens, self.seconds = state["tokens"], state["seconds"]
-        self._window = (self.tokens, self.seconds)
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Count the operations of a step, and measure what the device can do."""
+        assert isinstance(module, TranslationModule)
+        try:
+            self._step_flops = step_flops(module.model)
+        except (NotImplementedError, RuntimeError) as error:  # a part of the user's own
+            log.warning("no train/flops_utilization: the model does not run on the meta device (%s)", error)
+            return
+        half = {"bf16": torch.bfloat16, "16": torch.float16}
+        dtype = next((half[kind] for kind in half if str(trainer.precision).startswith(kind)), torch.float32)
+        self._device_rate = matrix_rate(module.device, dtype)
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Start the clock where it stands."""
+        now = time.perf_counter()
         if self._since is None:
-            self._since = time.perf_counter()
+            self._since = now
+        elif self._step_ended is not None:
+            self._window.waiting += now - self._step_ended
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, _: Any, batch: Batch, __: int
     ) -> None:
         """Count the batch."""
         self.tokens += batch.num_tokens
+        self._window.tokens += batch.num_tokens
+        if self._step_flops:
+            self._window.flops += self._step_flops(batch)
         self._tick(stop=False)
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            tokens, seconds = self.tokens - self._window[0], self.seconds - self._window[1]
-            self._window = (self.tokens, self.seconds)
-            module.log("train/target_tokens_per_second", tokens / max(seconds, 1e-9))
+            window, self._window = self._window, _Window()
+            seconds = max(window.seconds, 1e-9)
+            module.log("train/target_tokens_per_second", window.tokens / seconds)
+            module.log("train/waiting_share", window.waiting / seconds)
+            if self._step_flops:
+                module.log("train/flops_utilization", window.flops / seconds / self._device_rate)
+        self._step_ended = time.perf_counter()
 
     def on_validation_start(self, *_: Any) -> None:
         """Stop the clock."""
@@ -83,7 +119,16 @@ class Throughput(Callback):
         if self._since is not None:
             now = time.perf_counter()
             self.seconds += now - self._since
+            self._window.seconds += now - self._since
             self._since = None if stop else now
+
+
+@dataclass
+class _Window:
+    tokens: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    waiting: float = 0.0
 
 
 class ProgressBar(TQDMProgressBar):

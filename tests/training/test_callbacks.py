@@ -56,9 +56,9 @@ def test_logged_throughput_is_that_since_the_latest_log(clock: Clock) -> None:
     throughput = Throughput()
     name = "train/target_tokens_per_second"
     assert train(throughput, clock, seconds=2, tokens=100, step=1) == {}
-    assert train(throughput, clock, seconds=2, tokens=300, step=2) == {name: 100}
+    assert train(throughput, clock, seconds=2, tokens=300, step=2)[name] == 100
     assert train(throughput, clock, seconds=1, tokens=100, step=3) == {}
-    assert train(throughput, clock, seconds=1, tokens=300, step=4) == {name: 200}
+    assert train(throughput, clock, seconds=1, tokens=300, step=4)[name] == 200
 
 
 def test_time_between_batches_counts(clock: Clock) -> None:
@@ -66,8 +66,9 @@ def test_time_between_batches_counts(clock: Clock) -> None:
     throughput = Throughput()
     train(throughput, clock, seconds=2, tokens=100, step=1)
     clock.now += 3
-    train(throughput, clock, seconds=5, tokens=100, step=2)
+    logged = train(throughput, clock, seconds=5, tokens=100, step=2)
     assert throughput.seconds == 10
+    assert logged["train/waiting_share"] == pytest.approx(0.3)
 
 
 def test_counts_go_on_after_a_pause(clock: Clock) -> None:
@@ -77,7 +78,7 @@ def test_counts_go_on_after_a_pause(clock: Clock) -> None:
     clock.now += 1000
     logged = train(after, clock, seconds=2, tokens=500, step=2)
     assert (after.tokens, after.seconds) == (600, 4)
-    assert logged == {"train/target_tokens_per_second": 250}
+    assert logged == {"train/target_tokens_per_second": 250, "train/waiting_share": 0.0}
 
 
 def test_bar_shows_loss_and_speed() -> None:

@@ -1,0 +1,91 @@
+"""Operations are counted as they are by hand, and as PyTorch counts whole steps."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from seq2seq.build import build_model
+from seq2seq.cli.options import compose_defaults
+from seq2seq.data.batching import Batch, collate
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.models import EncoderDecoder
+from seq2seq.training.flops import matrix_rate, step_flops
+
+VOCABULARY = 50
+
+
+class Vocabulary:
+    def __len__(self) -> int:
+        return VOCABULARY
+
+
+def model_of(*overrides: str) -> EncoderDecoder:
+    one: Any = Vocabulary()
+    sizes = ("model.d_model=8", "model.d_embedding=8", "output=none")
+    return build_model(compose_defaults("train", [*overrides, *sizes]), Tokenizers(one, one))
+
+
+def batch_of(pairs: int, source: int, target: int) -> Batch:
+    """Return pairs without padding, of these lengths with EOS."""
+    return collate([([5] * (source - 1), [6] * (target - 1), i) for i in range(pairs)])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=transformer", "encoder.num_heads=2", "decoder.num_heads=2"),
+        ("model=transformer", "encoder.num_heads=2", "decoder.num_heads=2", "score=additive", "normalizer=sparsemax"),
+        ("model=bahdanau",),
+        ("model=luong", "score=general"),
+        ("model=luong", "score=location", "decoder.input_feeding=true"),
+        ("model=bottleneck",),
+    ],
+    ids=str,
+)
+def test_polynomial_is_what_a_whole_step_counts(overrides: tuple[str, ...]) -> None:
+    model = model_of(*overrides)
+    batch = batch_of(3, 7, 5)
+    meta = batch.to("meta")
+    flops = step_flops(model)
+    with torch.device("meta"):
+        twin = model_of(*overrides)
+    with FlopCounterMode(display=False) as counter:
+        arguments = meta.source, meta.source_mask, meta.source_lengths, meta.target_input, meta.target_indices
+        twin(*arguments).sum().backward()
+    assert flops(batch) == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
+def test_a_bottleneck_by_hand() -> None:
+    """Three products for each matrix, forward and backward, of two operations a weight."""
+    model = model_of("model=bottleneck", "model.rnn=GRU")
+    sizes = {name: tensor.numel() for name, tensor in model.named_parameters() if tensor.ndim == 2}
+    pairs, source, target = 4, 6, 5
+    inside = [name for name in sizes if "table" not in name and "output" not in name]
+    positions = {name: 1 if "bridge" in name else source if name.startswith("encoder") else target for name in inside}
+    expected = sum(6 * pairs * positions[name] * sizes[name] for name in inside)
+    expected += 6 * pairs * target * 8 * VOCABULARY
+    # The encoder's first states are zeros, which need no gradient: one product less in each direction.
+    expected -= 2 * pairs * sum(sizes[name] for name in inside if name.startswith("encoder") and "weight_hh" in name)
+    assert step_flops(model)(batch_of(pairs, source, target)) == expected
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = model_of("model=luong")
+    before = [parameter.clone() for parameter in model.parameters()]
+    step_flops(model)
+    assert all(parameter.grad is None and parameter.device.type == "cpu" for parameter in model.parameters())
+    torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
+
+
+def test_padding_costs_and_the_projection_does_not() -> None:
+    flops = step_flops(model_of("model=luong"))
+    even = collate([([5] * 4, [6] * 4, 0), ([5] * 4, [6] * 4, 1)])
+    padded = collate([([5] * 4, [6] * 4, 0), ([5] * 4, [6], 1)])
+    assert flops(even) - flops(padded) == 6 * 3 * 8 * VOCABULARY
+
+
+def test_matrix_rate_is_what_a_product_takes() -> None:
+    rate = matrix_rate(torch.device("cpu"), torch.float32, seconds=0.05)
+    assert 1e8 < rate < 1e14
