@@ -9,8 +9,15 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from seq2seq.errors import UserError
+
+SUMS = {"cpu": 1 << 20}
+"""Elements of the additive score's sums of queries and keys at hand at once, by the device's type: near its cores."""
+
+MANY_SUMS = 1 << 26
+"""On other devices: a part of their memory, yet large operations."""
 
 
 class Score(nn.Module):
@@ -123,8 +130,23 @@ class Additive(Score):
         return key @ self.key_weight
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return vᵀ tanh(W q + U k) for every pair; the sum is (..., query, key, d_attention)."""
-        hidden = torch.tanh((query @ self.query_weight)[..., :, None, :] + keys[..., None, :, :])
+        """Return vᵀ tanh(W q + U k) for every pair.
+
+        The sum is (..., query, key, d_attention). Where that is large it exists for a few queries at a time only, and
+        is computed again in the backward pass.
+        """
+        query = query @ self.query_weight
+        at_once = max(1, SUMS.get(keys.device.type, MANY_SUMS) // keys.numel())
+        if query.shape[-2] <= at_once:
+            return self._energies(query, keys)
+        parts = [
+            checkpoint(self._energies, part, keys, use_reentrant=False, preserve_rng_state=False)
+            for part in query.split(at_once, dim=-2)
+        ]
+        return torch.cat(parts, dim=-2)
+
+    def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
+        hidden = torch.tanh(query[..., :, None, :] + keys[..., None, :, :])
         return (hidden @ self.energy[..., None, :, :]).squeeze(-1)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seq2seq.attention import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, Score
+from seq2seq.attention.scores import SUMS
 from seq2seq.errors import UserError
 
 Formula = Callable[[dict[str, Tensor], Tensor, Tensor, int], Tensor]
@@ -72,6 +73,38 @@ def test_concat_is_additive_with_one_matrix_over_both() -> None:
 def test_additive_width_is_a_choice() -> None:
     assert Additive(5, 3, d_attention=13).project_keys(torch.randn(2, 11, 3)).shape == (2, 11, 13)
     assert Additive(5, 3).project_keys(torch.randn(2, 11, 3)).shape == (2, 11, 5)
+
+
+@pytest.mark.parametrize("heads", [None, 3])
+def test_additive_in_parts_is_the_same_with_the_same_gradients(
+    heads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, query, key = make(Additive, heads=heads)
+    found = []
+    for sums in (1 << 20, 2 * score.project_keys(key).numel()):  # all queries at once, or two of the seven
+        monkeypatch.setitem(SUMS, "cpu", sums)
+        tensors = [query.clone().requires_grad_(), key.clone().requires_grad_(), *score.parameters()]
+        scores = score(tensors[0], score.project_keys(tensors[1]))
+        found.append((scores, *torch.autograd.grad(scores.square().sum(), tensors)))
+    assert_close(*found)
+    with torch.no_grad():
+        assert_close(score(query, score.project_keys(key)), found[0][0])
+
+
+@pytest.mark.parametrize("sums", [1 << 20, 1])
+def test_additive_remembers_no_sum_but_a_small_one(sums: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    score, query, key = make(Additive)
+    monkeypatch.setitem(SUMS, "cpu", sums)
+    saved: list[int] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        score(query, score.project_keys(key))
+    sum_of_all = 2 * 7 * 11 * 5
+    assert (max(saved) >= sum_of_all) == (sums > 1)
 
 
 def test_cosine_ignores_lengths_and_starts_at_its_scale() -> None:

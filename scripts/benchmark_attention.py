@@ -1,0 +1,106 @@
+"""Time and memory of attention against sequence length, forward and backward: explicit, fused and additive.
+
+One sentence, four heads of 32 that attend to themselves, float32. `SDPA` is a bare call of PyTorch's
+scaled_dot_product_attention on the same tensors, in turns with ours: the fused path is to cost what it costs. The
+slope is that of the logarithms over the four longest lengths: 1 is linear, 2 quadratic.
+
+    python scripts/benchmark_attention.py
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seq2seq.attention import Additive, Attention, ScaledDot
+from seq2seq.training.memory import peak_mib, reset_peak
+
+HEADS, D_HEAD = 4, 32
+LENGTHS = [64 << i for i in range(8)]
+LONGEST = {"additive": 2048}
+
+Ask = Callable[[Tensor], Tensor]
+
+
+def make_asks(device: torch.device) -> dict[str, Ask]:
+    """Return functions from x (1, heads, length, d_head), which is query, key and value, to the context."""
+    dot = Attention(ScaledDot(D_HEAD, D_HEAD)).to(device)
+    additive = Attention(Additive(D_HEAD, D_HEAD, num_heads=HEADS)).to(device)
+
+    def explicit(x: Tensor) -> Tensor:
+        return dot(x, dot.memory(x, x), need_weights=True)[0]
+
+    return {
+        "explicit": explicit,
+        "fused": lambda x: dot(x, dot.memory(x, x))[0],
+        "SDPA": lambda x: F.scaled_dot_product_attention(x, x, x),
+        "additive": lambda x: additive(x, additive.memory(x, x))[0],
+    }
+
+
+def measure(ask: Ask, length: int, device: torch.device) -> tuple[float, float]:
+    """Return seconds and MiB, beyond what is held before, of one forward and backward pass."""
+    x = torch.randn(1, HEADS, length, D_HEAD, device=device, requires_grad=True)
+    reset_peak(device)
+    before = peak_mib(device)
+    begin = time.perf_counter()
+    ask(x).sum().backward()
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter() - begin, peak_mib(device) - before
+
+
+def slope(lengths: list[int], values: list[float]) -> float:
+    """Return the exponent of the growth over the four longest lengths."""
+    return float(np.polyfit(np.log(lengths[-4:]), np.log(values[-4:]), 1)[0])
+
+
+def table(title: str, columns: dict[str, dict[int, float]], unit: str) -> None:
+    """Print values by length and kind, and the slope of each kind."""
+    print(f"\n| {title} | " + " | ".join(columns) + " |")
+    print("|---|" + "---|" * len(columns))
+    for length in sorted({length for column in columns.values() for length in column}):
+        cells = (f"{column[length]:,.1f} {unit}" if length in column else "" for column in columns.values())
+        print(f"| {length} | " + " | ".join(cells) + " |")
+    slopes = (f"{slope(list(column), list(column.values())):.2f}" for column in columns.values())
+    print("| slope | " + " | ".join(slopes) + " |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="passes of each kind, in turns (%(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
+    parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="of the lengths (%(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+
+    asks = make_asks(device)
+    seconds: dict[str, dict[int, float]] = {name: {} for name in asks}
+    memory: dict[str, dict[int, float]] = {name: {} for name in asks}
+    ratios: dict[int, float] = {}
+    for length in (length for length in LENGTHS if length <= options.longest):
+        runs: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(options.rounds + 1):
+            for name, ask in asks.items():
+                if length <= LONGEST.get(name, length):
+                    runs.setdefault(name, []).append(measure(ask, length, device))
+        for name, found in runs.items():
+            seconds[name][length] = 1e3 * statistics.median(run[0] for run in found[1:])  # the first warms up
+            memory[name][length] = max(0.1, statistics.median(run[1] for run in found[1:]))
+        pairs = zip(runs["fused"][1:], runs["SDPA"][1:], strict=True)
+        ratios[length] = statistics.median(ours[0] / bare[0] for ours, bare in pairs)
+    print(f"{HEADS} heads of {D_HEAD}, {device.type}, {options.threads} threads, median of {options.rounds}")
+    table("length: time", seconds, "ms")
+    table("length: memory", memory, "MiB")
+    print("\nfused ÷ SDPA: " + ", ".join(f"{length}: {ratio:.2f}" for length, ratio in ratios.items()))
+
+
+if __name__ == "__main__":
+    main()
