@@ -28,7 +28,7 @@ def describe_run(
     log.info(
         "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
         _from_here(folder),
-        f"{len(data.dataset('train')):,}",
+        "streamed" if data.corpus.streaming else f"{len(data.dataset('train')):,}",
         f"{len(data.dataset('val')):,}",
         vocabulary,
         f"{count_parameters(module):,}",

@@ -114,12 +114,17 @@ def _pad(flat: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[n
     return ids, mask
 
 
+PART = 1 << 17
+"""Examples that are sorted by length together."""
+
+
 class TokenBudgetSampler(Sampler[list[int]]):
     """A batch sampler: lists of indices whose padded batch stays within a token budget, every example once an epoch.
 
     `sentences * max(longest source, longest target) <= tokens_per_batch`; a pair alone over the budget is a batch of
     its own. Lengths count EOS. Shuffled, what a batch is made of and the order of the batches follow from
-    (seed, epoch) alone; not shuffled, the longest pairs come first, and `Batch.indices` tells the original order.
+    (seed, epoch) alone; not shuffled, the longest pairs come first, and `Batch.indices` tells the original order. Of a
+    large corpus, batches are made up within random parts of it, and what is held are a few bytes an example.
 
     With several ranks, each gets its own batches and all get equally many: the largest are split until the number
     divides. Raises ValueError when there are fewer examples than ranks.
@@ -133,57 +138,64 @@ class TokenBudgetSampler(Sampler[list[int]]):
         tokens_per_batch: int,
         shuffle: bool,
         seed: int = 0,
-        epoch: int = 0,
+        epoch: int | tuple[int, ...] = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        source, target = np.asarray(source_lengths), np.asarray(target_lengths)
-        width = np.maximum(source, target)
-        rng = np.random.default_rng((seed, epoch))
-        order = _random_order(source, target, rng) if shuffle else np.lexsort((source, width))[::-1]
-        batches = _split_until_divisible(_cut(order, width, tokens_per_batch), world_size)
+        source = np.asarray(source_lengths)
+        width = np.maximum(source, np.asarray(target_lengths))
+        rng = np.random.default_rng(np.hstack((seed, epoch)))
+        self.order = np.arange(len(source), dtype=np.int32 if len(source) < 1 << 31 else np.int64)
+        if len(source) > PART:
+            rng.shuffle(self.order)
+        bounds = []
+        for start in range(0, len(source), PART):
+            part = self.order[start : start + PART]
+            found = source[part], width[part]
+            part[:] = part[_random_order(*found, rng) if shuffle else np.lexsort(found)[::-1]]
+            bounds.append(start + _cut(width[part], tokens_per_batch))
+        self.bounds = _split_until_divisible(np.concatenate(bounds), world_size)
         if shuffle:
             # Neighbours in `order` are equally long: without this, an epoch would run from short to long sentences.
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        self.batches = batches[rank::world_size]
+            rng.shuffle(self.bounds)
+        self.bounds = self.bounds[rank::world_size]
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in self.batches)
+        return (self.order[start:end].tolist() for start, end in self.bounds)
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.bounds)
 
 
-def _random_order(source: NDArray, target: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+def _random_order(source: NDArray, width: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
     """All examples by the longer side, then by source length blurred by noise, ties in random order.
 
     The blur makes other batches every epoch; every other width runs from long to short, so that a batch that straddles
     two widths has no jump in source length. On Multi30k at 4096 tokens this leaves under 5 % padding.
     """
-    width = np.maximum(source, target)
     blurred = source + rng.uniform(-0.75, 0.75, len(source))
     return np.lexsort((rng.permutation(len(source)), np.where(width % 2, blurred, -blurred), width))
 
 
-def _cut(order: NDArray[np.int64], lengths: NDArray, tokens_per_batch: int) -> list[NDArray[np.int64]]:
-    """Consecutive stretches of `order`, each as long as the budget allows."""
-    batches, start, longest = [], 0, 0
-    for position, length in enumerate(lengths[order].tolist()):
+def _cut(lengths: NDArray, tokens_per_batch: int) -> NDArray[np.int64]:
+    """The bounds (batches, 2) of consecutive stretches, each as long as the budget allows."""
+    starts, longest = [0], 0
+    for position, length in enumerate(lengths.tolist()):
         longest = max(longest, length)
-        if position > start and (position + 1 - start) * longest > tokens_per_batch:
-            batches.append(order[start:position])
-            start, longest = position, length
-    batches.append(order[start:])
-    return batches
+        if position > starts[-1] and (position + 1 - starts[-1]) * longest > tokens_per_batch:
+            starts.append(position)
+            longest = length
+    return np.column_stack((starts, [*starts[1:], len(lengths)]))
 
 
-def _split_until_divisible(batches: list[NDArray[np.int64]], world_size: int) -> list[NDArray[np.int64]]:
-    """The same examples in a number of batches that `world_size` divides."""
-    batches = list(batches)
-    while len(batches) % world_size:
-        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-        batch = batches.pop(largest)
-        if len(batch) < 2:
+def _split_until_divisible(bounds: NDArray[np.int64], world_size: int) -> NDArray[np.int64]:
+    """The same examples in a number of batches that `world_size` divides: the largest are halved."""
+    while len(bounds) % world_size:
+        largest = int(np.argmax(bounds[:, 1] - bounds[:, 0]))
+        start, end = bounds[largest]
+        if end - start < 2:
             raise ValueError(f"too few examples for {world_size} processes: each needs at least one")
-        batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
-    return batches
+        middle = (start + end) // 2
+        halves = [[start, middle], [middle, end]]
+        bounds = np.concatenate((bounds[:largest], halves, bounds[largest + 1 :]))
+    return bounds

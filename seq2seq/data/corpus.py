@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -18,7 +19,8 @@ class Corpus(ABC):
 
     tokenized = False  # whether the words are set apart already, so that BLEU must not tokenise them again
 
-    def __init__(self, splits: Iterable[str]) -> None:
+    def __init__(self, splits: Iterable[str], *, streaming: bool) -> None:
+        self.streaming = streaming  # whether training pairs are encoded as they are read, and never stored
         self._splits = list(splits)
         self._fingerprints: dict[str, str] = {}
 
@@ -56,8 +58,8 @@ class GrammarCorpus(Corpus):
 
     tokenized = True
 
-    def __init__(self, *, seed: int = 0) -> None:
-        super().__init__(grammar.SPLITS)
+    def __init__(self, *, seed: int = 0, streaming: bool = False) -> None:
+        super().__init__(grammar.SPLITS, streaming=streaming)
         self.seed = seed
         self._drawn: dict[str, list[Pair]] = {}
 
@@ -84,6 +86,7 @@ class TextCorpus(Corpus):
         val: Mapping[str, str | None],
         test: Mapping[str, str | None],
         transpose_links: bool = False,
+        streaming: bool = False,
     ) -> None:
         self.transpose_links = transpose_links
         given = {"train": train, "val": val, "test": test}
@@ -92,7 +95,7 @@ class TextCorpus(Corpus):
             for side in ("source", "target"):
                 if not split.get(side):
                     raise UserError(f"data.{name}.{side} is missing: say data.{name}.{side}=FILE")
-        super().__init__(self._files)
+        super().__init__(self._files, streaming=streaming)
 
     def _fingerprint(self, split: str) -> str:
         return f"{files.digest(*self._paths(split))} {self.transpose_links}"
@@ -115,11 +118,18 @@ class TableCorpus(Corpus):
     """
 
     def __init__(
-        self, *, train: str | None, val: str | None, test: str | None, source_column: str, target_column: str
+        self,
+        *,
+        train: str | None,
+        val: str | None,
+        test: str | None,
+        source_column: str,
+        target_column: str,
+        streaming: bool = False,
     ) -> None:
         self.columns = source_column, target_column
         self._files = {name: file for name, file in (("train", train), ("val", val), ("test", test)) if file}
-        super().__init__(self._files)
+        super().__init__(self._files, streaming=streaming)
 
     def _fingerprint(self, split: str) -> str:
         return f"{files.digest(self._files[split])} {self.columns}"
@@ -133,7 +143,8 @@ class HubCorpus(Corpus):
     """A Hugging Face set, or a folder that `save_to_disk` wrote: two columns, or two languages of a `translation`.
 
     `train`, `val` and `test` are the names that the set gives its splits; null leaves that split out. `revision` is a
-    branch, tag or commit of the set on the hub.
+    branch, tag or commit of the set on the hub. Streaming, the set is not downloaded but read as it comes, and is known
+    by its name and revision alone: name a commit where it may change.
     """
 
     def __init__(
@@ -147,31 +158,33 @@ class HubCorpus(Corpus):
         train: str | None,
         val: str | None,
         test: str | None,
+        streaming: bool = False,
     ) -> None:
         self.path, self.name, self.revision, self.columns = path, name, revision, (source, target)
         self._names = {ours: theirs for ours, theirs in (("train", train), ("val", val), ("test", test)) if theirs}
-        super().__init__(self._names)
+        super().__init__(self._names, streaming=streaming)
 
     @cached_property
-    def _set(self) -> datasets.DatasetDict:
+    def _set(self) -> datasets.DatasetDict | datasets.IterableDatasetDict:
         try:
             folder = Path(self.path).expanduser()
             if (folder / "dataset_dict.json").is_file():
                 return datasets.load_from_disk(folder)
-            return datasets.load_dataset(self.path, self.name, revision=self.revision)
+            return datasets.load_dataset(self.path, self.name, revision=self.revision, streaming=self.streaming)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"data.path={self.path} data.name={self.name} cannot be loaded: {reason}") from error
         except IndexError as error:  # what `datasets` makes of it
             raise UserError(f"data.path={self.path} cannot be loaded: one of its splits is empty") from error
 
-    def _rows(self, split: str) -> datasets.Dataset:
+    def _rows(self, split: str) -> datasets.Dataset | datasets.IterableDataset:
         name = self._names[split]
         if name not in self._set:
             raise UserError(f"{self.path} has no split {name}: say data.{split}=, one of {', '.join(self._set)}")
-        if not len(self._set[name]):
+        rows = self._set[name]
+        if next(iter(rows), None) is None:
             raise UserError(f"{self.path}: the split {name} is empty")
-        return self._set[name]
+        return rows
 
     def _pairs(self, split: str) -> Iterator[Pair]:
         tables = self._rows(split).with_format("arrow").iter(1000)
@@ -180,7 +193,10 @@ class HubCorpus(Corpus):
             yield Pair(*(files.cell(row, column, where) for column in self.columns))
 
     def _fingerprint(self, split: str) -> str:
-        return f"{self._rows(split)._fingerprint} {self.columns}"
+        rows = self._rows(split)
+        if isinstance(rows, datasets.Dataset):
+            return f"{rows._fingerprint} {self.columns}"
+        return f"{self.path} {self.name} {self.revision} {self._names[split]} {self.columns}"
 
 
 class Multi30kCorpus(Corpus):
@@ -190,7 +206,7 @@ class Multi30kCorpus(Corpus):
     tokenised text they were made on; those that are stored for the other direction are transposed.
     """
 
-    def __init__(self, *, root: str | None, form: str, source: str, target: str) -> None:
+    def __init__(self, *, root: str | None, form: str, source: str, target: str, streaming: bool = False) -> None:
         if form not in ("raw", "tokenized"):
             raise UserError(f"data.form={form} is not known: use raw or tokenized")
         if root is None and form == "tokenized":
@@ -199,11 +215,17 @@ class Multi30kCorpus(Corpus):
         if root is None:
             names = {"train": "train", "val": "validation", "test": "test"}
             self._corpus: Corpus = HubCorpus(
-                path="bentrevett/multi30k", name=None, revision=None, source=source, target=target, **names
+                path="bentrevett/multi30k",
+                name=None,
+                revision=None,
+                source=source,
+                target=target,
+                streaming=streaming,
+                **names,
             )
         else:
             self._corpus = _multi30k_files(Path(root).expanduser() / ("tokenized" * self.tokenized), source, target)
-        super().__init__(self._corpus.splits())
+        super().__init__(self._corpus.splits(), streaming=streaming)
 
     def _pairs(self, split: str) -> Iterator[Pair]:
         return self._corpus.pairs(split)
@@ -217,7 +239,7 @@ def _multi30k_files(folder: Path, source: str, target: str) -> TextCorpus:
         raise UserError(f"data.root: there is no folder {folder}")
     transpose = any(folder.glob(f"*.{target}-{source}.silver"))
     direction = f"{target}-{source}" if transpose else f"{source}-{target}"
-    splits = {}
+    splits: dict[str, Any] = {}
     for split, name in (("train", "train"), ("val", "val"), ("test", "test_2016_flickr")):
         links = folder / f"{name}.{direction}.silver"
         splits[split] = {

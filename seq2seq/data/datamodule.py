@@ -5,7 +5,9 @@ import shutil
 import tempfile
 import weakref
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -14,13 +16,17 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
-from seq2seq.data.batching import Example, PieceLinks, TokenBudgetSampler, collate
+from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.encoding import EncodedSplit, encoded_split, piece_links, sampled_ids, trained_tokenizers
+from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+LINKS_LOOKED_FOR = 10_000
+"""Training pairs among the first of which at least one must have links where training needs them."""
 
 
 class TranslationDataModule(LightningDataModule):
@@ -29,7 +35,8 @@ class TranslationDataModule(LightningDataModule):
     Lengths are in pieces, without EOS. Training pairs are dropped by `max_length` and `max_ratio` (`dropped` counts
     them); validation and test pairs are all kept, and cut to `max_length` with a warning. The order of the training
     batches follows from `seed` and the trainer's epoch: let the trainer reload the loaders every epoch, and not put a
-    distributed sampler of its own in their place.
+    distributed sampler of its own in their place. The training pairs of a streaming corpus are read anew every epoch:
+    how many batches they make is not known beforehand.
     """
 
     def __init__(
@@ -63,13 +70,14 @@ class TranslationDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
         tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
-        for split in ("train", "val"):
+        for split in ("val",) if self.corpus.streaming else ("train", "val"):
             self._encoded(split, tokenizers)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` made."""
         self.tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
-        self.dropped = self._split("train").dropped
+        if not self.corpus.streaming:
+            self.dropped = self._split("train").dropped
         if self.with_links:
             self._check_links()
 
@@ -79,7 +87,8 @@ class TranslationDataModule(LightningDataModule):
                 "training.guided_alignment needs the pieces that the links were spread over: "
                 "set tokenizer.sampling=0, or training.guided_alignment.weight=0"
             )
-        if not any(self.dataset("train")["links"]):
+        first = islice(self.corpus.pairs("train"), LINKS_LOOKED_FOR)
+        if not any(pair.links for pair in first):
             raise UserError(
                 "training.guided_alignment needs word links of the training pairs, and there are none: "
                 "give data.train.links=FILE, or set training.guided_alignment.weight=0"
@@ -89,13 +98,37 @@ class TranslationDataModule(LightningDataModule):
         """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
         return self._split(split).dataset
 
-    def train_dataloader(self) -> DataLoader[Example]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the trainer's epoch (0 without a trainer), with a segmentation of its own if sampled."""
         epoch = self.trainer.current_epoch if self.trainer else 0
+        if self.corpus.streaming:
+            return self._stream(epoch)
         rows = self.dataset("train")
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
         return self._loader(rows, self.tokens_per_batch, shuffle=True, epoch=epoch, with_links=self.with_links)
+
+    def _stream(self, epoch: int) -> DataLoader[Batch]:
+        batches = StreamedBatches(
+            self.corpus,
+            self.tokenizers,
+            tokens_per_batch=self.tokens_per_batch,
+            max_length=self.max_length,
+            max_ratio=self.max_ratio,
+            sampling=self.config.sampling,
+            seed=self.seed,
+            epoch=epoch,
+            with_links=self.with_links,
+            **self._share(),
+        )
+        return _loader(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
+
+    def _share(self) -> dict[str, int]:
+        """Which of how many processes this is."""
+        trainer = self.trainer
+        return (
+            {"rank": trainer.global_rank, "world_size": trainer.world_size} if trainer else {"rank": 0, "world_size": 1}
+        )
 
     def val_dataloader(self) -> DataLoader[Example]:
         """Batches of the val split, longest first; `Batch.indices` tells the line."""
@@ -145,8 +178,7 @@ class TranslationDataModule(LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            **self._share(),
         )
 
     def _split(self, split: str) -> EncodedSplit:
@@ -191,17 +223,6 @@ class Examples(Dataset[Example]):
         return list(zip(*columns, strict=True))
 
 
-def piece_links(tokenizers: Tokenizers, source: str, target: str, links: str) -> PieceLinks:
-    """Links between the pieces of linked words, both sure and possible ones."""
-    source_words, target_words = (
-        tokenizer.word_of_piece(text).words for tokenizer, text in zip(tokenizers, (source, target), strict=True)
-    )
-    linked = {tuple(map(int, link.replace("p", "-").split("-"))) for link in links.split()}
-    return [
-        (i, j) for i, word in enumerate(source_words) for j, other in enumerate(target_words) if (word, other) in linked
-    ]
-
-
 def batch_loader(
     rows: datasets.Dataset,
     *,
@@ -228,17 +249,22 @@ def batch_loader(
         rank=rank,
         world_size=world_size,
     )
+    return _loader(
+        Examples(rows, linked_by), num_workers=num_workers, seed=seed, batch_sampler=sampler, collate_fn=collate
+    )
+
+
+def _loader(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any) -> DataLoader[Any]:
     return DataLoader(
-        Examples(rows, linked_by),
-        batch_sampler=sampler,
-        collate_fn=collate,
+        data,
         num_workers=num_workers,
         pin_memory=torch.cuda.is_available(),
         # A loader draws a seed whenever it is iterated: not from the generator of the model's dropout.
         generator=torch.Generator().manual_seed(seed),
+        **options,
     )
 
 
 def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
     """How many ids each row has, EOS counted."""
-    return pc.list_value_length(rows.data.column(column)).to_numpy() + 1
+    return pc.list_value_length(rows.data.column(column)).to_numpy() + np.int32(1)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import datasets
 import pyarrow as pa
 
+from seq2seq.data.batching import PieceLinks
 from seq2seq.data.cache import build_once, content_key
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.pair import Pair
@@ -109,21 +110,58 @@ def sampled_ids(
 
     It follows from seed, epoch and row alone. Where it would exceed `max_length` pieces the best segmentation stands.
     """
-
-    def sampled(side: int, text: str, index: int) -> list[int]:
-        ids = tokenizers[side].encode_sampled(text, alpha=alpha, seed=crc32(f"{seed} {epoch} {index} {side}".encode()))
-        return ids if len(ids) <= max_length else tokenizers[side].encode(text)
+    options: dict[str, Any] = {"alpha": alpha, "max_length": max_length, "seed": seed, "epoch": epoch}
 
     def encoded() -> Iterator[dict[str, object]]:
         texts = rows.select_columns(["source", "target"])
         pairs = (
             pair for chunk in texts.iter(ROWS_A_CHUNK) for pair in zip(chunk["source"], chunk["target"], strict=True)
         )
-        for index, (source, target) in enumerate(pairs):
-            yield {"source_ids": sampled(0, source, index), "target_ids": sampled(1, target, index)}
+        for index, pair in enumerate(pairs):
+            source, target = (encode_sampled(tokenizers, pair, side, index, **options) for side in (0, 1))
+            yield {"source_ids": source, "target_ids": target}
 
     _write(path, encoded(), IDS)
     return datasets.Dataset.from_file(str(path))
+
+
+def encode_sampled(
+    tokenizers: Tokenizers,
+    texts: Sequence[str],
+    side: int,
+    index: int,
+    *,
+    alpha: float,
+    max_length: int,
+    seed: int,
+    epoch: int,
+) -> list[int]:
+    """The ids of a random segmentation of one side (0 or 1) of pair `index`; of the best one where it is too long."""
+    ids = tokenizers[side].encode_sampled(
+        texts[side], alpha=alpha, seed=crc32(f"{seed} {epoch} {index} {side}".encode())
+    )
+    return ids if len(ids) <= max_length else tokenizers[side].encode(texts[side])
+
+
+def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | None:
+    """Why a training pair of these numbers of pieces is left out: empty, length or ratio; None: it is not."""
+    shorter, longer = sorted((source, target))
+    if not shorter:
+        return "empty"
+    if longer > max_length:
+        return "length"
+    return "ratio" if longer > max_ratio * shorter else None
+
+
+def piece_links(tokenizers: Tokenizers, source: str, target: str, links: str) -> PieceLinks:
+    """Links between the pieces of linked words, both sure and possible ones."""
+    source_words, target_words = (
+        tokenizer.word_of_piece(text).words for tokenizer, text in zip(tokenizers, (source, target), strict=True)
+    )
+    linked = {tuple(map(int, link.replace("p", "-").split("-"))) for link in links.split()}
+    return [
+        (i, j) for i, word in enumerate(source_words) for j, other in enumerate(target_words) if (word, other) in linked
+    ]
 
 
 class _Encoder:
@@ -138,22 +176,16 @@ class _Encoder:
     def encode(self, pairs: Iterable[Pair]) -> Iterator[dict[str, object]]:
         for line, pair in enumerate(pairs, start=1):
             source, target = (tok.encode(text) for tok, text in zip(self.tokenizers, pair[:2], strict=True))
-            if self.max_ratio is not None and (fault := self._fault(len(source), len(target), self.max_ratio)):
-                self.dropped[fault] += 1
-                continue
+            if self.max_ratio is not None:
+                reason = fault(len(source), len(target), self.max_length, self.max_ratio)
+                if reason:
+                    self.dropped[reason] += 1
+                    continue
             if max(len(source), len(target)) > self.max_length:
                 self.cut.append(line)
             self.kept += 1
             ids = {"source_ids": source[: self.max_length], "target_ids": target[: self.max_length]}
             yield {**pair._asdict(), **ids}
-
-    def _fault(self, source: int, target: int, max_ratio: float) -> str | None:
-        shorter, longer = sorted((source, target))
-        if not shorter:
-            return "empty"
-        if longer > self.max_length:
-            return "length"
-        return "ratio" if longer > max_ratio * shorter else None
 
 
 def _write(path: Path, rows: Iterator[dict[str, object]], schema: pa.Schema) -> None:

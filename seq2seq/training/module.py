@@ -1,5 +1,6 @@
 """The LightningModule: what a training step, a validation and a checkpoint are."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -99,7 +100,13 @@ class TranslationModule(lightning.LightningModule):
         options = dict(self.scheduler)
         scheduler = options["scheduler"]
         if scheduler.keywords.get("total_steps", 0) is None:
-            scheduler.keywords["total_steps"] = self.trainer.estimated_stepping_batches
+            steps = self.trainer.estimated_stepping_batches
+            if math.isinf(steps) or steps < 0:  # what Lightning says where it cannot know
+                raise UserError(
+                    "this schedule falls until the last step, which is not known: "
+                    "set trainer.max_steps, or scheduler.scheduler.total_steps"
+                )
+            scheduler.keywords["total_steps"] = steps
         options["scheduler"] = scheduler(optimizer)
         return {"optimizer": optimizer, "lr_scheduler": options}
 

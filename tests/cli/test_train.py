@@ -153,3 +153,13 @@ def test_report_names_the_files_and_says_what_to_do_next(
         assert (f"checkpoint={best}" if name in ("visualize", "translate") else "runs=.") in arguments
     assert sum(line.startswith(("val ", "test ")) for line in said.out.splitlines()) == 2
     assert said.out.count("  hypothesis  ") == 5
+
+
+def test_streamed_training_pairs_train(train: Any, command: Any, text: list[str]) -> None:
+    options = ["data.streaming=true", "trainer.max_epochs=1", "callbacks.pinned=null", "training.test_splits=[]"]
+    said = command("train", *text, *options, "hydra.run.dir=refused")
+    assert said.status == 1
+    assert "this schedule falls until the last step, which is not known: set trainer.max_steps" in said.err
+    run = train(*options, "scheduler=inverse_square_root")
+    assert run.metrics["epochs"] == 1
+    assert 1 < run.metrics["steps"] < 40

@@ -141,7 +141,7 @@ def test_mistakes_about_a_hub_set_are_named(tmp_path: Path, options: dict[str, s
 
 def test_empty_split_of_a_hub_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = datasets.DatasetDict(validation=datasets.Dataset.from_dict({"en": [], "de": []}))
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, name, revision: empty)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *given, **options: empty)
     corpus = HubCorpus(
         path="a/b", name="c", revision=None, source="en", target="de", train=None, val="validation", test=None
     )
@@ -160,7 +160,7 @@ def test_saved_set_with_an_empty_split_is_refused(tmp_path: Path) -> None:
 
 
 def test_revision_of_a_hub_set_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(path: str, name: str | None, revision: str | None) -> datasets.DatasetDict:
+    def load_dataset(path: str, name: str | None, *, revision: str | None, streaming: bool) -> datasets.DatasetDict:
         return datasets.DatasetDict(train=datasets.Dataset.from_dict({"en": [f"{path} {name}"], "de": [revision]}))
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -171,7 +171,7 @@ def test_revision_of_a_hub_set_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_dataset(path: str, name: str | None, revision: str | None) -> datasets.DatasetDict:
+    def load_dataset(path: str, name: str | None, *, revision: str | None, streaming: bool) -> datasets.DatasetDict:
         raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist\non the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)

@@ -1,0 +1,115 @@
+"""Training pairs encoded, filtered and batched as they are read: nothing of the corpus is stored, or held at once."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
+from seq2seq.data.corpus import Corpus
+from seq2seq.data.encoding import encode_sampled, fault, piece_links
+from seq2seq.data.pair import Pair
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.errors import UserError
+
+STRETCH = 1 << 15
+"""Pairs that are held, bucketed and shuffled together."""
+
+NumberedPair = tuple[int, Pair]
+
+
+class StreamedBatches(IterableDataset[Batch]):
+    """The batches of one epoch, stretch by stretch of the corpus; within a stretch as `TokenBudgetSampler` makes them.
+
+    Every pair that passes the filters comes once. What a batch is made of and the order follow from seed, epoch and
+    the number of workers. Of several workers each encodes its own stretches; of several ranks each gets as many
+    batches of every stretch.
+
+    Args:
+        corpus: whose train split is read, from its beginning, at every iteration.
+        tokenizers: make the ids.
+        tokens_per_batch: as `TokenBudgetSampler`.
+        max_length: longer pairs are left out, in pieces.
+        max_ratio: pairs whose lengths differ by more are left out.
+        sampling: of segmentations, as `TokenizerConfig`.
+        seed: of order and segmentations, with epoch.
+        epoch: counted from 0.
+        with_links: examples have the links between pieces.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        tokenizers: Tokenizers,
+        *,
+        tokens_per_batch: int,
+        max_length: int,
+        max_ratio: float,
+        sampling: float,
+        seed: int,
+        epoch: int,
+        with_links: bool,
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.corpus, self.tokenizers = corpus, tokenizers
+        self.tokens_per_batch, self.max_length, self.max_ratio = tokens_per_batch, max_length, max_ratio
+        self.sampling, self.seed, self.epoch, self.with_links = sampling, seed, epoch, with_links
+        self.rank, self.world_size = rank, world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        empty = True
+        for number, pairs in enumerate(stretches(enumerate(self.corpus.pairs("train")), STRETCH)):
+            if number % workers != mine:
+                empty = False  # another worker's to find out
+                continue
+            examples = list(self._examples(pairs))
+            if len(examples) >= self.world_size:
+                empty = False
+                yield from self._batches(examples, number)
+        if empty and mine == 0:
+            raise UserError("the filters leave no train pair: raise loader.max_length or loader.max_ratio")
+
+    def _examples(self, pairs: Iterable[NumberedPair]) -> Iterator[Example]:
+        options: dict[str, Any] = {"alpha": self.sampling, "max_length": self.max_length}
+        options |= {"seed": self.seed, "epoch": self.epoch}
+        for index, pair in pairs:
+            ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
+            if fault(len(ids[0]), len(ids[1]), self.max_length, self.max_ratio):
+                continue
+            if self.sampling:
+                ids = [encode_sampled(self.tokenizers, pair, side, index, **options) for side in (0, 1)]
+            links = (piece_links(self.tokenizers, pair.source, pair.target, pair.links),) if self.with_links else ()
+            yield (ids[0], ids[1], index, *links)
+
+    def _batches(self, examples: list[Example], stretch: int) -> Iterator[Batch]:
+        sampler = TokenBudgetSampler(
+            [len(example[0]) + 1 for example in examples],
+            [len(example[1]) + 1 for example in examples],
+            tokens_per_batch=self.tokens_per_batch,
+            shuffle=True,
+            seed=self.seed,
+            epoch=(self.epoch, stretch),
+            rank=self.rank,
+            world_size=self.world_size,
+        )
+        for indices in sampler:
+            yield collate([examples[i] for i in indices])
+
+
+def stretches(pairs: Iterable[NumberedPair], size: int) -> Iterator[list[NumberedPair]]:
+    """Consecutive lists of `size` pairs; the last one is longer rather than shorter, up to half as long again."""
+    rest = iter(pairs)
+    stretch = list(islice(rest, size))
+    while stretch:
+        following = list(islice(rest, size))
+        if len(following) < size // 2:
+            yield stretch + following
+            return
+        yield stretch
+        stretch = following
