@@ -180,6 +180,7 @@ def train(config: DictConfig) -> dict[str, float]:
         if isinstance(callback, Throughput):
             metrics["train/seconds"] = round(callback.seconds, 3)
             metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+            metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
     metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
     gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
     metrics |= {name: float(value) for name, value in gradients.items()}

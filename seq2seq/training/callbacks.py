@@ -50,6 +50,7 @@ class Throughput(Callback):
     def __init__(self) -> None:
         self.tokens = 0
         self.seconds = 0.0
+        self.waiting = 0.0  # of the seconds, those between steps
         self._since: float | None = None  # when the clock was started; None while it stands
         self._step_ended: float | None = None
         self._window = _Window()  # since the latest log
@@ -63,11 +64,11 @@ class Throughput(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts, so that a resumed run goes on counting."""
-        return {"tokens": self.tokens, "seconds": self.seconds}
+        return {"tokens": self.tokens, "seconds": self.seconds, "waiting": self.waiting}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the counts back."""
-        self.tokens, self.seconds = state["tokens"], state["seconds"]
+        self.tokens, self.seconds, self.waiting = state["tokens"], state["seconds"], state["waiting"]
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Count the operations of a step, and measure what the device can do."""
@@ -87,6 +88,7 @@ class Throughput(Callback):
         if self._since is None:
             self._since = now
         elif self._step_ended is not None:
+            self.waiting += now - self._step_ended
             self._window.waiting += now - self._step_ended
 
     def on_train_batch_end(
