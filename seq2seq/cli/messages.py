@@ -12,13 +12,15 @@ from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.errors import UserError
 
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
+FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]+Error: ")
+"""What PyTorch puts before the message of an error in a loader's worker."""
 
 
 def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     """Return one line: what was wrong, where, and the remedy as far as it is known."""
     known = _find(error, UserError)
     if known is not None:
-        return _one_line(str(known))
+        return _one_line(re.sub(FROM_WORKER, "", str(known)))
     if isinstance(error, InstantiationException):
         cause = error.__cause__ or error
         place = re.search(r"full_key: (\S+)", str(error))

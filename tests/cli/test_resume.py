@@ -41,7 +41,16 @@ def interrupted(command: Command, text: list[str], tmp_path: Path) -> Callable[.
     return run
 
 
-@pytest.mark.parametrize("overrides", [[], ["callbacks=ema"], ["tokenizer.sampling=0.1"]], ids=str)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["callbacks=ema"],
+        ["tokenizer.sampling=0.1"],
+        ["optimizer=muon", "data.streaming=true", "scheduler=inverse_square_root", "tokenizer.sampling=0.1"],
+    ],
+    ids=str,
+)
 def test_resumed_run_equals_an_uninterrupted_one(
     command: Command,
     text: list[str],

@@ -1,0 +1,42 @@
+"""How long a user waits: for help, and for the first training step of the embedded default from a warm cache.
+
+Each is a process of its own, from its start to its end, so the first step counts with all that a run does around it.
+
+    python scripts/benchmark_start.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+FIRST_STEP = ["train", "trainer.max_steps=1", "trainer.limit_val_batches=0", "training.test_splits=[]"]
+FIRST_STEP += ["callbacks.best=null", "callbacks.early_stopping=null"]
+COMMANDS = {"--help": ["--help"], "train --help": ["train", "--help"], "the first step": FIRST_STEP}
+
+
+def seconds(arguments: list[str], folder: str) -> float:
+    """Return the wall time of a command."""
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "seq2seq", *arguments], cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each command, in turns (%(default)s)")
+    rounds = parser.parse_args().rounds
+    found: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds + 1):
+            for name, arguments in COMMANDS.items():
+                found[name].append(seconds(arguments, folder))
+    print(f"| seconds, median of {rounds} | |\n|---|---|")
+    for name, times in found.items():
+        print(f"| {name} | {statistics.median(times[1:]):.2f} |")  # the first fills caches
+
+
+if __name__ == "__main__":
+    main()
