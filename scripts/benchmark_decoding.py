@@ -1,15 +1,17 @@
 """Decoding speed beside CTranslate2, JoeyNMT 2.3 and eole 0.6, with the same weights: sentences a second of wall time.
 
-All translate the same lines with the weights of one Transformer, in float32, with the same beam, number of threads,
-longest translation and about as many tokens a batch, in turns: one pass each, again and again; the table shows medians.
-CTranslate2 is C++ without PyTorch: a limit, not a peer. JoeyNMT and eole are asked for with their interpreters; each
-runs as one process that reads the converted weights, waits for its turn, and times its passes itself: text to pieces,
-search, pieces to text. The first pass of each, which warms up, is left out.
+All translate the same lines with the weights of one Transformer, in float32, with the same beam, number of threads and
+about as many tokens a batch, in turns: one pass each, again and again; the table shows medians. CTranslate2 is C++
+without PyTorch: a limit, not a peer. JoeyNMT and eole are asked for with their interpreters; each runs as a process
+that reads the converted weights, waits for its turn, and times its passes itself: text to pieces, search, pieces to
+text. The first pass of each, which warms up, is left out.
 
-What is a program's own stays: how it fills a batch, and when it ends a search (eole's: as soon as the best hypothesis
-has ended). Hypotheses are compared by the mean log-probability a token, in JoeyNMT by Wu's penalty with alpha 1, the
-nearest that it has. `translations that differ` counts what comes of it, and would show weights that were not the same;
-with `--beam 1` penalties play no part, and next to none may differ.
+What is a program's own stays. JoeyNMT ranks by Wu's penalty (alpha 1, the nearest that it has) instead of the mean
+log-probability a token, fills batches with lines as they come, and stops at 1.5 times the longest source of a batch:
+allowed 256 tokens like the others it would be several times slower. eole ends a search as soon as the best hypothesis
+has ended; asked for as many translations as the beam holds, `n_best`, it goes on until as many have ended, as is done
+here. `translations that differ` counts what comes of all that, and would show weights that were not the same: with
+`--beam 1` next to none differ.
 
     python3 -m venv joeynmt
     joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata setuptools sentencepiece==0.2.0
@@ -31,6 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -241,7 +244,7 @@ def convert_to_joeynmt(
             "beam_alpha": 1.0,
             "batch_size": tokens,
             "batch_type": "token",
-            "max_output_length": -1,  # its default, 1.5 times the longest source of a batch; see the top
+            "max_output_length": -1,  # its default, 1.5 times the longest source of a batch
             "return_prob": "none",
             "return_attention": False,
         },
@@ -250,7 +253,7 @@ def convert_to_joeynmt(
 
 
 def convert_to_eole(
-    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int
+    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int, n_best: int = 1
 ) -> dict[str, Any]:
     """Write a model as eole reads it, and return the configuration of its `predict`."""
     sides = dict(zip(("encoder", "decoder"), shapes(model), strict=True))
@@ -298,6 +301,7 @@ def convert_to_eole(
         "src": "unused",
         "compute_dtype": "fp32",
         "beam_size": beam,
+        "n_best": n_best,
         "length_penalty": "avg",
         "batch_size": tokens,
         "batch_type": "tokens",
@@ -416,16 +420,18 @@ def main() -> None:
         for name, python, driver, convert in (
             ("JoeyNMT", options.joeynmt, JOEYNMT, convert_to_joeynmt),
             ("eole", options.eole, EOLE, convert_to_eole),
+            (f"eole, n_best={options.beam}", options.eole, EOLE, partial(convert_to_eole, n_best=options.beam)),
         ):
-            if python is not None:
-                place = folder()
-                settings = {
-                    "config": convert(model, tokenizers, place, **search),
-                    "epsilon": shapes(model)[0].epsilon,
-                    "lines": lines,
-                    "threads": options.threads,
-                }
-                sides[name] = stack.enter_context(peer(python, driver, settings, place))
+            if python is None or name == "eole, n_best=1":  # which is the row before
+                continue
+            place = folder()
+            settings = {
+                "config": convert(model, tokenizers, place, **search),
+                "epsilon": shapes(model)[0].epsilon,
+                "lines": lines,
+                "threads": options.threads,
+            }
+            sides[name] = stack.enter_context(peer(python, driver, settings, place))
         passes: dict[str, list[Pass]] = {name: [] for name in sides}
         for _ in range(options.rounds + 1):
             for name, translate in sides.items():
@@ -438,11 +444,11 @@ def main() -> None:
     print(
         f"{len(lines)} sentences, beam {options.beam}, {options.threads} threads, median of {options.rounds} passes\n"
     )
-    print("| | sentences/s there | here | ratio | translations that differ |")
+    print("| | sentences/s here | there | ratio | translations that differ |")
     print("|---|---|---|---|---|")
     for name in list(sides)[1:]:
         differ = sum(ours != theirs for ours, theirs in zip(said["here"], said[name], strict=True))
-        row = f"{speeds[name]:.0f} | {speeds['here']:.0f} | {speeds['here'] / speeds[name]:.2f} | {differ}"
+        row = f"{speeds['here']:.1f} | {speeds[name]:.1f} | {speeds['here'] / speeds[name]:.2f} | {differ}"
         print(f"| {name} | {row} |")
 
 

@@ -218,8 +218,9 @@ def loss(self, log_probs, **options):
 def validate(self, valid_data):
     stop()
     scores, *_ = predict(
-        model=self.model, data=valid_data, compute_loss=True, device=self.device, normalization="tokens",
-        args=self.dev_cfg._replace(return_prob="ref"), autocast=self.autocast,
+        model=self.model, data=valid_data, compute_loss=True, device=self.device, rank=0, n_gpu=0,
+        normalization="tokens", args=self.dev_cfg._replace(return_prob="ref", return_attention=True),
+        autocast=self.autocast,
     )
     report(self.stats.steps, scores["ppl"])
 
@@ -298,6 +299,7 @@ def learn_ours(overrides: list[str], rate: Rate, place: Place, goal: Goal) -> Le
     arguments += ["optimizer=adam", f"optimizer.lr={rate.lr}", "optimizer.betas=[0.9,0.98]", "optimizer.eps=1e-8"]
     arguments += [f"scheduler={rate.scheduler}", f"scheduler.scheduler.warmup_steps={rate.warmup_steps}"]
     arguments += ["trainer.max_epochs=-1", "callbacks.pinned=null", "callbacks.last=null"]
+    arguments += ["search=greedy", "search.max_length=1"]  # translations have no part in it
     return learned([sys.executable, "-c", WATCH_OURS, str(goal.perplexity), *arguments], place, goal)
 
 
@@ -400,6 +402,7 @@ def eole_config(validation: Path, rate: Rate, steps: int, *, every: int) -> dict
             "share_embeddings": True,
             "share_decoder_embeddings": True,
             "add_qkvbias": True,
+            "add_final_linear_bias": True,
             "add_ffnbias": True,
             "generator_bias": False,
             "layers": 4,

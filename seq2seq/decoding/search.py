@@ -137,10 +137,11 @@ class BeamSearch:
         for t in range(longest):
             logits, state = model.step(tokens[..., -1], state)
             at_limit = limits[sentences] == t + 1
-            candidates = (totals[..., None] + next_log_probabilities(logits, must_end=at_limit)).flatten(1)
-            # Of 2k candidates at most k end here, so k can go on.
+            # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
+            best, following = next_log_probabilities(logits, must_end=at_limit).topk(min(2 * k, logits.shape[-1]))
+            candidates = (totals[..., None] + best).flatten(1)
             totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
-            parents, choices = chosen // logits.shape[-1], chosen % logits.shape[-1]
+            parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
             grown = torch.cat((_take(tokens, parents), choices[..., None]), dim=-1)
             ends = choices == EOS
             penalty = self.length_penalty(torch.tensor(t + 1.0, device=device))
@@ -210,8 +211,10 @@ def next_log_probabilities(logits: Tensor, *, must_end: Tensor) -> Tensor:
     """Return float32 log-probabilities (batch, beam, vocab) of the next token; only EOS where a sentence must end."""
     log_probabilities = logits.float().log_softmax(-1)
     log_probabilities[..., list(NEVER)] = -torch.inf
-    others = torch.arange(logits.shape[-1], device=logits.device) != EOS
-    return log_probabilities.masked_fill(must_end[:, None, None] & others, -torch.inf)
+    if must_end.any():  # seldom, and a pass over the whole vocabulary
+        end = log_probabilities[..., EOS].clone()
+        log_probabilities.masked_fill_(must_end[:, None, None], -torch.inf)[..., EOS] = end
+    return log_probabilities
 
 
 def _take(x: Tensor, beams: Tensor) -> Tensor:

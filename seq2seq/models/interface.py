@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from seq2seq.attention import Memory
@@ -30,7 +31,11 @@ class DecoderState(NamedTuple):
         Args:
             parents: (batch, new beams), indices into the present beams; their number may change.
         """
-        return self._replace(beams=tuple(_take_beams(x, parents) for x in self.beams))
+        batch, present = self.beams[0].shape[:2]
+        rows = (torch.arange(batch, device=parents.device)[:, None] * present + parents).flatten()
+        # Whole rows are copied, which is faster than a gather of their elements.
+        beams = (x.flatten(0, 1).index_select(0, rows).unflatten(0, parents.shape) for x in self.beams)
+        return self._replace(beams=tuple(beams))
 
     def select(self, sentences: Tensor) -> "DecoderState":
         """Return the state of some sentences only; sentences (n,) are indices into the batch."""
@@ -40,11 +45,6 @@ class DecoderState(NamedTuple):
 
         memory = (Memory(take(m.keys), take(m.value), None if m.mask is None else take(m.mask)) for m in self.memory)
         return DecoderState(tuple(memory), tuple(take(x) for x in self.beams))
-
-
-def _take_beams(x: Tensor, parents: Tensor) -> Tensor:
-    index = parents.reshape(parents.shape + (1,) * (x.dim() - 2))
-    return x.gather(1, index.expand(*parents.shape, *x.shape[2:]))
 
 
 class Encoder(Protocol):

@@ -359,7 +359,7 @@ def test_reordering_beams_leaves_the_memory_where_it_is() -> None:
 @pytest.mark.parametrize("make", [GreedySearch, partial(beam, 1), partial(beam, 3)], ids=["greedy", "beam1", "beam3"])
 def test_finished_sentences_are_left_out_of_later_steps(make: Callable[..., Search]) -> None:
     """Sentences of limits 11, 12 and 20 under a model that would never end."""
-    model = Bigrams(dict.fromkeys((BOS, 4), {4: 1.0}))
+    model = Bigrams(dict.fromkeys(range(8), {4: 1.0, EOS: 1e-39}))
     run(make(max_length=20, max_ratio=1.0), model, [torch.full((n,), 4) for n in (1, 2, 10)])
     assert len(model.batches) == 20
     assert model.batches[:11] == [3] * 11 and model.batches[12:] == [1] * 8
