@@ -11,6 +11,9 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -43,16 +46,30 @@ def make_asks(device: torch.device) -> dict[str, Ask]:
     }
 
 
-def measure(ask: Ask, length: int, device: torch.device) -> tuple[float, float]:
-    """Return seconds and MiB, beyond what is held before, of one forward and backward pass."""
+def seconds(ask: Ask, length: int, device: torch.device) -> float:
+    """Return the time of one forward and backward pass."""
     x = torch.randn(1, HEADS, length, D_HEAD, device=device, requires_grad=True)
-    reset_peak(device)
-    before = peak_mib(device)
     begin = time.perf_counter()
     ask(x).sum().backward()
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-    return time.perf_counter() - begin, peak_mib(device) - before
+    return time.perf_counter() - begin
+
+
+def mebibytes(name: str, length: int, device: torch.device) -> float:
+    """Return how much more memory a pass needs at its peak than a short one: in a process of its own."""
+    ask = make_asks(device)[name]
+    seconds(ask, 8, device)
+    reset_peak(device)
+    before = peak_mib(device)
+    seconds(ask, length, device)
+    return peak_mib(device) - before
+
+
+def fresh(function: Callable[[], float]) -> float:
+    """Return what a function returns in a process of its own: one that has run keeps memory for later."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function).result()
 
 
 def slope(lengths: list[int], values: list[float]) -> float:
@@ -73,7 +90,7 @@ def table(title: str, columns: dict[str, dict[int, float]], unit: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="passes of each kind, in turns (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, help="passes of each kind, in turns (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="of the lengths (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
@@ -82,22 +99,21 @@ def main() -> None:
     device = torch.device(options.device)
 
     asks = make_asks(device)
-    seconds: dict[str, dict[int, float]] = {name: {} for name in asks}
+    times: dict[str, dict[int, float]] = {name: {} for name in asks}
     memory: dict[str, dict[int, float]] = {name: {} for name in asks}
     ratios: dict[int, float] = {}
     for length in (length for length in LENGTHS if length <= options.longest):
-        runs: dict[str, list[tuple[float, float]]] = {}
+        runs: dict[str, list[float]] = {name: [] for name in asks if length <= LONGEST.get(name, length)}
         for _ in range(options.rounds + 1):
-            for name, ask in asks.items():
-                if length <= LONGEST.get(name, length):
-                    runs.setdefault(name, []).append(measure(ask, length, device))
+            for name, found in runs.items():
+                found.append(seconds(asks[name], length, device))
         for name, found in runs.items():
-            seconds[name][length] = 1e3 * statistics.median(run[0] for run in found[1:])  # the first warms up
-            memory[name][length] = max(0.1, statistics.median(run[1] for run in found[1:]))
+            times[name][length] = 1e3 * statistics.median(found[1:])  # the first warms up
+            memory[name][length] = max(0.1, fresh(partial(mebibytes, name, length, device)))
         pairs = zip(runs["fused"][1:], runs["SDPA"][1:], strict=True)
-        ratios[length] = statistics.median(ours[0] / bare[0] for ours, bare in pairs)
+        ratios[length] = statistics.median(ours / bare for ours, bare in pairs)
     print(f"{HEADS} heads of {D_HEAD}, {device.type}, {options.threads} threads, median of {options.rounds}")
-    table("length: time", seconds, "ms")
+    table("length: time", times, "ms")
     table("length: memory", memory, "MiB")
     print("\nfused ÷ SDPA: " + ", ".join(f"{length}: {ratio:.2f}" for length, ratio in ratios.items()))
 

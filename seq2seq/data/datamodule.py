@@ -267,4 +267,10 @@ def _loader(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any) 
 
 def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
     """How many ids each row has, EOS counted."""
-    return pc.list_value_length(rows.data.column(column)).to_numpy() + np.int32(1)
+    lengths = np.empty(len(rows), dtype=np.int32)
+    start = 0
+    for chunk in rows.data.column(column).chunks:  # Arrow would keep the memory of a large result for later
+        lengths[start : start + len(chunk)] = pc.list_value_length(chunk)
+        start += len(chunk)
+    lengths += 1
+    return lengths

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -14,13 +15,16 @@ from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
+
+Numbered = tuple[list[int], list[int], int]
+"""Source ids, target ids, and which line of a chunk they are."""
 
 CHUNK = 4096
 """Lines held at once: enough to batch like lengths together, few enough to stream."""
@@ -67,12 +71,35 @@ class Translator:
         for start, chunk in _chunks(lines):
             ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
             results = [[Translation("", 0.0)] for _ in chunk]
-            for batch in self._batches([(source, [], i) for i, source in enumerate(ids) if source]):
-                found = search(self.model, batch.source, batch.source_mask, batch.source_lengths)
-                for i, hypotheses in zip(batch.indices.tolist(), found, strict=True):
+            examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids) if source]
+            for indices, found in self._search(examples, search):
+                for i, hypotheses in zip(indices, found, strict=True):
                     decode = self.tokenizers.target.decode
                     results[i] = [Translation(decode(h.tokens), h.score) for h in hypotheses]
             yield from results
+
+    def _search(
+        self, examples: Sequence[Numbered], search: GreedySearch | BeamSearch
+    ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
+        """Yield the indices of each batch, and what was found for them.
+
+        On a CPU every thread searches batches of its own, together as large as one: the steps of a search are too small
+        to be shared out among threads.
+        """
+
+        def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
+            return batch.indices.tolist(), search(self.model, batch.source, batch.source_mask, batch.source_lengths)
+
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        batches = self._batches(examples, self.tokens_per_batch // threads)
+        if threads == 1:
+            yield from map(found, batches)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield from pool.map(found, batches)
+        finally:
+            torch.set_num_threads(threads)
 
     @torch.no_grad()
     def align(
@@ -94,7 +121,8 @@ class Translator:
             ]
             results: list[set[Link]] = [set() for _ in chunk]
             examples = [(source.ids, target.ids, i) for i, (source, target) in enumerate(sentences)]
-            for batch in self._batches([example for example in examples if example[0] and example[1]]):
+            whole = [example for example in examples if example[0] and example[1]]
+            for batch in self._batches(whole, self.tokens_per_batch):
                 with record_attention(self.model) as record:
                     self.model.features(
                         batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
@@ -121,14 +149,14 @@ class Translator:
             log.warning("%s: %d pieces are more than the model's %d; cut there", where, len(ids), self.max_length)
         return ids[: self.max_length]
 
-    def _batches(self, examples: Sequence[tuple[list[int], list[int], int]]) -> Iterator[Batch]:
+    def _batches(self, examples: Sequence[Numbered], tokens_per_batch: int) -> Iterator[Batch]:
         """Yield batches of like lengths on the model's device."""
         if not examples:
             return
         source_lengths = [len(source) + 1 for source, _, _ in examples]
         target_lengths = [len(target) + 1 for _, target, _ in examples]
         sampler = TokenBudgetSampler(
-            source_lengths, target_lengths, tokens_per_batch=self.tokens_per_batch, shuffle=False, seed=0, epoch=0
+            source_lengths, target_lengths, tokens_per_batch=tokens_per_batch, shuffle=False, seed=0, epoch=0
         )
         for indices in sampler:
             yield collate([examples[i] for i in indices]).to(self.device)

@@ -1,6 +1,7 @@
 """Lines in, lines out: their order and number, what is cut, and word links by forced decoding."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -165,6 +166,41 @@ def test_translations_do_not_depend_on_the_size_of_batches(tokenizers: Tokenizer
     assert len({t.text for t in one}) > 5
     for other in (some, all_):
         assert [t.score for t in other] == pytest.approx([t.score for t in one], rel=1e-4)
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_search_batches_of_their_own_and_find_the_same(tokenizers: Tokenizers) -> None:
+    search = BeamSearch(beam_size=3, n_best=2, max_length=13, max_ratio=2.0, length_penalty=wu_penalty(1.0))
+    seen = set()
+
+    def watched(*given: Any) -> list[list[Hypothesis]]:
+        seen.add((threading.get_ident(), torch.get_num_threads()))
+        return search(*given)
+
+    found = list(make(tokenizers, "transformer", tokens_per_batch=200).translate(ENGLISH, watched))  # type: ignore[arg-type]
+    assert len(seen) > 1 and {threads for _, threads in seen} == {1}
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(1)
+    alone = list(make(tokenizers, "transformer").translate(ENGLISH, search))
+    assert [[t.text for t in line] for line in found] == [[t.text for t in line] for line in alone]
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_error_in_a_thread_is_raised_and_leaves_the_threads_as_they_were(tokenizers: Tokenizers) -> None:
+    def broken(*_: Any) -> list[list[Hypothesis]]:
+        raise UserError("no such luck")
+
+    with pytest.raises(UserError, match="no such luck"):
+        list(make(tokenizers).translate(ENGLISH, broken))  # type: ignore[arg-type]
+    assert torch.get_num_threads() == 3
 
 
 def test_translation_is_what_search_finds_decoded(tokenizers: Tokenizers) -> None:
