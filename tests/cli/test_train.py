@@ -24,7 +24,8 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def scores(run: Any) -> dict[str, float]:
     """Return the metrics but those of time and memory."""
-    return {name: value for name, value in run.metrics.items() if "second" not in name and "memory" not in name}
+    timed = ("second", "memory", "waiting")
+    return {name: value for name, value in run.metrics.items() if not any(part in name for part in timed)}
 
 
 def curve(run: Any, tag: str) -> list[float]:
