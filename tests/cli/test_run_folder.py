@@ -130,7 +130,8 @@ def test_sentences_and_heads_are_kept_for_a_comparison(run: Any, text_folder: Pa
 
 def test_board_shows_the_curves(board: EventAccumulator) -> None:
     tags = set(board.Tags()["scalars"])
-    training = {"loss", "perplexity", "gradient_norm", "target_tokens_per_second", "padding_share"}
+    training = {"loss", "perplexity", "gradient_norm", "target_tokens_per_second", "padding_share", "waiting_share"}
+    training.add("flops_utilization")
     validation = {"loss", "perplexity", "token_accuracy", "bleu", "chrf", "aer", "entropy", "sink_mass"}
     assert {f"train/{name}" for name in training} | {f"val/{name}" for name in validation} <= tags
     assert any(tag.startswith("lr") for tag in tags)
