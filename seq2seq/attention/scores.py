@@ -5,20 +5,13 @@ and queries and keys are (batch, heads, length, d_head).
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from seq2seq.attention.energies import energies
 from seq2seq.errors import UserError
-
-SUMS = {"cpu": 1 << 20}
-"""Elements of the additive score's sums of queries and keys at hand at once, by the device's type: near its cores."""
-
-MANY_SUMS = 1 << 26
-"""On other devices: a part of their memory, yet large operations."""
 
 
 class Score(nn.Module):
@@ -131,54 +124,9 @@ class Additive(Score):
         return key @ self.key_weight
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return vᵀ tanh(W q + U k) for every pair.
-
-        The sum is (..., query, key, d_attention). Where that is large it exists for a few queries at a time only, and
-        is computed again in the backward pass.
-        """
+        """Return vᵀ tanh(W q + U k) for every pair."""
         query = query @ self.query_weight
-        energy = self.energy.to(query.dtype)
-        at_once = max(1, SUMS.get(keys.device.type, MANY_SUMS) // keys.numel())
-        if query.shape[-2] <= at_once:
-            return _energies(query, keys, energy)
-        return _EnergiesInParts.apply(query, keys, energy, at_once)
-
-
-def _energies(query: Tensor, keys: Tensor, energy: Tensor) -> Tensor:
-    hidden = torch.tanh(query[..., :, None, :] + keys[..., None, :, :])
-    return (hidden @ energy[..., None, :, :]).squeeze(-1)
-
-
-class _EnergiesInParts(torch.autograd.Function):
-    """The same, with the sums of a few queries at hand at once in the backward pass too."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, energy: Tensor, at_once: int) -> Tensor:  # noqa: D102
-        ctx.save_for_backward(query, keys, energy)
-        ctx.at_once = at_once
-        # Small results kept between large ones that come and go would leave a CPU's heap full of holes.
-        energies = query.new_empty(
-            *torch.broadcast_shapes(query.shape[:-2], keys.shape[:-2]), query.shape[-2], keys.shape[-2]
-        )
-        for part, place in zip(query.split(at_once, dim=-2), energies.split(at_once, dim=-2), strict=True):
-            place.copy_(_energies(part, keys, energy))
-        return energies
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
-        query, keys, energy = ctx.saved_tensors
-        of_query, of_keys, of_energy = (torch.zeros_like(x) for x in (query, keys, energy))
-        parts = (x.split(ctx.at_once, dim=-2) for x in (query, grad, of_query))
-        for part, upstream, place in zip(*parts, strict=True):
-            with torch.enable_grad():
-                inputs = [x.detach().requires_grad_() for x in (part, keys, energy)]
-                energies = _energies(*inputs)
-            found = torch.autograd.grad(energies, inputs, upstream)
-            place.copy_(found[0])
-            of_keys += found[1]
-            of_energy += found[2]
-        return of_query, of_keys, of_energy, None
+        return energies(query, keys, self.energy.to(query.dtype))
 
 
 Concat = Additive

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seq2seq.attention import Additive, Concat, Cosine, Dot, General, Location, ScaledDot, Score
-from seq2seq.attention.scores import SUMS
+from seq2seq.attention.energies import SUMS
 from seq2seq.errors import UserError
 
 Formula = Callable[[dict[str, Tensor], Tensor, Tensor, int], Tensor]
