@@ -26,6 +26,9 @@ Item = TypeVar("Item")
 Numbered = tuple[list[int], list[int], int]
 """Source ids, target ids, and which line of a chunk they are."""
 
+MOST_SEARCHES = 4
+"""Searches side by side: more would wait for each other's Python, and their batches would be small."""
+
 CHUNK = 4096
 """Lines held at once: enough to batch like lengths together, few enough to stream."""
 
@@ -83,20 +86,23 @@ class Translator:
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Yield the indices of each batch, and what was found for them.
 
-        On a CPU every thread searches batches of its own, together as large as one: the steps of a search are too small
-        to be shared out among threads.
+        On a CPU several searches run side by side, on batches together as large as one: the steps of a search are too
+        small to be shared out among all threads.
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
             return batch.indices.tolist(), search(self.model, batch.source, batch.source_mask, batch.source_lengths)
 
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        batches = self._batches(examples, self.tokens_per_batch // threads)
-        if threads == 1:
+        threads = torch.get_num_threads()
+        searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
+        batches = self._batches(examples, self.tokens_per_batch // searches)
+        if searches == 1:
             yield from map(found, batches)
             return
         try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(
+                searches, initializer=torch.set_num_threads, initargs=(threads // searches,)
+            ) as pool:
                 yield from pool.map(found, batches)
         finally:
             torch.set_num_threads(threads)

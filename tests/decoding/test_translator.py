@@ -194,6 +194,20 @@ def test_threads_search_batches_of_their_own_and_find_the_same(tokenizers: Token
 
 
 @pytest.mark.usefixtures("three_threads")
+def test_no_more_searches_than_are_worth_it(tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translator, "MOST_SEARCHES", 2)
+    seen = set()
+
+    def watched(*given: Any) -> list[list[Hypothesis]]:
+        seen.add(threading.get_ident())
+        return echo(*given)
+
+    list(make(tokenizers, tokens_per_batch=4).translate(ENGLISH, watched))  # type: ignore[arg-type]
+    assert 1 <= len(seen) <= 2 and threading.get_ident() not in seen
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
 def test_error_in_a_thread_is_raised_and_leaves_the_threads_as_they_were(tokenizers: Tokenizers) -> None:
     def broken(*_: Any) -> list[list[Hypothesis]]:
         raise UserError("no such luck")
