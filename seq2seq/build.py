@@ -6,6 +6,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -22,6 +23,7 @@ from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
 from seq2seq.training.guidance import guide
+from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
@@ -139,7 +141,14 @@ def build_trainer(config: DictConfig) -> Trainer:
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
     loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
     try:
-        return instantiate(config.trainer, callbacks=callbacks, logger=loggers, default_root_dir=config.output)
+        return instantiate(
+            config.trainer,
+            callbacks=callbacks,
+            logger=loggers,
+            plugins=[CheckpointFiles()],
+            default_root_dir=config.output,
+            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        )
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, MisconfigurationException) and "ccelerator" in str(cause):

@@ -13,6 +13,8 @@ from seq2seq.errors import UserError
 KEY = "seq2seq"
 FORMAT = 2
 MODEL_PREFIX = "model."
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+"""Names of the checkpoint that a run goes on from, and of the one before it."""
 
 
 class AlignmentChoice(NamedTuple):
@@ -48,7 +50,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         UserError: there is no such file, or it is not whole, or not a checkpoint of this program.
     """
-    content = _load(Path(path))
+    content = load_content(path)
     packed = content.get(KEY) if isinstance(content, dict) else None
     if not isinstance(packed, dict) or "state_dict" not in content:
         raise UserError(f"{path} is a checkpoint of another program; give one that `seq2seq train` wrote")
@@ -65,7 +67,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(packed["config"], packed["tokenizers"], alignment, weights, str(path))
 
 
-def _load(path: Path) -> Any:
+def load_content(path: str | Path) -> Any:
+    """Return what a checkpoint file holds, all of it plain data. Raises UserError as `read_checkpoint`."""
+    path = Path(path)
     if path.is_dir():
         places = ("", "checkpoints/", "*/checkpoints/", "*/*/checkpoints/")
         found = (file for place in places for file in path.glob(f"{place}best.ckpt"))
@@ -75,13 +79,24 @@ def _load(path: Path) -> Any:
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
     if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is no checkpoint or was cut off while it was written; use another, such as last.ckpt")
+        raise UserError(
+            f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"
+        )
     try:
+        damaged = zipfile.ZipFile(path).testzip()  # PyTorch would not look at the checksums
+        if damaged:
+            raise UserError(f"{path} is damaged (at {damaged}); use another, such as {_other(path)}")
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than plain data, so it is not loaded; give one that `seq2seq train` wrote"
         ) from None
-    except (RuntimeError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (RuntimeError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as a checkpoint ({reason}); use another, such as last.ckpt") from None
+        raise UserError(
+            f"{path} cannot be read as a checkpoint ({reason}); use another, such as {_other(path)}"
+        ) from None
+
+
+def _other(path: Path) -> str:
+    return "best.ckpt" if path.name == "last.ckpt" else "last.ckpt"

@@ -5,6 +5,8 @@ import importlib
 import os
 import sys
 
+from seq2seq.errors import Interrupted
+
 COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
@@ -29,7 +31,7 @@ HYDRA_FULL_ERROR=1        shows the full trace of an error"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 for a failure, 2 for a mistyped command, 130 for Ctrl-C."""
+    """Run the command line; return 0, 1 for a failure, 2 for a mistyped command, 128 + the number of a signal."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())))
@@ -46,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
             importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
             return 0
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
+    except Interrupted as interruption:
+        print(interruption, file=sys.stderr)
+        return 128 + interruption.number
     except KeyboardInterrupt as interruption:
         print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)
         return 130

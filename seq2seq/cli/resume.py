@@ -2,11 +2,11 @@
 
 import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.checkpoint import LAST, PREVIOUS, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.errors import UserError
 
@@ -33,11 +33,11 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     config = compose_defaults("train", overrides)
     if config.resume is False:
         return overrides
-    if config.resume is not True:
+    if config.resume not in (True, "auto"):
         folder = Path(str(config.resume))
         if variant:
             raise UserError(f"resume={folder}: a folder holds one run, but there are several variants; resume=true")
-        if not _checkpoint(folder).exists():
+        if whole_checkpoint(folder).path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder)
         return _into(folder, overrides)
@@ -47,19 +47,47 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     runs = [path.parent for path in reversed(paths) if _same(config, path)]
     if variant and any(_finished(run) for run in runs):
         return None
-    for run in runs:
-        if not _finished(run) and _checkpoint(run).exists():
-            return _into(run, overrides)
-    if variant:
+    unfinished = [run for run in runs if not _finished(run)]
+    for run in sorted(unfinished, key=lambda run: not _checkpoint(run).exists()):  # those without begin anew
+        whole_checkpoint(run)  # damage is named now, before anything is written
+        return _into(run, overrides)
+    if variant or config.resume == "auto":
         return [*overrides, "resume=false"]
     raise UserError(
-        f"resume=true: there is no unfinished run of this configuration with a checkpoint among the {len(paths)} "
-        f"in outputs/*/{config.run_name}/; leave resume out, or name a folder: resume=FOLDER"
+        f"resume=true: there is no unfinished run of this configuration among the {len(paths)} in "
+        f"outputs/*/{config.run_name}/; leave resume out, name a folder, resume=FOLDER, or start one then, resume=auto"
     )
 
 
+class WholeCheckpoint(NamedTuple):
+    """The newest checkpoint of a run that can be read."""
+
+    path: Path | None  # None: there is none yet
+    fault: str | None  # what is the matter with a newer one
+
+
+def whole_checkpoint(run: Path) -> WholeCheckpoint:
+    """Return the last checkpoint of a run, or the one before where the last one is damaged.
+
+    Raises:
+        UserError: both are.
+    """
+    faults = []
+    for path in (_checkpoint(run), _checkpoint(run).with_name(PREVIOUS)):
+        if path.exists():
+            try:
+                read_checkpoint(path)
+            except UserError as error:
+                faults.append(error)
+            else:
+                return WholeCheckpoint(path, str(faults[0]) if faults else None)
+    if faults:
+        raise faults[0]
+    return WholeCheckpoint(None, None)
+
+
 def _checkpoint(run: Path) -> Path:
-    return run / "checkpoints" / "last.ckpt"
+    return run / "checkpoints" / LAST
 
 
 def _finished(run: Path) -> bool:
@@ -67,7 +95,6 @@ def _finished(run: Path) -> bool:
 
 
 def _into(folder: Path, overrides: list[str]) -> list[str]:
-    read_checkpoint(_checkpoint(folder))  # a damaged one is named now, before anything is written
     return [*overrides, *quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))]
 
 

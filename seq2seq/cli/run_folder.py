@@ -1,12 +1,17 @@
 """What a run leaves in its folder beside checkpoints and logs, for people and for a comparison."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.cli.messages import explain
 from seq2seq.cli.output import write_whole
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.module import TranslationModule
@@ -14,6 +19,17 @@ from seq2seq.training.pictures import pinned_rows, sentences_of_row
 
 FAILED = "error.txt"
 """What a failed run leaves in its folder: the line that says why."""
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder meanwhile; with the process ends its claim."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"another process trains in {folder} just now; give another folder, or stop it") from None
 
 
 def mark_failed(folder: Path, error: Exception) -> None:

@@ -3,10 +3,11 @@
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,20 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.checkpoint import LAST, load_content, read_checkpoint
+from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import resumed
-from seq2seq.cli.run_folder import FAILED, keep_results, mark_failed
+from seq2seq.cli.resume import resumed, whole_checkpoint
+from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
-from seq2seq.errors import UserError
+from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
+from seq2seq.training.last_checkpoint import rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 
@@ -62,10 +65,10 @@ def main(arguments: list[str]) -> None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
                 _run(run, sweep=sweep)
-        except KeyboardInterrupt:
+        except Interrupted as interruption:
             if len(variants) == 1 or sweep:
                 raise
-            raise KeyboardInterrupt("the same command with resume=true finishes the variants") from None
+            raise interruption.saying("the same command with resume=true finishes the variants") from None
         except Exception as error:
             if len(variants) == 1:
                 raise
@@ -108,13 +111,15 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     def job(config: DictConfig) -> dict[str, float]:
         folder = Path(config.output)
         try:
-            if getattr(rank_zero_only, "rank", 0) == 0:  # the others come when it may have begun to write
-                _check_folder(folder, resume=bool(config.resume))
-            try:
-                return train(config)
-            except Exception as error:
-                mark_failed(folder, error)
-                raise
+            first = getattr(rank_zero_only, "rank", 0) == 0  # the others come when it may have begun to write
+            with claimed(folder) if first else nullcontext():
+                if first:
+                    _check_folder(folder, resume=bool(config.resume))
+                try:
+                    return train(config)
+                except Exception as error:
+                    mark_failed(folder, error)
+                    raise
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
@@ -154,6 +159,7 @@ def train(config: DictConfig) -> dict[str, float]:
         config.callbacks.progress_bar = None
     data = build_data(config)
     splits = _test_splits(config, data)
+    start = _rewind(folder) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     with write_whole(folder / "config.yaml") as file:
@@ -163,7 +169,7 @@ def train(config: DictConfig) -> dict[str, float]:
 
     device = trainer.strategy.root_device
     reset_peak(device)
-    _fit(trainer, module, data, folder, resume=bool(config.resume))
+    _fit(trainer, module, data, folder, start)
 
     best = folder / "checkpoints" / "best.ckpt"
     if best.exists():
@@ -225,19 +231,41 @@ def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
     return list(splits)
 
 
+def _rewind(folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it."""
+    found = whole_checkpoint(folder)
+    if found.fault:
+        log.warning("%s; going on from %s", found.fault, found.path)
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        rewind_events(folder, load_content(found.path) if found.path else {})
+    return found.path
+
+
 def _fit(
-    trainer: lightning.Trainer, module: TranslationModule, data: TranslationDataModule, folder: Path, *, resume: bool
+    trainer: lightning.Trainer,
+    module: TranslationModule,
+    data: TranslationDataModule,
+    folder: Path,
+    start: Path | None,
 ) -> None:
-    last = folder / "checkpoints" / "last.ckpt"
+    last = folder / "checkpoints" / LAST
+    remedy = f"go on with resume={folder} and the same overrides"
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
-        if not last.exists():  # no validation came after which it would have been written
-            trainer.save_checkpoint(last)
-    except SystemExit:  # what Lightning makes of Ctrl-C, once it has closed its loggers
+        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+    except Interrupted as interruption:
+        if interruption.number == signal.SIGUSR1 and trainer.is_global_zero:
+            requeue()
+        raise interruption.saying(remedy) from None
+    except SystemExit:  # what Lightning makes of a second Ctrl-C, once it has closed its loggers
         if not trainer.interrupted:
             raise
-        remedy = f"go on with resume={folder} and the same overrides" if last.exists() else "no checkpoint yet"
-        raise KeyboardInterrupt(remedy) from None
+        raise KeyboardInterrupt(remedy if last.exists() else "no checkpoint yet") from None
+    except Exception as error:
+        fault = explain_fault(error, module.batch, data.tokens_per_batch)
+        if fault is None and not isinstance(error, UserError):
+            raise
+        remedy = f"; then {remedy}" if last.exists() else ""
+        raise UserError(f"{fault or error}{remedy}") from error
 
 
 def _test(splits: list[str], data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:

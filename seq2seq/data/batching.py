@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 
 
@@ -32,6 +33,7 @@ class Batch:
     indices: Tensor  # (batch,) int64, which pairs of the data set these are
     source_tokens: int  # a plain number, so that padding_share needs no host synchronisation
     link_weights: Tensor | None = None  # (batch, target, source) float32: gold links, linked rows sum to 1, others to 0
+    stretch: int | None = None  # of a streamed batch: which stretch of the stream it is from
 
     def __len__(self) -> int:
         return self.source.shape[0]
@@ -128,6 +130,9 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     With several ranks, each gets its own batches and all get equally many: the largest are split until the number
     divides. Raises ValueError when there are fewer examples than ranks.
+
+    After what was taken come the batches that would have come; where there were more or fewer processes then, or larger
+    batches, what is left is shared out among those of now, and cut. The length is that of the whole epoch.
     """
 
     def __init__(
@@ -141,6 +146,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         epoch: int | tuple[int, ...] = 0,
         rank: int = 0,
         world_size: int = 1,
+        taken: Sequence[Taken] = (),
     ) -> None:
         source = np.asarray(source_lengths)
         width = np.maximum(source, np.asarray(target_lengths))
@@ -148,23 +154,32 @@ class TokenBudgetSampler(Sampler[list[int]]):
         self.order = np.arange(len(source), dtype=np.int32 if len(source) < 1 << 31 else np.int64)
         if len(source) > PART:
             rng.shuffle(self.order)
+        begun = taken[0] if taken else Taken(0, world_size, tokens_per_batch)
         bounds = []
         for start in range(0, len(source), PART):
             part = self.order[start : start + PART]
             found = source[part], width[part]
             part[:] = part[_random_order(*found, rng) if shuffle else np.lexsort(found)[::-1]]
-            bounds.append(start + _cut(width[part], tokens_per_batch))
-        self.bounds = _split_until_divisible(np.concatenate(bounds), world_size)
+            bounds.append(start + _cut(width[part], begun.tokens_per_batch))
+        left = _split_until_divisible(np.concatenate(bounds), begun.processes)
         if shuffle:
             # Neighbours in `order` are equally long: without this, an epoch would run from short to long sentences.
-            rng.shuffle(self.bounds)
-        self.bounds = self.bounds[rank::world_size]
+            rng.shuffle(left)
+        budget = begun.tokens_per_batch
+        for batches, processes, tokens in [*taken, Taken(0, world_size, tokens_per_batch)]:
+            if tokens < budget:
+                cuts = [start + _cut(width[self.order[start:end]], tokens) for start, end in left]
+                left = np.concatenate(cuts) if cuts else left
+            budget = tokens
+            left = _split_until_divisible(left, processes)[batches * processes :]
+        self.bounds = left[rank::world_size]
+        self._taken = sum(segment.batches for segment in taken)
 
     def __iter__(self) -> Iterator[list[int]]:
         return (self.order[start:end].tolist() for start, end in self.bounds)
 
     def __len__(self) -> int:
-        return len(self.bounds)
+        return self._taken + len(self.bounds)
 
 
 def _random_order(source: NDArray, width: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:

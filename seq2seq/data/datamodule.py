@@ -4,6 +4,8 @@ import logging
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
+from copy import deepcopy
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -19,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, piece_links, sampled_ids, trained_tokenizers
+from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
@@ -66,6 +69,7 @@ class TranslationDataModule(LightningDataModule):
         self.tokenizers: Tokenizers
         self.dropped: dict[str, int] = {}
         self._splits: dict[str, EncodedSplit] = {}
+        self._progress = EpochProgress()
 
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
@@ -98,15 +102,58 @@ class TranslationDataModule(LightningDataModule):
         """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
         return self._split(split).dataset
 
+    def took(self, batch: Batch) -> None:
+        """Notes that the training has done with the next batch of the epoch."""
+        worker = (batch.stretch or 0) % max(1, self.num_workers)
+        self._progress.add(self._share()["world_size"], self.tokens_per_batch, stretch=batch.stretch, worker=worker)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training stands in the data, and which data it is."""
+        return {
+            "progress": self._progress.state_dict(),
+            "num_workers": self.num_workers,
+            "data": self._identity(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on at that place. Raises UserError where the data has changed, so that there is no such place."""
+        for split, now in self._identity().items():
+            before = state["data"][split]
+            if now != before:
+                counts = "" if now[0] == before[0] else f": {before[0]} pairs then, {now[0]} now"
+                raise UserError(
+                    f"the {split} data has changed since the run was stopped{counts}: bring back the old data "
+                    "(and loader.max_length, loader.max_ratio), or start a new run"
+                )
+        progress = EpochProgress.from_state_dict(state["progress"])
+        if progress.workers and state["num_workers"] != self.num_workers:
+            raise UserError(
+                f"loader.num_workers={self.num_workers}: the run stopped within an epoch of a stream that was shared "
+                f"out among {state['num_workers']}; go on with loader.num_workers={state['num_workers']}"
+            )
+        self._progress = progress
+
+    def _identity(self) -> dict[str, list[Any]]:
+        """Of each split that training depends on: the number of pairs if it is known, fingerprint, and filters."""
+        counts = {
+            "train": None if self.corpus.streaming else len(self.dataset("train")),
+            "val": len(self.dataset("val")),
+        }
+        filters: dict[str, list[Any]] = {"train": [self.max_length, self.max_ratio], "val": [self.max_length]}
+        return {split: [counts[split], self.corpus.fingerprint(split), *filters[split]] for split in counts}
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the trainer's epoch (0 without a trainer), with a segmentation of its own if sampled."""
         epoch = self.trainer.current_epoch if self.trainer else 0
+        if self._progress.epoch != epoch:
+            self._progress = EpochProgress(epoch)
         if self.corpus.streaming:
             return self._stream(epoch)
         rows = self.dataset("train")
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
-        return self._loader(rows, self.tokens_per_batch, shuffle=True, epoch=epoch, with_links=self.with_links)
+        options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": self._progress.taken}
+        return self._loader(rows, self.tokens_per_batch, shuffle=True, **options)
 
     def _stream(self, epoch: int) -> DataLoader[Batch]:
         batches = StreamedBatches(
@@ -119,6 +166,7 @@ class TranslationDataModule(LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             with_links=self.with_links,
+            progress=deepcopy(self._progress),
             **self._share(),
         )
         return _loader(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
@@ -169,6 +217,7 @@ class TranslationDataModule(LightningDataModule):
         shuffle: bool,
         epoch: int = 0,
         with_links: bool = False,
+        taken: Sequence[Taken] = (),
     ) -> DataLoader[Example]:
         return batch_loader(
             rows,
@@ -178,6 +227,7 @@ class TranslationDataModule(LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,
+            taken=taken,
             **self._share(),
         )
 
@@ -234,6 +284,7 @@ def batch_loader(
     linked_by: Tokenizers | None = None,
     rank: int = 0,
     world_size: int = 1,
+    taken: Sequence[Taken] = (),
 ) -> DataLoader[Example]:
     """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says.
 
@@ -248,6 +299,7 @@ def batch_loader(
         epoch=epoch,
         rank=rank,
         world_size=world_size,
+        taken=taken,
     )
     return _loader(
         Examples(rows, linked_by), num_workers=num_workers, seed=seed, batch_sampler=sampler, collate_fn=collate

@@ -1,7 +1,8 @@
 """Training pairs encoded, filtered and batched as they are read: nothing of the corpus is stored, or held at once."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encode_sampled, fault, piece_links
 from seq2seq.data.pair import Pair
+from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 
@@ -39,6 +41,7 @@ class StreamedBatches(IterableDataset[Batch]):
         with_links: examples have the links between pieces.
         rank: of this process.
         world_size: number of processes.
+        progress: of the epoch so far, by as many workers.
     """
 
     def __init__(
@@ -55,24 +58,30 @@ class StreamedBatches(IterableDataset[Batch]):
         with_links: bool,
         rank: int,
         world_size: int,
+        progress: EpochProgress | None = None,
     ) -> None:
         self.corpus, self.tokenizers = corpus, tokenizers
         self.tokens_per_batch, self.max_length, self.max_ratio = tokens_per_batch, max_length, max_ratio
         self.sampling, self.seed, self.epoch, self.with_links = sampling, seed, epoch, with_links
         self.rank, self.world_size = rank, world_size
+        self.progress = progress or EpochProgress()
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
-        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        empty = True
-        for number, pairs in enumerate(stretches(enumerate(self.corpus.pairs("train")), STRETCH)):
-            if number % workers != mine:
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        mine = (self.progress.latest_worker + 1 + number) % workers  # a loader asks its first worker first
+        begin, taken = self.progress.workers.get(mine, (-1, []))
+        empty = not self.progress.workers
+        for stretch, pairs in enumerate(stretches(enumerate(self.corpus.pairs("train")), STRETCH)):
+            if stretch % workers != mine:
                 empty = False  # another worker's to find out
+                continue
+            if stretch < begin:
                 continue
             examples = list(self._examples(pairs))
             if len(examples) >= self.world_size:
                 empty = False
-                yield from self._batches(examples, number)
+                yield from self._batches(examples, stretch, taken if stretch == begin else [])
         if empty and mine == 0:
             raise UserError("the filters leave no train pair: raise loader.max_length or loader.max_ratio")
 
@@ -88,7 +97,7 @@ class StreamedBatches(IterableDataset[Batch]):
             links = (piece_links(self.tokenizers, pair.source, pair.target, pair.links),) if self.with_links else ()
             yield (array("i", ids[0]), array("i", ids[1]), index, *links)  # a tenth of what lists would hold
 
-    def _batches(self, examples: list[Example], stretch: int) -> Iterator[Batch]:
+    def _batches(self, examples: list[Example], stretch: int, taken: Sequence[Taken]) -> Iterator[Batch]:
         sampler = TokenBudgetSampler(
             [len(example[0]) + 1 for example in examples],
             [len(example[1]) + 1 for example in examples],
@@ -98,9 +107,10 @@ class StreamedBatches(IterableDataset[Batch]):
             epoch=(self.epoch, stretch),
             rank=self.rank,
             world_size=self.world_size,
+            taken=taken,
         )
         for indices in sampler:
-            yield collate([examples[i] for i in indices])
+            yield replace(collate([examples[i] for i in indices]), stretch=stretch)
 
 
 def stretches(pairs: Iterable[NumberedPair], size: int) -> Iterator[list[NumberedPair]]:

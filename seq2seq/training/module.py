@@ -1,11 +1,14 @@
 """The LightningModule: what a training step, a validation and a checkpoint are."""
 
 import math
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -68,31 +71,38 @@ class TranslationModule(lightning.LightningModule):
         self.config = config
         self.alignment: AlignmentChoice | None = None
         self.evaluation: Evaluation | None = None  # of the latest validation or test
+        self.batch: Batch | None = None  # the latest of training, for messages
         self._evaluator: Evaluator | None = None
+        self._step = _Step()
+
+    def on_train_batch_start(self, _: Batch, batch_index: int) -> None:
+        """Let this step's random numbers follow from seed, epoch, step and process alone.
+
+        So a resumed run draws what it would have drawn, and there is no random state to keep.
+        """
+        place = (self.config["seed"], self.trainer.current_epoch, batch_index, self.global_rank)
+        seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the mean loss a real target token. Nothing in here waits for the device."""
+        """Return the loss, summed over real target tokens. Nothing in here waits for the device."""
+        self.batch = batch
         guided = (self.guidance.name,) if self.guidance else ()
         with record_attention(self.model, names=guided, detach=False) as record:
             features = self.model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
         loss = token_loss(features, self.model.output.weight, batch.target_output, label_smoothing=self.label_smoothing)
-        objective = loss.objective / batch.num_tokens
-        self.log("train/loss", objective.detach(), batch_size=batch.num_tokens)
-        self.log(
-            "train/perplexity", (loss.negative_log_likelihood / batch.num_tokens).exp(), batch_size=batch.num_tokens
-        )
+        objective, sums = loss.objective, [loss.objective.detach(), loss.negative_log_likelihood]
         if self.guidance and batch.link_weights is not None:
-            guidance = self.guidance.loss(record, batch.link_weights) / batch.num_tokens
-            self.log("train/guidance", guidance.detach(), batch_size=batch.num_tokens)
+            guidance = self.guidance.loss(record, batch.link_weights)
             objective = objective + self.guidance.weight * guidance
+            sums.append(guidance.detach())
+        self._step.add(batch, torch.stack(sums))
         self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
         return objective
-
-    def on_train_epoch_start(self) -> None:
-        """Draw this epoch's random numbers from (seed, epoch) alone, so that a resumed run draws the same."""
-        lightning.seed_everything(self.config["seed"] + self.trainer.current_epoch * 1_000_003, verbose=False)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
@@ -116,10 +126,30 @@ class TranslationModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm of the gradient and log it. Lightning's own clipping refuses fused optimizers."""
-        limit = float("inf") if gradient_clip_val is None else gradient_clip_val
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+        """Turn the gradient of a sum into that of the mean over a step's tokens, clip its norm, and log.
+
+        The tokens of all processes and all accumulated batches count alike, so two processes learn what one would from
+        both their batches.
+        """
+        step, self._step = self._step, _Step()
+        processes = self.trainer.world_size
+        totals = step.totals(self.device)
+        if processes > 1:
+            totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
+        # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
+        scale = self.trainer.accumulate_grad_batches * processes / totals[0]
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients) * scale
+        if isinstance(self.trainer.strategy, FSDPStrategy):  # each process has a part of every gradient
+            norm = self.trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
+        if gradient_clip_val is not None:
+            scale = scale * (gradient_clip_val / (norm + 1e-6)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, scale)
         self.log("train/gradient_norm", norm)
+        objective, likelihood, *guidance = (totals[1:] / totals[0]).unbind()
+        self.log_dict({"train/loss": objective, "train/perplexity": likelihood.exp()})
+        if guidance:
+            self.log("train/guidance", guidance[0])
 
     def on_validation_epoch_start(self) -> None:
         """Begin to score the validation set."""
@@ -144,11 +174,36 @@ class TranslationModule(lightning.LightningModule):
 
     def on_save_checkpoint(self, content: dict[str, Any]) -> None:
         """Add what makes the checkpoint self-contained."""
-        source, target = self.tokenizers
-        protos = [tokenizer.model_proto for tokenizer in ((source,) if source is target else (source, target))]
-        content[checkpoint.KEY] = checkpoint.pack(self.config, protos, self.alignment)
+        content[checkpoint.KEY] = checkpoint.pack(self.config, self._tokenizer_models(), self.alignment)
 
     def on_load_checkpoint(self, content: dict[str, Any]) -> None:
-        """Take back the choice of the alignment."""
+        """Take back the choice of the alignment.
+
+        Raises:
+            UserError: the checkpoint's vocabulary is another, so that its weights would mean other words.
+        """
+        if content[checkpoint.KEY]["tokenizers"] != self._tokenizer_models():
+            raise UserError("the vocabulary is not that of the checkpoint: its tokenizers were trained on other data")
         stored = content[checkpoint.KEY]["alignment"]
         self.alignment = None if stored is None else AlignmentChoice(*stored)
+
+    def _tokenizer_models(self) -> list[bytes]:
+        source, target = self.tokenizers
+        return [tokenizer.model_proto for tokenizer in ((source,) if source is target else (source, target))]
+
+
+class _Step:
+    """What one step of the optimizer has seen: on this process, over the batches that are accumulated."""
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._sums: list[Tensor] = []
+
+    def add(self, batch: Batch, sums: Tensor) -> None:
+        self._tokens += batch.num_tokens
+        self._sums.append(sums)
+
+    def totals(self, device: torch.device) -> Tensor:
+        """Return the number of tokens and the sums, in one tensor."""
+        tokens = torch.full((1,), self._tokens, dtype=torch.float32, device=device)
+        return torch.cat((tokens, torch.stack(self._sums).sum(0).float()))

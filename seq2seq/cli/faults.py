@@ -1,0 +1,45 @@
+"""What befalls a training from outside: out of memory, a dead worker, pre-emption."""
+
+import logging
+import os
+import re
+import subprocess
+
+import torch
+
+from seq2seq.data.batching import Batch
+
+log = logging.getLogger(__name__)
+
+NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
+DEAD_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited unexpectedly|is killed by signal: [\w ]+)")
+
+
+def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int) -> str | None:
+    """Return what happened and what to do about it; None where it is another kind of error."""
+    memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if memory or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
+        shape = ""
+        if batch is not None:
+            (sentences, source), target = batch.source.shape, batch.target_input.shape[1]
+            shape = f" on a batch of {sentences} sentences, {source} source and {target} target pieces long"
+        return (
+            f"out of memory{shape}: lower loader.tokens_per_batch={tokens_per_batch} (and raise "
+            "trainer.accumulate_grad_batches as much), or loader.max_length"
+        )
+    if isinstance(error, RuntimeError) and (dead := DEAD_WORKER.search(str(error))):
+        return f"a process that loads data {dead[1]}: see whether memory ran out; loader.num_workers=0 needs no such"
+    return None
+
+
+def requeue() -> None:
+    """Tell SLURM, where it runs this job, to start it again: it has sent SIGUSR1 ahead of the end of its time."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    if job is None:
+        return
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        log.warning("job %s could not be requeued: %s", job, error)

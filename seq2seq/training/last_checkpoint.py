@@ -1,0 +1,211 @@
+"""The checkpoint from which a run goes on as if it had never stopped, and the events files that belong to it."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from seq2seq.checkpoint import LAST, PREVIOUS
+from seq2seq.data.batching import Batch
+from seq2seq.errors import Interrupted, UserError
+from seq2seq.training.callbacks import boards
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+AGREE_EVERY = 10
+"""Steps after which several processes ask each other whether to stop or to save."""
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it when it is whole; keeps the last one's predecessor."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write it.
+
+        Raises:
+            UserError: it cannot be written, as when the disk is full. What was there before is still there.
+        """
+        path = Path(path)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if path.name == LAST and path.exists():
+                os.replace(path, path.with_name(PREVIOUS))
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:  # PyTorch makes one of the other
+            cause = error.__context__ if isinstance(error.__context__, OSError) else error
+            raise UserError(
+                f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole"
+            ) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+class LastCheckpoint(Callback):
+    """Keeps `last.ckpt` and its predecessor `previous.ckpt`.
+
+    A resumed run ends with the weights, the optimizer's state, the metrics and the curves of one that never stopped.
+    So the checkpoint is taken between two steps, when all that belongs to the earlier one is done, or just before a
+    validation, which a resumed run makes then: Lightning's own, written after it, would lose what a schedule learns
+    from it. Besides it is written every so often, in the end, and when the process gets SIGTERM or SIGUSR1, as on
+    pre-emption, or Ctrl-C; then the training stops. It has to be the first of the callbacks: what others log at the
+    start of a step belongs to that step.
+
+    Args:
+        folder: where it is kept.
+        every_n_steps: null: not by steps.
+        every_n_minutes: null: not by time.
+    """
+
+    def __init__(self, *, folder: str, every_n_steps: int | None, every_n_minutes: float | None) -> None:
+        for name, value in (("every_n_steps", every_n_steps), ("every_n_minutes", every_n_minutes)):
+            if value is not None and value <= 0:
+                raise UserError(f"callbacks.last.{name}={value} must be above 0, or null for never")
+        self.path = Path(folder) / LAST
+        self.every_n_steps = every_n_steps
+        self.every_n_minutes = every_n_minutes
+        self._saved_at = time.monotonic()
+        self._signal: int | None = None
+        self._stopped_early = False
+        self._metrics: dict[str, float] = {}
+        self._place = ""  # while it is being written: before a step, before a validation
+        self._events: dict[str, int] = {}
+
+    def on_fit_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Do not go on where the training had been stopped early."""
+        trainer.should_stop = self._stopped_early
+
+    def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Listen to signals from now on, in Lightning's place, which would stop in the middle of a step."""
+        self._saved_at = time.monotonic()
+        self._signal = signal.SIGTERM if trainer.received_sigterm else None
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:  # Lightning brings back what was there before, however the training ends
+                signal.signal(number, self._on_signal)
+        trainer._logger_connector._callback_metrics.update(  # what a schedule may look at before the next validation
+            {name: torch.tensor(value) for name, value in self._metrics.items()}
+        )
+        loop = trainer.fit_loop.epoch_loop
+        if loop.restarting and not loop.val_loop.restarted_mid_evaluation:
+            assert trainer.fit_loop._data_fetcher is not None
+            if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+                loop._batches_that_stepped -= 1  # Lightning is going to pass over a step without making it
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and self._signal == signal.SIGINT:
+            raise KeyboardInterrupt  # the second Ctrl-C
+        self._signal = number
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, _: lightning.LightningModule, __: Any, index: int
+    ) -> None:
+        """Save if it is time, and stop if that was asked for; never within a step that accumulates batches."""
+        if index % trainer.accumulate_grad_batches:
+            return
+        asked = self._agreed(trainer, index, self._signal is not None)
+        minutes = (time.monotonic() - self._saved_at) / 60
+        timely = self.every_n_minutes is not None and minutes >= self.every_n_minutes
+        step = trainer.global_step
+        due = self.every_n_steps is not None and step > 0 and step % self.every_n_steps == 0
+        if asked or due or self._agreed(trainer, index, timely):
+            self._save(trainer, "step")
+        if asked:
+            raise Interrupted(self._signal or signal.SIGTERM, f"step {step}")
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _: lightning.LightningModule, __: Any, batch: Batch, ___: int
+    ) -> None:
+        """Note the place in the data."""
+        trainer.datamodule.took(batch)  # type: ignore[attr-defined]
+
+    def on_validation_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Save what is about to be validated."""
+        if not trainer.sanity_checking:
+            self._save(trainer, "validation")
+
+    def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Stop if that was asked for; of several processes one alone must not."""
+        if self._signal is not None and trainer.world_size == 1:
+            raise Interrupted(self._signal, f"the validation at step {trainer.global_step}")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Let a schedule that looks at the validation do so in a resumed epoch, too: Lightning would pass it over."""
+        trainer.fit_loop._restarting = False
+
+    def on_train_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Save the end."""
+        stoppers = (callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping))  # type: ignore[attr-defined]
+        self._stopped_early = any(stopper.wait_count >= stopper.patience for stopper in stoppers)
+        self._save(trainer, "end")
+
+    def _agreed(self, trainer: lightning.Trainer, index: int, mine: bool) -> bool:
+        """Return whether any process wants it; several processes ask each other now and then only."""
+        if trainer.world_size == 1:
+            return mine
+        return index % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(mine, all=False)
+
+    def _save(self, trainer: lightning.Trainer, place: str) -> None:
+        for logger in boards(trainer):
+            logger.experiment.flush()
+            self._events |= {file.name: file.stat().st_size for file in _events(Path(logger.log_dir))}
+        self._place = place
+        try:
+            trainer.save_checkpoint(self.path)
+        finally:
+            self._place = ""
+        self._saved_at = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, _: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Make Lightning's counters say what is done, as they count a step or a validation that has only begun."""
+        loops = checkpoint["loops"]["fit_loop"]
+        if self._place == "step":
+            progress = loops["epoch_loop.batch_progress"]
+            progress["is_last_batch"] = False
+            for counts in (progress["total"], progress["current"]):
+                counts["ready"] = counts["completed"]
+        elif self._place == "validation":  # of which, for Lightning, the first batch was begun
+            total = loops["epoch_loop.val_loop.batch_progress"]["total"]
+            total["ready"] = total["started"] = total["completed"] + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what else goes on."""
+        return {"events": self._events, "stopped_early": self._stopped_early, "metrics": self._metrics}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self._stopped_early, self._metrics = state["stopped_early"], state["metrics"]
+
+    def on_validation_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Keep the scores."""
+        self._metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val/"}
+
+
+def rewind_events(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Take back what was logged after a checkpoint: a resumed run logs it again, and every curve stays one line."""
+    states = checkpoint.get("callbacks", {})
+    sizes = states.get(LastCheckpoint.__qualname__, {}).get("events", {})
+    for file in _events(folder):
+        if file.name in sizes:
+            os.truncate(file, min(sizes[file.name], file.stat().st_size))
+        else:
+            file.unlink()
+
+
+def _events(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.out.tfevents.*"))
