@@ -1,7 +1,7 @@
 """Kill a training at random moments, resume it each time, and compare its end with that of one never stopped.
 
-Weights, optimizer, schedule, averaged weights, early stopping, best checkpoints, loops and every logged curve have to be
-the same to the last bit; only times and places of files may differ. The training has BPE-dropout, dropout, averaged
+Weights, optimizer, schedule, averaged weights, early stopping, best checkpoints, loops and every logged curve have to
+be the same to the last bit; only times and places of files may differ. The training has BPE-dropout, dropout, averaged
 weights, validations within epochs, and two processes that load data.
 
     python scripts/crash_test.py                       # 20 kills of one process
@@ -12,7 +12,6 @@ weights, validations within epochs, and two processes that load data.
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -116,7 +116,7 @@ def differences(one: Path, other: Path) -> list[str]:
     metrics = [json.loads((run / "metrics.json").read_text()) for run in (one, other)]
     for name in metrics[0].keys() | metrics[1].keys():
         values = [found.get(name) for found in metrics]
-        if name not in (*TIMES, "train/seconds") and "seconds" not in name and values[0] != values[1]:
+        if name not in TIMES and "second" not in name and values[0] != values[1]:
             found.append(f"metrics: {name}: {values[0]} and {values[1]}")
     return found
 
@@ -137,21 +137,21 @@ def main() -> int:
         settings += ["data.streaming=true", "scheduler=inverse_square_root", "~scheduler.scheduler.warmup_steps"]
     train = [sys.executable, *(LAUNCHER if options.ddp else []), "-m", "seq2seq", "train", *settings]
 
-    begin = time.perf_counter()
+    begin = time.time()
     status = run([*train, f"hydra.run.dir={folder / 'whole'}"], folder, None, folder / "whole.log")
-    length = time.perf_counter() - begin
-    print(f"a training of {length:.0f} s (exit {status}); logs in {folder}", flush=True)
-    moments = random.Random(options.seed)
-    kills, again = 0, [*train, f"hydra.run.dir={folder / 'killed'}"]
-    resume = [*train, f"resume={folder / 'killed'}"]
+    length = time.time() - begin
+    start = (folder / "whole" / "config.yaml").stat().st_mtime - begin
+    print(f"a training of {length:.0f} s, {start:.0f} of them to begin (exit {status}); logs in {folder}", flush=True)
+    random = Random(options.seed)
+    kills = 0
     while True:
-        life = moments.uniform(0.15, 0.15 + 2.0 / options.kills + 0.25) * length if kills < options.kills else None
+        life = start + random.uniform(-0.1 * start, 1.8 * (length - start) / options.kills)
         begun = (folder / "killed" / "config.yaml").exists()
-        status = run(resume if begun else again, folder, life, folder / "killed.log")
+        goal = f"resume={folder / 'killed'}" if begun else f"hydra.run.dir={folder / 'killed'}"
+        status = run([*train, goal], folder, life if kills < options.kills else None, folder / "killed.log")
         if status is not None:
             break
         kills += 1
-        (folder / "killed" / "error.txt").unlink(missing_ok=True)
         print(f"kill {kills} after {life:.1f} s", flush=True)
     found = differences(folder / "whole", folder / "killed") if status == 0 else [f"exit status {status}"]
     print(f"{kills} kills; {'bit-identical' if not found else 'DIFFERENT'}")

@@ -63,12 +63,18 @@ def config_folder() -> Path:
 
 def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command."""
+    config = compose_hydra(command, overrides)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
+    """Return the composed configuration of a command together with Hydra's own."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose(command, overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(config)
-    with open_dict(config):
-        del config["hydra"]
     return config
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import hydra
 import lightning
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
@@ -22,6 +21,7 @@ from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import resumed, whole_checkpoint
 from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
             _check_run([*overrides, *variant])
-        runs = [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants]
+        runs = agreed(lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs)
     failures: list[Exception] = []
     for run, variant in zip(runs, variants, strict=True):
         try:
@@ -111,10 +111,12 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     def job(config: DictConfig) -> dict[str, float]:
         folder = Path(config.output)
         try:
-            first = getattr(rank_zero_only, "rank", 0) == 0  # the others come when it may have begun to write
-            with claimed(folder) if first else nullcontext():
-                if first:
+            sys.argv = [program, "train", *overrides]  # with which Lightning starts the other processes of a host
+            with claimed(folder) if rank() == 0 else nullcontext():
+                if rank() == 0:  # the others come when it may have begun to write
                     _check_folder(folder, resume=bool(config.resume))
+                else:
+                    logging.disable(logging.WARNING)
                 try:
                     return train(config)
                 except Exception as error:
@@ -126,6 +128,7 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
             failure.append(error)
             return {}
 
+    program = sys.argv[0]
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
         sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
@@ -162,9 +165,10 @@ def train(config: DictConfig) -> dict[str, float]:
     start = _rewind(folder) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
-    with write_whole(folder / "config.yaml") as file:
-        file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
-    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
+    if trainer.is_global_zero:
+        with write_whole(folder / "config.yaml") as file:
+            file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
+        (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
     describe_run(folder, data, module, trainer)
 
     device = trainer.strategy.root_device
@@ -236,7 +240,7 @@ def _rewind(folder: Path) -> Path | None:
     found = whole_checkpoint(folder)
     if found.fault:
         log.warning("%s; going on from %s", found.fault, found.path)
-    if getattr(rank_zero_only, "rank", 0) == 0:
+    if rank() == 0:
         rewind_events(folder, load_content(found.path) if found.path else {})
     return found.path
 

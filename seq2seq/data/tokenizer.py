@@ -4,10 +4,13 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from random import Random
 from typing import NamedTuple
 
 import sentencepiece
 
+from seq2seq.data.sampling import Segmenter
 from seq2seq.errors import UserError
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
@@ -78,10 +81,11 @@ class Tokenizer:
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
-        # SentencePiece has one random generator a process: seeding it for each call leaves nothing behind that matters,
-        # and makes the result the same in any order and in any number of worker processes.
-        sentencepiece.set_random_generator_seed(seed % (1 << 31))
-        return self._processor.encode(text, enable_sampling=True, alpha=alpha, nbest_size=-1)
+        return self._segmenter.sample(self._processor.normalize(text), alpha, Random(seed))
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        return Segmenter(self.model_proto)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; special ids give nothing, an unknown one gives a question mark between spaces."""

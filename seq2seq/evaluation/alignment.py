@@ -45,11 +45,24 @@ class HeadEvaluator:
         self.extraction = extraction
         self._source_sinks, self._target_sinks = (_sinks(tokenizer) for tokenizer in tokenizers)
         self._sums: dict[str, tuple[Tensor, Tensor]] = {}  # by module: statistics (statistic, heads), rows (heads,)
-        self._agreement: list[Tensor] = []  # a sentence: (heads,)
+        self._agreement: dict[int, Tensor] = {}  # by pair: (heads,)
         self._counts: dict[int, Tensor] = {}  # by pair: (heads, sure links hits hits)
         self._argmax: dict[int, Tensor] = {}
         self._diagonal: dict[int, Tensor] = {}
         self._heads: list[Head] = []  # of cross-attention, in the order of the counts
+
+    def collected(self) -> tuple[Any, ...]:
+        """Return what it has collected, for another process to add."""
+        return self._sums, self._agreement, self._counts, self._argmax, self._diagonal, self._heads
+
+    def merge(self, sums: dict[str, tuple[Tensor, Tensor]], *by_pair_and_heads: Any) -> None:
+        """Add what another has collected of other pairs."""
+        *by_pair, heads = by_pair_and_heads
+        for name, found in sums.items():
+            self._add_sums(name, *found)
+        for mine, others in zip((self._agreement, self._counts, self._argmax, self._diagonal), by_pair, strict=True):
+            mine |= others
+        self._heads = self._heads or heads
 
     def add(
         self,
@@ -85,12 +98,14 @@ class HeadEvaluator:
         sinks = (self._target_sinks if kind == "decoder" else self._source_sinks).to(weights.device)
         keys = batch.target_input if kind == "decoder" else batch.source
         statistics, rows = head_statistics(weights, visible, sinks[keys][:, None])
-        sums, counts = torch.stack(statistics).sum(1).double().cpu(), rows.sum(0).cpu()
+        self._add_sums(name, torch.stack(statistics).sum(1).double().cpu(), rows.sum(0).cpu())
+
+    def _add_sums(self, name: str, sums: Tensor, counts: Tensor) -> None:
         before = self._sums.get(name)
         self._sums[name] = (sums, counts) if before is None else (before[0] + sums, before[1] + counts)
 
     def _add_links(self, index: int, weights: Tensor, gold: Links | None, source: Sentence, target: Sentence) -> None:
-        self._agreement.append(agreement(weights))
+        self._agreement[index] = agreement(weights)
         if gold is None:
             return
         num_target, num_source = weights.shape[-2] - 1, weights.shape[-1] - 1
@@ -110,7 +125,7 @@ class HeadEvaluator:
         if self._counts:
             quality = [-_score(counts).aer for counts in torch.stack([*self._counts.values()]).sum(0)]
         else:
-            quality = torch.stack(self._agreement).mean(0).tolist()
+            quality = torch.stack([*self._agreement.values()]).mean(0).tolist()
         best = max(range(len(quality)), key=lambda i: quality[i])
         return AlignmentChoice(*self._heads[best])
 
@@ -143,7 +158,7 @@ class HeadEvaluator:
     def heads(self) -> list[dict[str, Any]]:
         """Return a row a head: where it sits, its statistics, and for cross-attention how it aligns."""
         rows: list[dict[str, Any]] = []
-        agreements = torch.stack(self._agreement).mean(0).tolist() if self._agreement else []
+        agreements = torch.stack([*self._agreement.values()]).mean(0).tolist() if self._agreement else []
         totals = torch.stack([*self._counts.values()]).sum(0) if self._counts else None
         for name, (sums, counts) in self._sums.items():
             place = place_of(name)

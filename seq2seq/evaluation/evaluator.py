@@ -116,6 +116,21 @@ class Evaluator:
                 [self._gold(index, row["links"]) for index, row in zip(indices, rows, strict=True)],
             )
 
+    def collected(self) -> tuple[Any, ...]:
+        """Return what it has collected, for another process to add."""
+        sums = (self._likelihood, self._correct, self._tokens, self._search_seconds)
+        return self._hypotheses, sums, self._heads.collected()
+
+    def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
+        """Add what another has collected of other pairs of the data set."""
+        self._hypotheses |= hypotheses
+        likelihood, correct, tokens, seconds = sums
+        self._likelihood += likelihood
+        self._correct += correct
+        self._tokens += tokens
+        self._search_seconds += seconds
+        self._heads.merge(*heads)
+
     def _gold(self, index: int, links: str) -> Links | None:
         return parse_links(links, where=f"links of pair {index + 1}") if self.has_links else None
 

@@ -94,9 +94,10 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, _: Any, batch: Batch, __: int
     ) -> None:
-        """Count the batch."""
-        self.tokens += batch.num_tokens
-        self._window.tokens += batch.num_tokens
+        """Count the batch; of several processes each other one's is taken for as large."""
+        tokens = batch.num_tokens * trainer.world_size
+        self.tokens += tokens
+        self._window.tokens += tokens
         if self._step_flops:
             self._window.flops += self._step_flops(batch)
         self._tick(stop=False)

@@ -161,8 +161,14 @@ class TranslationModule(lightning.LightningModule):
         self._evaluator.update(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores, and keep whose weights align best."""
+        """Log the scores, of what all processes have validated, and keep whose weights align best."""
         assert self._evaluator is not None
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, self._evaluator.collected())
+            self._evaluator = self.make_evaluator("val")
+            for part in parts:  # in the same order everywhere, so that all come to the same figures
+                self._evaluator.merge(*part)
         self.evaluation = self._evaluator.compute()
         self._evaluator = None
         self.alignment = self.evaluation.alignment

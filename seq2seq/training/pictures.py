@@ -56,7 +56,7 @@ class PinnedSentences(Callback):
         """Draw and write."""
         assert isinstance(module, TranslationModule) and module.evaluation is not None
         rows = pinned_rows(trainer.datamodule.dataset("val"), self.sentences)  # type: ignore[attr-defined]
-        if not rows:
+        if not rows or not trainer.is_global_zero:
             return
         pairs = [sentences_of_row(module, row) for row in rows]
         for number, (row, text) in enumerate(zip(rows, _translations(module, pairs), strict=True), 1):
