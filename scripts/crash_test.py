@@ -32,8 +32,7 @@ TIMES = ("train/target_tokens_per_second", "train/waiting_share", "train/flops_u
 
 SETTINGS = [
     "data=text", "model=transformer", "model.d_model=32", "model.num_layers=2", "encoder.num_heads=2",
-    "decoder.num_heads=2", "tokenizer.vocab_size=300", "tokenizer.sampling=0.1", "loader.tokens_per_batch=256",
-    "loader.num_workers=2", "callbacks=ema", "callbacks.pinned=null", "callbacks.last.every_n_steps=7",
+    "decoder.num_heads=2", "tokenizer.vocab_size=300", "tokenizer.sampling=0.1", "loader.num_workers=2", "callbacks=ema", "callbacks.pinned=null", "callbacks.last.every_n_steps=7",
     "callbacks.best.save_top_k=2", "callbacks.best.filename=best-{step}", "scheduler.scheduler.warmup_steps=20",
     "training.test_splits=[]", "search.max_length=12", "trainer=cpu", "trainer.val_check_interval=40",
     "trainer.log_every_n_steps=3", "trainer.limit_val_batches=2",
@@ -41,10 +40,10 @@ SETTINGS = [
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
-def write_text(folder: Path) -> list[str]:
+def write_text(folder: Path, copies: int) -> list[str]:
     """Write a corpus; return the overrides that name it."""
     names = []
-    for split, pairs in {"train": generate("train")[:3000], "val": generate("val")[:60]}.items():
+    for split, pairs in {"train": generate("train")[:3000] * copies, "val": generate("val")[:60]}.items():
         for side in ("source", "target"):
             (folder / f"{split}.{side}").write_text("".join(f"{getattr(pair, side)}\n" for pair in pairs))
             names.append(f"data.{split}.{side}={folder / f'{split}.{side}'}")
@@ -130,11 +129,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="crash-"))
-    settings = [*SETTINGS, *write_text(folder), f"trainer.max_epochs={options.epochs}", f"loader.cache_dir={folder}"]
+    copies = 8 if options.streaming else 1  # a stretch for each of the processes that load
+    settings = [*SETTINGS, *write_text(folder, copies), f"trainer.max_epochs={options.epochs}"]
+    settings += [f"loader.cache_dir={folder}", f"loader.tokens_per_batch={256 * copies}"]
     if options.ddp:
         settings += ["trainer.devices=2", "trainer.strategy=ddp"]
     if options.streaming:
-        settings += ["data.streaming=true", "scheduler=inverse_square_root", "~scheduler.scheduler.warmup_steps"]
+        settings += ["data.streaming=true", "scheduler=inverse_square_root"]
     train = [sys.executable, *(LAUNCHER if options.ddp else []), "-m", "seq2seq", "train", *settings]
 
     begin = time.time()

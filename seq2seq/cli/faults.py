@@ -4,10 +4,12 @@ import logging
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import torch
 
 from seq2seq.data.batching import Batch
+from seq2seq.data.cache import is_full
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +17,7 @@ NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", 
 DEAD_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited unexpectedly|is killed by signal: [\w ]+)")
 
 
-def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int) -> str | None:
+def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
     """Return what happened and what to do about it; None where it is another kind of error."""
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
@@ -29,6 +31,8 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
         )
     if isinstance(error, RuntimeError) and (dead := DEAD_WORKER.search(str(error))):
         return f"a process that loads data {dead[1]}: see whether memory ran out; loader.num_workers=0 needs no such"
+    if is_full(error):
+        return f"no space left on the disk of {folder}: make some"
     return None
 
 

@@ -265,7 +265,7 @@ def _fit(
             raise
         raise KeyboardInterrupt(remedy if last.exists() else "no checkpoint yet") from None
     except Exception as error:
-        fault = explain_fault(error, module.batch, data.tokens_per_batch)
+        fault = explain_fault(error, module.batch, data.tokens_per_batch, folder)
         if fault is None and not isinstance(error, UserError):
             raise
         remedy = f"; then {remedy}" if last.exists() else ""

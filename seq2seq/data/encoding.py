@@ -18,7 +18,7 @@ from seq2seq.data.pair import Pair
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
 
-FORMAT = 1  # part of every key: raise it when what the cache holds changes its meaning
+FORMAT = 2  # part of every key: raise it when what the cache holds changes its meaning
 IDS = pa.schema([(name, pa.list_(pa.int32())) for name in ("source_ids", "target_ids")])
 PAIRS = pa.unify_schemas([pa.schema([(name, pa.string()) for name in Pair._fields]), IDS])
 ROWS_A_CHUNK = 10_000
