@@ -31,12 +31,28 @@ TIMES = ("train/target_tokens_per_second", "train/waiting_share", "train/flops_u
 """What is measured in seconds or depends on what else the process has done."""
 
 SETTINGS = [
-    "data=text", "model=transformer", "model.d_model=32", "model.num_layers=2", "encoder.num_heads=2",
-    "decoder.num_heads=2", "tokenizer.vocab_size=300", "tokenizer.sampling=0.1", "loader.num_workers=2", "callbacks=ema", "callbacks.pinned=null", "callbacks.last.every_n_steps=7",
-    "callbacks.best.save_top_k=2", "callbacks.best.filename=best-{step}", "scheduler.scheduler.warmup_steps=20",
-    "training.test_splits=[]", "search.max_length=12", "trainer=cpu", "trainer.val_check_interval=40",
-    "trainer.log_every_n_steps=3", "trainer.limit_val_batches=2",
-]  # fmt: skip
+    "data=text",
+    "model=transformer",
+    "model.d_model=32",
+    "model.num_layers=2",
+    "encoder.num_heads=2",
+    "decoder.num_heads=2",
+    "tokenizer.vocab_size=300",
+    "tokenizer.sampling=0.1",
+    "loader.num_workers=2",
+    "scheduler.scheduler.warmup_steps=20",
+    "callbacks=ema",
+    "callbacks.pinned=null",
+    "callbacks.last.every_n_steps=7",
+    "callbacks.best.save_top_k=2",
+    "callbacks.best.filename=best-{step}",
+    "training.test_splits=[]",
+    "search.max_length=12",
+    "trainer=cpu",
+    "trainer.val_check_interval=40",
+    "trainer.log_every_n_steps=3",
+    "trainer.limit_val_batches=2",
+]
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
@@ -60,9 +76,16 @@ def run(command: list[str], folder: Path, life: float | None, log: Path) -> int 
         try:
             return process.wait(life)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            for number in family(process.pid):
+                os.kill(number, signal.SIGKILL)
             process.wait()
             return None
+
+
+def family(number: int) -> list[int]:
+    """Return a process and all that it has started, and they."""
+    children = subprocess.run(["pgrep", "-P", str(number)], capture_output=True, text=True).stdout.split()
+    return [number, *(member for child in children for member in family(int(child)))]
 
 
 def leaves(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -81,6 +104,9 @@ def state(folder: Path) -> dict[str, Any]:
     content["callbacks"].pop("Throughput")
     content["callbacks"]["LastCheckpoint"].pop("events")
     content["seq2seq"]["config"] = None  # names the folder
+    for name, callback in content["callbacks"].items():
+        if name.startswith("ModelCheckpoint"):
+            callback.pop("current_score")  # which Lightning writes, but neither reads back nor uses
     for loops in content["loops"].values():  # how often a validation was begun
         loops.pop("epoch_loop.val_loop.batch_progress", None)
     found = dict(leaves(content))

@@ -14,7 +14,9 @@ from seq2seq.data.cache import is_full
 log = logging.getLogger(__name__)
 
 NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
-DEAD_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited unexpectedly|is killed by signal: [\w ]+)")
+DEAD_WORKER = re.compile(
+    r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:is )?(exited unexpectedly|killed by signal: \w+)"
+)
 
 
 def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
@@ -27,10 +29,10 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
             shape = f" on a batch of {sentences} sentences, {source} source and {target} target pieces long"
         return (
             f"out of memory{shape}: lower loader.tokens_per_batch={tokens_per_batch} (and raise "
-            "trainer.accumulate_grad_batches as much), or loader.max_length"
+            "trainer.accumulate_grad_batches as much)"
         )
     if isinstance(error, RuntimeError) and (dead := DEAD_WORKER.search(str(error))):
-        return f"a process that loads data {dead[1]}: see whether memory ran out; loader.num_workers=0 needs no such"
+        return f"a process that loads data died ({dead[1]}): see whether memory ran out; loader.num_workers=0 has none"
     if is_full(error):
         return f"no space left on the disk of {folder}: make some"
     return None

@@ -239,7 +239,7 @@ def _rewind(folder: Path) -> Path | None:
     """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it."""
     found = whole_checkpoint(folder)
     if found.fault:
-        log.warning("%s; going on from %s", found.fault, found.path)
+        log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
     if rank() == 0:
         rewind_events(folder, load_content(found.path) if found.path else {})
     return found.path
@@ -268,8 +268,9 @@ def _fit(
         fault = explain_fault(error, module.batch, data.tokens_per_batch, folder)
         if fault is None and not isinstance(error, UserError):
             raise
-        remedy = f"; then {remedy}" if last.exists() else ""
-        raise UserError(f"{fault or error}{remedy}") from error
+        if last.exists() and module.batch is not None:  # else it is a mistake that was made before the first step
+            raise UserError(f"{fault or error}; then {remedy}") from error
+        raise UserError(fault or str(error)) from error
 
 
 def _test(splits: list[str], data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:
