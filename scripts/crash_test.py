@@ -30,29 +30,13 @@ from seq2seq.data.grammar import generate
 TIMES = ("train/target_tokens_per_second", "train/waiting_share", "train/flops_utilization", "train/peak_memory_mib")
 """What is measured in seconds or depends on what else the process has done."""
 
-SETTINGS = [
-    "data=text",
-    "model=transformer",
-    "model.d_model=32",
-    "model.num_layers=2",
-    "encoder.num_heads=2",
-    "decoder.num_heads=2",
-    "tokenizer.vocab_size=300",
-    "tokenizer.sampling=0.1",
-    "loader.num_workers=2",
-    "scheduler.scheduler.warmup_steps=20",
-    "callbacks=ema",
-    "callbacks.pinned=null",
-    "callbacks.last.every_n_steps=7",
-    "callbacks.best.save_top_k=2",
-    "callbacks.best.filename=best-{step}",
-    "training.test_splits=[]",
-    "search.max_length=12",
-    "trainer=cpu",
-    "trainer.val_check_interval=40",
-    "trainer.log_every_n_steps=3",
-    "trainer.limit_val_batches=2",
-]
+SETTINGS = """
+data=text model=transformer model.d_model=32 model.num_layers=2 encoder.num_heads=2 decoder.num_heads=2
+tokenizer.vocab_size=300 tokenizer.sampling=0.1 loader.num_workers=2 scheduler.scheduler.warmup_steps=20
+callbacks=ema callbacks.pinned=null callbacks.last.every_n_steps=7 callbacks.best.save_top_k=2
+callbacks.best.filename=best-{step} training.test_splits=[] search.max_length=12
+trainer=cpu trainer.val_check_interval=40 trainer.log_every_n_steps=3 trainer.limit_val_batches=2
+""".split()  # noqa: SIM905
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 
 
@@ -127,6 +111,12 @@ def curves(folder: Path) -> list[tuple[str, int, float]]:
     return sorted(points)
 
 
+def first_step(folder: Path) -> float:
+    """Return the time at which the first scalar was logged."""
+    files = folder.glob("events.out.tfevents.*")
+    return min(event.wall_time for file in files for event in EventFileLoader(str(file)).Load() if event.summary.value)
+
+
 def differences(one: Path, other: Path) -> list[str]:
     """Return in what two runs differ."""
     (a, b), found = (state(one), state(other)), []
@@ -167,7 +157,7 @@ def main() -> int:
     begin = time.time()
     status = run([*train, f"hydra.run.dir={folder / 'whole'}"], folder, None, folder / "whole.log")
     length = time.time() - begin
-    start = (folder / "whole" / "config.yaml").stat().st_mtime - begin
+    start = first_step(folder / "whole") - begin
     print(f"a training of {length:.0f} s, {start:.0f} of them to begin (exit {status}); logs in {folder}", flush=True)
     random = Random(options.seed)
     kills = 0

@@ -76,8 +76,8 @@ def full_at_checkpoint(stage: Stage, run: Path) -> str:
     return line
 
 
-def full_at_events(stage: Stage, run: Path) -> str:
-    """Fill the disk after the first checkpoint; the next thing that is written are events."""
+def full_meanwhile(stage: Stage, run: Path) -> str:
+    """Fill the disk after the first checkpoint."""
     small_disk(run, "20m")
     process = stage.begin(f"hydra.run.dir={run}")
     wait_for(run / "checkpoints" / "last.ckpt", process)
@@ -178,7 +178,7 @@ def flip(content: bytes) -> bytes:
 
 FAULTS: dict[str, tuple[str, Callable[[Stage, Path], str]]] = {
     "full-checkpoint": ("the disk is full at a checkpoint", full_at_checkpoint),
-    "full-events": ("the disk is full at an events file", full_at_events),
+    "full-meanwhile": ("another program fills the disk", full_meanwhile),
     "full-cache": ("the disk is full at a cache", full_at_cache),
     "cut-checkpoint": ("last.ckpt is cut in half", partial(damaged_checkpoint, lambda c: c[: len(c) // 2])),
     "flipped-checkpoint": ("a bit of last.ckpt is flipped", partial(damaged_checkpoint, flip)),
@@ -194,7 +194,7 @@ FAULTS: dict[str, tuple[str, Callable[[Stage, Path], str]]] = {
     "sigusr1": ("SIGUSR1", partial(stopped, signal.SIGUSR1)),
     "ctrl-c": ("Ctrl-C", partial(stopped, signal.SIGINT)),
 }
-MOUNTED = ("full-checkpoint", "full-events", "full-cache")
+MOUNTED = ("full-checkpoint", "full-meanwhile", "full-cache")
 OTHERS = ("full-cache", "memory", "nan")
 """After these there is nothing to resume: the run had not begun, or has other settings on purpose."""
 

@@ -104,6 +104,9 @@ class TranslationDataModule(LightningDataModule):
 
     def took(self, batch: Batch) -> None:
         """Notes that the training has done with the next batch of the epoch."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        if self._progress.epoch != epoch:
+            self._progress = EpochProgress(epoch)
         worker = (batch.stretch or 0) % max(1, self.num_workers)
         self._progress.add(self._share()["world_size"], self.tokens_per_batch, stretch=batch.stretch, worker=worker)
 
@@ -145,17 +148,16 @@ class TranslationDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the trainer's epoch (0 without a trainer), with a segmentation of its own if sampled."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        if self._progress.epoch != epoch:
-            self._progress = EpochProgress(epoch)
+        progress = deepcopy(self._progress) if self._progress.epoch == epoch else EpochProgress(epoch)
         if self.corpus.streaming:
-            return self._stream(epoch)
+            return self._stream(progress)
         rows = self.dataset("train")
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
-        options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": self._progress.taken}
+        options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
         return self._loader(rows, self.tokens_per_batch, shuffle=True, **options)
 
-    def _stream(self, epoch: int) -> DataLoader[Batch]:
+    def _stream(self, progress: EpochProgress) -> DataLoader[Batch]:
         batches = StreamedBatches(
             self.corpus,
             self.tokenizers,
@@ -164,9 +166,9 @@ class TranslationDataModule(LightningDataModule):
             max_ratio=self.max_ratio,
             sampling=self.config.sampling,
             seed=self.seed,
-            epoch=epoch,
+            epoch=progress.epoch,
             with_links=self.with_links,
-            progress=deepcopy(self._progress),
+            progress=progress,
             **self._share(),
         )
         return _loader(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
