@@ -1,5 +1,6 @@
 """Configuration to objects: the only caller of Hydra's instantiate."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -26,6 +27,9 @@ from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
 
+LINKS = "seq2seq.alignment.words"
+"""Where the link extractions are, which are functions."""
+
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
 
 
@@ -33,7 +37,7 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
     """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
     if options is None:
         options = OmegaConf.create(checkpoint.config["data"])
-        _check_targets(options, checkpoint.path)
+        _check_targets(options, checkpoint)
     return instantiate(options)
 
 
@@ -47,7 +51,7 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
     if options is None:
         assert checkpoint is not None
         options = OmegaConf.create(checkpoint.config["links"])
-        _check_targets(options, checkpoint.path)
+        _check_targets(options, checkpoint)
     threshold = options.get("threshold")
     if threshold is not None and not 0 < threshold <= 1:
         raise UserError(f"links.threshold={threshold}: expected a share of the weight, above 0 and at most 1")
@@ -169,7 +173,7 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
         UserError: its configuration names code outside this package, or does not fit its weights.
     """
     config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
-    _check_targets(config, checkpoint.path)
+    _check_targets(config, checkpoint)
     tokenizers = tokenizers_of(checkpoint)
     model = build_model(config, tokenizers)
     try:
@@ -198,27 +202,36 @@ def find_device(name: str) -> torch.device:
     return accelerator or torch.device("cpu")
 
 
-def _check_targets(config: Any, where: str) -> None:
-    """Refuse to build from a checkpoint anything outside this package: a checkpoint is data, and must run no code.
+def _check_targets(config: Any, checkpoint: Checkpoint) -> None:
+    """Refuse to build from a checkpoint what is no part of a model: a checkpoint is data, and must run no code.
 
     A name is judged by where the thing was defined: `seq2seq.data.cache.os.mkdir` is not part of seq2seq.
     """
-    if isinstance(config, ListConfig):
-        for value in config:
-            _check_targets(value, where)
-    elif isinstance(config, DictConfig):
-        target = config.get("_target_")
-        if target is not None and not _is_ours(str(target)):
-            raise UserError(f"{where} asks for {target}, which is not part of seq2seq, so it is not loaded")
-        for value in config.values():
-            _check_targets(value, where)
+    if not isinstance(config, DictConfig | ListConfig):
+        return
+    keys: Any = config.keys() if isinstance(config, DictConfig) else range(len(config))
+    for key in keys:
+        if OmegaConf.is_interpolation(config, key):
+            raise UserError(f"{checkpoint.path}: {key} in its configuration is no plain value, so it is not loaded")
+        value: Any = config[key]
+        if key == "_target_" and not _is_part(str(value), checkpoint.trusted):
+            package = str(value).partition(".")[0]
+            remedy = "" if package == "seq2seq" else f"; if it is code of yours: trusted=[{package}]"
+            raise UserError(
+                f"{checkpoint.path} asks for {value}, which is no part of a seq2seq model, so it is not loaded{remedy}"
+            )
+        _check_targets(value, checkpoint)
 
 
-def _is_ours(target: str) -> bool:
-    if not target.startswith("seq2seq."):
+def _is_part(target: str, trusted: Sequence[str]) -> bool:
+    """Return whether a name is that of a module, a corpus or a link extraction of this or of a trusted package."""
+    packages = ("seq2seq.", *(f"{package}." for package in trusted))
+    if not target.startswith(packages):
         return False
     try:
         found = get_object(target)
     except (ImportError, ValueError, AttributeError):
         return False
-    return str(getattr(found, "__module__", "")).startswith("seq2seq.")
+    home = f"{getattr(found, '__module__', '')}."
+    made = isinstance(found, type) and issubclass(found, nn.Module | Corpus)
+    return home.startswith(packages) and (made or home == f"{LINKS}." or not home.startswith("seq2seq."))

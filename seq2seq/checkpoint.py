@@ -2,6 +2,7 @@
 
 import pickle
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ class Checkpoint(NamedTuple):
     alignment: AlignmentChoice | None  # None before the first validation, and for models without attention
     weights: dict[str, Tensor]  # of the EncoderDecoder, on the CPU
     path: str  # where it came from, for messages
+    trusted: tuple[str, ...] = ()  # packages beside seq2seq whose parts the configuration may name
 
 
 def pack(config: dict[str, Any], tokenizers: list[bytes], alignment: AlignmentChoice | None) -> dict[str, Any]:
@@ -44,8 +46,8 @@ def pack(config: dict[str, Any], tokenizers: list[bytes], alignment: AlignmentCh
     }
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Return the checkpoint in a file; no code in it is ever run.
+def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpoint:
+    """Return the checkpoint in a file; no code in it is ever run, but that of packages which the user trusts.
 
     Raises:
         UserError: there is no such file, or it is not whole, or not a checkpoint of this program.
@@ -64,7 +66,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         if name.startswith(MODEL_PREFIX)
     }
     alignment = None if packed["alignment"] is None else AlignmentChoice(*packed["alignment"])
-    return Checkpoint(packed["config"], packed["tokenizers"], alignment, weights, str(path))
+    return Checkpoint(packed["config"], packed["tokenizers"], alignment, weights, str(path), tuple(trusted))
 
 
 def load_content(path: str | Path) -> Any:

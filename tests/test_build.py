@@ -1,6 +1,7 @@
 """Configurations become objects; what does not fit, or is not ours, is refused in one line."""
 
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -154,8 +155,9 @@ def change(checkpoint: Checkpoint, key: str, value: Any) -> Checkpoint:
     return checkpoint._replace(config=plain)
 
 
-# The last two are reached through a module of ours, but are not ours.
+# Two are reached through a module of ours, but are not ours; the last two are ours, but no part of a model.
 FOREIGN = ["os.mkdir", "builtins.eval", "seq2seq_other.GRU", "seq2seq.data.cache.os.mkdir", "seq2seq.build.torch.load"]
+FOREIGN += ["seq2seq.cli.main.main", "seq2seq.data.cache.build_once"]
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,25 @@ def test_code_outside_this_package_is_not_loaded_from_a_list(
         load_model(change(make_checkpoint(joint), "encoder.extra", malicious), torch.device("cpu"))
     assert "os.mkdir" in one_line(error)
     assert not proof.exists()
+
+
+def test_interpolation_in_a_checkpoint_is_refused(joint: Tokenizers) -> None:
+    """It could read the environment, for one."""
+    with pytest.raises(UserError, match="extra in its configuration is no plain value"):
+        load_model(change(make_checkpoint(joint), "encoder.extra", "${oc.env:HOME}"), torch.device("cpu"))
+
+
+def test_package_that_the_user_trusts_is_loaded(
+    joint: Tokenizers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_models.py").write_text("from seq2seq.attention import Dot\nclass Mine(Dot): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    checkpoint = change(make_checkpoint(joint, "score=dot"), "score._target_", "my_models.Mine")
+    with pytest.raises(UserError, match=r"trusted=\[my_models\]"):
+        load_model(checkpoint, torch.device("cpu"))
+    assert "my_models" not in sys.modules  # not even imported
+    model, _ = load_model(checkpoint._replace(trusted=("my_models",)), torch.device("cpu"))
+    assert any(type(part).__name__ == "Mine" for part in model.modules())
 
 
 def test_the_refused_configuration_would_have_run(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("align", arguments, text_keys=("checkpoint", "source", "target", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     if checkpoint.alignment is None:
         raise UserError(f"{config.checkpoint} has no attention to align with; use a model other than the bottleneck")
     model, tokenizers = load_model(checkpoint, find_device(config.device))

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     corpus = build_corpus(config.get("data"), checkpoint)
     loader = checkpoint.config["loader"]

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     output = Path(config.output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output={output} is there already; give a folder that is new or empty")
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, torch.device("cpu"))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

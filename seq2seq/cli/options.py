@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 import seq2seq
 from seq2seq.errors import UserError
@@ -118,6 +118,9 @@ def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, 
     overrides = quote(given, text_keys=text_keys)
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
+    trusted = config.get("trusted", OmegaConf.create([]))
+    if not (isinstance(trusted, ListConfig) and all(isinstance(package, str) for package in trusted)):
+        raise UserError(f"trusted={trusted}: expected a list of packages, such as [my_models]")
     for key, value in config.get("loader", {}).items():
         if value is not None and not (isinstance(value, int) and value > 0):
             raise UserError(f"loader.{key}={value}: expected a whole number above 0")

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("translate", arguments, text_keys=("checkpoint", "input", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     search = build_search(config.search)
     translator = Translator(

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
     formats = list(config.figures)
     search = build_search(config.search)
-    checkpoint = read_checkpoint(config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
 
     max_length = config.loader.max_length or checkpoint.config["loader"]["max_length"]
