@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import torch
 
@@ -19,7 +18,7 @@ DEAD_WORKER = re.compile(
 )
 
 
-def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
+def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: str) -> str | None:
     """Return what happened and what to do about it; None where it is another kind of error."""
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):

@@ -27,7 +27,7 @@ def describe_run(
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
     log.info(
         "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
-        _from_here(folder),
+        from_here(folder),
         "streamed" if data.corpus.streaming else f"{len(data.dataset('train')):,}",
         f"{len(data.dataset('val')):,}",
         vocabulary,
@@ -50,7 +50,7 @@ def count_parameters(module: TranslationModule) -> int:
 
 def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
     """Show some translations, the scores, and where the rest is."""
-    folder = _from_here(folder)
+    folder = from_here(folder)
     split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
     lines = ["", f"Translations of {split}:"]
     for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
@@ -84,9 +84,9 @@ def _program(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     if not beside.exists() or shutil.which(name) == str(beside):
         return name
-    return str(_from_here(beside))
+    return str(from_here(beside))
 
 
-def _from_here(path: Path) -> Path:
+def from_here(path: Path) -> Path:
     """Return a path as seen from the current folder, where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

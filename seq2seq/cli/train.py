@@ -22,7 +22,7 @@ from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.processes import agreed, rank
-from seq2seq.cli.report import count_parameters, describe_run, report_results
+from seq2seq.cli.report import count_parameters, describe_run, from_here, report_results
 from seq2seq.cli.resume import resumed, whole_checkpoint
 from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
@@ -253,7 +253,7 @@ def _fit(
     start: Path | None,
 ) -> None:
     last = folder / "checkpoints" / LAST
-    remedy = f"go on with resume={folder} and the same overrides"
+    remedy = f"go on with resume={from_here(folder)} and the same overrides"
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except Interrupted as interruption:
@@ -265,7 +265,7 @@ def _fit(
             raise
         raise KeyboardInterrupt(remedy if last.exists() else "no checkpoint yet") from None
     except Exception as error:
-        fault = explain_fault(error, module.batch, data.tokens_per_batch, folder)
+        fault = explain_fault(error, module.batch, data.tokens_per_batch, from_here(folder))
         if fault is None and not isinstance(error, UserError):
             raise
         if last.exists() and module.batch is not None:  # else it is a mistake that was made before the first step

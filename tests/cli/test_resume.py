@@ -1,5 +1,9 @@
 """`resume=`: an interrupted run goes on where it stood, and ends as if nothing had happened."""
 
+import importlib.util
+import os
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +11,23 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.training.callbacks import ValidationReport
+from seq2seq.cli.run_folder import claimed
+from seq2seq.training.callbacks import Throughput, ValidationReport
+from seq2seq.training.module import TranslationModule
+
+CRASH_TEST = Path(__file__).parents[2] / "scripts" / "crash_test.py"
 
 Command = Callable[..., Any]
 BRIEF = ["callbacks.pinned=null", "training.test_splits=[]", "search.max_length=5", "trainer.limit_train_batches=2"]
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Return in what two runs differ, as the crash test compares them."""
+    spec = importlib.util.spec_from_file_location("crash_test", CRASH_TEST)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.differences(one, other)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -39,36 +56,6 @@ def interrupted(command: Command, text: list[str], tmp_path: Path) -> Callable[.
         return config.parent
 
     return run
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        [],
-        ["callbacks=ema"],
-        ["tokenizer.sampling=0.1"],
-        ["optimizer=muon", "data.streaming=true", "scheduler=inverse_square_root", "tokenizer.sampling=0.1"],
-    ],
-    ids=str,
-)
-def test_resumed_run_equals_an_uninterrupted_one(
-    command: Command,
-    text: list[str],
-    interrupted: Callable[..., Path],
-    train: Any,
-    tmp_path: Path,
-    overrides: list[str],
-) -> None:
-    whole = train(*BRIEF, *overrides, folder="whole")
-    folder = interrupted(*overrides)
-    assert command("train", *text, *BRIEF, *overrides, "resume=true").status == 0
-    assert runs(tmp_path) == [folder / "config.yaml"]
-    expected = weights(whole.folder)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(folder).items())
-    mine = type(whole)(folder)
-    assert {name: mine.metrics[name] for name in ("steps", "epochs", "val/loss", "val/bleu")} == {
-        name: whole.metrics[name] for name in ("steps", "epochs", "val/loss", "val/bleu")
-    }
 
 
 def test_named_folder_is_resumed(command: Command, text: list[str], train: Any, tmp_path: Path) -> None:
@@ -129,17 +116,163 @@ def test_run_with_brackets_in_its_name_is_found(
 
 
 @pytest.mark.parametrize("resume", ["true", None])
-def test_damaged_checkpoint_is_named(
+def test_damaged_checkpoint_gives_way_to_the_one_before(
+    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any, resume: str | None
+) -> None:
+    whole = train(*BRIEF, folder="whole")
+    folder = interrupted()
+    last = folder / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    said = command("train", *text, *BRIEF, f"resume={resume or folder}")
+    assert said.status == 0
+    assert f"{last} is damaged" in said.out and "going on from" in said.out and "previous.ckpt" in said.out
+    expected = weights(whole.folder)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(folder).items())
+
+
+@pytest.mark.parametrize("resume", ["true", None])
+def test_two_damaged_checkpoints_are_named(
     command: Command, text: list[str], interrupted: Callable[..., Path], resume: str | None
 ) -> None:
     folder = interrupted()
-    last = folder / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:5000])
+    for name in ("last.ckpt", "previous.ckpt"):
+        file = folder / "checkpoints" / name
+        file.write_bytes(file.read_bytes()[:5000])
     before = (folder / "error.txt").read_text()
     said = command("train", *text, *BRIEF, f"resume={resume or folder}")
     assert said.status == 1 and said.err.count("\n") == 1
     assert "last.ckpt" in said.err and "cut off" in said.err
     assert (folder / "error.txt").read_text() == before
+
+
+def test_run_that_was_killed_before_its_first_checkpoint_begins_anew(
+    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any
+) -> None:
+    whole = train(*BRIEF, folder="whole")
+    folder = interrupted()
+    shutil.rmtree(folder / "checkpoints")
+    assert command("train", *text, *BRIEF, "resume=true").status == 0
+    assert differences(whole.folder, folder) == []
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_auto_goes_on_or_begins(
+    command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path, unfinished: bool
+) -> None:
+    if unfinished:
+        interrupted()
+    assert command("train", *text, *BRIEF, "resume=auto").status == 0
+    assert len(runs(tmp_path)) == 1
+
+
+STEPS = ["trainer.limit_train_batches=null", "callbacks.last.every_n_steps=1", "trainer.log_every_n_steps=1"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.dropout=0.3", "callbacks=ema", "tokenizer.sampling=0.2", "callbacks.best.save_top_k=2",
+         "callbacks.best.filename=best-{step}", "trainer.val_check_interval=2", "loader.num_workers=2"],
+        ["scheduler=plateau", "scheduler.scheduler.patience=0", "trainer.accumulate_grad_batches=2",
+         "callbacks.early_stopping.patience=1", "trainer.max_epochs=4"],
+        ["data.streaming=true", "scheduler=inverse_square_root", "tokenizer.sampling=0.2", "loader.num_workers=2"],
+    ],
+    ids=["averaged", "accumulated", "streamed"],
+)  # fmt: skip
+def test_run_that_fails_at_any_step_goes_on_at_that_very_step(
+    command: Command, text: list[str], train: Any, tmp_path: Path, overrides: list[str]
+) -> None:
+    """Weights, optimizer, schedule, averages, best list, loops, curves and metrics are the same to the last bit."""
+    settings = [*BRIEF, *STEPS, *overrides]
+    whole = train(*settings, folder="whole")
+    training_step = TranslationModule.training_step
+    together = 2 if "trainer.accumulate_grad_batches=2" in overrides else 1
+    for stop in (1, 4, 9):  # within the first epoch, before a validation, within the second epoch
+        made: list[int] = []
+
+        def fail(module: TranslationModule, batch: Any, number: int, stop: int = stop, made: list[int] = made) -> Any:
+            made.append(number)
+            if len(made) == stop + 1:
+                raise RuntimeError("the lights went out")
+            return training_step(module, batch, number)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(TranslationModule, "training_step", fail)
+            said = command("train", *text, *settings, f"hydra.run.dir=killed-{stop}")
+            assert said.status == 1 and "the lights went out" in said.err
+            assert command("train", *text, *settings, f"resume=killed-{stop}").status == 0
+        # Made again is the batch that failed, and those before it that belong to the same step.
+        assert len(made) == together * whole.metrics["steps"] + 1 + stop % together
+        assert differences(whole.folder, tmp_path / f"killed-{stop}") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "while_"),
+    [
+        (signal.SIGTERM, "on_train_batch_end"),
+        (signal.SIGUSR1, "on_validation_batch_end"),
+        (signal.SIGINT, "on_train_batch_end"),
+    ],
+)
+def test_signal_saves_stops_and_says_how_to_go_on(
+    command: Command, text: list[str], train: Any, tmp_path: Path, number: signal.Signals, while_: str
+) -> None:
+    whole = train(*BRIEF, folder="whole")
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Throughput, while_, lambda *_: os.kill(os.getpid(), number), raising=False)
+        said = command("train", *text, *BRIEF, "hydra.run.dir=stopped")
+    assert said.status == 128 + number
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert said.err.startswith(f"stopped by {name} at ") and "go on with resume=stopped and" in said.err
+    assert said.err.count("\n") == 1 and not (tmp_path / "stopped" / "error.txt").exists()
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == handlers
+    assert command("train", *text, *BRIEF, "resume=stopped").status == 0
+    assert differences(whole.folder, tmp_path / "stopped") == []
+
+
+def test_slurm_is_asked_to_start_the_job_again(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    monkeypatch.setattr(Throughput, "on_train_batch_end", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    assert command("train", *text, *BRIEF).status == 128 + signal.SIGUSR1
+    assert (tmp_path / "asked").read_text() == "requeue 17\n"
+
+
+def test_changed_data_is_refused_with_what_changed(
+    command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path, text_folder: Path
+) -> None:
+    data = []
+    for override in text:
+        key, _, value = override.partition("=")
+        if key.startswith("data.train."):
+            copy = tmp_path / key
+            shutil.copy(value, copy)
+            override = f"{key}={copy}"
+        data.append(override)
+    folder = interrupted(*data)
+    for side in ("source", "target", "links"):
+        with (tmp_path / f"data.train.{side}").open("a") as file:
+            file.write("0-0\n" if side == "links" else "one more .\n")
+    said = command("train", *data, *BRIEF, "resume=true")
+    assert said.status == 1 and said.err.count("\n") == 1
+    assert "the train data has changed since the run was stopped: 40 pairs then, 41 now" in said.err
+    assert not (folder / "metrics.json").exists()
+
+
+def test_folder_in_which_a_process_trains_is_refused(
+    command: Command, text: list[str], interrupted: Callable[..., Path]
+) -> None:
+    folder = interrupted()
+    with claimed(folder):
+        said = command("train", *text, *BRIEF, "resume=true")
+    assert said.status == 1 and f"another process trains in {folder.relative_to(folder.parents[3])}" in said.err
 
 
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"

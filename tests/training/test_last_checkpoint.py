@@ -1,0 +1,92 @@
+"""A checkpoint's file is whole or the one before; what was logged after it is taken back."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from seq2seq.errors import Interrupted, UserError
+from seq2seq.training.last_checkpoint import CheckpointFiles, LastCheckpoint, rewind_events
+
+
+def test_checkpoint_appears_whole_and_keeps_the_one_before(tmp_path: Path) -> None:
+    files = CheckpointFiles()
+    for number in range(3):
+        files.save_checkpoint({"number": number}, tmp_path / "new" / "last.ckpt")
+    found = {file.name: torch.load(file)["number"] for file in (tmp_path / "new").iterdir()}
+    assert found == {"last.ckpt": 2, "previous.ckpt": 1}
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_disk_that_is_full_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    files = CheckpointFiles()
+    files.save_checkpoint({"number": 1}, tmp_path / "best.ckpt")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(UserError, match=r"cannot write .*best.ckpt \(No space left on device\)"):
+        files.save_checkpoint({"number": 2}, tmp_path / "best.ckpt")
+    assert [file.name for file in tmp_path.iterdir()] == ["best.ckpt"]
+    assert torch.load(tmp_path / "best.ckpt") == {"number": 1}
+
+
+def test_kill_while_writing_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment is there neither a last nor a previous checkpoint that is whole."""
+    files = CheckpointFiles()
+    files.save_checkpoint({"number": 1}, tmp_path / "last.ckpt")
+    replace, seen = os.replace, []
+
+    def look(source: Any, target: Any) -> None:
+        seen.append(whole())
+        replace(source, target)
+        seen.append(whole())
+
+    def whole() -> list[int]:
+        names = ("last.ckpt", "previous.ckpt")
+        return [torch.load(tmp_path / name)["number"] for name in names if (tmp_path / name).exists()]
+
+    monkeypatch.setattr(os, "replace", look)
+    files.save_checkpoint({"number": 2}, tmp_path / "last.ckpt")
+    assert seen == [[1], [1], [1], [2, 1]]
+
+
+def test_events_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
+    with SummaryWriter(tmp_path) as board:
+        board.add_scalar("a", 1.0, 0)
+        board.flush()
+        (file,) = tmp_path.glob("events*")
+        size = file.stat().st_size
+        board.add_scalar("a", 2.0, 1)
+    later = tmp_path / "events.out.tfevents.9.later"
+    later.write_bytes(b"of an attempt after it")
+    (tmp_path / "other").touch()
+    rewind_events(tmp_path, {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}})
+    assert file.stat().st_size == size and not later.exists() and (tmp_path / "other").exists()
+    rewind_events(tmp_path, {})
+    assert [left.name for left in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.mark.parametrize("options", [{"every_n_steps": 0}, {"every_n_steps": -1}, {"every_n_minutes": 0.0}])
+def test_schedule_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"callbacks.last.every_n_\w+=.* must be above 0"):
+        LastCheckpoint(**({"folder": "", "every_n_steps": None, "every_n_minutes": None} | options))
+
+
+def test_second_ctrl_c_stops_at_once() -> None:
+    callback = LastCheckpoint(folder="", every_n_steps=None, every_n_minutes=None)
+    callback._on_signal(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        callback._on_signal(signal.SIGINT, None)
+
+
+def test_interruption_says_where_and_what_to_do() -> None:
+    stop = Interrupted(signal.SIGTERM, "step 3")
+    assert str(stop) == "stopped by SIGTERM at step 3"
+    assert str(stop.saying("a").saying("b")) == "stopped by SIGTERM at step 3; b"
