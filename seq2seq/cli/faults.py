@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import torch
 
@@ -18,7 +19,7 @@ DEAD_WORKER = re.compile(
 )
 
 
-def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: str) -> str | None:
+def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
     """Return what happened and what to do about it; None where it is another kind of error."""
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
