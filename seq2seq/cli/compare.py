@@ -8,8 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from seq2seq.cli.messages import nearest
-from seq2seq.cli.options import command_config
+from seq2seq.cli.options import command_config, nearest
 from seq2seq.cli.output import write_whole
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich

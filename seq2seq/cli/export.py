@@ -11,8 +11,7 @@ import torch
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.messages import nearest
-from seq2seq.cli.options import command_config
+from seq2seq.cli.options import command_config, nearest
 from seq2seq.errors import UserError
 
 FORMATS = ("ctranslate2", "onnx", "safetensors")

@@ -1,6 +1,5 @@
 """An exception in one line that a user can act on."""
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -8,7 +7,7 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.options import compose_defaults, config_folder, nearest
 from seq2seq.errors import UserError
 
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
@@ -34,15 +33,6 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error)} {TRACE}")
-
-
-def nearest(word: str, options: Iterable[str]) -> str:
-    """Return a hint at the nearest option, or the list of them where none is near."""
-    options = list(options)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
-        near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
 
 def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

@@ -1,6 +1,8 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 import seq2seq
@@ -16,6 +19,20 @@ from seq2seq.errors import UserError
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
+
+METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
+WORDS = {
+    "form": ("raw", "tokenized"),
+    "interval": ("step", "epoch"),
+    "logging_interval": ("step", "epoch"),
+    "mode": ("min", "max"),
+    "model_type": ("bpe", "unigram"),
+    "monitor": tuple(f"val/{metric}" for metric in METRICS),
+    "precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "rnn": ("GRU", "LSTM"),
+    "unit": ("words", "pieces"),
+}
+"""What keys of one of these last parts may say."""
 
 OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
 """Keys that take text as well, whatever their default is."""
@@ -79,7 +96,7 @@ def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
 
 
 def check_types(command: str, overrides: list[str]) -> None:
-    """Refuse text where a key's default is a number or a truth value.
+    """Refuse text where a key's default is a number or a truth value, unknown words, and classes that do not exist.
 
     Raises:
         UserError: naming the key, the value and what is expected.
@@ -92,12 +109,40 @@ def check_types(command: str, overrides: list[str]) -> None:
         if key.startswith("hydra") or key in OF_SEVERAL_KINDS:
             continue
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
+        words = WORDS.get(key.rpartition(".")[2])
+        if words and value not in (*words, None):
+            raise UserError(f"{key}={value} is not known; {nearest(str(value), words)}")
+        if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
+            raise UserError(f"{key}={value}: there is no such class; {nearest(value, _targets())}")
         for kind, name in KINDS:
             if isinstance(default, kind) and not isinstance(value, kind) and value is not None:
                 several = "; for one run each of several, --multirun" if "," in str(value) else ""
                 raise UserError(f"{key}={value}: expected {name}, such as {default}{several}")
             if isinstance(default, kind):
                 break
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return a hint at the nearest option, or the list of them where none is near."""
+    options = list(options)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
+        near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+
+
+def _exists(target: str) -> bool:
+    """Return whether a dotted name leads to something that can be called."""
+    try:
+        return callable(get_object(target))
+    except Exception:  # whatever a module does when it is imported
+        return False
+
+
+def _targets() -> set[str]:
+    """Return every class that a configuration file names."""
+    texts = (path.read_text(encoding="utf-8") for path in config_folder().rglob("*.yaml"))
+    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+)", text, re.MULTILINE)}
 
 
 def _group_names() -> list[str]:
