@@ -3,13 +3,20 @@
 import re
 from collections.abc import Iterable
 
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from seq2seq.cli.options import compose_defaults, config_folder, nearest
 from seq2seq.errors import UserError
 
+KEY = r"[+~]*\w+([./@-]\w+)*"
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
 FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]+Error: ")
 """What PyTorch puts before the message of an error in a loader's worker."""
@@ -59,6 +66,9 @@ def _missing_option(message: str) -> str:
 def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> str:
     """Name the key that does not exist, and the nearest that does."""
     message = str(error)
+    strange = [key for key in (o.partition("=")[0] for o in overrides) if not re.fullmatch(KEY, key)]
+    if strange and isinstance(error, OverrideParseException):
+        return f"there is no key {strange[0]}; {nearest(strange[0], keys(compose_defaults(command, [])))}"
     found = re.search(r"Could not override '([^']*)'|Key '([^']*)' is not in struct", message)
     if not found:
         return _one_line(message)

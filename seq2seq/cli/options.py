@@ -1,6 +1,7 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
 import difflib
+import pydoc
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 import seq2seq
@@ -22,6 +22,7 @@ KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole nu
 
 METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
 WORDS = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),
     "logging_interval": ("step", "epoch"),
@@ -30,6 +31,7 @@ WORDS = {
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
     "precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "rnn": ("GRU", "LSTM"),
+    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "deepspeed"),
     "unit": ("words", "pieces"),
 }
 """What keys of one of these last parts may say."""
@@ -134,8 +136,8 @@ def nearest(word: str, options: Iterable[str]) -> str:
 def _exists(target: str) -> bool:
     """Return whether a dotted name leads to something that can be called."""
     try:
-        return callable(get_object(target))
-    except Exception:  # whatever a module does when it is imported
+        return callable(pydoc.locate(target))
+    except pydoc.ErrorDuringImport:
         return False
 
 

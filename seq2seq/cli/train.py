@@ -65,10 +65,13 @@ def main(arguments: list[str]) -> None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
                 _run(run, sweep=sweep)
-        except Interrupted as interruption:
+        except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
-            raise interruption.saying("the same command with resume=true finishes the variants") from None
+            remedy = "the same command with resume=true finishes the variants"
+            if isinstance(interruption, Interrupted):
+                raise interruption.saying(remedy) from None
+            raise KeyboardInterrupt(remedy) from None
         except Exception as error:
             if len(variants) == 1:
                 raise

@@ -70,7 +70,11 @@ def test_parameters_are_counted_once_where_tables_are_tied(run: Any) -> None:
 
 
 def test_checkpoints_are_the_last_and_the_best(run: Any) -> None:
-    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+        "previous.ckpt",
+    ]
     last = torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == run.metrics["steps"]
 

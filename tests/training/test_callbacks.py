@@ -31,7 +31,7 @@ def train(throughput: Throughput, clock: Clock, *, seconds: float, tokens: int, 
     """One batch; return what was logged."""
     logged: dict[str, float] = {}
     module: Any = SimpleNamespace(log=logged.__setitem__)
-    trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=2, accumulate_grad_batches=1)
+    trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=2, world_size=1)
     throughput.on_train_batch_start(trainer, module, None, 0)
     clock.now += seconds
     throughput.on_train_batch_end(trainer, module, None, SimpleNamespace(num_tokens=tokens), 0)

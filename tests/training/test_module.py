@@ -1,15 +1,19 @@
 """A training step against PyTorch's own loss, clipping, and what a checkpoint carries."""
 
+import random
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seq2seq.checkpoint import KEY, AlignmentChoice
-from seq2seq.data.batching import collate
+from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.errors import UserError
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.schedule import cosine
 
@@ -22,12 +26,12 @@ class Fixed(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.randn(BATCH.num_tokens, VOCAB))
+        self.logits = nn.Parameter(torch.randn(20, VOCAB))
         self.output = nn.Linear(VOCAB, VOCAB, bias=False).requires_grad_(False)
         nn.init.eye_(self.output.weight)
 
-    def features(self, *_: Tensor) -> Tensor:
-        return self.logits
+    def features(self, *given: Tensor) -> Tensor:
+        return self.logits[: len(given[-1])]
 
 
 @pytest.fixture
@@ -47,31 +51,63 @@ def make(logged: dict[str, Any], *, smoothing: float = 0.1, **options: Any) -> T
         config={"seed": 1},
     )
     module.log = lambda name, value, **_: logged.__setitem__(name, value)  # type: ignore[method-assign]
+    module.log_dict = logged.update  # type: ignore[method-assign]
     return module
 
 
+OTHER = collate([([4, 5], [7, 8, 4, 9, 10], 0), ([4], [9], 1), ([4, 5, 6], [5], 2)])
+
+
+def step(module: TranslationModule, logged: dict[str, Any], limit: float | None, *batches: Batch) -> None:
+    """Make what Lightning makes of batches that are accumulated: their losses, divided by their number, backward."""
+    for batch in batches:
+        (module.training_step(batch, 0) / len(batches)).backward()
+    module._trainer = SimpleNamespace(world_size=1, accumulate_grad_batches=len(batches), strategy=None)
+    module.configure_gradient_clipping(torch.optim.Adam(module.model.parameters()), limit)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_loss_is_the_mean_over_real_target_tokens(logged: dict[str, Any], smoothing: float) -> None:
-    module = make(logged, smoothing=smoothing)
-    loss = module.training_step(BATCH, 0)
-    expected = nn.functional.cross_entropy(module.model.logits, BATCH.target_output, label_smoothing=smoothing)
-    plain = nn.functional.cross_entropy(module.model.logits, BATCH.target_output)
-    torch.testing.assert_close(loss, expected)
-    torch.testing.assert_close(logged["train/perplexity"], plain.exp().detach())
-    assert not logged["train/loss"].requires_grad and logged["train/padding_share"] == BATCH.padding_share > 0
-
-
-@pytest.mark.parametrize("limit, expected", [(0.5, 0.5), (100.0, 10.0), (None, 10.0)])
-def test_gradient_is_clipped_and_its_norm_before_is_logged(
-    logged: dict[str, Any], limit: float | None, expected: float
+@pytest.mark.parametrize("batches", [[BATCH], [BATCH, OTHER]], ids=len)
+def test_gradient_is_that_of_the_mean_over_all_real_target_tokens(
+    logged: dict[str, Any], smoothing: float, batches: list[Batch]
 ) -> None:
+    module = make(logged, smoothing=smoothing)
+    logits = torch.cat([module.model.logits[: batch.num_tokens] for batch in batches])
+    targets = torch.cat([batch.target_output for batch in batches])
+    expected = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+    plain = nn.functional.cross_entropy(logits, targets)
+    (gradient,) = torch.autograd.grad(expected, module.model.logits)
+    step(module, logged, None, *batches)
+    torch.testing.assert_close(module.model.logits.grad, gradient)
+    torch.testing.assert_close(logged["train/loss"], expected.detach())
+    torch.testing.assert_close(logged["train/perplexity"], plain.exp().detach())
+    torch.testing.assert_close(logged["train/gradient_norm"], gradient.norm())
+    assert logged["train/padding_share"] == batches[-1].padding_share > 0
+
+
+@pytest.mark.parametrize("share", [0.5, 2.0, None])
+def test_gradient_is_clipped_and_its_norm_before_is_logged(logged: dict[str, Any], share: float | None) -> None:
+    module, other = make(logged), make({})
+    other.load_state_dict(module.state_dict())
+    step(other, {}, None, BATCH)
+    whole = other.model.logits.grad.norm()
+    step(module, logged, None if share is None else share * whole.item(), BATCH)
+    torch.testing.assert_close(logged["train/gradient_norm"], whole)
+    expected = whole if share is None else min(share, 1.0) * whole
+    torch.testing.assert_close(module.model.logits.grad.norm(), expected, rtol=1e-4, atol=0)
+
+
+def test_random_numbers_of_a_step_follow_from_its_place_alone(logged: dict[str, Any]) -> None:
     module = make(logged)
-    weight = module.model.logits
-    weight.grad = torch.randn_like(weight)
-    weight.grad *= 10 / weight.grad.norm()
-    module.configure_gradient_clipping(torch.optim.Adam([weight]), limit)
-    assert logged["train/gradient_norm"].item() == pytest.approx(10)
-    assert weight.grad.norm().item() == pytest.approx(expected, rel=1e-4)
+
+    def drawn(epoch: int, index: int, rank: int = 0) -> tuple[float, ...]:
+        random.random(), torch.rand(3), np.random.rand()  # what happened before does not matter
+        module._trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
+        module.on_train_batch_start(BATCH, index)
+        return random.random(), torch.rand(()).item(), np.random.rand()
+
+    assert drawn(1, 2) == drawn(1, 2)
+    assert len({drawn(*place) for place in ((0, 0), (0, 1), (1, 0), (0, 0, 1), (1, 1))}) == 5
 
 
 def make_tokenizer(letters: str) -> Tokenizer:
@@ -94,6 +130,9 @@ def test_checkpoint_carries_configuration_tokenizers_and_alignment(
     module.on_save_checkpoint(content)
     assert content[KEY]["config"] == {"seed": 1}
     assert content[KEY]["tokenizers"] == [source.model_proto] if joint else [source.model_proto, target.model_proto]
-    other = make({})
+    other = make({}, tokenizers=Tokenizers(source, target))
     other.on_load_checkpoint(content)
     assert other.alignment == alignment
+    stranger = make({}, tokenizers=Tokenizers(target, make_tokenizer("mnopqr")))
+    with pytest.raises(UserError, match="the vocabulary is not that of the checkpoint"):
+        stranger.on_load_checkpoint(content)
