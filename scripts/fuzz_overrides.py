@@ -9,7 +9,9 @@ how overrides are checked: keys, and what their values look like, are read from 
 
 import argparse
 import contextlib
+import difflib
 import io
+import re
 import string
 import sys
 import tempfile
@@ -125,7 +127,7 @@ def answer(slip: Slip) -> str:
 
 
 def fault(slip: Slip, said: str) -> str | None:
-    """Return what is wrong with an answer."""
+    """Return what is wrong with an answer. Near is what was meant, or what is as near to what was typed."""
     key = slip.override.partition("=")[0]
     if "Accepted" in said:
         return "accepted"
@@ -133,7 +135,10 @@ def fault(slip: Slip, said: str) -> str | None:
         return "no single line"
     if key not in said:
         return "does not name the key"
-    return None if slip.meant in said else "names nothing near"
+    hint = re.search(r"did you mean (\S+)\?", said)
+    wrong = slip.override if slip.kind == "word" else key
+    near = [difflib.SequenceMatcher(None, word, wrong).ratio() for word in (hint[1] if hint else "", slip.meant)]
+    return None if slip.meant in said or near[0] >= near[1] else "names nothing near"
 
 
 def main() -> int:

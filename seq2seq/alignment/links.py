@@ -9,7 +9,7 @@ from seq2seq.errors import UserError
 
 Link = tuple[int, int]
 
-_LINK = re.compile(r"([0-9]+)([-p])([0-9]+)")
+_LINK = re.compile(r"([0-9]{1,9})([-p])([0-9]{1,9})")
 
 
 class Links(NamedTuple):
@@ -61,7 +61,7 @@ def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Lin
         match = _LINK.fullmatch(word)
         if match is None:
             raise UserError(
-                f"{where}: {word!r} is not a link; expected i-j (sure) or ipj (possible), such as 3-4 or 3p4"
+                f"{where}: {word[:50]!r} is not a link; expected i-j (sure) or ipj (possible), such as 3-4 or 3p4"
             )
         source, target = int(match[1]) - first_index, int(match[3]) - first_index
         if source < 0 or target < 0:

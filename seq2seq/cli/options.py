@@ -21,8 +21,9 @@ KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole nu
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 
 METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
-WORDS = {
+WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "deterministic": (True, False, "warn"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),
     "logging_interval": ("step", "epoch"),
@@ -108,15 +109,17 @@ def check_types(command: str, overrides: list[str]) -> None:
     config, defaults = compose_defaults(command, given), compose_defaults(command, groups)
     for override in given:
         key = override.partition("=")[0].lstrip("+~")
-        if key.startswith("hydra") or key in OF_SEVERAL_KINDS:
+        if key.startswith("hydra"):
             continue
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
         words = WORDS.get(key.rpartition(".")[2])
         if words and value not in (*words, None):
-            raise UserError(f"{key}={value} is not known; {nearest(str(value), words)}")
+            raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")
         if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
             raise UserError(f"{key}={value}: there is no such class; {nearest(value, _targets())}")
-        for kind, name in KINDS:
+        if key == "trainer.devices" and not re.fullmatch(r"auto|-?\d+|\d+(,\d+)+|\[\d+(, \d+)*\]", str(value)):
+            raise UserError(f"{key}={value}: expected a number of them, -1 for all, a list such as [0,1], or auto")
+        for kind, name in () if key in OF_SEVERAL_KINDS else KINDS:
             if isinstance(default, kind) and not isinstance(value, kind) and value is not None:
                 several = "; for one run each of several, --multirun" if "," in str(value) else ""
                 raise UserError(f"{key}={value}: expected {name}, such as {default}{several}")

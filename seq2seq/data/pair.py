@@ -20,7 +20,7 @@ def checked_links(pair: Pair, where: str, *, transpose: bool) -> Pair:
     sizes = len(pair.source.split()), len(pair.target.split())
     links = []
     for link in pair.links.split():
-        parts = re.fullmatch(r"(\d+)([-p])(\d+)", link)
+        parts = re.fullmatch(r"([0-9]{1,9})([-p])([0-9]{1,9})", link)
         if parts is None:
             raise UserError(f"{where}: {link} is not a link: write 0-0 for a sure one, 0p0 for a possible one")
         i, j = int(parts[1]), int(parts[3])

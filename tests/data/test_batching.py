@@ -3,8 +3,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
+from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 
 EXAMPLES = [([5, 6, 7], [8], 3), ([], [9, 10, 11, 12], 0), ([13, 14, 15, 16, 17, 18], [19, 20], 11)]
@@ -129,3 +131,36 @@ def test_ranks_share_all_examples_in_equally_many_batches(world_size: int) -> No
 def test_fewer_examples_than_ranks_is_refused() -> None:
     with pytest.raises(ValueError, match="too few examples for 3 processes"):
         TokenBudgetSampler([5, 5], [5, 5], tokens_per_batch=100, shuffle=True, world_size=3)
+
+
+def test_what_was_taken_is_left_out_and_the_rest_comes_in_the_same_order() -> None:
+    whole = list(sampler(seed=3, epoch=5))
+    rest = sampler(seed=3, epoch=5, taken=[Taken(17, 1, 401)])
+    assert list(rest) == whole[17:] and len(rest) == len(whole)
+    assert list(sampler(seed=3, epoch=5, taken=[Taken(len(whole), 1, 401)])) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=strategies.data(), count=strategies.integers(30, 400))
+def test_however_often_an_epoch_is_resumed_every_example_comes_once(data: strategies.DataObject, count: int) -> None:
+    """With another number of processes, or smaller batches, each time."""
+    source, target = lengths(count)
+    seen: list[int] = []
+    taken: list[Taken] = []
+    for _ in range(data.draw(strategies.integers(1, 4), label="attempts")):
+        processes = data.draw(strategies.integers(1, 3), label="processes")
+        budget = data.draw(strategies.sampled_from([401, 200, 100]), label="budget")
+        ranks = [
+            list(
+                TokenBudgetSampler(
+                    source, target, tokens_per_batch=budget, shuffle=True, rank=rank, world_size=processes, taken=taken
+                )
+            )
+            for rank in range(processes)
+        ]
+        assert len({len(batches) for batches in ranks}) == 1
+        steps = data.draw(strategies.integers(0, len(ranks[0])), label="steps")
+        seen += [index for batches in ranks for batch in batches[:steps] for index in batch]
+        taken.append(Taken(steps, processes, budget))
+        rest = [index for batches in ranks for batch in batches[steps:] for index in batch]
+        assert sorted(seen + rest) == list(range(count))

@@ -167,3 +167,39 @@ def test_a_large_corpus_is_bucketed_in_random_parts(monkeypatch: pytest.MonkeyPa
     spread = [b.indices.max() - b.indices.min() for b in batches if len(b) > 5]
     assert min(spread) > 100
     assert same(batches, epoch(ready(tmp_path), 0))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
+@pytest.mark.parametrize("num_workers", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, 9, 14, 23])
+def test_stream_goes_on_with_the_next_batch(tmp_path: Path, num_workers: int, count: int) -> None:
+    whole = epoch(streamed(tmp_path, num_workers=num_workers), 0)
+    data = streamed(tmp_path, num_workers=num_workers)
+    for batch in whole[:count]:
+        data.took(batch)
+    again = streamed(tmp_path, num_workers=num_workers)
+    again.load_state_dict(data.state_dict())
+    assert same(epoch(again, 0), whole[count:])
+    assert same(epoch(again, 1), epoch(streamed(tmp_path, num_workers=num_workers), 1))
+
+
+def test_only_what_is_left_of_a_stream_is_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = streamed(tmp_path)
+    whole = epoch(data, 0)
+    place = next(i for i, batch in enumerate(whole) if batch.stretch == 3)
+    for batch in whole[: place + 1]:
+        data.took(batch)
+    encoded: list[int] = []
+    examples = StreamedBatches._examples
+    monkeypatch.setattr(
+        StreamedBatches, "_examples", lambda self, pairs: encoded.extend(i for i, _ in pairs) or examples(self, pairs)
+    )
+    assert same(epoch(data, 0), whole[place + 1 :])
+    assert min(encoded) == 300
+
+
+def test_stream_that_was_shared_out_otherwise_is_refused(tmp_path: Path) -> None:
+    data = streamed(tmp_path, num_workers=2)
+    data.took(epoch(data, 0)[0])
+    with pytest.raises(UserError, match="loader.num_workers=0: .* go on with loader.num_workers=2"):
+        streamed(tmp_path).load_state_dict(data.state_dict())
