@@ -116,7 +116,7 @@ def check_types(command: str, overrides: list[str]) -> None:
         if words and value not in (*words, None):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")
         if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
-            raise UserError(f"{key}={value}: there is no such class; {nearest(value, _targets())}")
+            raise UserError(f"{key}={value}: there is no such class; {nearest(value, {str(default), *_targets()})}")
         if key == "trainer.devices" and not re.fullmatch(r"auto|-?\d+|\d+(,\d+)+|\[\d+(, \d+)*\]", str(value)):
             raise UserError(f"{key}={value}: expected a number of them, -1 for all, a list such as [0,1], or auto")
         for kind, name in () if key in OF_SEVERAL_KINDS else KINDS:
@@ -139,7 +139,7 @@ def nearest(word: str, options: Iterable[str]) -> str:
 def _exists(target: str) -> bool:
     """Return whether a dotted name leads to something that can be called."""
     try:
-        return callable(pydoc.locate(target))
+        return ".." not in target and callable(pydoc.locate(target))
     except pydoc.ErrorDuringImport:
         return False
 
@@ -147,7 +147,7 @@ def _exists(target: str) -> bool:
 def _targets() -> set[str]:
     """Return every class that a configuration file names."""
     texts = (path.read_text(encoding="utf-8") for path in config_folder().rglob("*.yaml"))
-    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+)", text, re.MULTILINE)}
+    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+\w)\b", text, re.MULTILINE)}
 
 
 def _group_names() -> list[str]:
