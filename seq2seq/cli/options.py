@@ -147,7 +147,7 @@ def _exists(target: str) -> bool:
 def _targets() -> set[str]:
     """Return every class that a configuration file names."""
     texts = (path.read_text(encoding="utf-8") for path in config_folder().rglob("*.yaml"))
-    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+\w)\b", text, re.MULTILINE)}
+    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+)(?:\s|$)", text, re.MULTILINE)}
 
 
 def _group_names() -> list[str]:

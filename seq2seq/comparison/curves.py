@@ -31,7 +31,7 @@ class Curves(NamedTuple):
 
 
 def read_curves(folder: Path) -> Curves:
-    """Return the scalars that were logged while a run trained, by tag; what a resumed run did again replaces it."""
+    """Return the scalars that were logged while a run trained, by tag, over all files: a resumed run begins another."""
     points: dict[str, list[tuple[int, float, float]]] = {}
     damage, begin = None, 0.0
     for path in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: (_created(path), path.name)):
@@ -50,13 +50,11 @@ def read_curves(folder: Path) -> Curves:
             damage = f"{path.name}: {error}"
         if not any(tag == "epoch" for tag, *_ in scalars):
             continue  # hyperparameters with the final scores: what belongs to training, Lightning logs with its epoch
-        start = min(step for _, step, *_ in scalars)
-        points = {tag: [point for point in known if point[0] < start] for tag, known in points.items()}
         for tag, *point in scalars:
             points.setdefault(tag, []).append(tuple(point))  # type: ignore[arg-type]
         if first is not None and last is not None:
             begin += last - first
-    return Curves({tag: Curve(*map(list, zip(*known, strict=True))) for tag, known in points.items() if known}, damage)
+    return Curves({tag: Curve(*map(list, zip(*known, strict=True))) for tag, known in points.items()}, damage)
 
 
 def _created(path: Path) -> int:

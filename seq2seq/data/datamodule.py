@@ -1,6 +1,7 @@
 """The corpus as Lightning's loaders of token-budget batches."""
 
 import logging
+import os
 import shutil
 import tempfile
 import weakref
@@ -27,6 +28,9 @@ from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+SAMPLED = "seq2seq-sampled-"
+"""What names of temporary folders begin with; the number of the process follows."""
 
 LINKS_LOOKED_FOR = 10_000
 """Training pairs among the first of which at least one must have links where training needs them."""
@@ -207,7 +211,10 @@ class TranslationDataModule(LightningDataModule):
 
     @cached_property
     def _sampled_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="seq2seq-sampled-"))
+        for left in Path(tempfile.gettempdir()).glob(f"{SAMPLED}*"):
+            if not _lives(int(left.name.removeprefix(SAMPLED).partition("-")[0])):
+                shutil.rmtree(left, ignore_errors=True)  # its process was killed
+        folder = Path(tempfile.mkdtemp(prefix=f"{SAMPLED}{os.getpid()}-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
 
@@ -250,6 +257,16 @@ class TranslationDataModule(LightningDataModule):
         return encoded_split(
             self.corpus, split, tokenizers, max_length=self.max_length, max_ratio=max_ratio, cache_dir=self.cache_dir
         )
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 class Examples(Dataset[Example]):

@@ -43,17 +43,15 @@ def _write(path: Path, first_step: int, begin: float, values: list[float], *, ep
     folder.rmdir()
 
 
-def test_resumed_run_replaces_what_it_did_again_and_its_pause_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resumed_run_goes_on_and_its_pause_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: 1000.0)
-    _write(tmp_path / "events.out.tfevents.1000.a", 10, 1000.0, [1.0, 2.0, 3.0])
+    _write(tmp_path / "events.out.tfevents.1000.a", 10, 1000.0, [1.0, 2.0])
     monkeypatch.setattr("time.time", lambda: 90_000.0)
     _write(tmp_path / "events.out.tfevents.90000.a", 30, 90_000.0, [3.5, 4.0])
     curve = read_curves(tmp_path).scalars["val/bleu"]
     assert curve.steps == [10, 20, 30, 40]
     assert curve.values == [1.0, 2.0, 3.5, 4.0]
-    assert curve.seconds == [0, 60, 120, 180]
+    assert curve.seconds == [0, 60, 60, 120]
 
 
 def test_final_scores_beside_the_hyperparameters_are_no_point_of_the_curve(tmp_path: Path) -> None:

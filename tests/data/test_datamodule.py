@@ -1,4 +1,7 @@
 import logging
+import os
+import subprocess
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -206,3 +209,17 @@ def test_guidance_without_links_or_with_sampled_pieces_is_refused(tmp_path: Path
         ready(tmp_path, with_links=True)
     with pytest.raises(UserError, match=r"set tokenizer\.sampling=0"):
         ready(tmp_path, linked=True, with_links=True, sampling=0.1)
+
+
+def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for process in (dead.pid, os.getppid()):
+        (tmp_path / "temporary" / f"seq2seq-sampled-{process}-x").mkdir(parents=True)
+    data = ready(tmp_path, sampling=0.1)
+    assert epoch(data, 0)
+    left = sorted(folder.name.rpartition("-")[0] for folder in (tmp_path / "temporary").iterdir())
+    assert left == sorted(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))
