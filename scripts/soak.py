@@ -15,7 +15,7 @@ from crash_test import family, write_text
 
 SETTINGS = """
 data=text model.d_model=16 model.d_embedding=16 tokenizer.vocab_size=200 tokenizer.sampling=0.1
-loader.tokens_per_batch=1024 loader.num_workers=1 callbacks=ema callbacks.last.every_n_steps=500
+loader.tokens_per_batch=256 loader.num_workers=1 callbacks=ema callbacks.last.every_n_steps=500
 callbacks.last.every_n_minutes=1 callbacks.early_stopping=null callbacks.pinned.every_head=[] training.test_splits=[]
 search.max_length=10 trainer=cpu trainer.max_epochs=-1 trainer.check_val_every_n_epoch=20 trainer.limit_val_batches=1
 """.split()  # noqa: SIM905

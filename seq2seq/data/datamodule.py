@@ -197,6 +197,7 @@ class TranslationDataModule(LightningDataModule):
 
     def _sampled_afresh(self, rows: datasets.Dataset, epoch: int) -> datasets.Dataset:
         """The ids of the rows in a segmentation of this epoch's own, in a file that the next epoch deletes."""
+        self._sampled_folder.mkdir(exist_ok=True)  # a system may clear its temporary files after some days
         for file in self._sampled_folder.iterdir():
             file.unlink()
         return sampled_ids(
