@@ -1,6 +1,8 @@
 """Several processes that train together: which of them this is, and that they are of one mind before they begin."""
 
 import json
+import os
+import time
 from collections.abc import Callable
 
 import torch.distributed
@@ -35,7 +37,7 @@ def agreed(decide: Callable[[], Runs], runs: Runs) -> Runs:
     found = json.loads(store.get("runs"))
     store.add("read", 1)
     while number == 0 and store.add("read", 0) < processes:  # it may be this process that keeps the store
-        store.wait(["runs"])
+        time.sleep(0.01)
     return found
 
 
@@ -43,7 +45,8 @@ def _meeting() -> tuple[Store | None, int, int]:
     """Return where the processes of a launch meet, which of them this is, and how many they are."""
     if TorchElasticEnvironment.detect():
         store, number, processes = next(torch.distributed.rendezvous("env://"))
-        return (PrefixStore("seq2seq", store), number, processes) if processes > 1 else (None, 0, 1)
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what an earlier one agreed on is still there
+        return (PrefixStore(f"seq2seq-{attempt}", store), number, processes) if processes > 1 else (None, 0, 1)
     if SLURMEnvironment.detect():
         slurm = SLURMEnvironment(auto_requeue=False)
         number, processes = slurm.global_rank(), slurm.world_size()
