@@ -171,6 +171,12 @@ class HubCorpus(Corpus):
             if (folder / "dataset_dict.json").is_file():
                 return datasets.load_from_disk(folder)
             return datasets.load_dataset(self.path, self.name, revision=self.revision, streaming=self.streaming)
+        except RuntimeError as error:
+            if "scripts are no longer supported" not in str(error):
+                raise
+            raise UserError(
+                f"data.path={self.path} needs code of its own, which is not run: give a set of plain files (parquet, json)"
+            ) from error
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"data.path={self.path} data.name={self.name} cannot be loaded: {reason}") from error

@@ -139,6 +139,17 @@ def test_mistakes_about_a_hub_set_are_named(tmp_path: Path, options: dict[str, s
         list(corpus.pairs("val"))
 
 
+def test_hub_set_that_brings_code_is_refused_and_none_of_it_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nimport datasets\n")
+    names = {"name": None, "revision": None, "val": None, "test": None}
+    corpus = HubCorpus(path=str(folder), source="en", target="de", train="train", **names)
+    with pytest.raises(UserError, match=r"data.path=.*evil needs code of its own, which is not run"):
+        next(corpus.pairs("train"))
+    assert not (tmp_path / "ran").exists()
+
+
 def test_empty_split_of_a_hub_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = datasets.DatasetDict(validation=datasets.Dataset.from_dict({"en": [], "de": []}))
     monkeypatch.setattr(datasets, "load_dataset", lambda *given, **options: empty)
