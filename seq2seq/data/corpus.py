@@ -175,7 +175,7 @@ class HubCorpus(Corpus):
             if "scripts are no longer supported" not in str(error):
                 raise
             raise UserError(
-                f"data.path={self.path} needs code of its own, which is not run: give a set of plain files (parquet, json)"
+                f"data.path={self.path} needs code of its own, which is not run: give a set of plain files, as parquet"
             ) from error
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
