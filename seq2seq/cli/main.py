@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
     except Interrupted as interruption:
-        print(interruption, file=sys.stderr)
+        if interruption.args:
+            print(interruption, file=sys.stderr)
         return 128 + interruption.number
     except KeyboardInterrupt as interruption:
         print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)

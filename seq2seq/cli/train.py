@@ -262,6 +262,9 @@ def _fit(
     except Interrupted as interruption:
         if interruption.number == signal.SIGUSR1 and trainer.is_global_zero:
             requeue()
+        if not trainer.is_global_zero:
+            interruption.args = ()  # one of several processes speaks for all
+            raise
         raise interruption.saying(remedy) from None
     except SystemExit:  # what Lightning makes of a second Ctrl-C, once it has closed its loggers
         if not trainer.interrupted:

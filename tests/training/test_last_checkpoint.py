@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from seq2seq.errors import Interrupted, UserError
+from seq2seq.training import last_checkpoint
 from seq2seq.training.last_checkpoint import CheckpointFiles, LastCheckpoint, rewind_events
 
 
@@ -77,6 +79,29 @@ def test_events_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
 def test_schedule_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"callbacks.last.every_n_\w+=.* must be above 0"):
         LastCheckpoint(**({"folder": "", "every_n_steps": None, "every_n_minutes": None} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [
+        ({"every_n_steps": 3}, [3, 6, 9]),
+        ({"every_n_minutes": 1.5}, [2, 4, 6, 8, 10]),
+        ({}, []),
+    ],
+)
+def test_schedule_of_steps_or_of_minutes(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], saved: list[int]
+) -> None:
+    callback = LastCheckpoint(**({"folder": "", "every_n_steps": None, "every_n_minutes": None} | options))
+    trainer: Any = SimpleNamespace(global_step=0, world_size=1, accumulate_grad_batches=2, loggers=[])
+    found: list[int] = []
+    trainer.save_checkpoint = lambda _: found.append(trainer.global_step)
+    now = callback._saved_at
+    monkeypatch.setattr(last_checkpoint.time, "monotonic", lambda: now + 60 * trainer.global_step)
+    for batch in range(22):  # a minute a step of two batches
+        trainer.global_step = batch // 2
+        callback.on_train_batch_start(trainer, None, None, batch)  # type: ignore[arg-type]
+    assert found == saved
 
 
 def test_second_ctrl_c_stops_at_once() -> None:
