@@ -1,14 +1,19 @@
 """Which earlier run `resume=` means."""
 
 import glob
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.checkpoint import LAST, PREVIOUS, read_checkpoint
+from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
+from seq2seq.cli.processes import rank
 from seq2seq.errors import UserError
+from seq2seq.training.last_checkpoint import rewind_events
+
+log = logging.getLogger(__name__)
 
 FIXED = ("data", "tokenizer", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "seed")
 """Keys in which it may not."""
@@ -84,6 +89,16 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
     if faults:
         raise faults[0]
     return WholeCheckpoint(None, None)
+
+
+def rewind(run: Path) -> Path | None:
+    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it."""
+    found = whole_checkpoint(run)
+    if found.fault:
+        log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
+    if rank() == 0:
+        rewind_events(run, load_content(found.path) if found.path else {})
+    return found.path
 
 
 def _checkpoint(run: Path) -> Path:

@@ -16,21 +16,20 @@ import lightning
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
-from seq2seq.checkpoint import LAST, load_content, read_checkpoint
+from seq2seq.checkpoint import LAST, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.report import count_parameters, describe_run, from_here, report_results
-from seq2seq.cli.resume import resumed, whole_checkpoint
+from seq2seq.cli.resume import resumed, rewind
 from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
-from seq2seq.training.last_checkpoint import rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 
@@ -165,7 +164,7 @@ def train(config: DictConfig) -> dict[str, float]:
         config.callbacks.progress_bar = None
     data = build_data(config)
     splits = _test_splits(config, data)
-    start = _rewind(folder) if config.resume else None
+    start = rewind(folder) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     if trainer.is_global_zero:
@@ -236,16 +235,6 @@ def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
     if absent:
         log.warning("pinned: there are %d validation sentences, so %s is not shown", len(data.dataset("val")), absent)
     return list(splits)
-
-
-def _rewind(folder: Path) -> Path | None:
-    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it."""
-    found = whole_checkpoint(folder)
-    if found.fault:
-        log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
-    if rank() == 0:
-        rewind_events(folder, load_content(found.path) if found.path else {})
-    return found.path
 
 
 def _fit(
