@@ -38,3 +38,8 @@ def write_whole(path: str | Path | None) -> Iterator[TextIO]:
         raise UserError(f"cannot write {path}: {error.strerror}; give a file in an existing folder") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def from_here(path: Path) -> Path:
+    """Return a path as seen from the current folder, where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning
 import torch
 
+from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.training.module import TranslationModule
@@ -85,8 +86,3 @@ def _program(name: str) -> str:
     if not beside.exists() or shutil.which(name) == str(beside):
         return name
     return str(from_here(beside))
-
-
-def from_here(path: Path) -> Path:
-    """Return a path as seen from the current folder, where it lies below it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.cli.messages import explain
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import from_here, write_whole
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation
@@ -29,7 +29,8 @@ def claimed(folder: Path) -> Iterator[None]:
         with FileLock(folder / ".lock", timeout=0):
             yield
     except Timeout:
-        raise UserError(f"another process trains in {folder} just now; give another folder, or stop it") from None
+        place = from_here(folder)
+        raise UserError(f"another process trains in {place} just now; give another folder, or stop it") from None
 
 
 def mark_failed(folder: Path, error: Exception) -> None:

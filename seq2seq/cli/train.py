@@ -20,9 +20,9 @@ from seq2seq.checkpoint import LAST, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import agreed, rank
-from seq2seq.cli.report import count_parameters, describe_run, from_here, report_results
+from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import resumed, rewind
 from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
