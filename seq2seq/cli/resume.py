@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.cli.processes import rank
+from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
 from seq2seq.training.last_checkpoint import rewind_events
 
@@ -91,13 +92,24 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
     return WholeCheckpoint(None, None)
 
 
-def rewind(run: Path) -> Path | None:
-    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it."""
+def rewind(run: Path, data: TranslationDataModule) -> Path | None:
+    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it.
+
+    Raises:
+        UserError: the data are not what the run was begun with. Then nothing is forgotten.
+    """
     found = whole_checkpoint(run)
     if found.fault:
         log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
+    content: dict[str, Any] = {}
+    if found.path:
+        content = load_content(found.path)
+        try:
+            data.load_state_dict(content[type(data).__qualname__])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{found.path} does not say where the training stood ({error}); start a new run") from error
     if rank() == 0:
-        rewind_events(run, load_content(found.path) if found.path else {})
+        rewind_events(run, content)
     return found.path
 
 

@@ -164,7 +164,7 @@ def train(config: DictConfig) -> dict[str, float]:
         config.callbacks.progress_bar = None
     data = build_data(config)
     splits = _test_splits(config, data)
-    start = rewind(folder) if config.resume else None
+    start = rewind(folder, data) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     if trainer.is_global_zero:
