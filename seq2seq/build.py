@@ -30,6 +30,9 @@ from seq2seq.training.module import TranslationModule
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
 
+PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", f"{LINKS}.")
+"""How names of parts begin."""
+
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
 
 
@@ -186,6 +189,8 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
     """Return the tokenizers that a checkpoint holds: one a side, or a joint one."""
+    if not checkpoint.tokenizers:
+        raise UserError(f"{checkpoint.path} holds no SentencePiece model, so it cannot be used with text")
     made = [Tokenizer(proto) for proto in checkpoint.tokenizers]
     return Tokenizers(made[0], made[-1])
 
@@ -226,7 +231,7 @@ def _check_targets(config: Any, checkpoint: Checkpoint) -> None:
 def _is_part(target: str, trusted: Sequence[str]) -> bool:
     """Return whether a name is that of a module, a corpus or a link extraction of this or of a trusted package."""
     packages = ("seq2seq.", *(f"{package}." for package in trusted))
-    if not target.startswith(packages):
+    if not target.startswith((*PARTS, *packages[1:])):  # to look for a name is to import modules
         return False
     try:
         found = get_object(target)

@@ -60,13 +60,22 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
         raise UserError(
             f"{path} has checkpoint format {packed.get('format')}, this version reads {FORMAT}; train it again"
         )
-    weights = {
-        name.removeprefix(MODEL_PREFIX): tensor
-        for name, tensor in content["state_dict"].items()
-        if name.startswith(MODEL_PREFIX)
-    }
-    alignment = None if packed["alignment"] is None else AlignmentChoice(*packed["alignment"])
-    return Checkpoint(packed["config"], packed["tokenizers"], alignment, weights, str(path), tuple(trusted))
+    try:
+        weights = {
+            name.removeprefix(MODEL_PREFIX): tensor
+            for name, tensor in content["state_dict"].items()
+            if name.startswith(MODEL_PREFIX)
+        }
+        alignment = None if packed["alignment"] is None else AlignmentChoice(*packed["alignment"])
+        config, tokenizers = packed["config"], packed["tokenizers"]
+        fits = all(map(torch.is_tensor, weights.values())) and config.get("loader", {}).get("max_length", 1) > 0
+        if not (fits and all(isinstance(tokenizer, bytes) for tokenizer in tokenizers)):
+            raise TypeError
+    except (AttributeError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is not as `seq2seq train` writes it; use another, such as {_other(Path(path))}"
+        ) from None
+    return Checkpoint(config, tokenizers, alignment, weights, str(path), tuple(trusted))
 
 
 def load_content(path: str | Path) -> Any:

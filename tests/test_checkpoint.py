@@ -151,3 +151,12 @@ def test_bare_pickle_never_runs(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(Creates(proof)))
     message(path)
     assert not proof.exists()
+
+
+@pytest.mark.parametrize("key", ["config", "tokenizers", "alignment"])
+@pytest.mark.parametrize("value", [5, "text", [1, 2, 3]])
+def test_checkpoint_with_something_else_in_a_place_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    content = lightning_content()
+    content[KEY][key] = value
+    torch.save(content, tmp_path / "best.ckpt")
+    assert "is not as `seq2seq train` writes it" in message(tmp_path / "best.ckpt")

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         tokenizers,
         max_length=config.loader.max_length or loader["max_length"],
         max_ratio=None,
-        cache_dir=Path(loader["cache_dir"]).expanduser(),
+        cache_dir=Path(config.loader.cache_dir).expanduser(),
     )
     rows = encoded.dataset
     if encoded.cut:

@@ -1,6 +1,7 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
 import difflib
+import math
 import pydoc
 import re
 from collections.abc import Iterable
@@ -20,6 +21,28 @@ from seq2seq.errors import UserError
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 
+MAY_BE_NEGATIVE = ("trainer.max_steps", "trainer.max_epochs", "trainer.devices", "callbacks.best.save_top_k")
+MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "max_length", "val_check_interval")
+"""Last parts of keys whose default is a number, and which null switches off."""
+
+ABOVE_0 = (
+    "accumulate_grad_batches",
+    "check_val_every_n_epoch",
+    "d_embedding",
+    "d_feedforward",
+    "d_model",
+    "eval_tokens_per_batch",
+    "limit_train_batches",
+    "log_every_n_steps",
+    "lr",
+    "max_length",
+    "num_heads",
+    "num_layers",
+    "tokens_per_batch",
+    "val_check_interval",
+)
+"""Last parts of keys whose numbers must be above 0."""
+
 METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
 WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
@@ -37,6 +60,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
 }
 """What keys of one of these last parts may say."""
 
+NULL_CHOICES = ("experiment", "debug", "data", "links", "search")
 OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
 """Keys that take text as well, whatever their default is."""
 
@@ -105,6 +129,12 @@ def check_types(command: str, overrides: list[str]) -> None:
         UserError: naming the key, the value and what is expected.
     """
     given = [override for override in overrides if not override.startswith("-")]
+    for override in given:
+        group, _, choice = override.partition("=")
+        none = choice == "" or (choice == "null" and group not in NULL_CHOICES) or re.fullmatch(r"-?[\d.]+", choice)
+        if group in _group_names() and none:
+            choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+            raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices)}")
     groups = [o for o in given if "." not in o.partition("=")[0] and o.partition("=")[0] in _group_names()]
     config, defaults = compose_defaults(command, given), compose_defaults(command, groups)
     for override in given:
@@ -112,6 +142,14 @@ def check_types(command: str, overrides: list[str]) -> None:
         if key.startswith("hydra"):
             continue
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
+        last = key.rpartition(".")[2]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            low = key not in MAY_BE_NEGATIVE and (value < 0 or (value == 0 and last in ABOVE_0))
+            if low or not math.isfinite(value):
+                example = f", such as {default}" if isinstance(default, int | float) else ""
+                raise UserError(f"{key}={value}: expected {'above 0' if last in ABOVE_0 else '0 or above'}{example}")
+        if value is None and isinstance(default, int | float) and last not in MAY_BE_NULL:
+            raise UserError(f"{key}={value}: expected a value, such as {default}")
         words = WORDS.get(key.rpartition(".")[2])
         if words and value not in (*words, None):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")
@@ -172,6 +210,6 @@ def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, 
     if not (isinstance(trusted, ListConfig) and all(isinstance(package, str) for package in trusted)):
         raise UserError(f"trusted={trusted}: expected a list of packages, such as [my_models]")
     for key, value in config.get("loader", {}).items():
-        if value is not None and not (isinstance(value, int) and value > 0):
+        if key != "cache_dir" and value is not None and not (isinstance(value, int) and value > 0):
             raise UserError(f"loader.{key}={value}: expected a whole number above 0")
     return config

@@ -9,10 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
-from seq2seq.cli.processes import rank
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
-from seq2seq.training.last_checkpoint import rewind_events
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +44,12 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         if whole_checkpoint(folder).path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder)
+        if _finished(folder) and (_same(config, folder / "config.yaml") or not _longer(config, folder / "config.yaml")):
+            raise UserError(
+                f"resume={folder}: that run is finished; to train it on, raise trainer.max_epochs or trainer.max_steps"
+            )
+        if _finished(folder) and whole_checkpoint(folder).path is None:
+            raise UserError(f"resume={folder}: that run is finished, and has no checkpoint to train on from")
         return _into(folder, overrides)
     paths = sorted(
         Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml"), key=lambda path: path.parent.name
@@ -92,24 +96,20 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
     return WholeCheckpoint(None, None)
 
 
-def rewind(run: Path, data: TranslationDataModule) -> Path | None:
-    """Return the checkpoint to go on from, None where there is none yet, and forget what was logged after it.
+def begin_from(run: Path, data: TranslationDataModule) -> Path | None:
+    """Return the checkpoint to go on from, once the data stand where it does; None where there is none yet.
 
     Raises:
-        UserError: the data are not what the run was begun with. Then nothing is forgotten.
+        UserError: the data are not what the run was begun with.
     """
     found = whole_checkpoint(run)
     if found.fault:
         log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
-    content: dict[str, Any] = {}
     if found.path:
-        content = load_content(found.path)
         try:
-            data.load_state_dict(content[type(data).__qualname__])
+            data.load_state_dict(load_content(found.path)[type(data).__qualname__])
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{found.path} does not say where the training stood ({error}); start a new run") from error
-    if rank() == 0:
-        rewind_events(run, content)
     return found.path
 
 
@@ -143,6 +143,12 @@ def _same(config: DictConfig, path: Path) -> bool:
     except UserError:
         return False
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
+
+
+def _longer(config: DictConfig, path: Path) -> bool:
+    """Return whether a configuration trains for longer than the stored one."""
+    ours, theirs = (plain["trainer"] for plain in _plain(config, path))
+    return any(ours[key] != theirs[key] for key in ("max_epochs", "max_steps", "max_time"))
 
 
 def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

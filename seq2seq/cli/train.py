@@ -16,26 +16,30 @@ import lightning
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
-from seq2seq.checkpoint import LAST, read_checkpoint
+from seq2seq.checkpoint import LAST, load_content, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import resumed, rewind
+from seq2seq.cli.resume import begin_from, resumed
 from seq2seq.cli.run_folder import FAILED, claimed, keep_results, mark_failed
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
+from seq2seq.training.last_checkpoint import rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""By which a user asks Hydra, and this program, for the whole trace of an error."""
 
 LONGEST_NAME = 200
 """Characters of a run's name: most file systems allow 255 bytes."""
@@ -113,7 +117,9 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     def job(config: DictConfig) -> dict[str, float]:
         folder = Path(config.output)
         try:
-            sys.argv = [program, "train", *overrides]  # with which Lightning starts the other processes of a host
+            # With these Lightning starts the other processes of a host.
+            sys.argv = [program, "train", *overrides]
+            _full_error(before)
             with claimed(folder) if rank() == 0 else nullcontext():
                 if rank() == 0:  # the others come when it may have begun to write
                     _check_folder(folder, resume=bool(config.resume))
@@ -129,8 +135,10 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
             return {}
+        finally:
+            _full_error("1")
 
-    program = sys.argv[0]
+    program, before = sys.argv[0], os.environ.get(FULL_ERROR)
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
         sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
@@ -142,15 +150,19 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
     """Make Hydra hand its own errors on instead of printing them and exiting, so that `seq2seq` says one line."""
-    argv, before = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    argv, before = sys.argv, os.environ.get(FULL_ERROR)
+    _full_error("1")
     try:
         yield
     finally:
         sys.argv = argv
-        del os.environ["HYDRA_FULL_ERROR"]
-        if before is not None:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        _full_error(before)
+
+
+def _full_error(value: str | None) -> None:
+    os.environ.pop(FULL_ERROR, None)
+    if value is not None:
+        os.environ[FULL_ERROR] = value
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -164,18 +176,23 @@ def train(config: DictConfig) -> dict[str, float]:
         config.callbacks.progress_bar = None
     data = build_data(config)
     splits = _test_splits(config, data)
-    start = rewind(folder, data) if config.resume else None
+    start = begin_from(folder, data) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
+    before = (folder / "config.yaml").read_text(encoding="utf-8") if start else None
     if trainer.is_global_zero:
-        with write_whole(folder / "config.yaml") as file:
-            file.write(OmegaConf.to_yaml(OmegaConf.create(plain)))
-        (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
+        rewind_events(folder, load_content(start) if start else {})
+        _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
     describe_run(folder, data, module, trainer)
 
     device = trainer.strategy.root_device
     reset_peak(device)
-    _fit(trainer, module, data, folder, start)
+    try:
+        _fit(trainer, module, data, folder, start)
+    except BaseException:
+        if before is not None and module.batch is None and trainer.is_global_zero:
+            _write_config(folder, before)  # what it was resumed with does not fit the run
+        raise
 
     best = folder / "checkpoints" / "best.ckpt"
     if best.exists():
@@ -206,6 +223,12 @@ def train(config: DictConfig) -> dict[str, float]:
             json.dump(metrics, file, indent=2)
         report_results(folder, data, evaluations)
     return metrics
+
+
+def _write_config(folder: Path, text: str) -> None:
+    with write_whole(folder / "config.yaml") as file:
+        file.write(text)
+    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:

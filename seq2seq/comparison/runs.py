@@ -114,14 +114,17 @@ def read_run(folder: Path, root: Path) -> Run | None:
     numbered = re.search(r"-s(\d+)$", name)
     seed = config.get("seed", int(numbered[1]) if numbered else None)
     relative = folder.relative_to(root)
+    if seed is not None and not isinstance(seed, int):
+        problems.append(f"config.yaml: seed={seed} is no number")
+        seed = None
     run = Run(folder, folder.resolve().name if relative == Path() else str(relative), name, seed, config)
     run.problems = problems
     if (folder / "metrics.json").exists():
         try:
             run.metrics = _read_metrics(folder / "metrics.json")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, OverflowError, RecursionError) as error:
             run.problems.append(f"metrics.json: {_reason(error)}")
-    elif (folder / "error.txt").exists():
+    elif (folder / "error.txt").is_file():
         lines = (folder / "error.txt").read_text(encoding="utf-8", errors="replace").split("\n")
         run.error = lines[0].strip() or "it did not say why"
     try:

@@ -54,6 +54,29 @@ class CheckpointFiles(TorchCheckpointIO):
         finally:
             part.unlink(missing_ok=True)
 
+    def load_checkpoint(self, path: Any, *given: Any, **options: Any) -> dict[str, Any]:
+        """Read it; what it says of the best checkpoints is taken for files beside it, wherever the run was moved."""
+        content = super().load_checkpoint(path, *given, **options)
+        folder = Path(os.path.realpath(Path(path).parent))
+        for name, state in content.get("callbacks", {}).items():
+            if name.startswith("ModelCheckpoint"):
+                _bring_beside(state, folder)
+        return content
+
+
+def _bring_beside(state: dict[str, Any], folder: Path) -> None:
+    """Make a ModelCheckpoint's paths those of checkpoints in a folder: Lightning removes what they name."""
+
+    def beside(path: str) -> str:
+        name = Path(path).name
+        return str(folder / name) if name.endswith(".ckpt") and name not in (LAST, PREVIOUS) else ""
+
+    state["dirpath"] = str(folder)
+    for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+        state[name] = beside(str(state.get(name, "")))
+    scores = state.get("best_k_models", {}).items()
+    state["best_k_models"] = {beside(str(path)): score for path, score in scores if beside(str(path))}
+
 
 class LastCheckpoint(Callback):
     """Keeps `last.ckpt` and its predecessor `previous.ckpt`.

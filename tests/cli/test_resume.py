@@ -271,6 +271,56 @@ def test_folder_in_which_a_process_trains_is_refused(
     assert said.status == 1 and f"another process trains in {folder.relative_to(tmp_path)} just now" in said.err
 
 
+def test_resume_that_is_refused_leaves_the_run_as_it_was(
+    command: Command, text: list[str], interrupted: Callable[..., Path]
+) -> None:
+    folder = interrupted()
+    files = [*folder.glob("events*"), *folder.glob("checkpoints/*"), folder / "config.yaml"]
+    before = {file: file.read_bytes() for file in files}
+    for wrong in (["loader.max_length=5"], ["loader.max_ratio=1.5"], ["+trainer.foo=3"]):
+        said = command("train", *text, *BRIEF, *wrong, f"resume={folder}")
+        assert said.status == 1 and said.err.count("\n") == 1
+        assert {file: file.read_bytes() for file in before} == before
+    assert command("train", *text, *BRIEF, "resume=true").status == 0
+
+
+@pytest.mark.parametrize("overrides", [[], ["loader.tokens_per_batch=300"]], ids=str)
+def test_finished_run_is_not_done_again_in_its_folder(
+    command: Command, text: list[str], train: Any, overrides: list[str]
+) -> None:
+    run = train(*BRIEF)
+    before = (run.folder / "metrics.json").read_bytes(), (run.folder / "config.yaml").read_bytes()
+    said = command("train", *text, *BRIEF, *overrides, f"resume={run.folder}")
+    assert said.status == 1 and "that run is finished; to train it on, raise trainer.max_epochs" in said.err
+    assert ((run.folder / "metrics.json").read_bytes(), (run.folder / "config.yaml").read_bytes()) == before
+
+
+def test_run_that_was_moved_keeps_its_best_checkpoint(
+    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any, tmp_path: Path
+) -> None:
+    whole = train(*BRIEF, folder="whole")
+    interrupted().rename(tmp_path / "moved")
+    assert command("train", *text, *BRIEF, "resume=moved").status == 0
+    assert differences(whole.folder, tmp_path / "moved") == []
+
+
+def test_checkpoint_cannot_have_anything_removed_but_checkpoints_beside_it(
+    command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = interrupted("callbacks.best.save_top_k=1")
+    victim = tmp_path / "victim.ckpt"
+    (victim / "inside").mkdir(parents=True)
+    last = folder / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    name = next(name for name in content["callbacks"] if name.startswith("ModelCheckpoint"))
+    path = f"{folder}/checkpoints/../../../../../{victim.name}"
+    state = {"best_k_models": {path: torch.tensor(-1.0)}, "kth_best_model_path": path, "kth_value": torch.tensor(-1.0)}
+    content["callbacks"][name] |= state | {"best_model_path": path, "best_model_score": torch.tensor(-1.0)}
+    torch.save(content, last)
+    assert command("train", *text, *BRIEF, "callbacks.best.save_top_k=1", "resume=true").status == 0
+    assert (victim / "inside").exists()
+
+
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"
 
 
