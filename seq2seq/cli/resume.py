@@ -44,7 +44,7 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         if whole_checkpoint(folder).path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder)
-        if _finished(folder) and (_same(config, folder / "config.yaml") or not _longer(config, folder / "config.yaml")):
+        if _finished(folder) and not _longer(config, folder / "config.yaml"):
             raise UserError(
                 f"resume={folder}: that run is finished; to train it on, raise trainer.max_epochs or trainer.max_steps"
             )

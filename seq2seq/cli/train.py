@@ -181,7 +181,8 @@ def train(config: DictConfig) -> dict[str, float]:
     trainer = build_trainer(config)
     before = (folder / "config.yaml").read_text(encoding="utf-8") if start else None
     if trainer.is_global_zero:
-        rewind_events(folder, load_content(start) if start else {})
+        if config.resume:
+            rewind_events(folder, load_content(start) if start else {})
         _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
     describe_run(folder, data, module, trainer)
 

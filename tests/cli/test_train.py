@@ -169,3 +169,10 @@ def test_streamed_training_pairs_train(train: Any, command: Any, text: list[str]
     run = train(*options, "scheduler=inverse_square_root")
     assert run.metrics["epochs"] == 1
     assert 1 < run.metrics["steps"] < 40
+
+
+def test_events_of_something_else_in_the_folder_are_left_alone(train_briefly: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "events.out.tfevents.1.other").write_bytes(b"of another program")
+    run = train_briefly()
+    assert (run.folder / "events.out.tfevents.1.other").read_bytes() == b"of another program"
