@@ -17,7 +17,7 @@ from seq2seq.errors import UserError
 from seq2seq.pages import render_page
 from tests.data.test_tokenizer import LINES
 
-MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 characters = st.characters(exclude_categories=["Cs"])  # any Unicode but surrogates: controls, NUL, bidi marks ...
 odd = st.sampled_from(

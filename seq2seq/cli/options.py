@@ -34,7 +34,6 @@ ABOVE_0 = (
     "eval_tokens_per_batch",
     "limit_train_batches",
     "log_every_n_steps",
-    "lr",
     "max_length",
     "num_heads",
     "num_layers",
