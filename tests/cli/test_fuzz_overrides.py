@@ -22,7 +22,7 @@ def script() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_misspelt_override_is_refused_with_the_key_and_a_near_valid_one(script: ModuleType, seed: int) -> None:
     for _, wrong in zip(range(12), script.slips(Random(seed)), strict=False):
         said = script.answer(wrong)
