@@ -213,7 +213,8 @@ class TranslationDataModule(LightningDataModule):
     @cached_property
     def _sampled_folder(self) -> Path:
         for left in Path(tempfile.gettempdir()).glob(f"{SAMPLED}*"):
-            if not _lives(int(left.name.removeprefix(SAMPLED).partition("-")[0])):
+            process = left.name.removeprefix(SAMPLED).partition("-")[0]
+            if process.isdecimal() and not _lives(int(process)):
                 shutil.rmtree(left, ignore_errors=True)  # its process was killed
         folder = Path(tempfile.mkdtemp(prefix=f"{SAMPLED}{os.getpid()}-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)

@@ -219,7 +219,10 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
     dead.wait()
     for process in (dead.pid, os.getppid()):
         (tmp_path / "temporary" / f"seq2seq-sampled-{process}-x").mkdir(parents=True)
+    (tmp_path / "temporary" / "seq2seq-sampled-x").mkdir()  # of something else
     data = ready(tmp_path, sampling=0.1)
     assert epoch(data, 0)
     left = sorted(folder.name.rpartition("-")[0] for folder in (tmp_path / "temporary").iterdir())
-    assert left == sorted(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))
+    assert left == sorted(
+        ["seq2seq-sampled", *(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))]
+    )
