@@ -133,6 +133,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         optimizer=optimizer,
         scheduler=instantiate(config.scheduler),
         label_smoothing=config.training.label_smoothing,
+        r_drop=config.training.r_drop,
         guidance=guide(
             model,
             weight=config.training.guided_alignment.weight,

@@ -95,11 +95,12 @@ class Throughput(Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, _: Any, batch: Batch, __: int
     ) -> None:
         """Count the batch; of several processes each other one's is taken for as large."""
+        assert isinstance(module, TranslationModule)
         tokens = batch.num_tokens * trainer.world_size
         self.tokens += tokens
         self._window.tokens += tokens
         if self._step_flops:
-            self._window.flops += self._step_flops(batch)
+            self._window.flops += self._step_flops(batch) * module.passes
         self._tick(stop=False)
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             window, self._window = self._window, _Window()

@@ -16,14 +16,27 @@ MANY_ROWS = 8192
 class TokenLoss(NamedTuple):
     """Sums over target tokens, on the device; divide by their number."""
 
-    objective: Tensor  # label-smoothed cross-entropy, what training minimises, in nats
+    objective: Tensor  # what training minimises, in nats: label-smoothed cross-entropy, with R-Drop its divergence too
     negative_log_likelihood: Tensor  # in nats; the exponential of its mean is the perplexity
+    divergence: Tensor  # between the two passes of R-Drop, in nats; 0 of one pass
 
 
-def token_loss(features: Tensor, weight: Tensor, targets: Tensor, *, label_smoothing: float) -> TokenLoss:
+def token_loss(
+    features: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float,
+    again: Tensor | None = None,
+    r_drop: float = 0.0,
+) -> TokenLoss:
     """Return sums over tokens, whose logits are features · weightᵀ.
 
     Smoothing mixes the target with the uniform distribution over the vocabulary (Szegedy et al. 2016, section 7).
+    With the features of a second pass, whose dropout was another, the loss is half of R-Drop's (Liang et al. 2021,
+    eq. 4), so that it stays the size of one pass: the mean of both cross-entropies + α/2 · divergence, which is
+    ½ KL(p₁ ‖ p₂) + ½ KL(p₂ ‖ p₁).
+
     The logits of all tokens, by far the largest tensor of a training step, never exist together: a few rows at a time
     are made, turned into their loss and its gradient, and forgotten.
 
@@ -32,8 +45,11 @@ def token_loss(features: Tensor, weight: Tensor, targets: Tensor, *, label_smoot
         weight: of the projection, (vocab, d_features).
         targets: (tokens,) without padding.
         label_smoothing: share of the uniform distribution, 0 to 1.
+        again: features of a second pass.
+        r_drop: α, the weight of the divergence.
     """
-    return TokenLoss(*_ProjectedLoss.apply(features, weight, targets, label_smoothing, torch.is_grad_enabled()))
+    passes = torch.stack((features,) if again is None else (features, again))
+    return TokenLoss(*_ProjectedLoss.apply(passes, weight, targets, label_smoothing, r_drop, torch.is_grad_enabled()))
 
 
 class _ProjectedLoss(torch.autograd.Function):
@@ -41,38 +57,56 @@ class _ProjectedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, features: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, with_gradient: bool
-    ) -> tuple[Tensor, Tensor]:
-        device, vocab = features.device.type, len(weight)
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        label_smoothing: float,
+        r_drop: float,
+        with_gradient: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        device, (passes, vocab) = features.device.type, (len(features), len(weight))
         autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else features.dtype
         exact = torch.promote_types(dtype, torch.float32)
         projection = weight.to(dtype)
-        likelihood = features.new_zeros((), dtype=exact)
-        uniform = features.new_zeros((), dtype=exact)
+        likelihood, uniform, divergence = (features.new_zeros((), dtype=exact) for _ in range(3))
         grad_features = []
         grad_weight = torch.zeros_like(weight, dtype=exact) if with_gradient else None
-        size = ROWS.get(device, MANY_ROWS)
-        for rows, wanted in zip(features.to(dtype).split(size), targets[:, None].split(size), strict=True):
+        size = max(ROWS.get(device, MANY_ROWS) // passes, 1)
+        for rows, wanted in zip(features.to(dtype).split(size, dim=1), targets[:, None].split(size), strict=True):
+            wanted = wanted.expand(passes, -1, 1)
             log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1)
-            likelihood -= log_probabilities.gather(1, wanted).sum()
+            likelihood -= log_probabilities.gather(-1, wanted).sum() / passes
             if label_smoothing:
-                uniform -= log_probabilities.sum() / vocab
+                uniform -= log_probabilities.sum() / (passes * vocab)
+            apart = log_probabilities[0] - log_probabilities[1] if passes == 2 else None
+            gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot - ε / vocab
+            pull = None
+            if apart is not None:
+                means = (gradient * apart).sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
+                divergence += (means[0] - means[1]).sum() / 2
+                pull = gradient * (apart - means) + (gradient[0] - gradient[1])  # 2 d divergence / d logits
+                pull[1].neg_()
             if grad_weight is not None:
-                gradient = log_probabilities.exp_()  # d objective / d logits = p - (1 - ε) onehot - ε / vocab
                 if label_smoothing:
                     gradient -= label_smoothing / vocab
-                gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
+                gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
+                if pull is not None:
+                    gradient.add_(pull, alpha=r_drop / 2)
                 gradient = gradient.to(dtype)
-                grad_features.append(gradient @ projection)
-                grad_weight += gradient.T @ rows
+                grad_features.append(gradient @ projection / passes)
+                grad_weight += gradient.flatten(0, 1).T @ rows.flatten(0, 1)
         if grad_weight is not None:
-            ctx.save_for_backward(torch.cat(grad_features).to(features.dtype), grad_weight.to(weight.dtype))
-        ctx.mark_non_differentiable(likelihood)
-        return (1 - label_smoothing) * likelihood + label_smoothing * uniform, likelihood
+            ctx.save_for_backward(
+                torch.cat(grad_features, 1).to(features.dtype), (grad_weight / passes).to(weight.dtype)
+            )
+        ctx.mark_non_differentiable(likelihood, divergence)
+        objective = (1 - label_smoothing) * likelihood + label_smoothing * uniform + r_drop / 2 * divergence
+        return objective, likelihood, divergence
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         grad_features, grad_weight = ctx.saved_tensors
-        return grad_features * grad, grad_weight * grad, None, None, None
+        return grad_features * grad, grad_weight * grad, None, None, None, None

@@ -40,6 +40,7 @@ class TranslationModule(lightning.LightningModule):
         optimizer: called with the named parameters.
         scheduler: Lightning's scheduler options, whose `scheduler` is called with the optimizer.
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
+        r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 for one pass.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
@@ -54,12 +55,15 @@ class TranslationModule(lightning.LightningModule):
         optimizer: Callable[..., Optimizer],
         scheduler: Mapping[str, Any],
         label_smoothing: float,
+        r_drop: float = 0.0,
         guidance: Guidance | None = None,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise UserError(f"training.label_smoothing={label_smoothing} must be from 0 to below 1, such as 0.1")
+        if not 0 <= r_drop < math.inf:
+            raise UserError(f"training.r_drop={r_drop} must be 0 (off) or above, such as 5")
         self.model = model
         self.tokenizers = tokenizers
         self.search = search
@@ -67,6 +71,8 @@ class TranslationModule(lightning.LightningModule):
         self.make_optimizer = optimizer
         self.scheduler = scheduler
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
+        self.passes = 2 if r_drop else 1  # of a training step through the model
         self.guidance = guidance
         self.config = config
         self.alignment: AlignmentChoice | None = None
@@ -91,18 +97,29 @@ class TranslationModule(lightning.LightningModule):
         self.batch = batch
         guided = (self.guidance.name,) if self.guidance else ()
         with record_attention(self.model, names=guided, detach=False) as record:
-            features = self.model.features(
-                batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
-            )
-        loss = token_loss(features, self.model.output.weight, batch.target_output, label_smoothing=self.label_smoothing)
-        objective, sums = loss.objective, [loss.objective.detach(), loss.negative_log_likelihood]
+            features = self._features(batch)
+        loss = token_loss(
+            features,
+            self.model.output.weight,
+            batch.target_output,
+            label_smoothing=self.label_smoothing,
+            again=self._features(batch) if self.passes == 2 else None,
+            r_drop=self.r_drop,
+        )
+        objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
+        if self.passes == 2:
+            sums["divergence"] = loss.divergence
         if self.guidance and batch.link_weights is not None:
-            guidance = self.guidance.loss(record, batch.link_weights)
-            objective = objective + self.guidance.weight * guidance
-            sums.append(guidance.detach())
-        self._step.add(batch, torch.stack(sums))
+            sums["guidance"] = self.guidance.loss(record, batch.link_weights)
+            objective = objective + self.guidance.weight * sums["guidance"]
+        self._step.add(batch, sums)
         self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
         return objective
+
+    def _features(self, batch: Batch) -> Tensor:
+        return self.model.features(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
@@ -146,10 +163,9 @@ class TranslationModule(lightning.LightningModule):
             scale = scale * (gradient_clip_val / (norm + 1e-6)).clamp(max=1.0)
         torch._foreach_mul_(gradients, scale)
         self.log("train/gradient_norm", norm)
-        objective, likelihood, *guidance = (totals[1:] / totals[0]).unbind()
-        self.log_dict({"train/loss": objective, "train/perplexity": likelihood.exp()})
-        if guidance:
-            self.log("train/guidance", guidance[0])
+        means = dict(zip(step.names, (totals[1:] / totals[0]).unbind(), strict=True))
+        means["perplexity"] = means["perplexity"].exp()
+        self.log_dict({f"train/{name}": mean for name, mean in means.items()})
 
     def on_validation_epoch_start(self) -> None:
         """Begin to score the validation set."""
@@ -202,12 +218,15 @@ class _Step:
     """What one step of the optimizer has seen: on this process, over the batches that are accumulated."""
 
     def __init__(self) -> None:
+        self.names: list[str] = []  # of the sums
         self._tokens = 0
         self._sums: list[Tensor] = []
 
-    def add(self, batch: Batch, sums: Tensor) -> None:
+    def add(self, batch: Batch, sums: Mapping[str, Tensor]) -> None:
+        """Add a batch, and what its tokens' losses sum up to."""
+        self.names = list(sums)
         self._tokens += batch.num_tokens
-        self._sums.append(sums)
+        self._sums.append(torch.stack(list(sums.values())).detach())
 
     def totals(self, device: torch.device) -> Tensor:
         """Return the number of tokens and the sums, in one tensor."""

@@ -45,6 +45,39 @@ def test_negative_log_likelihood_is_free_of_smoothing_and_of_gradients(label_smo
     assert not found.requires_grad
 
 
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 5.0])
+def test_r_drop_is_half_of_its_equation(label_smoothing: float, alpha: float) -> None:
+    first, weight, targets = inputs()
+    second = torch.randn_like(first).requires_grad_()
+    one, other = ((features @ weight.T).log_softmax(-1) for features in (first, second))
+    cross_entropy = sum(
+        F.cross_entropy(x, targets, label_smoothing=label_smoothing, reduction="sum") for x in (one, other)
+    )
+    divergence = sum(F.kl_div(x, y, log_target=True, reduction="sum") for x, y in ((one, other), (other, one))) / 2
+    expected = (cross_entropy + alpha * divergence) / 2
+    loss = token_loss(first, weight, targets, label_smoothing=label_smoothing, again=second, r_drop=alpha)
+    assert_close(loss.objective, expected)
+    assert_close(loss.divergence, divergence.detach())
+    assert_close(
+        loss.negative_log_likelihood, sum(F.nll_loss(x, targets, reduction="sum").detach() for x in (one, other)) / 2
+    )
+    assert not loss.divergence.requires_grad
+    gradients, expected_gradients = (
+        torch.autograd.grad(3 * x, (first, second, weight)) for x in (loss.objective, expected)
+    )
+    assert_close(gradients, expected_gradients)
+
+
+def test_two_equal_passes_lose_what_one_does() -> None:
+    features, weight, targets = inputs()
+    one = token_loss(features, weight, targets, label_smoothing=0.1)
+    two = token_loss(features, weight, targets, label_smoothing=0.1, again=features, r_drop=5.0)
+    assert_close(tuple(two), tuple(one))
+    assert_close(torch.autograd.grad(two.objective, features), torch.autograd.grad(one.objective, features))
+
+
 def test_without_gradients_none_are_made() -> None:
     features, weight, targets = inputs()
     with torch.no_grad():
@@ -82,6 +115,6 @@ def test_under_autocast_products_are_half_precision_and_sums_float32() -> None:
 
 def test_runs_without_data() -> None:
     features, weight, targets = (x.detach().to("meta").requires_grad_(x.is_floating_point()) for x in inputs())
-    token_loss(features, weight, targets, label_smoothing=0.1).objective.backward()
+    token_loss(features, weight, targets, label_smoothing=0.1, again=2 * features, r_drop=5.0).objective.backward()
     assert features.grad is not None and weight.grad is not None
     assert (features.grad.shape, weight.grad.shape) == ((TOKENS, SIZE), (VOCAB, SIZE))

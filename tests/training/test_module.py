@@ -14,6 +14,7 @@ from seq2seq.checkpoint import KEY, AlignmentChoice
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
+from seq2seq.training.loss import token_loss
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.schedule import cosine
 
@@ -49,6 +50,7 @@ def make(logged: dict[str, Any], *, smoothing: float = 0.1, **options: Any) -> T
         scheduler={"scheduler": partial(cosine, warmup_steps=2, total_steps=None), "interval": "step"},
         label_smoothing=smoothing,
         config={"seed": 1},
+        **options,
     )
     module.log = lambda name, value, **_: logged.__setitem__(name, value)  # type: ignore[method-assign]
     module.log_dict = logged.update  # type: ignore[method-assign]
@@ -83,6 +85,25 @@ def test_gradient_is_that_of_the_mean_over_all_real_target_tokens(
     torch.testing.assert_close(logged["train/perplexity"], plain.exp().detach())
     torch.testing.assert_close(logged["train/gradient_norm"], gradient.norm())
     assert logged["train/padding_share"] == batches[-1].padding_share > 0
+
+
+def test_r_drop_is_of_two_passes_with_different_dropout(logged: dict[str, Any]) -> None:
+    module = make(logged, r_drop=5.0)
+    passes = []
+
+    def features(*given: Tensor) -> Tensor:
+        passes.append(nn.functional.dropout(module.model.logits[: len(given[-1])], 0.3))
+        return passes[-1]
+
+    module.model.features = features  # type: ignore[method-assign]
+    step(module, logged, None, BATCH)
+    one, other = passes
+    assert not torch.equal(one, other)
+    identity = module.model.output.weight
+    expected = token_loss(one, identity, BATCH.target_output, label_smoothing=0.1, again=other, r_drop=5.0)
+    torch.testing.assert_close(logged["train/loss"], expected.objective.detach() / BATCH.num_tokens)
+    torch.testing.assert_close(logged["train/divergence"], expected.divergence / BATCH.num_tokens)
+    assert logged["train/divergence"] > 0
 
 
 @pytest.mark.parametrize("share", [0.5, 2.0, None])
