@@ -55,6 +55,7 @@ class Throughput(Callback):
         self._step_ended: float | None = None
         self._window = _Window()  # since the latest log
         self._step_flops: StepFlops | None = None
+        self._passes = 1
         self._device_rate = 0.0
 
     @property
@@ -75,6 +76,7 @@ class Throughput(Callback):
         assert isinstance(module, TranslationModule)
         try:
             self._step_flops = step_flops(module.model)
+            self._passes = module.passes
         except (NotImplementedError, RuntimeError) as error:  # a part of the user's own
             log.warning("no train/flops_utilization: the model does not run on the meta device (%s)", error)
             return
@@ -95,12 +97,11 @@ class Throughput(Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, _: Any, batch: Batch, __: int
     ) -> None:
         """Count the batch; of several processes each other one's is taken for as large."""
-        assert isinstance(module, TranslationModule)
         tokens = batch.num_tokens * trainer.world_size
         self.tokens += tokens
         self._window.tokens += tokens
         if self._step_flops:
-            self._window.flops += self._step_flops(batch) * module.passes
+            self._window.flops += self._step_flops(batch) * self._passes
         self._tick(stop=False)
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             window, self._window = self._window, _Window()

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
+import lightning
 import pytest
 
 from seq2seq.training import callbacks
 from seq2seq.training.callbacks import ProgressBar, Throughput, log_hyperparameters
+from seq2seq.training.module import TranslationModule
 from seq2seq.training.pictures import PinnedSentences
 
 
@@ -50,6 +52,22 @@ def test_throughput_is_that_of_training_alone(clock: Clock) -> None:
     train(throughput, clock, seconds=5, tokens=750, step=3)
     assert (throughput.tokens, throughput.seconds) == (1000, 10)
     assert throughput.target_tokens_per_second == 100
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_utilization_counts_every_pass_of_a_step(clock: Clock, monkeypatch: pytest.MonkeyPatch, passes: int) -> None:
+    class Module(TranslationModule):
+        def __init__(self) -> None:
+            lightning.LightningModule.__init__(self)
+            self.model = None  # type: ignore[assignment]
+            self.passes = passes
+
+    monkeypatch.setattr(callbacks, "step_flops", lambda _: lambda batch: 3 * batch.num_tokens)
+    monkeypatch.setattr(callbacks, "matrix_rate", lambda *_: 1000.0)
+    throughput = Throughput()
+    throughput.on_train_start(SimpleNamespace(precision="32-true"), Module())  # type: ignore[arg-type]
+    logged = train(throughput, clock, seconds=2, tokens=100, step=2)
+    assert logged["train/flops_utilization"] == pytest.approx(passes * 300 / 2 / 1000)
 
 
 def test_logged_throughput_is_that_since_the_latest_log(clock: Clock) -> None:
