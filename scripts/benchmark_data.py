@@ -139,7 +139,7 @@ def print_stages(folder: Path, pairs: int) -> None:
             encode(pair.target)
 
     sampler = partial(batch_loader, rows, tokens_per_batch=TOKENS_PER_BATCH, shuffle=True)
-    examples = [Examples(rows).__getitems__(indices) for indices in sampler().batch_sampler]  # type: ignore[arg-type,union-attr]
+    examples = [Examples(rows).__getitems__(indices) for indices in sampler().batch_sampler]  # type: ignore[union-attr]
     stages: dict[str, Callable[[], object]] = {
         "tokenising": tokenise,
         "bucketing": sampler,

@@ -12,6 +12,7 @@ import logging
 import statistics
 import tempfile
 import time
+from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
@@ -42,13 +43,15 @@ def seconds(model: str, overrides: list[str], epochs: int) -> tuple[float, float
         given = [f"model={model}", f"output={folder}", f"trainer.max_epochs={epochs}", "callbacks.progress_bar=null"]
         config = compose_defaults("train", [*given, "trainer.enable_progress_bar=false", *overrides])
         data = build_data(config)
-        module = build_module(config, data, OmegaConf.to_container(config, resolve=True))
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        module = build_module(config, data, plain)
         trainer = build_trainer(config)
-        trainer.callbacks = [Timed(c) if isinstance(c, PinnedSentences) else c for c in trainer.callbacks]
+        callbacks = [Timed(c) if isinstance(c, PinnedSentences) else c for c in trainer.callbacks]  # type: ignore[attr-defined]
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
         begin = time.perf_counter()
         trainer.fit(module, datamodule=data)
         whole = time.perf_counter() - begin
-        return whole / epochs, sum(c.seconds for c in trainer.callbacks if isinstance(c, Timed)) / epochs
+        return whole / epochs, sum(c.seconds for c in callbacks if isinstance(c, Timed)) / epochs
 
 
 def main() -> None:

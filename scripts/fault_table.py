@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from crash_test import SETTINGS, differences, write_text
 
@@ -32,7 +33,7 @@ class Stage:
     folder: Path
     settings: list[str] = field(default_factory=list)
 
-    def begin(self, *overrides: str, **options: object) -> "subprocess.Popen[str]":
+    def begin(self, *overrides: str, **options: Any) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "seq2seq", "train", *self.settings, *overrides]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
@@ -40,7 +41,7 @@ class Stage:
             start_new_session=True, **options,
         )  # fmt: skip
 
-    def train(self, *overrides: str, **options: object) -> str:
+    def train(self, *overrides: str, **options: Any) -> str:
         """Return the lines in which a run speaks of errors and damage, and its exit status."""
         return said(self.begin(*overrides, **options))
 

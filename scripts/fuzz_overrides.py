@@ -29,7 +29,13 @@ from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.messages import keys
 from seq2seq.cli.options import compose_defaults, config_folder
 
-BASES = ([], ["model=transformer"], ["data=text"], ["search=beam", "callbacks=ema"], ["scheduler=noam"])
+BASES: tuple[list[str], ...] = (
+    [],
+    ["model=transformer"],
+    ["data=text"],
+    ["search=beam", "callbacks=ema"],
+    ["scheduler=noam"],
+)
 FREE = (
     "label",
     "run_name",

@@ -59,7 +59,8 @@ def main() -> None:
             [sys.executable, "-m", "seq2seq", "train", *settings, f"loader.cache_dir={folder / 'cache'}"],
             stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        begin, names = time.time(), []
+        begin = time.time()
+        names: list[str] = []
         while process.poll() is None:
             time.sleep(options.every)
             try:

@@ -1,0 +1,234 @@
+"""Training beside JoeyNMT 2.3 and eole 0.6.4: seconds until the validation set has a given perplexity.
+
+The perplexity is that of all pieces of val.en and val.de with EOS; the time of validating does not count. What JoeyNMT
+and eole log there is smoothed like their training's loss, and so no perplexity: they run with their validation told to
+smooth nothing, and JoeyNMT's not to translate either. Ours learns with the peer's rate, schedule and Adam, once for
+each peer, the same models from the same batches (`peers.py`): what is faster only by learning less shows here. It takes
+an hour or so.
+
+    python3 -m venv joeynmt
+    joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata setuptools sentencepiece==0.2.0
+    python3 -m venv eole
+    eole/bin/pip install torch==2.13.0 eole==0.6.4 aiohttp
+    python scripts/benchmark_learning.py --joeynmt joeynmt/bin/python --eole eole/bin/python --data multi30k/tokenized
+"""
+
+import argparse
+import re
+import statistics
+import sys
+from typing import NamedTuple
+
+from peers import (
+    MODELS,
+    NORM_FIRST,
+    Model,
+    Place,
+    Rate,
+    add_options,
+    eole_arguments,
+    eole_config,
+    execute,
+    interpreters,
+    joeynmt_arguments,
+    joeynmt_config,
+    models_to_compare,
+    our_command,
+    prepared,
+)
+
+
+class Goal(NamedTuple):
+    """A perplexity on the validation set, the updates between validations, and those at which to give up."""
+
+    perplexity: float
+    every: int
+    limit: int
+
+
+class Learned(NamedTuple):
+    """The last validation; `reached` says whether it met the goal."""
+
+    seconds: float
+    steps: int
+    perplexity: float
+    reached: bool
+
+
+# Programs that train as each command does, and tell at each validation what was learned in how long. They run in the
+# environment of the toolkit, whose functions they watch; their first argument is the perplexity to reach.
+WATCH = """
+import os, sys, time
+
+goal, seconds, since = float(sys.argv.pop(1)), 0.0, 0.0
+
+def start():
+    global since
+    since = time.perf_counter()
+
+def stop():
+    global seconds
+    seconds += time.perf_counter() - since
+
+def report(steps, perplexity):
+    print(f"learned: {seconds:.2f} {steps} {perplexity:.4f}", flush=True)
+    if perplexity <= goal:
+        os._exit(0)
+    start()
+
+def started(train):
+    def watched(*arguments, **options):
+        start()
+        return train(*arguments, **options)
+    return watched
+"""
+WATCH_OURS = f"""{WATCH}
+from seq2seq.cli.main import main
+from seq2seq.training.callbacks import Throughput, ValidationReport
+
+Throughput.on_train_start = lambda self, trainer, module: start()
+Throughput.on_validation_start = lambda self, trainer, module: stop()
+ValidationReport.on_validation_end = lambda self, trainer, module: report(
+    trainer.global_step, module.evaluation.metrics["perplexity"]
+)
+sys.exit(main())
+"""
+WATCH_JOEYNMT = f"""{WATCH}
+import torch
+from joeynmt.__main__ import main
+from joeynmt.loss import XentLoss
+from joeynmt.prediction import predict
+from joeynmt.training import TrainManager
+
+smoothed = XentLoss.forward
+
+def loss(self, log_probs, **options):
+    if torch.is_grad_enabled():
+        return smoothed(self, log_probs, **options)
+    targets = options["trg"].flatten()
+    return torch.nn.functional.nll_loss(
+        log_probs.flatten(0, 1), targets, ignore_index=self.pad_index, reduction="sum"
+    )
+
+def validate(self, valid_data):
+    stop()
+    scores, *_ = predict(
+        model=self.model, data=valid_data, compute_loss=True, device=self.device, rank=0, n_gpu=0,
+        normalization="tokens", args=self.dev_cfg._replace(return_prob="ref", return_attention=True),
+        autocast=self.autocast,
+    )
+    report(self.stats.steps, scores["ppl"])
+
+XentLoss.forward = loss
+TrainManager._validate = validate
+TrainManager.train_and_validate = started(TrainManager.train_and_validate)
+main()
+"""
+WATCH_EOLE = f"""{WATCH}
+from eole.bin.main import main
+from eole.trainer import Trainer
+
+smoothed = Trainer.validate
+
+def validate(self, *arguments, **options):
+    stop()
+    self.valid_loss.criterion.label_smoothing = 0.0
+    scores = smoothed(self, *arguments, **options)
+    report(self.optim.training_step - 1, scores.ppl())
+    return scores
+
+Trainer.validate = validate
+Trainer.train = started(Trainer.train)
+main()
+"""
+
+
+def learn_ours(overrides: list[str], rate: Rate, place: Place, goal: Goal) -> Learned:
+    arguments = our_command(overrides, place, place.folder / "ours", goal.limit)
+    arguments += [f"data.val.source={place.data}/val.en", f"data.val.target={place.data}/val.de"]
+    arguments += [f"trainer.val_check_interval={goal.every}", "trainer.check_val_every_n_epoch=null"]
+    arguments += ["optimizer=adam", f"optimizer.lr={rate.lr}", "optimizer.betas=[0.9,0.98]", "optimizer.eps=1e-8"]
+    arguments += [f"scheduler={rate.scheduler}", f"scheduler.scheduler.warmup_steps={rate.warmup_steps}"]
+    arguments += ["trainer.max_epochs=-1", "callbacks.pinned=null", "callbacks.last=null"]
+    arguments += ["search=greedy", "search.max_length=1"]  # translations have no part in it
+    return learned([sys.executable, "-c", WATCH_OURS, str(goal.perplexity), *arguments], place, goal)
+
+
+def learn_joeynmt(model: Model, place: Place, goal: Goal, *, python: str) -> Learned:
+    config = joeynmt_config(model.joeynmt, place, model.rates["JoeyNMT"], goal.limit, every=goal.every)
+    config["data"]["dev"] = str(place.data / "val")
+    arguments = joeynmt_arguments(config, place)
+    return learned([python, "-c", WATCH_JOEYNMT, str(goal.perplexity), *arguments], place, goal)
+
+
+def learn_eole(model: Model, place: Place, goal: Goal, *, python: str) -> Learned:
+    config = eole_config(place.folder / "whole", model.rates["eole"], goal.limit, every=goal.every)
+    arguments = eole_arguments(config, place)
+    return learned([python, "-c", WATCH_EOLE, str(goal.perplexity), *arguments], place, goal)
+
+
+def learned(command: list[str], place: Place, goal: Goal) -> Learned:
+    found = re.findall(r"^learned: (\S+) (\d+) (\S+)$", execute(command, place).text, re.MULTILINE)
+    if not found:
+        sys.exit(f"no validation in {goal.limit} updates: give --every a smaller number")
+    seconds, steps, perplexity = found[-1]
+    return Learned(float(seconds), int(steps), float(perplexity), float(perplexity) <= goal.perplexity)
+
+
+def compare_learning(
+    models: dict[str, Model], pythons: dict[str, str], place: Place, goal: Goal, *, rounds: int
+) -> None:
+    """Print a table with a row a model, peer and setting of ours."""
+    print(f"perplexity {goal.perplexity:g} on the validation set, looked at every {goal.every} updates,")
+    print(f"{place.threads} threads, median seconds of {rounds} runs; > : not reached in {goal.limit} updates\n")
+    print("| model | peer | ours | seconds | updates | perplexity | its seconds | updates | perplexity | ratio |")
+    print(f"{'|---' * 10}|", flush=True)
+    for name, model in models.items():
+        for peer in (peer for peer in pythons if peer in model.rates):
+            overrides = [*model.overrides, *(NORM_FIRST if peer == "eole" else [])]
+            settings = {"float32": overrides} | (
+                {" ".join(model.best): [*overrides, *model.best]} if model.best else {}
+            )
+            ours: dict[str, list[Learned]] = {setting: [] for setting in settings}
+            theirs = []
+            for _ in range(rounds):
+                for setting, changed in settings.items():
+                    ours[setting].append(learn_ours(changed, model.rates[peer], place, goal))
+                learn = learn_eole if peer == "eole" else learn_joeynmt
+                theirs.append(learn(model, place, goal, python=pythons[peer]))
+            slow = statistics.median_low(theirs)
+            for setting, runs in ours.items():
+                fast = statistics.median_low(runs)
+                ratio = f"{slow.seconds / fast.seconds:.2f}" if fast.reached and slow.reached else "–"
+                print(f"| {name} | {peer} | {setting} | {describe(fast)} | {describe(slow)} | {ratio} |", flush=True)
+
+
+def describe(run: Learned) -> str:
+    return f"{'' if run.reached else '> '}{run.seconds:,.1f} | {run.steps:,} | {run.perplexity:.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["transformer"],
+        choices=MODELS,
+        metavar="MODEL",
+        help=f"{', '.join(MODELS)} (%(default)s)",
+    )
+    parser.add_argument("--perplexity", type=float, default=20.0, help="to be reached (%(default)s)")
+    parser.add_argument("--every", type=int, default=100, help="updates between validations (%(default)s)")
+    parser.add_argument("--limit", type=int, default=3000, help="updates at which to give up (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each side, in turns (%(default)s)")
+    options = parser.parse_args()
+    pythons = interpreters(parser, options)
+    models = models_to_compare(parser, options.models, pythons)
+    goal = Goal(options.perplexity, options.every, options.limit)
+    with prepared(options.data, threads=options.threads, eole="eole" in pythons) as place:
+        compare_learning(models, pythons, place, goal, rounds=options.rounds)
+
+
+if __name__ == "__main__":
+    main()
