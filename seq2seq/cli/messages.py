@@ -30,6 +30,9 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, InstantiationException):
         cause = error.__cause__ or error
         place = re.search(r"full_key: (\S+)", str(error))
+        found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(cause))
+        if place and found:  # an experiment's option of one choice, and another choice
+            return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
         where = f"{place[1]}: " if place else ""
         return _one_line(f"{where}{_reason(cause)} {TRACE}")
     if isinstance(error, MissingConfigException):
@@ -60,6 +63,8 @@ def _missing_option(message: str) -> str:
         return _one_line(message)
     group, name = found[1], found[2]
     options = [path.stem for path in (config_folder() / group).glob("*.yaml")]
+    if group.startswith("hydra/"):
+        return f"{group}={name} does not exist here; launchers and sweepers are installed, as hydra-joblib-launcher is"
     return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(sorted(options))})"
 
 

@@ -152,6 +152,8 @@ def check_types(command: str, overrides: list[str]) -> None:
         words = WORDS.get(key.rpartition(".")[2])
         if words and value not in (*words, None):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")
+        if last == "betas" and not (isinstance(value, ListConfig) and len(value) == 2):
+            raise UserError(f"{key}={value}: expected two numbers from 0 to below 1, such as {default}")
         if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
             raise UserError(f"{key}={value}: there is no such class; {nearest(value, {str(default), *_targets()})}")
         if key == "trainer.devices" and not re.fullmatch(r"auto|-?\d+|\d+(,\d+)+|\[\d+(, \d+)*\]", str(value)):

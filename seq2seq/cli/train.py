@@ -16,7 +16,7 @@ import lightning
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
-from seq2seq.checkpoint import LAST, load_content, read_checkpoint
+from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
@@ -93,6 +93,9 @@ def _variants(overrides: list[str]) -> list[list[str]]:
         isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)
     ):
         raise UserError(f"variants={variants}: expected a list, such as variants=['score=dot','score=general']")
+    asking = [variant for variant in variants or [] if "resume=" in variant]
+    if asking:
+        raise UserError(f"variants: {asking[0]}: say resume=true beside variants, for all of them")
     return [[*variant.split(), "variants=null"] for variant in variants] if variants else [[]]
 
 
@@ -101,10 +104,14 @@ def _check_run(overrides: list[str]) -> None:
     check_types("train", overrides)
     config = compose_defaults("train", overrides)
     name = str(config.run_name)
-    if "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or config.label is None:
+    plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
+    if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
         raise UserError(
-            f"label={config.label}: a run is kept in a folder of its name, {name}; give a short label without /"
+            f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
         )
+    best = OmegaConf.select(config, "callbacks.best.filename")
+    if f"{best}.ckpt" in (LAST, PREVIOUS):
+        raise UserError(f"callbacks.best.filename={best} is the name of what a run goes on from; take another")
     if config.decoder._target_.endswith("BottleneckDecoder") and not config.score._target_.endswith("NoScore"):
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):

@@ -7,6 +7,8 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from seq2seq.errors import UserError
+
 
 class ExponentialMovingAverage(WeightAveraging):
     """Keeps averaged ← d · averaged + (1 - d) · weights after every step, d = min(decay, (1 + step) / (10 + step)).
@@ -15,9 +17,14 @@ class ExponentialMovingAverage(WeightAveraging):
 
     Args:
         decay: of the average in the long run; 0.999 averages over about the last 1,000 steps.
+
+    Raises:
+        UserError: the decay is not from 0 to below 1.
     """
 
     def __init__(self, *, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise UserError(f"callbacks.ema.decay={decay} must be from 0 to below 1, such as 0.999")
         super().__init__(multi_avg_fn=self._average)
         self.decay = decay
         self._step = 0
