@@ -3,11 +3,13 @@
 import math
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch._dynamo.utils
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
@@ -55,6 +57,7 @@ VARIANTS = [
     ["optimizer=muon"],
     ["optimizer=sgd", "scheduler=halving"],
     ["callbacks=ema"],
+    ["training.r_drop=5"],
     ["trainer.precision=bf16-mixed"],
     ["tokenizer=unigram", "tokenizer.vocab_size=120"],
     ["tokenizer.joint=false", "model.tie_embeddings=false", "tokenizer.vocab_size=100"],
@@ -78,6 +81,22 @@ def test_every_weight_of_the_network_is_trained(train_briefly: Train) -> None:
     before, after = (train_briefly(f"optimizer.lr={rate}", folder=f"lr {rate}") for rate in (0, 0.003))
     still = [name for name, tensor in weights(before).items() if torch.equal(tensor, weights(after)[name])]
     assert still == []
+
+
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns of itself
+def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    # All of the compiler but the kernels, which take minutes.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    options = ["model=transformer", "model.num_layers=1", "model.dropout=0", "trainer.limit_val_batches=0"]
+    plain = train_briefly(*options, folder="plain")
+    assert not torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    compiled = train_briefly(*options, "training.compile=true", folder="compiled")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    expected = weights(plain)
+    for name, tensor in weights(compiled).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
 
 
 def test_accumulated_batches_make_one_step(train_briefly: Train) -> None:
