@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         if {"-h", "--help"} & set(overrides):
             importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
             return 0
+        importlib.import_module("seq2seq.cli.heap").keep_freed_memory()
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
     except Interrupted as interruption:
         if interruption.args:

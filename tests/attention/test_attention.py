@@ -237,3 +237,26 @@ def test_weights_are_float32_and_sum_to_one_under_bfloat16(score: type[Score], n
     for w in (weights, half_weights):
         assert w is not None and w.dtype is torch.float32
         assert_close(w.sum(-1), torch.ones(2, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("autocast", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_kernel_is_differentiated_in_float32_on_a_cpu(
+    dtype: torch.dtype, autocast: bool, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = make(ScaledDot, VISIBILITY["padding"], heads=3, dtype=dtype)
+    kernel, computed = F.scaled_dot_product_attention, []
+
+    def spy(*inputs: Tensor, **options: Any) -> Tensor:
+        context = kernel(*inputs, **options)
+        computed.append(context.dtype)
+        return context
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    with torch.set_grad_enabled(training), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        context, _ = case.run()
+    assert computed == [torch.float32 if training or not autocast and dtype is torch.float32 else torch.bfloat16]
+    assert context.dtype is dtype
+    if training:
+        assert [gradient.dtype for gradient in case.gradients(context)] == [dtype] * 3
