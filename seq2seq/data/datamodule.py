@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, piece_links, sampled_ids, trained_tokenizers
+from seq2seq.data.pages import MappedPages
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
@@ -278,6 +279,7 @@ class Examples(Dataset[Example]):
         columns = ["source_ids", "target_ids"]
         self.rows = rows.select_columns([*columns, "source", "target", "links"] if linked_by else columns)
         self.linked_by = linked_by
+        self._pages = MappedPages(self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -291,6 +293,7 @@ class Examples(Dataset[Example]):
         if self.linked_by:
             texts = zip(rows["source"], rows["target"], rows["links"], strict=True)
             columns.append([piece_links(self.linked_by, *row) for row in texts])
+        self._pages.release()
         return list(zip(*columns, strict=True))
 
 
