@@ -76,17 +76,25 @@ class Attention(nn.Module):
         is_causal = causal and mask is None and query.shape[-2] == keys.shape[-2]
         if causal and not is_causal:
             mask = combine_masks(mask, causal_mask(query.shape[-2], keys.shape[-2], device=query.device))
-        # On a CPU the gradient of the half-precision kernel takes five times as long as that of the float32 one.
-        exact = value.device.type == "cpu" and torch.is_grad_enabled()
-        dtype = torch.promote_types(value.dtype, torch.float32) if exact else value.dtype
-        with torch.autocast("cpu", enabled=False) if exact and torch.is_autocast_enabled("cpu") else nullcontext():
-            context = F.scaled_dot_product_attention(
-                query.to(dtype),
-                keys.to(dtype),
-                value.to(dtype),
-                attn_mask=mask,
-                dropout_p=self.dropout if self.training else 0.0,
-                is_causal=is_causal,
-                scale=scale / temperature,
-            )
-        return context.to(value.dtype)
+        dtype = value.dtype
+        if value.device.type == "cpu" and torch.is_grad_enabled():
+            # There the gradient of the half-precision kernel takes five times as long as that of the float32 one.
+            if torch.is_autocast_enabled("cpu"):
+                with torch.autocast("cpu", enabled=False):
+                    return self._fused(query, memory, causal=causal)
+            dtype = torch.promote_types(dtype, torch.float32)
+        context = F.scaled_dot_product_attention(
+            _cast(query, dtype),
+            _cast(keys, dtype),
+            _cast(value, dtype),
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+            is_causal=is_causal,
+            scale=scale / temperature,
+        )
+        return _cast(context, value.dtype)
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return x in that dtype; as it is where it has it, in a tenth of the time that `Tensor.to` takes to find out."""
+    return x if x.dtype is dtype else x.to(dtype)
