@@ -1,6 +1,5 @@
 """Attention: a score, a normaliser and a mask put together. The one place where scores become weights."""
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
