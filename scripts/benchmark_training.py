@@ -7,7 +7,7 @@ curve.
 Tokens are target pieces with EOS, without padding and BOS: so do all three count. Of JoeyNMT it is the figure that it
 logs; eole logs a figure a step, which are added up but for the first, in whose time it reads and sorts its data. Memory
 is the peak resident set of the process, in MiB (of its largest child where it has any, and never below that of this
-script, from which it starts). "loss" is what each of our settings has at its last logged step, on the same batches.
+script, from which it starts). "loss" is what each of our settings has at its last step, on the same batches.
 
     python3 -m venv joeynmt
     joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata setuptools sentencepiece==0.2.0
@@ -56,7 +56,7 @@ def train_ours(overrides: list[str], place: Place, steps: int) -> Run:
     """Train with the public command."""
     run = place.folder / "ours"
     command = [sys.executable, "-m", "seq2seq", *our_command(overrides, place, run, steps)]
-    log = execute([*command, *NOT_VALIDATED], place)
+    log = execute([*command, *NOT_VALIDATED, f"trainer.log_every_n_steps={steps}"], place)
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     losses = read_curves(run).scalars.get("train/loss")
     speed = metrics["train/target_tokens_per_second"]

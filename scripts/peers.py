@@ -116,7 +116,7 @@ NOAM = Rate("noam", 2.0, 2000)
 FAST, SLOW = Rate("inverse_square_root", 0.005, 2000), Rate("inverse_square_root", 0.0005, 500)
 BFLOAT16 = ["trainer.precision=bf16-mixed"]
 MODELS = {
-    "transformer": Model(TRANSFORMER, [], joeynmt_transformer(), {"JoeyNMT": FAST, "eole": NOAM}),
+    "transformer": Model(TRANSFORMER, BFLOAT16, joeynmt_transformer(), {"JoeyNMT": FAST, "eole": NOAM}),
     "additive": Model([*RECURRENT, "score=additive"], BFLOAT16, joeynmt_recurrent("bahdanau"), {"JoeyNMT": SLOW}),
     "general": Model([*RECURRENT, "score=general"], BFLOAT16, joeynmt_recurrent("luong"), {"JoeyNMT": SLOW}),
 }

@@ -58,8 +58,9 @@ def interrupted(command: Command, text: list[str], tmp_path: Path) -> Callable[.
     return run
 
 
-def test_named_folder_is_resumed(command: Command, text: list[str], train: Any, tmp_path: Path) -> None:
-    brief = [*BRIEF, "scheduler=constant"]  # the default's rate depends on the number of epochs
+@pytest.mark.parametrize("options", [[], ["training.r_drop=1"]], ids=" ".join)
+def test_named_folder_is_resumed(command: Command, text: list[str], train: Any, options: list[str]) -> None:
+    brief = [*BRIEF, *options, "scheduler=constant"]  # the default's rate depends on the number of epochs
     run = train(*brief, "trainer.max_epochs=1", folder="a run, (old)")
     whole = train(*brief, folder="whole")
     assert command("train", *text, *brief, "resume=a run, (old)").status == 0
