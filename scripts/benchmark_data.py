@@ -29,7 +29,8 @@ from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.corpus import TextCorpus
-from seq2seq.data.datamodule import Examples, TranslationDataModule, batch_loader
+from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.loader import Examples, batch_loader
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.training.memory import peak_mib, reset_peak
 

@@ -11,8 +11,8 @@ from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
-from seq2seq.data.datamodule import batch_loader
 from seq2seq.data.encoding import encoded_split
+from seq2seq.data.loader import batch_loader
 from seq2seq.evaluation.evaluator import Evaluator, evaluate
 
 log = logging.getLogger(__name__)

@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
-import pyarrow.compute as pc
-import torch
 from lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
+from seq2seq.data.batching import Batch, Example
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, piece_links, sampled_ids, trained_tokenizers
-from seq2seq.data.pages import MappedPages
+from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.loader import batch_loader, loader_of
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
@@ -176,7 +173,7 @@ class TranslationDataModule(LightningDataModule):
             progress=progress,
             **self._share(),
         )
-        return _loader(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
+        return loader_of(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
 
     def _share(self) -> dict[str, int]:
         """Which of how many processes this is."""
@@ -270,83 +267,3 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-class Examples(Dataset[Example]):
-    """Cached ids by index: a whole batch in one look-up. With tokenizers also the gold links, between pieces."""
-
-    def __init__(self, rows: datasets.Dataset, linked_by: Tokenizers | None = None) -> None:
-        columns = ["source_ids", "target_ids"]
-        self.rows = rows.select_columns([*columns, "source", "target", "links"] if linked_by else columns)
-        self.linked_by = linked_by
-        self._pages = MappedPages(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Example:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: list[int]) -> list[Example]:
-        rows = self.rows[indices]
-        columns = [rows["source_ids"], rows["target_ids"], indices]
-        if self.linked_by:
-            texts = zip(rows["source"], rows["target"], rows["links"], strict=True)
-            columns.append([piece_links(self.linked_by, *row) for row in texts])
-        self._pages.release()
-        return list(zip(*columns, strict=True))
-
-
-def batch_loader(
-    rows: datasets.Dataset,
-    *,
-    tokens_per_batch: int,
-    shuffle: bool,
-    num_workers: int = 0,
-    seed: int = 0,
-    epoch: int = 0,
-    linked_by: Tokenizers | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    taken: Sequence[Taken] = (),
-) -> DataLoader[Example]:
-    """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says.
-
-    With `linked_by`, the tokenizers that made the ids, batches have `link_weights`.
-    """
-    sampler = TokenBudgetSampler(
-        _lengths(rows, "source_ids"),
-        _lengths(rows, "target_ids"),
-        tokens_per_batch=tokens_per_batch,
-        shuffle=shuffle,
-        seed=seed,
-        epoch=epoch,
-        rank=rank,
-        world_size=world_size,
-        taken=taken,
-    )
-    return _loader(
-        Examples(rows, linked_by), num_workers=num_workers, seed=seed, batch_sampler=sampler, collate_fn=collate
-    )
-
-
-def _loader(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any) -> DataLoader[Any]:
-    return DataLoader(
-        data,
-        num_workers=num_workers,
-        pin_memory=torch.cuda.is_available(),
-        # A loader draws a seed whenever it is iterated: not from the generator of the model's dropout.
-        generator=torch.Generator().manual_seed(seed),
-        **options,
-    )
-
-
-def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
-    """How many ids each row has, EOS counted."""
-    lengths = np.empty(len(rows), dtype=np.int32)
-    start = 0
-    for chunk in rows.data.column(column).chunks:  # Arrow would keep the memory of a large result for later
-        lengths[start : start + len(chunk)] = pc.list_value_length(chunk)
-        start += len(chunk)
-    lengths += 1
-    return lengths

@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from seq2seq.data.datamodule import Examples
+from seq2seq.data.loader import Examples
 
 ROWS = 50_000
 COLUMNS = {name: [[i, i + 1, i + 2] for i in range(ROWS)] for name in ("source_ids", "target_ids")}
