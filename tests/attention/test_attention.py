@@ -260,3 +260,26 @@ def test_fused_kernel_is_differentiated_in_float32_on_a_cpu(
     assert context.dtype is dtype
     if training:
         assert [gradient.dtype for gradient in case.gradients(context)] == [dtype] * 3
+
+
+class Doubled(ScaledDot):
+    """A score of a user's own."""
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return super().forward(2 * query, keys)
+
+    def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
+        return super().fused_query(2 * query)
+
+
+@visibilities
+@pytest.mark.parametrize("score", [*FUSED, Doubled])
+def test_fused_path_equals_explicit_path_under_autocast(score: type[Score], visibility: Visibility) -> None:
+    case = make(score, visibility, heads=3, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, _ = case.run(causal=visibility.causal)
+        explicit, _ = case.run(causal=visibility.causal, need_weights=True)
+    for actual, expected in zip(
+        (fused, *case.gradients(fused)), (explicit, *case.gradients(explicit.float())), strict=True
+    ):
+        assert_close(actual.float(), expected.float(), atol=0.1, rtol=0.1)
