@@ -98,9 +98,9 @@ def batches(data: TranslationDataModule) -> Iterator[Batch]:
 def load(folder: Path, limit: int, *, streaming: bool) -> tuple[float, float, float]:
     """Return pairs a second, and the largest resident set and the process's own share at the end, in MiB."""
     data = data_of(folder, streaming=streaming)
+    reset_peak(torch.device("cpu"))
     found = batches(data)
     next(found)
-    reset_peak(torch.device("cpu"))
     begin = time.perf_counter()
     pairs = sum(map(len, islice(found, limit)))
     seconds = time.perf_counter() - begin
@@ -182,9 +182,8 @@ def print_waiting(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = [10_000, 100_000, 1_000_000, 5_000_000]
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=sizes, metavar="PAIRS", help="of the corpora (%(default)s)"
+        "--sizes", type=int, nargs="+", default=SIZES, metavar="PAIRS", help="of the corpora (%(default)s)"
     )
     parser.add_argument("--batches", type=int, default=2000, help="that memory is measured over (%(default)s)")
     options = parser.parse_args()

@@ -30,7 +30,7 @@ from seq2seq.training.module import TranslationModule
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig) -> dict[str, float]:
+def run_training(config: DictConfig) -> dict[str, float]:
     """Train, test with the best checkpoint, and return what `metrics.json` holds."""
     _quiet()
     folder = Path(config.output)

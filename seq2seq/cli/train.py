@@ -15,7 +15,7 @@ from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.resume import resumed
-from seq2seq.cli.run import train
+from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import claimed, mark_failed
 from seq2seq.errors import Interrupted, UserError
 
@@ -116,7 +116,7 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
                 else:
                     logging.disable(logging.WARNING)
                 try:
-                    return train(config)
+                    return run_training(config)
                 except Exception as error:
                     mark_failed(folder, error)
                     raise

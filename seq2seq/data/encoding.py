@@ -14,6 +14,7 @@ import pyarrow as pa
 from seq2seq.data.batching import PieceLinks
 from seq2seq.data.cache import build_once, content_key
 from seq2seq.data.corpus import Corpus
+from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.pair import Pair
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
@@ -114,12 +115,13 @@ def sampled_ids(
 
     def encoded() -> Iterator[dict[str, object]]:
         texts = rows.select_columns(["source", "target"])
-        pairs = (
-            pair for chunk in texts.iter(ROWS_A_CHUNK) for pair in zip(chunk["source"], chunk["target"], strict=True)
-        )
-        for index, pair in enumerate(pairs):
-            source, target = (encode_sampled(tokenizers, pair, side, index, **options) for side in (0, 1))
-            yield {"source_ids": source, "target_ids": target}
+        pages = MappedPages(texts)
+        for number, chunk in enumerate(texts.iter(ROWS_A_CHUNK)):
+            pairs = zip(chunk["source"], chunk["target"], strict=True)
+            for index, pair in enumerate(pairs, start=number * ROWS_A_CHUNK):
+                source, target = (encode_sampled(tokenizers, pair, side, index, **options) for side in (0, 1))
+                yield {"source_ids": source, "target_ids": target}
+            pages.release()
 
     _write(path, encoded(), IDS)
     return datasets.Dataset.from_file(str(path))

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seq2seq.data.batching import Example, TokenBudgetSampler, collate
 from seq2seq.data.encoding import piece_links
-from seq2seq.data.pages import MappedPages
+from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import Tokenizers
 
@@ -56,11 +56,13 @@ def batch_loader(
 ) -> DataLoader[Example]:
     """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says.
 
-    With `linked_by`, the tokenizers that made the ids, batches have `link_weights`.
+    With `linked_by`, the tokenizers that made the ids, batches have `link_weights`. `epoch`, `rank`, `world_size` and
+    `taken` are the sampler's.
     """
+    lengths = [_lengths(rows, column) for column in ("source_ids", "target_ids")]
+    MappedPages(rows).release()
     sampler = TokenBudgetSampler(
-        _lengths(rows, "source_ids"),
-        _lengths(rows, "target_ids"),
+        *lengths,
         tokens_per_batch=tokens_per_batch,
         shuffle=shuffle,
         seed=seed,
@@ -87,7 +89,7 @@ def loader_of(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any
 
 
 def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
-    """How many ids each row has, EOS counted."""
+    """How many ids each row has, EOS counted: (rows,) int32."""
     lengths = np.empty(len(rows), dtype=np.int32)
     start = 0
     for chunk in rows.data.column(column).chunks:  # Arrow would keep the memory of a large result for later

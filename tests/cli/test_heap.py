@@ -6,7 +6,12 @@ import sys
 
 import pytest
 
-CODE = """
+from seq2seq.cli import heap
+from seq2seq.cli.main import main
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems' C libraries are left as they are")
+
+FAULTS = """
 import resource, sys
 from seq2seq.cli.heap import keep_freed_memory
 
@@ -21,13 +26,37 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how: str) -> int:
-    """Return how many pages were fetched while the same blocks were taken and freed ten times."""
-    return int(subprocess.run([sys.executable, "-c", CODE, how], check=True, capture_output=True, text=True).stdout)
+RESIDENT = """
+import re
+from pathlib import Path
+from seq2seq.cli.heap import KEPT_BYTES, keep_freed_memory
+
+keep_freed_memory()
+blocks = [bytearray(1 << 20) for _ in range(2 * KEPT_BYTES >> 20)] + [bytearray(KEPT_BYTES + 1)]
+resident = lambda: int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
+before = resident()
+blocks.clear()
+print((before - resident()) / KEPT_BYTES)
+"""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems' C libraries are left as they are")
+def output(code: str, *arguments: str) -> float:
+    """Return the number that a program of its own process prints."""
+    return float(subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True).stdout)
+
+
 def test_freed_memory_is_not_fetched_again() -> None:
     pages = 10 * (124 << 20) // resource.getpagesize()
-    assert faults("left") > pages // 2
-    assert faults("kept") < pages // 100
+    assert output(FAULTS, "left") > pages // 2
+    assert output(FAULTS, "kept") < pages // 100
+
+
+def test_memory_beyond_what_is_kept_goes_back_to_the_system() -> None:
+    assert 1.9 < output(RESIDENT) < 3.1  # of three times that
+
+
+def test_every_command_keeps_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr(heap, "keep_freed_memory", lambda: calls.append(None))
+    assert main(["aer"]) == 1 and "gold" in capsys.readouterr().err
+    assert calls == [None]

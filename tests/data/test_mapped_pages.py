@@ -7,7 +7,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from seq2seq.data.loader import Examples
+from seq2seq.data.loader import Examples, batch_loader
 
 ROWS = 50_000
 COLUMNS = {name: [[i, i + 1, i + 2] for i in range(ROWS)] for name in ("source_ids", "target_ids")}
@@ -27,6 +27,8 @@ def test_mapped_pages_are_let_go_after_each_batch_and_rows_stay_the_same(tmp_pat
     expected = rows[:]
     (held,) = resident(file)
     assert held > file.stat().st_size / 1024 / 2
+    batch_loader(rows, tokens_per_batch=100, shuffle=True)
+    assert resident(file) == [0]
     examples = Examples(rows)
     for start in range(0, ROWS, ROWS // 5):
         indices = list(range(start, start + ROWS // 5))

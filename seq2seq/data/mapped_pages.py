@@ -16,6 +16,9 @@ class MappedPages:
 
     What is let go stays in the system's cache of the file, so looking again costs no read of the disk. It is the
     kernel that makes a process large: for each page that is looked at it maps 15 neighbours.
+
+    Args:
+        rows: of one file.
     """
 
     def __init__(self, rows: datasets.Dataset) -> None:
@@ -34,7 +37,7 @@ class MappedPages:
 
 def _span_of(rows: datasets.Dataset) -> tuple[int, int] | None:
     """Return the address and the size of the mapping of a file that holds the rows, None where they are not in one."""
-    buffers = [buffer for buffer in rows.data.column(0).chunk(0).buffers() if buffer]
+    buffers = [buffer for chunk in rows.data.column(0).chunks[:1] for buffer in chunk.buffers() if buffer]
     if not MAPS.exists() or not buffers:
         return None
     for line in MAPS.read_text().splitlines():
