@@ -59,10 +59,9 @@ def batch_loader(
     With `linked_by`, the tokenizers that made the ids, batches have `link_weights`. `epoch`, `rank`, `world_size` and
     `taken` are the sampler's.
     """
-    lengths = [_lengths(rows, column) for column in ("source_ids", "target_ids")]
-    MappedPages(rows).release()
     sampler = TokenBudgetSampler(
-        *lengths,
+        _lengths(rows, "source_ids"),
+        _lengths(rows, "target_ids"),
         tokens_per_batch=tokens_per_batch,
         shuffle=shuffle,
         seed=seed,
@@ -91,9 +90,10 @@ def loader_of(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any
 def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
     """How many ids each row has, EOS counted: (rows,) int32."""
     lengths = np.empty(len(rows), dtype=np.int32)
-    start = 0
+    pages, start = MappedPages(rows), 0
     for chunk in rows.data.column(column).chunks:  # Arrow would keep the memory of a large result for later
         lengths[start : start + len(chunk)] = pc.list_value_length(chunk)
         start += len(chunk)
+        pages.release()
     lengths += 1
     return lengths
