@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 
+from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
 from seq2seq.errors import Interrupted
 
 COMMANDS = {
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         if {"-h", "--help"} & set(overrides):
             importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
             return 0
-        importlib.import_module("seq2seq.cli.heap").keep_freed_memory()
+        keep_freed_memory()
+        keep_few_kernels()
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
     except Interrupted as interruption:
         if interruption.args:
