@@ -15,9 +15,12 @@ from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import Tokenizers
 
+ROWS_AT_ONCE = 32
+"""Looked up before the pages in which they lie are let go: each row brings half a MiB of them."""
+
 
 class Examples(Dataset[Example]):
-    """Cached ids by index: a whole batch in one look-up. With tokenizers also the gold links, between pieces."""
+    """Cached ids by index: many in one look-up. With tokenizers also the gold links, between pieces."""
 
     def __init__(self, rows: datasets.Dataset, linked_by: Tokenizers | None = None) -> None:
         columns = ["source_ids", "target_ids"]
@@ -32,6 +35,10 @@ class Examples(Dataset[Example]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[Example]:
+        parts = (indices[start : start + ROWS_AT_ONCE] for start in range(0, len(indices), ROWS_AT_ONCE))
+        return [example for part in parts for example in self._look_up(part)]
+
+    def _look_up(self, indices: list[int]) -> list[Example]:
         rows = self.rows[indices]
         columns = [rows["source_ids"], rows["target_ids"], indices]
         if self.linked_by:

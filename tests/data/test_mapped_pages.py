@@ -8,6 +8,7 @@ import datasets
 import pytest
 
 from seq2seq.data.loader import Examples, batch_loader
+from seq2seq.data.mapped_pages import MappedPages
 
 ROWS = 50_000
 COLUMNS = {name: [[i, i + 1, i + 2] for i in range(ROWS)] for name in ("source_ids", "target_ids")}
@@ -35,6 +36,23 @@ def test_mapped_pages_are_let_go_after_each_batch_and_rows_stay_the_same(tmp_pat
         wanted = [expected[name][start : start + ROWS // 5] for name in ("source_ids", "target_ids")]
         assert examples.__getitems__(indices) == list(zip(*wanted, indices, strict=True))
         assert resident(file) == [0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pages are left to the system")
+def test_a_large_batch_is_looked_up_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets.Dataset.from_dict(COLUMNS).save_to_disk(str(tmp_path))
+    (file,) = tmp_path.glob("*.arrow")
+    examples, release, held = Examples(datasets.Dataset.from_file(str(file))), MappedPages.release, []
+    examples._pages.release()
+
+    def watched(pages: MappedPages) -> None:
+        held.extend(resident(file))
+        release(pages)
+
+    monkeypatch.setattr(MappedPages, "release", watched)
+    indices = list(range(0, ROWS, 10))
+    assert [index for _, _, index in examples.__getitems__(indices)] == indices
+    assert 0 < max(held) < file.stat().st_size / 1024 / 2
 
 
 def test_rows_that_lie_in_no_file_are_left_alone() -> None:
