@@ -15,7 +15,7 @@ from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import Tokenizers
 
-ROWS_AT_ONCE = 32
+ROWS_AT_ONCE = 16
 """Looked up before the pages in which they lie are let go: each row brings half a MiB of them."""
 
 
@@ -95,12 +95,10 @@ def loader_of(data: Dataset[Any], *, num_workers: int, seed: int, **options: Any
 
 
 def _lengths(rows: datasets.Dataset, column: str) -> np.ndarray:
-    """How many ids each row has, EOS counted: (rows,) int32."""
-    lengths = np.empty(len(rows), dtype=np.int32)
-    pages, start = MappedPages(rows), 0
+    """How many ids each row has, EOS counted: (rows,), of the smallest type that holds them."""
+    lengths, pages = [np.empty(0, np.uint8)], MappedPages(rows)
     for chunk in rows.data.column(column).chunks:  # Arrow would keep the memory of a large result for later
-        lengths[start : start + len(chunk)] = pc.list_value_length(chunk)
-        start += len(chunk)
+        found = pc.list_value_length(chunk).to_numpy() + 1
+        lengths.append(found.astype(np.min_scalar_type(found.max(initial=0))))
         pages.release()
-    lengths += 1
-    return lengths
+    return np.concatenate(lengths)
