@@ -1,8 +1,9 @@
 """Time and memory of attention against sequence length, forward and backward: explicit, fused and additive.
 
 One sentence, four heads of 32 that attend to themselves, float32. `SDPA` is a bare call of PyTorch's
-scaled_dot_product_attention on the same tensors, in turns with ours: the fused path is to cost what it costs. The
-slope is that of the logarithms over the four longest lengths: 1 is linear, 2 quadratic.
+scaled_dot_product_attention on the same tensors: the fused path is to cost what it costs. All take turns, there and
+back: what comes after another of its size finds memory and caches warm. The slope is that of the logarithms over the
+four longest lengths: 1 is linear, 2 quadratic.
 
     python scripts/benchmark_attention.py
 """
@@ -90,7 +91,7 @@ def table(title: str, columns: dict[str, dict[int, float]], unit: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="passes of each kind, in turns (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="two passes of each kind, in turns (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="of the lengths (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
@@ -103,10 +104,13 @@ def main() -> None:
     memory: dict[str, dict[int, float]] = {name: {} for name in asks}
     ratios: dict[int, float] = {}
     for length in (length for length in LENGTHS if length <= options.longest):
-        runs: dict[str, list[float]] = {name: [] for name in asks if length <= LONGEST.get(name, length)}
+        names = [name for name in asks if length <= LONGEST.get(name, length)]
+        runs: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(options.rounds + 1):
+            there = {name: seconds(asks[name], length, device) for name in names}
+            back = {name: seconds(asks[name], length, device) for name in reversed(names)}
             for name, found in runs.items():
-                found.append(seconds(asks[name], length, device))
+                found.append((there[name] + back[name]) / 2)
         for name, found in runs.items():
             times[name][length] = 1e3 * statistics.median(found[1:])  # the first warms up
             memory[name][length] = max(0.1, fresh(partial(mebibytes, name, length, device)))
