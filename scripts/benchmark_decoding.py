@@ -25,7 +25,6 @@ here. `translations that differ` counts what comes of all that, and would show w
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -39,25 +38,17 @@ from typing import Any, NamedTuple
 
 import ctranslate2
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from peers import eole, joeynmt
+from peers.weights import MAX_LENGTH, MAX_RATIO, shapes
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.data.files import read_lines
-from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, power_penalty
 from seq2seq.decoding.translator import Translator
 from seq2seq.export.ctranslate2 import save
-from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
-from seq2seq.models.embedding import SinusoidalPositions
-
-MAX_LENGTH = 256
-MAX_RATIO = 3.0
-PEER_POSITIONS = 5000
-"""Rows of the table of positions that both peers keep among their weights."""
-
-SPECIALS = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS}
+from seq2seq.models import EncoderDecoder
 
 
 class Pass(NamedTuple):
@@ -69,53 +60,6 @@ class Pass(NamedTuple):
 
 Translate = Callable[[], Pass]
 
-
-class Shape(NamedTuple):
-    """What the peers' configurations say of an encoder or a decoder."""
-
-    d_model: int
-    d_feedforward: int
-    num_layers: int
-    num_heads: int
-    norm_first: bool
-    epsilon: float  # of every LayerNorm
-
-
-# Names of weights here, as patterns that are replaced one after the other, and there.
-JOEYNMT_NAMES = {
-    r"^encoder\.embedding\.table": "src_embed.lut",
-    r"^decoder\.embedding\.table": "trg_embed.lut",
-    r"^(encoder.*)\.self_attention": r"\1.src_src_att",
-    r"^(decoder.*)\.self_attention": r"\1.trg_trg_att",
-    r"\.cross_attention": ".src_trg_att",
-    r"_att\.([qkv])\w+": r"_att.\1_layer",
-    r"_att\.output": "_att.output_layer",
-    r"^(encoder.*)\.self_residual\.norm": r"\1.layer_norm",
-    r"^(decoder.*)\.self_residual\.norm": r"\1.x_layer_norm",
-    r"\.cross_residual\.norm": ".dec_layer_norm",
-    r"\.feedforward_residual\.norm": ".feed_forward.layer_norm",
-    r"\.feedforward\.": ".feed_forward.pwff_layer.",
-    r"coder\.norm": "coder.layer_norm",
-    r"^output": "decoder.output_layer",
-}
-EOLE_NAMES = {
-    r"^encoder\.embedding\.table": "src_emb.embeddings",
-    r"^decoder\.embedding\.table": "tgt_emb.embeddings",
-    r"\.layers\.": ".transformer_layers.",
-    r"\.self_attention\.": ".self_attn.",
-    r"\.cross_attention\.": ".context_attn.",
-    r"_attn\.query": "_attn.linear_query",
-    r"_attn\.(key|value)": r"_attn.linear_\1s",
-    r"_attn\.output": "_attn.final_linear",
-    r"\.self_residual\.norm": ".input_layernorm",
-    r"\.cross_residual\.norm": ".precontext_layernorm",
-    r"\.feedforward_residual\.norm": ".post_attention_layernorm",
-    r"\.feedforward\.0": ".mlp.gate_up_proj",
-    r"\.feedforward\.3": ".mlp.down_proj",
-    r"coder\.norm": "coder.layer_norm",
-    r"^output": "generator",
-}
-
 # What the peers' processes run: a part of their own that defines `translate(lines)`, between these two.
 BEFORE = """
 import json, os, sys, time
@@ -126,188 +70,12 @@ with open("settings.json", encoding="utf-8") as file:
     settings = json.load(file)
 torch.set_num_threads(settings["threads"])
 """
-JOEYNMT = """
-from joeynmt.config import parse_global_args
-from joeynmt.prediction import predict, prepare
-args = parse_global_args(settings["config"], rank=0, mode="translate")
-model, _, _, data = prepare(args, rank=0, mode="translate")
-for module in model.modules():
-    if isinstance(module, torch.nn.LayerNorm):
-        module.eps = settings["epsilon"]  # JoeyNMT has no option for it
-for line in settings["lines"]:
-    data.set_item(line)
-def translate(lines):
-    return predict(model=model, data=data, device=args.device, n_gpu=0, args=args.test, autocast=args.autocast)[2]
-"""
-EOLE = """
-from eole.config.run import PredictConfig
-from eole.inference_engine import InferenceEnginePY
-from sentencepiece import SentencePieceProcessor
-source, target = (SentencePieceProcessor(model_file=f"{side}.model") for side in ("source", "target"))
-engine = InferenceEnginePY(PredictConfig(**settings["config"]))
-def translate(lines):
-    pieces = source.encode(lines, out_type=str)
-    _, _, found = engine.infer_list([" ".join([*line, "</s>"]) for line in pieces])
-    return [target.decode(best[0].split()) for best in found]
-"""
 AFTER = """
 for _ in sys.stdin:  # a line, a pass
     begin = time.perf_counter()
     translations = translate(settings["lines"])
     print(json.dumps([time.perf_counter() - begin, translations]), file=answers, flush=True)
 """
-
-
-def shapes(model: EncoderDecoder) -> tuple[Shape, Shape]:
-    """Return the shapes of the encoder and the decoder; end the program if the peers lack a part of them."""
-    encoder, decoder = model.encoder, model.decoder
-    assert isinstance(encoder, TransformerEncoder) and isinstance(decoder, TransformerDecoder)  # or no export before
-    return _shape(encoder, encoder.d_model), _shape(decoder, decoder.d_features)
-
-
-def _shape(side: TransformerEncoder | TransformerDecoder, d_model: int) -> Shape:
-    if not isinstance(side.embedding.positions, SinusoidalPositions):
-        sys.exit("positions are copied to JoeyNMT and eole as sinusoidal ones alone: leave --joeynmt and --eole out")
-    layer = side.layers[0]
-    inner, residual = layer.feedforward[0], layer.self_residual
-    assert isinstance(inner, nn.Linear)
-    heads = layer.self_attention.num_heads
-    return Shape(d_model, inner.out_features, len(side.layers), heads, residual.norm_first, residual.norm.eps)
-
-
-def positions(d_model: int) -> Tensor:
-    """Return the table (PEER_POSITIONS, d_model)."""
-    return SinusoidalPositions(d_model)(torch.zeros(1, PEER_POSITIONS, d_model))
-
-
-def renamed(model: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
-    """Return copies of a model's weights under other names; a weight that is shared comes once for each name."""
-    weights = {}
-    for name, weight in model.state_dict().items():
-        for here, there in names.items():
-            name = re.sub(here, there, name)
-        weights[name] = weight.clone()
-    return weights
-
-
-def write_tokenizers(tokenizers: Tokenizers, folder: Path) -> None:
-    """Write SentencePiece models as source.model and target.model, and their pieces, a line each, as .txt."""
-    for side, tokenizer in zip(("source", "target"), tokenizers, strict=True):
-        (folder / f"{side}.model").write_bytes(tokenizer.model_proto)
-        pieces = tokenizer.pieces(range(len(tokenizer)))
-        (folder / f"{side}.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
-
-
-def special_tokens(tokenizers: Tokenizers) -> dict[str, str]:
-    """Return what both peers ask to be told of the vocabulary, such as pad_token."""
-    pieces = tokenizers.target.pieces(list(SPECIALS.values()))
-    return {f"{name}_token": piece for name, piece in zip(SPECIALS, pieces, strict=True)}
-
-
-def convert_to_joeynmt(
-    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int
-) -> dict[str, Any]:
-    """Write a model as JoeyNMT reads it, and return its configuration."""
-    sides = dict(zip(("encoder", "decoder"), shapes(model), strict=True))
-    weights = renamed(model, JOEYNMT_NAMES)
-    weights |= {f"{name}.pe.pe": positions(side.d_model)[None] for name, side in sides.items()}
-    torch.save({"model_state": weights}, folder / "best.ckpt")
-    write_tokenizers(tokenizers, folder)
-
-    data: dict[str, Any] = {"dataset_type": "plain", "test": "unused"}
-    for name, side, language in (("src", "source", "en"), ("trg", "target", "de")):
-        data[name] = {"lang": language, "level": "bpe", "voc_file": f"{side}.txt", "lowercase": False}
-        data[name] |= {"tokenizer_type": "sentencepiece", "tokenizer_cfg": {"model_file": f"{side}.model"}}
-    data["special_symbols"] = {f"{name}_id": i for name, i in SPECIALS.items()}
-    data["special_symbols"] |= special_tokens(tokenizers)
-    transformers = {
-        name: {
-            "type": "transformer",
-            "hidden_size": side.d_model,
-            "ff_size": side.d_feedforward,
-            "num_layers": side.num_layers,
-            "num_heads": side.num_heads,
-            "layer_norm": "pre" if side.norm_first else "post",
-            "embeddings": {"embedding_dim": side.d_model, "scale": True},
-        }
-        for name, side in sides.items()
-    }
-    return {
-        "name": "benchmark",
-        "model_dir": ".",
-        "use_cuda": False,
-        "data": data,
-        "model": transformers,
-        "testing": {
-            "load_model": "best.ckpt",
-            "beam_size": beam,
-            "beam_alpha": 1.0,
-            "batch_size": tokens,
-            "batch_type": "token",
-            "max_output_length": -1,  # its default, 1.5 times the longest source of a batch
-            "return_prob": "none",
-            "return_attention": False,
-        },
-        "training": {"batch_size": tokens},  # it must say so
-    }
-
-
-def convert_to_eole(
-    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int, n_best: int = 1
-) -> dict[str, Any]:
-    """Write a model as eole reads it, and return the configuration of its `predict`."""
-    sides = dict(zip(("encoder", "decoder"), shapes(model), strict=True))
-    if not all(side.norm_first for side in sides.values()):
-        sys.exit("eole's Transformer is pre-norm: leave --eole out, or train with norm_first=true on both sides")
-    weights = renamed(model, EOLE_NAMES)
-    for name, side in zip(("src_emb", "tgt_emb"), sides.values(), strict=True):
-        weights[f"{name}.pe.pe"] = positions(side.d_model)[:, None]
-    for i in range(sides["decoder"].num_layers):
-        weights[f"decoder.transformer_layers.{i}.layer_scalar"] = torch.ones(1)
-    save_file(weights, folder / "model.00.safetensors")
-    write_tokenizers(tokenizers, folder)
-
-    source, target = (tokenizer.pieces(range(len(tokenizer))) for tokenizer in tokenizers)
-    vocabulary = {"src": source, "tgt": target, "specials": special_tokens(tokenizers)}
-    vocabulary["decoder_start_token"] = target[BOS]
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-    transformers = {
-        name: {
-            f"{name}_type": "transformer",
-            "hidden_size": side.d_model,
-            "transformer_ff": side.d_feedforward,
-            "layers": side.num_layers,
-            "heads": side.num_heads,
-            "norm_eps": side.epsilon,
-            "add_qkvbias": True,
-            "add_final_linear_bias": True,
-            "add_ffnbias": True,
-            "position_encoding_type": "SinusoidalInterleaved",
-        }
-        for name, side in sides.items()
-    }
-    embeddings = {"word_vec_size": sides["encoder"].d_model, "position_encoding_type": "SinusoidalInterleaved"}
-    shared = {"share_embeddings": False, "share_decoder_embeddings": False, "generator_bias": False}
-    config = {
-        "src_vocab": "source.txt",
-        "tgt_vocab": "target.txt",
-        "data": {},
-        "training": {"compute_dtype": "fp32"},
-        "model": {"architecture": "transformer", "embeddings": embeddings} | shared | transformers,
-    }
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return {
-        "model_path": str(folder),
-        "src": "unused",
-        "compute_dtype": "fp32",
-        "beam_size": beam,
-        "n_best": n_best,
-        "length_penalty": "avg",
-        "batch_size": tokens,
-        "batch_type": "tokens",
-        "max_length": MAX_LENGTH,
-        "max_length_ratio": MAX_RATIO,
-    }
 
 
 @contextmanager
@@ -417,10 +185,11 @@ def main() -> None:
                 model, checkpoint, tokenizers, lines, folder(), threads=options.threads, **search
             ),
         }
+        all_ended = partial(eole.converted, n_best=options.beam)
         for name, python, driver, convert in (
-            ("JoeyNMT", options.joeynmt, JOEYNMT, convert_to_joeynmt),
-            ("eole", options.eole, EOLE, convert_to_eole),
-            (f"eole, n_best={options.beam}", options.eole, EOLE, partial(convert_to_eole, n_best=options.beam)),
+            ("JoeyNMT", options.joeynmt, joeynmt.TRANSLATE, joeynmt.converted),
+            ("eole", options.eole, eole.TRANSLATE, eole.converted),
+            (f"eole, n_best={options.beam}", options.eole, eole.TRANSLATE, all_ended),
         ):
             if python is None or name == "eole, n_best=1":  # which is the row before
                 continue

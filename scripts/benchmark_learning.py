@@ -3,8 +3,8 @@
 The perplexity is that of all pieces of val.en and val.de with EOS; the time of validating does not count. What JoeyNMT
 and eole log there is smoothed like their training's loss, and so no perplexity: they run with their validation told to
 smooth nothing, and JoeyNMT's not to translate either. Ours learns with the peer's rate, schedule and Adam, once for
-each peer, the same models from the same batches (`peers.py`): what is faster only by learning less shows here. It takes
-an hour or so.
+each peer, the same models from the same batches (`peers/models.py`): what is faster only by learning less shows here.
+It takes an hour or so.
 
     python3 -m venv joeynmt
     joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata setuptools sentencepiece==0.2.0
@@ -19,23 +19,10 @@ import statistics
 import sys
 from typing import NamedTuple
 
-from peers import (
-    MODELS,
-    NORM_FIRST,
-    Model,
-    Place,
-    Rate,
-    add_options,
-    eole_arguments,
-    eole_config,
-    execute,
-    interpreters,
-    joeynmt_arguments,
-    joeynmt_config,
-    models_to_compare,
-    our_command,
-    prepared,
-)
+from peers import eole, joeynmt
+from peers.comparison import add_options, interpreters, models_to_compare, prepared
+from peers.models import MODELS, NORM_FIRST, Model, Rate, our_command
+from peers.place import Place, execute
 
 
 class Goal(NamedTuple):
@@ -154,16 +141,16 @@ def learn_ours(overrides: list[str], rate: Rate, place: Place, goal: Goal) -> Le
     return learned([sys.executable, "-c", WATCH_OURS, str(goal.perplexity), *arguments], place, goal)
 
 
-def learn_joeynmt(model: Model, place: Place, goal: Goal, *, python: str) -> Learned:
-    config = joeynmt_config(model.joeynmt, place, model.rates["JoeyNMT"], goal.limit, every=goal.every)
+def learn_joeynmt(name: str, place: Place, goal: Goal, *, python: str) -> Learned:
+    config = joeynmt.training_config(name, place, MODELS[name].rates["JoeyNMT"], goal.limit, every=goal.every)
     config["data"]["dev"] = str(place.data / "val")
-    arguments = joeynmt_arguments(config, place)
+    arguments = joeynmt.training_arguments(config, place)
     return learned([python, "-c", WATCH_JOEYNMT, str(goal.perplexity), *arguments], place, goal)
 
 
-def learn_eole(model: Model, place: Place, goal: Goal, *, python: str) -> Learned:
-    config = eole_config(place.folder / "whole", model.rates["eole"], goal.limit, every=goal.every)
-    arguments = eole_arguments(config, place)
+def learn_eole(name: str, place: Place, goal: Goal, *, python: str) -> Learned:
+    config = eole.training_config(place.folder / "whole", MODELS[name].rates["eole"], goal.limit, every=goal.every)
+    arguments = eole.training_arguments(config, place)
     return learned([python, "-c", WATCH_EOLE, str(goal.perplexity), *arguments], place, goal)
 
 
@@ -195,7 +182,7 @@ def compare_learning(
                 for setting, changed in settings.items():
                     ours[setting].append(learn_ours(changed, model.rates[peer], place, goal))
                 learn = learn_eole if peer == "eole" else learn_joeynmt
-                theirs.append(learn(model, place, goal, python=pythons[peer]))
+                theirs.append(learn(name, place, goal, python=pythons[peer]))
             slow = statistics.median_low(theirs)
             for setting, runs in ours.items():
                 fast = statistics.median_low(runs)
@@ -226,7 +213,7 @@ def main() -> None:
     pythons = interpreters(parser, options)
     models = models_to_compare(parser, options.models, pythons)
     goal = Goal(options.perplexity, options.every, options.limit)
-    with prepared(options.data, threads=options.threads, eole="eole" in pythons) as place:
+    with prepared(options.data, threads=options.threads, peers=pythons) as place:
         compare_learning(models, pythons, place, goal, rounds=options.rounds)
 
 

@@ -1,8 +1,8 @@
 """Training beside JoeyNMT 2.3 and eole 0.6.4: real target tokens a second and peak memory.
 
-All train the same models on the tokenised Multi30k with the same dropout and batches (`peers.py`), in turns; the table
-shows medians, and ours twice: in float32 as the peers, and with the setting that is fastest here and keeps the loss
-curve.
+All train the same models on the tokenised Multi30k with the same dropout and batches (`peers/models.py`), in turns; the
+table shows medians, and ours twice: in float32 as the peers, and with the setting that is fastest here and keeps the
+loss curve.
 
 Tokens are target pieces with EOS, without padding and BOS: so do all three count. Of JoeyNMT it is the figure that it
 logs; eole logs a figure a step, which are added up but for the first, in whose time it reads and sorts its data. Memory
@@ -23,24 +23,10 @@ import statistics
 import sys
 from typing import NamedTuple
 
-from peers import (
-    MODELS,
-    NOAM,
-    NOT_VALIDATED,
-    Model,
-    Place,
-    Rate,
-    add_options,
-    eole_arguments,
-    eole_config,
-    execute,
-    interpreters,
-    joeynmt_arguments,
-    joeynmt_config,
-    models_to_compare,
-    our_command,
-    prepared,
-)
+from peers import eole, joeynmt
+from peers.comparison import add_options, interpreters, models_to_compare, prepared
+from peers.models import MODELS, NOAM, NOT_VALIDATED, Model, Rate, our_command
+from peers.place import Place, execute
 
 from seq2seq.comparison.curves import read_curves
 
@@ -63,11 +49,11 @@ def train_ours(overrides: list[str], place: Place, steps: int) -> Run:
     return Run(metrics["parameters"], speed, log.mebibytes, losses.values[-1] if losses else float("nan"))
 
 
-def train_joeynmt(model: Model, place: Place, *, python: str, steps: int) -> Run:
+def train_joeynmt(name: str, place: Place, *, python: str, steps: int) -> Run:
     """Train with the peer's command; it logs real target tokens a second, over all its steps when told to log once."""
-    config = joeynmt_config(model.joeynmt, place, Rate("inverse_square_root", 0.002, 200), steps, every=steps)
+    config = joeynmt.training_config(name, place, Rate("inverse_square_root", 0.002, 200), steps, every=steps)
     config["training"]["validation_freq"] = 100_000 * steps  # never; JoeyNMT wants a multiple of logging_freq
-    log = execute([python, "-m", "joeynmt", *joeynmt_arguments(config, place)], place)
+    log = execute([python, "-m", "joeynmt", *joeynmt.training_arguments(config, place)], place)
     (parameters,) = re.findall(r"Total params: (\d+)", log.text)
     (speed,) = re.findall(r"Tokens per Sec: +(\d+)", log.text)
     return Run(int(parameters), float(speed), log.mebibytes)
@@ -75,8 +61,8 @@ def train_joeynmt(model: Model, place: Place, *, python: str, steps: int) -> Run
 
 def train_eole(place: Place, *, python: str, steps: int) -> Run:
     """Train with the peer's command, one step more than measured."""
-    config = eole_config(place.folder / "val", NOAM, steps + 1, every=100_000)
-    log = execute([python, "-m", "eole.bin.main", *eole_arguments(config, place)], place)
+    config = eole.training_config(place.folder / "val", NOAM, steps + 1, every=100_000)
+    log = execute([python, "-m", "eole.bin.main", *eole.training_arguments(config, place)], place)
     (parameters,) = re.findall(r"number of parameters: (\d+)", log.text)
     found = re.findall(r"bsz: +\d+/ *(\d+)/ *\d+; +\d+/ *(\d+) tok/s", log.text)[1:]
     counts, speeds = ([float(step[i]) for step in found] for i in (0, 1))
@@ -97,7 +83,7 @@ def compare_speed(models: dict[str, Model], pythons: dict[str, str], place: Plac
             if model.best:
                 runs.setdefault("best", []).append(train_ours([*model.overrides, *model.best], place, steps))
             if "JoeyNMT" in pythons:
-                run = train_joeynmt(model, place, python=pythons["JoeyNMT"], steps=steps)
+                run = train_joeynmt(name, place, python=pythons["JoeyNMT"], steps=steps)
                 runs.setdefault("JoeyNMT", []).append(run)
             if "eole" in pythons and "eole" in model.rates:
                 runs.setdefault("eole", []).append(train_eole(place, python=pythons["eole"], steps=steps))
@@ -130,7 +116,7 @@ def main() -> None:
     options = parser.parse_args()
     pythons = interpreters(parser, options)
     models = models_to_compare(parser, options.models, pythons)
-    with prepared(options.data, threads=options.threads, eole="eole" in pythons) as place:
+    with prepared(options.data, threads=options.threads, peers=pythons) as place:
         compare_speed(models, pythons, place, steps=options.steps, rounds=options.rounds)
 
 

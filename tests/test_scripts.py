@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
-COMMANDS = [script for script in SCRIPTS if "__main__" in script.read_text(encoding="utf-8")]
 
 
-def test_scripts_are_commands_but_what_they_share() -> None:
-    assert {script.stem for script in SCRIPTS} - {script.stem for script in COMMANDS} == {"peers"}
-
-
-@pytest.mark.parametrize("script", COMMANDS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_help_says_what_it_does(script: Path, tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
