@@ -2,8 +2,9 @@
 
 One sentence, four heads of 32 that attend to themselves, float32. `SDPA` is a bare call of PyTorch's
 scaled_dot_product_attention on the same tensors: the fused path is to cost what it costs. All take turns, there and
-back: what comes after another of its size finds memory and caches warm. The slope is that of the logarithms over the
-four longest lengths: 1 is linear, 2 quadratic.
+back, of as many passes as take 50 ms, one at least: a single short one would show what came before it, since threads
+and caches are warm after some and cold after others. The slope is that of the logarithms over the four longest lengths:
+1 is linear, 2 quadratic.
 
     python scripts/benchmark_attention.py
 """
@@ -27,6 +28,7 @@ from seq2seq.training.memory import peak_mib, reset_peak
 HEADS, D_HEAD = 4, 32
 LENGTHS = [64 << i for i in range(8)]
 LONGEST = {"additive": 2048}
+TURN = 0.05  # seconds
 
 Ask = Callable[[Tensor], Tensor]
 
@@ -47,23 +49,27 @@ def make_asks(device: torch.device) -> dict[str, Ask]:
     }
 
 
-def seconds(ask: Ask, length: int, device: torch.device) -> float:
-    """Return the time of one forward and backward pass."""
+def seconds(ask: Ask, length: int, device: torch.device, turn: float = TURN) -> float:
+    """Return the time of a forward and backward pass, the mean of as many as `turn` seconds hold, one at least."""
     x = torch.randn(1, HEADS, length, D_HEAD, device=device, requires_grad=True)
-    begin = time.perf_counter()
-    ask(x).sum().backward()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-    return time.perf_counter() - begin
+    passes, begin = 0, time.perf_counter()
+    while True:
+        x.grad = None
+        ask(x).sum().backward()
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+        passes += 1
+        if (spent := time.perf_counter() - begin) >= turn:
+            return spent / passes
 
 
 def mebibytes(name: str, length: int, device: torch.device) -> float:
     """Return how much more memory a pass needs at its peak than a short one: in a process of its own."""
     ask = make_asks(device)[name]
-    seconds(ask, 8, device)
+    seconds(ask, 8, device, turn=0)
     reset_peak(device)
     before = peak_mib(device)
-    seconds(ask, length, device)
+    seconds(ask, length, device, turn=0)
     return peak_mib(device) - before
 
 
@@ -91,7 +97,7 @@ def table(title: str, columns: dict[str, dict[int, float]], unit: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="two passes of each kind, in turns (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=9, help="two turns of each kind (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="of the lengths (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
