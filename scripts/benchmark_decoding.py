@@ -39,6 +39,7 @@ from typing import Any, NamedTuple
 import ctranslate2
 import torch
 from peers import eole, joeynmt
+from peers.comparison import interpreter
 from peers.weights import MAX_LENGTH, MAX_RATIO, shapes
 
 from seq2seq.build import load_model
@@ -83,7 +84,7 @@ def peer(python: str, driver: str, settings: dict[str, Any], folder: Path) -> It
     """Yield what has a process of another environment translate all lines; it ends with the context."""
     (folder / "driver.py").write_text(BEFORE + driver + AFTER, encoding="utf-8")
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-    command = [str(Path(python).absolute()), "-I", "driver.py"]  # not resolved: a virtual environment's is a link
+    command = [python, "-I", "driver.py"]
     environment = os.environ | {"OMP_NUM_THREADS": str(settings["threads"])}
     pipe, log = subprocess.PIPE, folder / "log.txt"
     with (
@@ -186,12 +187,12 @@ def main() -> None:
             ),
         }
         all_ended = partial(eole.converted, n_best=options.beam)
-        for name, python, driver, convert in (
+        for name, given, driver, convert in (
             ("JoeyNMT", options.joeynmt, joeynmt.TRANSLATE, joeynmt.converted),
             ("eole", options.eole, eole.TRANSLATE, eole.converted),
             (f"eole, n_best={options.beam}", options.eole, eole.TRANSLATE, all_ended),
         ):
-            if python is None or name == "eole, n_best=1":  # which is the row before
+            if given is None or name == "eole, n_best=1":  # which is the row before
                 continue
             place = folder()
             settings = {
@@ -200,7 +201,7 @@ def main() -> None:
                 "lines": lines,
                 "threads": options.threads,
             }
-            sides[name] = stack.enter_context(peer(python, driver, settings, place))
+            sides[name] = stack.enter_context(peer(interpreter(parser, given), driver, settings, place))
         passes: dict[str, list[Pass]] = {name: [] for name in sides}
         for _ in range(options.rounds + 1):
             for name, translate in sides.items():

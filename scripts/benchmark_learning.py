@@ -173,9 +173,7 @@ def compare_learning(
     for name, model in models.items():
         for peer in (peer for peer in pythons if peer in model.rates):
             overrides = [*model.overrides, *(NORM_FIRST if peer == "eole" else [])]
-            settings = {"float32": overrides} | (
-                {" ".join(model.best): [*overrides, *model.best]} if model.best else {}
-            )
+            settings = {"float32": overrides, " ".join(model.best): [*overrides, *model.best]}
             ours: dict[str, list[Learned]] = {setting: [] for setting in settings}
             theirs = []
             for _ in range(rounds):

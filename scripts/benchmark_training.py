@@ -1,8 +1,8 @@
 """Training beside JoeyNMT 2.3 and eole 0.6.4: real target tokens a second and peak memory.
 
-All train the same models on the tokenised Multi30k with the same dropout and batches (`peers/models.py`), in turns; the
-table shows medians, and ours twice: in float32 as the peers, and with the setting that is fastest here and keeps the
-loss curve.
+All train the same models on the tokenised Multi30k with the same dropout and batches (`peers/models.py`), in turns,
+ours once for each peer; the table shows medians, and ours twice: in float32 as the peers, and with the setting that is
+fastest here and keeps the loss curve.
 
 Tokens are target pieces with EOS, without padding and BOS: so do all three count. Of JoeyNMT it is the figure that it
 logs; eole logs a figure a step, which are added up but for the first, in whose time it reads and sorts its data. Memory
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
-from peers.models import MODELS, NOAM, NOT_VALIDATED, Model, Rate, our_command
+from peers.models import MODELS, NOAM, NORM_FIRST, NOT_VALIDATED, Model, Rate, our_command
 from peers.place import Place, execute
 
 from seq2seq.comparison.curves import read_curves
@@ -77,27 +77,25 @@ def compare_speed(models: dict[str, Model], pythons: dict[str, str], place: Plac
     print(f"{'|---' * 12}|", flush=True)
     notes = []
     for name, model in models.items():
-        runs: dict[str, list[Run]] = {}
-        for _ in range(rounds):
-            runs.setdefault("ours", []).append(train_ours(model.overrides, place, steps))
-            if model.best:
-                runs.setdefault("best", []).append(train_ours([*model.overrides, *model.best], place, steps))
-            if "JoeyNMT" in pythons:
-                run = train_joeynmt(name, place, python=pythons["JoeyNMT"], steps=steps)
-                runs.setdefault("JoeyNMT", []).append(run)
-            if "eole" in pythons and "eole" in model.rates:
-                runs.setdefault("eole", []).append(train_eole(place, python=pythons["eole"], steps=steps))
-        ours, best = (median(runs[side]) for side in ("ours", "best" if model.best else "ours"))
-        for peer in (peer for peer in pythons if peer in runs):
-            theirs = median(runs[peer])
+        for peer in (peer for peer in pythons if peer in model.rates):
+            overrides = [*model.overrides, *(NORM_FIRST if peer == "eole" else [])]
+            runs = []
+            for _ in range(rounds):
+                ours, best = (train_ours(some, place, steps) for some in (overrides, [*overrides, *model.best]))
+                if peer == "eole":
+                    theirs = train_eole(place, python=pythons[peer], steps=steps)
+                else:
+                    theirs = train_joeynmt(name, place, python=pythons[peer], steps=steps)
+                runs.append((ours, best, theirs))
+            ours, best, theirs = (median(list(side)) for side in zip(*runs, strict=True))
             parameters = f"{ours.parameters:,} | {theirs.parameters:,}"
             speeds = f"{ours.tokens_per_second:,.0f} | {theirs.tokens_per_second:,.0f}"
             ratio = f"{ours.tokens_per_second / theirs.tokens_per_second:.2f}"
             second = f"{best.tokens_per_second:,.0f} | {best.tokens_per_second / theirs.tokens_per_second:.2f}"
             memory = f"{ours.mebibytes:,.0f} | {theirs.mebibytes:,.0f} | {best.mebibytes:,.0f}"
             print(f"| {name} | {peer} | {parameters} | {speeds} | {ratio} | {second} | {memory} |", flush=True)
-        setting = " ".join(model.best) or "float32 itself"
-        notes.append(f"best of {name}: {setting}; loss {best.loss:.3f}, in float32 {ours.loss:.3f}")
+            setting = " ".join(model.best)
+            notes.append(f"best of {name}, {peer}: {setting}; loss {best.loss:.3f}, in float32 {ours.loss:.3f}")
     print("", *notes, sep="\n")
 
 

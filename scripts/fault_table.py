@@ -204,6 +204,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faults", nargs="*", help=f"some of {', '.join(FAULTS)}; all by default")
     names = parser.parse_args().faults or list(FAULTS)
+    if unknown := set(names) - set(FAULTS):
+        parser.error(f"{min(unknown)} is no fault; there are {', '.join(FAULTS)}")
     stage = Stage(Path(tempfile.mkdtemp(prefix="faults-")))
     stage.settings = [*SETTINGS, *write_text(stage.folder, 1), "trainer.max_epochs=1", "loader.tokens_per_batch=1024"]
     stage.settings += [f"loader.cache_dir={stage.folder / 'cache'}"]

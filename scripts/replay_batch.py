@@ -11,6 +11,7 @@ from torch import Tensor
 from seq2seq.build import load_model
 from seq2seq.checkpoint import load_content, read_checkpoint
 from seq2seq.data.batching import Batch
+from seq2seq.errors import UserError
 from seq2seq.training.finite import each_output
 
 
@@ -18,8 +19,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="what the training left")
     file = parser.parse_args().file
-    model, tokenizers = load_model(read_checkpoint(file), torch.device("cpu"))
+    try:
+        model, tokenizers = load_model(read_checkpoint(file), torch.device("cpu"))
+    except UserError as error:
+        parser.error(str(error))
     content = load_content(file)
+    if "batch" not in content:
+        parser.error(f"{file} holds no batch; give the nonfinite-step-... that a training left")
     batch = Batch(**content["batch"])
     print(f"step {content['global_step']}, {len(batch)} sentence pairs, without dropout")
     for ids in batch.source[:3].tolist():

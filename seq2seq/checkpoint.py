@@ -14,6 +14,7 @@ from seq2seq.errors import UserError
 KEY = "seq2seq"
 FORMAT = 2
 MODEL_PREFIX = "model."
+BEST = "best.ckpt"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Names of the checkpoint that a run goes on from, and of the one before it."""
 
@@ -34,6 +35,12 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]  # of the EncoderDecoder, on the CPU
     path: str  # where it came from, for messages
     trusted: tuple[str, ...] = ()  # packages beside seq2seq whose parts the configuration may name
+
+    @property
+    def max_length(self) -> int:
+        """The most pieces of a sentence that it was trained with."""
+        length: int = self.config["loader"]["max_length"]
+        return length
 
 
 def pack(config: dict[str, Any], tokenizers: list[bytes], alignment: AlignmentChoice | None) -> dict[str, Any]:
@@ -83,9 +90,9 @@ def load_content(path: str | Path) -> Any:
     path = Path(path)
     if path.is_dir():
         places = ("", "checkpoints/", "*/checkpoints/", "*/*/checkpoints/")
-        found = (file for place in places for file in path.glob(f"{place}best.ckpt"))
+        found = (file for place in places for file in path.glob(place + BEST))
         inside = sorted(found, key=lambda file: file.stat().st_mtime)
-        example = inside[-1] if inside else "<run folder>/checkpoints/best.ckpt"
+        example = inside[-1] if inside else f"<run folder>/checkpoints/{BEST}"
         raise UserError(f"{path} is a folder; give a file, such as {example}")
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
@@ -110,4 +117,4 @@ def load_content(path: str | Path) -> Any:
 
 
 def _other(path: Path) -> str:
-    return "best.ckpt" if path.name == "last.ckpt" else "last.ckpt"
+    return BEST if path.name == LAST else LAST

@@ -49,13 +49,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def interpreters(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, str]:
-    """Return the interpreters that were given, by peer; end the program where there is none."""
+    """Return the interpreters that were given, by peer; end the program where there is none, or no data."""
+    if not (text := options.data / "train.en").exists():
+        parser.error(f"there is no {text}; --data is the folder of the tokenised Multi30k")
     given = {"JoeyNMT": options.joeynmt, "eole": options.eole}
-    # Not resolved: a virtual environment's interpreter is a link.
-    pythons = {peer: str(Path(python).absolute()) for peer, python in given.items() if python}
+    pythons = {peer: interpreter(parser, python) for peer, python in given.items() if python}
     if not pythons:
         parser.error("give a peer to compare with: --joeynmt, --eole, or both")
     return pythons
+
+
+def interpreter(parser: argparse.ArgumentParser, python: str) -> str:
+    """Return the whole path of an interpreter; end the program where there is none."""
+    path = Path(python).absolute()  # not resolved: a virtual environment's interpreter is a link
+    if not path.exists():
+        parser.error(f"there is no interpreter {python}; the environments are set up as --help says")
+    return str(path)
 
 
 def models_to_compare(

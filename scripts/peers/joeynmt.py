@@ -88,7 +88,7 @@ def training_arguments(config: dict[str, Any], place: Place) -> list[str]:
 def training_config(model: str, place: Place, rate: Rate, steps: int, *, every: int) -> dict[str, Any]:
     side = {"level": "bpe", "voc_file": "bpe.txt", "max_length": 100, "lowercase": False, "normalize": False}
     side |= {"tokenizer_type": "sentencepiece", "tokenizer_cfg": {"model_file": "bpe.model", "pretokenizer": "none"}}
-    symbols: dict[str, Any] = {f"{name}_id": i for i, name in enumerate(("unk", "pad", "bos", "eos"))}
+    symbols: dict[str, Any] = {f"{name}_id": i for name, i in SPECIALS.items()}
     symbols |= {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
     return {
         "name": "benchmark",

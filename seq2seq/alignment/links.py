@@ -1,15 +1,13 @@
 """Word links in Pharaoh form (`i-j` sure, `ipj` possible, source-target) and the alignment error rate."""
 
-import re
 from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from seq2seq.data.files import read_lines
+from seq2seq.data.pair import LINK
 from seq2seq.errors import UserError
 
 Link = tuple[int, int]
-
-_LINK = re.compile(r"([0-9]{1,9})([-p])([0-9]{1,9})")
 
 
 class Links(NamedTuple):
@@ -17,10 +15,6 @@ class Links(NamedTuple):
 
     sure: frozenset[Link]
     possible: frozenset[Link]
-
-    def transpose(self) -> "Links":
-        """Return the links with source and target exchanged."""
-        return Links(*(frozenset((target, source) for source, target in links) for links in self))
 
 
 class AlignmentScore(NamedTuple):
@@ -58,7 +52,7 @@ def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Lin
         raise UserError(f"first_index={first_index}: links are counted from 0 or from 1")
     sure, possible = set(), set()
     for word in line.split():
-        match = _LINK.fullmatch(word)
+        match = LINK.fullmatch(word)
         if match is None:
             raise UserError(
                 f"{where}: {word[:50]!r} is not a link; expected i-j (sure) or ipj (possible), such as 3-4 or 3p4"

@@ -1,9 +1,9 @@
 """A sentence as a model reads it, in pieces, and as a person does, in words."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
 
@@ -54,6 +54,15 @@ def sentence_of(tokenizer: Tokenizer, text: str, *, max_length: int | None = Non
         ids, words = ids[:max_length], words[:max_length]
         labels = labels[: words[-1] + 1]
     return Sentence(text, ids, tokenizer.pieces(ids), labels, words)
+
+
+def sentences_of_row(tokenizers: Tokenizers, row: Mapping[str, Any]) -> tuple[Sentence, Sentence]:
+    """Return both sides of an encoded row, cut where its ids are."""
+    source, target = tokenizers
+    return (
+        sentence_of(source, row["source"], max_length=len(row["source_ids"])),
+        sentence_of(target, row["target"], max_length=len(row["target_ids"])),
+    )
 
 
 def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:

@@ -1,4 +1,4 @@
-"""Attention = score × normaliser × mask, asked from some place. Needs torch alone.
+"""Attention = score × normaliser × mask, asked from some place. Needs torch and entmax alone.
 
 scores.py       how well a query fits a key          Additive, Dot, ScaledDot, General, Cosine, Location
 normalizers.py  scores to weights                    Softmax, Sparsemax, Entmax15

@@ -76,6 +76,10 @@ class Attention(nn.Module):
         is_causal = causal and mask is None and query.shape[-2] == keys.shape[-2]
         if causal and not is_causal:
             mask = combine_masks(mask, causal_mask(query.shape[-2], keys.shape[-2], device=query.device))
+        without_heads = query.dim() == 3
+        if without_heads:  # kernels are for (batch, heads, length, d)
+            query, keys, value = query[:, None], keys[:, None], value[:, None]
+            mask = mask[:, None] if mask is not None and mask.dim() == 3 else mask
         # On a CPU the gradient of the half-precision kernel takes five times as long as that of the float32 one.
         exact = value.device.type == "cpu" and torch.is_grad_enabled()
         dtype = torch.promote_types(value.dtype, torch.float32) if exact else value.dtype
@@ -89,7 +93,7 @@ class Attention(nn.Module):
                 is_causal=is_causal,
                 scale=scale / temperature,
             )
-        return _cast(context, value.dtype)
+        return _cast(context[:, 0] if without_heads else context, value.dtype)
 
 
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:

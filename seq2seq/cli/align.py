@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         model,
         tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or checkpoint.config["loader"]["max_length"],
+        max_length=config.loader.max_length or checkpoint.max_length,
     )
     extraction = build_extraction(config.get("links"), checkpoint)
     pairs = ((source, target) for source, target in read_parallel(config.source, config.target))

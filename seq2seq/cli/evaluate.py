@@ -13,6 +13,7 @@ from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.loader import batch_loader
+from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator, evaluate
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,18 @@ def main(arguments: list[str]) -> None:
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     corpus = build_corpus(config.get("data"), checkpoint)
-    loader = checkpoint.config["loader"]
     encoded = encoded_split(
         corpus,
         config.split,
         tokenizers,
-        max_length=config.loader.max_length or loader["max_length"],
+        max_length=config.loader.max_length or checkpoint.max_length,
         max_ratio=None,
         cache_dir=Path(config.loader.cache_dir).expanduser(),
     )
@@ -48,7 +53,6 @@ def main(arguments: list[str]) -> None:
     )
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     evaluation = evaluate(model, batches, evaluator)
-    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
     result = {
         "checkpoint": str(config.checkpoint),
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -48,17 +49,25 @@ def _explained(text: str, comments: dict[str, str]) -> Iterator[str]:
 def _comments(command: str, chosen: dict[str, str | None]) -> dict[str, str]:
     """Return by dotted key what stands behind it in the files that a configuration is made of."""
     folder = config_folder()
-    files = [(folder / f"{command}.yaml", "")]
-    files += [(folder / group / f"{choice}.yaml", f"{group}.") for group, choice in chosen.items() if choice]
+    texts = [((folder / f"{command}.yaml").read_text(encoding="utf-8"), "")]
+    for group, choice in chosen.items():
+        texts += [(text, f"{group}.") for text in _with_parents(folder / group, choice)] if choice else []
     found = {}
-    for file, package in files:
-        text = file.read_text(encoding="utf-8")
+    for text, package in texts:
         prefix = "" if "@package _global_" in text.partition("\n")[0] else package
         for line, key in _keys(text):
             match = KEY.match(line)
             if match and match["comment"]:
                 found[prefix + key] = match["comment"]
     return found
+
+
+def _with_parents(group: Path, choice: str) -> Iterator[str]:
+    """Yield the texts of the files of its group that a choice is made of, its own last."""
+    text = (group / f"{choice}.yaml").read_text(encoding="utf-8")
+    for parent in re.findall(r"^  - (?!_self_)(\w+)$", text, re.MULTILINE):
+        yield from _with_parents(group, parent)
+    yield text
 
 
 def _keys(text: str) -> Iterator[tuple[str, str]]:

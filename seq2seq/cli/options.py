@@ -22,7 +22,7 @@ KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole nu
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 
 MAY_BE_NEGATIVE = ("trainer.max_steps", "trainer.max_epochs", "trainer.devices", "callbacks.best.save_top_k")
-MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "max_length", "val_check_interval")
+MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
 """Last parts of keys whose default is a number, and which null switches off."""
 
 ABOVE_0 = (
@@ -59,7 +59,6 @@ WORDS: dict[str, tuple[Any, ...]] = {
 }
 """What keys of one of these last parts may say."""
 
-NULL_CHOICES = ("experiment", "debug", "data", "links", "search")
 OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
 """Keys that take text as well, whatever their default is."""
 
@@ -128,17 +127,19 @@ def check_types(command: str, overrides: list[str]) -> None:
         UserError: naming the key, the value and what is expected.
     """
     given = [override for override in overrides if not override.startswith("-")]
+    usual = compose_hydra(command, []).hydra.runtime.choices
     for override in given:
         group, _, choice = override.partition("=")
-        none = choice == "" or (choice == "null" and group not in NULL_CHOICES) or re.fullmatch(r"-?[\d.]+", choice)
+        # Of a group that a command is whole without, null is a choice.
+        none = choice == "" or (choice == "null" and usual.get(group)) or re.fullmatch(r"-?[\d.]+", choice)
         if group in _group_names() and none:
             choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
             raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices)}")
     groups = [o for o in given if "." not in o.partition("=")[0] and o.partition("=")[0] in _group_names()]
     config, defaults = compose_defaults(command, given), compose_defaults(command, groups)
     for override in given:
-        key = override.partition("=")[0].lstrip("+~")
-        if key.startswith("hydra"):
+        key = override.partition("=")[0].lstrip("+")
+        if key.startswith(("hydra", "~")):  # what is taken away has no value
             continue
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
         last = key.rpartition(".")[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning
 import torch
 
+from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.evaluation.evaluator import Evaluation
@@ -65,7 +66,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
     program = _program("seq2seq")
-    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
     checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
     source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
     runs = shlex.quote(f"runs={folder.parent.parent}")

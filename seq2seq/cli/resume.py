@@ -2,6 +2,7 @@
 
 import glob
 import logging
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,11 @@ from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
-FIXED = ("data", "tokenizer", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "seed")
-"""Keys in which it may not."""
-
 OWN = ("resume", "output")
-"""Keys in which a resumed run may differ from the one it continues."""
+"""Keys in which a resumed run always differs from the one it continues."""
+
+FIXED = ("data", "tokenizer", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "seed")
+"""Keys in which it may not: its checkpoint would be another model, or of other data."""
 
 
 def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
@@ -148,7 +149,13 @@ def _same(config: DictConfig, path: Path) -> bool:
 def _longer(config: DictConfig, path: Path) -> bool:
     """Return whether a configuration trains for longer than the stored one."""
     ours, theirs = (plain["trainer"] for plain in _plain(config, path))
-    return any(ours[key] != theirs[key] for key in ("max_epochs", "max_steps", "max_time"))
+    raised = any(_limit(ours[key]) > _limit(theirs[key]) for key in ("max_epochs", "max_steps"))
+    return raised or ours["max_time"] != theirs["max_time"]
+
+
+def _limit(value: int | None) -> float:
+    """Return a number of epochs or steps as Lightning means it: without one, and at -1, there is no limit."""
+    return math.inf if value in (None, -1) else value
 
 
 def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

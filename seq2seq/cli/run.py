@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import shutil
 import signal
 import sys
 import warnings
@@ -9,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.pytorch.callbacks import ModelCheckpoint
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
-from seq2seq.checkpoint import LAST, load_content, read_checkpoint
+from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
@@ -60,8 +63,8 @@ def run_training(config: DictConfig) -> dict[str, float]:
             _write_config(folder, before)  # what it was resumed with does not fit the run
         raise
 
-    best = folder / "checkpoints" / "best.ckpt"
-    if best.exists():
+    best = _best(trainer, folder)
+    if best:
         checkpoint = read_checkpoint(best)
         module.model.load_state_dict(checkpoint.weights)
         module.alignment = checkpoint.alignment
@@ -146,6 +149,19 @@ def _fit(
         if last.exists() and module.batch is not None:  # else it is a mistake that was made before the first step
             raise UserError(f"{fault or error}; then {remedy}") from error
         raise UserError(fault or str(error)) from error
+
+
+def _best(trainer: lightning.Trainer, folder: Path) -> Path | None:
+    """Return the best checkpoint, as best.ckpt also where several are kept by other names; None where there is none."""
+    best = folder / "checkpoints" / BEST
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ModelCheckpoint) and callback.best_model_path and trainer.is_global_zero:
+            found = Path(callback.best_model_path)
+            if found.name != best.name and found.exists():
+                whole = shutil.copyfile(found, best.with_suffix(".part"))
+                os.replace(whole, best)
+    trainer.strategy.barrier()
+    return best if best.exists() else None
 
 
 def _test(splits: list[str], data: TranslationDataModule, module: TranslationModule) -> dict[str, Evaluation]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from seq2seq.alignment.archive import save_attention
+from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.cli.messages import explain
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.data.datamodule import TranslationDataModule
@@ -15,7 +16,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.module import TranslationModule
-from seq2seq.training.pictures import pinned_rows, sentences_of_row
+from seq2seq.training.pictures import pinned_rows
 
 FAILED = "error.txt"
 """What a failed run leaves in its folder: the line that says why."""
@@ -52,6 +53,6 @@ def keep_results(
             file.writelines(f"{json.dumps(sentence, ensure_ascii=False)}\n" for sentence in evaluation.sentences)
     with write_whole(folder / "heads.json") as file:
         json.dump({split: evaluation.heads for split, evaluation in evaluations.items()}, file, indent=2)
-    pairs = [sentences_of_row(module, row) for row in pinned_rows(data.dataset("val"), pinned)]
+    pairs = [sentences_of_row(module.tokenizers, row) for row in pinned_rows(data.dataset("val"), pinned)]
     for number, (pair, maps) in enumerate(zip(pairs, inspect_pairs(module.model, pairs), strict=True), 1):
         save_attention(folder / "alignments" / f"sentence-{number}.npz", *pair, maps)

@@ -5,9 +5,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.checkpoint import LAST, PREVIOUS
@@ -44,6 +47,10 @@ def main(arguments: list[str]) -> None:
         for variant in variants:
             _check_run([*overrides, *variant])
         runs = agreed(lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs)
+    elif sweep and len(options) == 1:
+        for variant in variants:
+            for combination in _combinations([*overrides, *variant]):
+                _check_run(combination)
     failures: list[Exception] = []
     for run, variant in zip(runs, variants, strict=True):
         try:
@@ -80,6 +87,21 @@ def _variants(overrides: list[str]) -> list[list[str]]:
     if asking:
         raise UserError(f"variants: {asking[0]}: say resume=true beside variants, for all of them")
     return [[*variant.split(), "variants=null"] for variant in variants] if variants else [[]]
+
+
+def _combinations(overrides: list[str]) -> list[list[str]]:
+    """Return the overrides of every run of a --multirun; none where Hydra alone can tell, as of glob(*)."""
+    parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
+    try:
+        values = [
+            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+            if o.is_discrete_sweep()
+            else [str(o.input_line)]
+            for o in parsed
+        ]
+    except HydraException:
+        return []
+    return [list(run) for run in product(*values)]
 
 
 def _check_run(overrides: list[str]) -> None:

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
         model,
         tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or checkpoint.config["loader"]["max_length"],
+        max_length=config.loader.max_length or checkpoint.max_length,
     )
     name = config.input or "stdin"
     lines: Iterator[str] = decode_lines(sys.stdin.buffer, name) if config.input is None else read_lines(config.input)

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
 
-    max_length = config.loader.max_length or checkpoint.config["loader"]["max_length"]
+    max_length = config.loader.max_length or checkpoint.max_length
     source = cut_sentence("source", tokenizers.source, source_text, max_length)
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
     (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths)

@@ -11,7 +11,7 @@ from seq2seq.alignment.links import Link, parse_links
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import readable
 from seq2seq.build import build_corpus
-from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
+from seq2seq.checkpoint import BEST, AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.errors import UserError
@@ -80,7 +80,7 @@ def _archives(run: Run) -> list[Any]:
 
 def _choice(run: Run) -> AlignmentChoice | None:
     """Return whose weights are the run's alignment, as its best checkpoint says; None where it has none."""
-    path = run.folder / "checkpoints" / "best.ckpt"
+    path = run.folder / "checkpoints" / BEST
     if not path.exists():
         return None
     try:

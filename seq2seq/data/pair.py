@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from seq2seq.errors import UserError
 
+LINK = re.compile(r"([0-9]{1,9})([-p])([0-9]{1,9})")
+"""A link in Pharaoh form: `0-1` is sure, `0p1` possible."""
+
 
 class Pair(NamedTuple):
     """A sentence and its translation, each one line of text."""
@@ -20,7 +23,7 @@ def checked_links(pair: Pair, where: str, *, transpose: bool) -> Pair:
     sizes = len(pair.source.split()), len(pair.target.split())
     links = []
     for link in pair.links.split():
-        parts = re.fullmatch(r"([0-9]{1,9})([-p])([0-9]{1,9})", link)
+        parts = LINK.fullmatch(link)
         if parts is None:
             raise UserError(f"{where}: {link} is not a link: write 0-0 for a sure one, 0p0 for a possible one")
         i, j = int(parts[1]), int(parts[3])

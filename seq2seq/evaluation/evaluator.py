@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 
 from seq2seq.alignment.links import AlignmentScore, Links, parse_links
-from seq2seq.alignment.sentence import sentence_of
+from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
@@ -101,14 +101,7 @@ class Evaluator:
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if record:
             rows = [self.dataset[index] for index in indices]
-            source, target = self.tokenizers
-            sentences = [
-                (
-                    sentence_of(source, row["source"], max_length=len(row["source_ids"])),
-                    sentence_of(target, row["target"], max_length=len(row["target_ids"])),
-                )
-                for row in rows
-            ]
+            sentences = [sentences_of_row(self.tokenizers, row) for row in rows]
             self._heads.add(
                 record,
                 batch,

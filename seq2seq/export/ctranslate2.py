@@ -1,4 +1,4 @@
-"""A Transformer for CTranslate2: the same translations without PyTorch, several times as fast."""
+"""A Transformer for CTranslate2: the same translations without PyTorch, and faster."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ POSITIONS = 2048
 
 
 def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
-    """Write a model as `ctranslate2.Translator` reads it, and its SentencePiece models beside it.
+    """Write a model as `ctranslate2.Translator` reads it.
 
     Its `return_attention` gives the weights of the head that was chosen for alignment. CTranslate2's length penalty is
     `seq2seq.decoding.search.power_penalty`; the padding that our search forbids is `suppress_sequences=[["<pad>"]]`.

@@ -51,7 +51,7 @@ class LearnedPositions(nn.Module):
         if end > len(self.weight):
             raise UserError(
                 f"learned positions end at {len(self.weight)}, but a sentence has {end} tokens; "
-                "raise positions.max_positions or lower loader.max_length"
+                f"lower loader.max_length, or train with +encoder.positions.max_positions={end} and the decoder's"
             )
         return self.weight[offset:end]
 

@@ -76,7 +76,8 @@ class _ProjectedLoss(torch.autograd.Function):
         size = max(ROWS.get(device, MANY_ROWS) // passes, 1)
         for rows, wanted in zip(features.to(dtype).split(size, dim=1), targets[:, None].split(size), strict=True):
             wanted = wanted.expand(passes, -1, 1)
-            log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1)
+            rows = rows.flatten(0, 1)  # of a product in three dimensions PyTorch would copy the projection
+            log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1).unflatten(0, (passes, -1))
             likelihood -= log_probabilities.gather(-1, wanted).sum() / passes
             if label_smoothing:
                 uniform -= log_probabilities.sum() / (passes * vocab)
@@ -94,9 +95,9 @@ class _ProjectedLoss(torch.autograd.Function):
                 gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
                 if pull is not None:
                     gradient.add_(pull, alpha=r_drop / 2)
-                gradient = gradient.to(dtype)
-                grad_features.append(gradient @ projection / passes)
-                grad_weight += gradient.flatten(0, 1).T @ rows.flatten(0, 1)
+                gradient = gradient.to(dtype).flatten(0, 1)
+                grad_features.append((gradient @ projection / passes).unflatten(0, (passes, -1)))
+                grad_weight += gradient.T @ rows
         if grad_weight is not None:
             ctx.save_for_backward(
                 torch.cat(grad_features, 1).to(features.dtype), (grad_weight / passes).to(weight.dtype)

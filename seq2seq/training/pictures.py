@@ -13,7 +13,7 @@ from seq2seq.alignment.headmap import head_map
 from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_image
 from seq2seq.alignment.links import parse_links
 from seq2seq.alignment.maps import AttentionMap
-from seq2seq.alignment.sentence import Sentence, sentence_of
+from seq2seq.alignment.sentence import Sentence, sentences_of_row
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
 from seq2seq.errors import UserError
@@ -58,7 +58,7 @@ class PinnedSentences(Callback):
         rows = pinned_rows(trainer.datamodule.dataset("val"), self.sentences)  # type: ignore[attr-defined]
         if not rows or not trainer.is_global_zero:
             return
-        pairs = [sentences_of_row(module, row) for row in rows]
+        pairs = [sentences_of_row(module.tokenizers, row) for row in rows]
         for number, (row, text) in enumerate(zip(rows, _translations(module, pairs), strict=True), 1):
             self._write(trainer, f"translation/sentence-{number}", row, text)
         for number, (row, maps) in enumerate(zip(rows, inspect_pairs(module.model, pairs), strict=True), 1):
@@ -115,15 +115,6 @@ def head_name(head: int | None) -> str:
 def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
     """Return the rows of a data set that are pinned; those beyond its end are left out."""
     return [dataset[i] for i in sentences if i < len(dataset)]
-
-
-def sentences_of_row(module: TranslationModule, row: dict[str, Any]) -> tuple[Sentence, Sentence]:
-    """Return both sides of a row as the model's tokenizers cut them."""
-    source, target = module.tokenizers
-    return (
-        sentence_of(source, row["source"], max_length=len(row["source_ids"])),
-        sentence_of(target, row["target"], max_length=len(row["target_ids"])),
-    )
 
 
 def _translations(module: TranslationModule, pairs: list[tuple[Sentence, Sentence]]) -> list[str]:

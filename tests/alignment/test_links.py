@@ -55,10 +55,6 @@ def test_formatted_links_are_sorted_and_read_back() -> None:
     assert parse_links(format_links(pairs)).sure == pairs
 
 
-def test_transposed_links_go_from_target_to_source() -> None:
-    assert parse_links("0-1 2p5").transpose() == parse_links("1-0 5p2")
-
-
 def test_file_is_read_line_by_line_and_empty_lines_count(tmp_path: Path) -> None:
     file = tmp_path / "links.txt"
     file.write_bytes(b"0-0\r\n\n1p2 3-4")

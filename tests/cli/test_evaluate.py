@@ -45,6 +45,14 @@ def test_files_go_to_the_folder_of_the_run_by_themselves(command: Command, train
     assert (run.folder / "evaluation-test.json").exists() and (run.folder / "translations-test.txt").exists()
 
 
+def test_folder_for_the_results_is_made_or_refused_at_once(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    assert command("evaluate", f"checkpoint={bahdanau.best}", "output=new/folder").status == 0
+    assert (tmp_path / "new" / "folder" / "evaluation-test.json").exists()
+    (tmp_path / "file").touch()
+    said = command("evaluate", f"checkpoint={bahdanau.best}", "output=file/folder")
+    assert said.status == 1 and said.err.startswith("error: cannot write output=file/folder") and not said.out
+
+
 def test_other_data_can_be_scored(command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path) -> None:
     names = [f"data.test.{kind}={text_folder / f'val.{kind}'}" for kind in ("source", "target", "links")]
     options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", "data=text", *AS_IN_TRAINING]

@@ -43,6 +43,11 @@ def test_help_shows_choices_and_explains_keys_under_the_overrides_given(command:
     assert explained["    max_length: 256"] == "most target tokens"
 
 
+def test_help_explains_keys_that_a_choice_has_from_another(command: Command) -> None:
+    lines = command("train", "callbacks=ema", "--help").out.splitlines()
+    assert [line.rpartition("# ")[2] for line in lines if "patience:" in line] == ["validations"]
+
+
 def test_help_under_a_misspelt_override_names_it(command: Command) -> None:
     said = command("train", "modl=luong", "--help")
     assert (said.status, said.out, said.err) == (1, "", "error: there is no key modl; did you mean model?\n")

@@ -33,10 +33,31 @@ def test_each_value_has_a_run_with_a_readable_name(command: Command, text: list[
 
 
 def test_failing_run_lets_the_later_one_run_and_is_reported(command: Command, text: list[str], tmp_path: Path) -> None:
-    said = command("train", "-m", *text, *BRIEF, "model.dropout=0.2", "decoder.d_model=abc,16")
+    said = command("train", "-m", *text, *BRIEF, "model.dropout=0.2", "encoder.d_model=17,16")
     assert len(finished(tmp_path)) == 1
     assert said.status == 1
     assert said.err.splitlines()[-1].startswith("error: ") and "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "sweep, expected",
+    [
+        ("trainer.precision=32-true,bf16-mixd", "did you mean bf16-mixed?"),
+        ("optimizer.lr=0.1,fast", "optimizer.lr=fast"),
+        ("model=luong,bottleneck score=dot", "a bottleneck asks nothing"),
+    ],
+)
+def test_value_that_one_run_cannot_have_is_refused_before_the_first(
+    command: Command, text: list[str], tmp_path: Path, sweep: str, expected: str
+) -> None:
+    said = command("train", "-m", *text, *BRIEF, *sweep.split())
+    assert said.status == 1 and expected in said.err and said.err.count("\n") == 1
+    assert not finished(tmp_path)
+
+
+def test_values_that_a_pattern_means_have_a_run_each(command: Command, text: list[str], tmp_path: Path) -> None:
+    assert command("train", "-m", *text, *BRIEF, "model=luong", "score=glob(*dot)").status == 0
+    assert len(finished(tmp_path)) == 2
 
 
 def test_runs_that_begin_in_the_same_second_keep_apart(

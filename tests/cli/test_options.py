@@ -3,7 +3,7 @@
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from seq2seq.cli.options import compose_defaults, quote
+from seq2seq.cli.options import check_types, compose_defaults, quote
 
 PLAIN = [
     "two words.txt",
@@ -81,3 +81,8 @@ def test_added_key_is_a_text_key_too() -> None:
 def test_key_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigCompositionException, match="inptu"):
         compose_defaults("translate", quote(["inptu=x"]))
+
+
+@pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])
+def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
+    check_types("train", ["model=transformer", f"~{key}"])

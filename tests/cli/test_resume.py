@@ -284,7 +284,7 @@ def test_resume_that_is_refused_leaves_the_run_as_it_was(
     assert command("train", *text, *BRIEF, "resume=true").status == 0
 
 
-@pytest.mark.parametrize("overrides", [[], ["loader.tokens_per_batch=300"]], ids=str)
+@pytest.mark.parametrize("overrides", [[], ["loader.tokens_per_batch=300"], ["trainer.max_epochs=1"]], ids=str)
 def test_finished_run_is_not_done_again_in_its_folder(
     command: Command, text: list[str], train: Any, overrides: list[str]
 ) -> None:

@@ -116,6 +116,15 @@ def test_average_of_the_weights_is_what_is_kept(train_briefly: Train) -> None:
     assert averaged.metrics["val/loss"] != plain.metrics["val/loss"]
 
 
+def test_best_of_several_checkpoints_is_what_is_tested_and_kept_as_the_best(train: Train) -> None:
+    worst = ["callbacks.best.monitor=val/loss", "callbacks.best.mode=max"]  # the first: other than the last
+    run = train("trainer.max_epochs=3", "callbacks.best.save_top_k=2", "callbacks.best.filename=best-{step}", *worst)
+    kept = [path.stem for path in (run.folder / "checkpoints").glob("best-*.ckpt")]
+    first, second = sorted(kept, key=lambda name: int(name.rpartition("=")[2]))
+    assert same(weights(run, "best"), weights(run, first)) and not same(weights(run, "best"), weights(run, second))
+    assert run.metrics["val/loss"] == pytest.approx(max(curve(run, "val/loss")), rel=1e-5)
+
+
 def test_rate_rises_over_the_warmup_then_falls(train: Train) -> None:
     brief = ["callbacks.pinned=null", "training.test_splits=[]", "trainer.log_every_n_steps=1", "optimizer.lr=0.01"]
     rates = curve(train(*brief, "scheduler=inverse_square_root", "scheduler.scheduler.warmup_steps=4"), "lr-Adam")

@@ -90,6 +90,9 @@ def test_training_stops_names_the_module_and_leaves_the_batch(
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"step 3, {len(content['batch']['source'])} sentence pairs")
     assert "encoder.table" in done.stdout
+    command = [sys.executable, ROOT / "scripts" / "replay_batch.py", tmp_path / "run" / "checkpoints" / "last.ckpt"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2 and "last.ckpt holds no batch" in done.stderr
 
 
 def test_loss_is_looked_at_as_often_as_was_asked_for(text: list[str], tmp_path: Path, breaks_at_step_3: None) -> None:
