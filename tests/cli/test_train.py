@@ -160,8 +160,10 @@ def test_limited_run_takes_three_batches_an_epoch(train: Train) -> None:
     assert train("debug=limit", "trainer.max_epochs=2", "callbacks.pinned=null").metrics["steps"] == 6
 
 
-def test_profiled_run_trains(train_briefly: Train) -> None:
-    assert train_briefly("debug=profiler").metrics["steps"] == 2
+def test_profiled_run_leaves_a_table_of_where_the_time_went(train_briefly: Train) -> None:
+    run = train_briefly("debug=profiler")
+    assert run.metrics["steps"] == 2
+    assert "run_training_batch" in (run.folder / "fit-profile.txt").read_text(encoding="utf-8")
 
 
 def test_run_that_stops_before_its_first_validation_is_whole(train: Train) -> None:
