@@ -24,11 +24,6 @@ def main(arguments: list[str]) -> None:
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     corpus = build_corpus(config.get("data"), checkpoint)
     encoded = encoded_split(
@@ -52,6 +47,11 @@ def main(arguments: list[str]) -> None:
         alignment=checkpoint.alignment,
     )
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
+    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
+    try:  # before the work whose results it is for
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
     evaluation = evaluate(model, batches, evaluator)
     result = {
         "checkpoint": str(config.checkpoint),
