@@ -145,11 +145,15 @@ def check_types(command: str, overrides: list[str]) -> None:
         last = key.rpartition(".")[2]
         if isinstance(value, int | float) and not isinstance(value, bool):
             low = key not in MAY_BE_NEGATIVE and (value < 0 or (value == 0 and last in ABOVE_0))
+            example = f", such as {default}" if isinstance(default, int | float) else ""
             if low or not math.isfinite(value):
-                example = f", such as {default}" if isinstance(default, int | float) else ""
                 raise UserError(f"{key}={value}: expected {'above 0' if last in ABOVE_0 else '0 or above'}{example}")
+            if last.endswith("dropout") and value >= 1:
+                raise UserError(f"{key}={value}: expected a share from 0 to below 1{example}")
         if value is None and isinstance(default, int | float) and last not in MAY_BE_NULL:
-            raise UserError(f"{key}={value}: expected a value, such as {default}")
+            raise UserError(f"{key}=null: expected a value, such as {default}")
+        if value is None and isinstance(default, DictConfig) and "." not in key:
+            raise UserError(f"{key}=null: a run needs it; its keys are {', '.join(map(str, default))}")
         words = WORDS.get(key.rpartition(".")[2])
         if words and value not in (*words, None):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")

@@ -179,7 +179,11 @@ class HubCorpus(Corpus):
             ) from error
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"data.path={self.path} data.name={self.name} cannot be loaded: {reason}") from error
+            name = f" data.name={self.name}" if self.name else ""
+            raise UserError(
+                f"data.path={self.path}{name} cannot be loaded: {reason}; give the name of a set on the hub, for which "
+                "there must be a network, or a folder that save_to_disk wrote"
+            ) from error
         except IndexError as error:  # what `datasets` makes of it
             raise UserError(f"data.path={self.path} cannot be loaded: one of its splits is empty") from error
 

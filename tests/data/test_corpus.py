@@ -181,17 +181,16 @@ def test_revision_of_a_hub_set_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     assert [pair[:2] for pair in corpus.pairs("train")] == [("a/b c", "v2")]
 
 
-def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name, shown", [("c", r"data\.path=a/b data\.name=c"), (None, r"data\.path=a/b")])
+def test_path_that_is_no_set_is_named(monkeypatch: pytest.MonkeyPatch, name: str | None, shown: str) -> None:
     def load_dataset(path: str, name: str | None, *, revision: str | None, streaming: bool) -> datasets.DatasetDict:
         raise datasets.exceptions.DatasetNotFoundError(f"Dataset '{path}' doesn't exist\non the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     corpus = HubCorpus(
-        path="a/b", name="c", revision=None, source="en", target="de", train="train", val=None, test=None
+        path="a/b", name=name, revision=None, source="en", target="de", train="train", val=None, test=None
     )
-    with pytest.raises(
-        UserError, match=r"^data\.path=a/b data\.name=c cannot be loaded: Dataset 'a/b' doesn't exist on the"
-    ):
+    with pytest.raises(UserError, match=f"^{shown} cannot be loaded: Dataset 'a/b' doesn't exist on the Hub; give the"):
         list(corpus.pairs("train"))
 
 
