@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
-from peers.models import MODELS, NOAM, NORM_FIRST, NOT_VALIDATED, Model, Rate, our_command
+from peers.models import MODELS, NOAM, NORM_FIRST, NOT_VALIDATED, QUICK, Model, our_command
 from peers.place import Place, execute
 
 from seq2seq.comparison.curves import read_curves
@@ -51,7 +51,7 @@ def train_ours(overrides: list[str], place: Place, steps: int) -> Run:
 
 def train_joeynmt(name: str, place: Place, *, python: str, steps: int) -> Run:
     """Train with the peer's command; it logs real target tokens a second, over all its steps when told to log once."""
-    config = joeynmt.training_config(name, place, Rate("inverse_square_root", 0.002, 200), steps, every=steps)
+    config = joeynmt.training_config(name, place, QUICK, steps, every=steps)
     config["training"]["validation_freq"] = 100_000 * steps  # never; JoeyNMT wants a multiple of logging_freq
     log = execute([python, "-m", "joeynmt", *joeynmt.training_arguments(config, place)], place)
     (parameters,) = re.findall(r"Total params: (\d+)", log.text)

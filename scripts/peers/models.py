@@ -62,12 +62,12 @@ class Model(NamedTuple):
 
 
 NOAM = Rate("noam", 2.0, 2000)
-FAST, SLOW = Rate("inverse_square_root", 0.005, 2000), Rate("inverse_square_root", 0.0005, 500)
+RISING, QUICK = Rate("inverse_square_root", 0.005, 2000), Rate("inverse_square_root", 0.002, 200)
 BFLOAT16 = ["trainer.precision=bf16-mixed"]
 MODELS = {
-    "transformer": Model(TRANSFORMER, BFLOAT16, {"JoeyNMT": FAST, "eole": NOAM}),
-    "additive": Model([*RECURRENT, "score=additive"], BFLOAT16, {"JoeyNMT": SLOW}),
-    "general": Model([*RECURRENT, "score=general"], BFLOAT16, {"JoeyNMT": SLOW}),
+    "transformer": Model(TRANSFORMER, BFLOAT16, {"JoeyNMT": RISING, "eole": NOAM}),
+    "additive": Model([*RECURRENT, "score=additive"], BFLOAT16, {"JoeyNMT": QUICK}),
+    "general": Model([*RECURRENT, "score=general"], BFLOAT16, {"JoeyNMT": QUICK}),
 }
 
 
