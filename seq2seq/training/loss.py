@@ -76,7 +76,7 @@ class _ProjectedLoss(torch.autograd.Function):
         size = max(ROWS.get(device, MANY_ROWS) // passes, 1)
         for rows, wanted in zip(features.to(dtype).split(size, dim=1), targets[:, None].split(size), strict=True):
             wanted = wanted.expand(passes, -1, 1)
-            rows = rows.flatten(0, 1)  # of a product in three dimensions PyTorch would copy the projection
+            rows = rows.flatten(0, 1)  # of a half-precision product in three dimensions PyTorch copies the projection
             log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1).unflatten(0, (passes, -1))
             likelihood -= log_probabilities.gather(-1, wanted).sum() / passes
             if label_smoothing:
