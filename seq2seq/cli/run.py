@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
+from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
@@ -56,35 +57,36 @@ def run_training(config: DictConfig) -> dict[str, float]:
 
     device = trainer.strategy.root_device
     reset_peak(device)
-    try:
-        _fit(trainer, module, data, folder, start)
-    except BaseException:
-        if before is not None and module.batch is None and trainer.is_global_zero:
-            _write_config(folder, before)  # what it was resumed with does not fit the run
-        raise
+    with sharing_cores(device):
+        try:
+            _fit(trainer, module, data, folder, start)
+        except BaseException:
+            if before is not None and module.batch is None and trainer.is_global_zero:
+                _write_config(folder, before)  # what it was resumed with does not fit the run
+            raise
 
-    best = _best(trainer, folder)
-    if best:
-        checkpoint = read_checkpoint(best)
-        module.model.load_state_dict(checkpoint.weights)
-        module.alignment = checkpoint.alignment
-    metrics = {
-        "parameters": count_parameters(module),
-        "seed": config.seed,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-    }
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Throughput):
-            metrics["train/seconds"] = round(callback.seconds, 3)
-            metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
-            metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
-    metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
-    gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
-    metrics |= {name: float(value) for name, value in gradients.items()}
-    evaluations = _test(splits, data, module)
-    for split, evaluation in evaluations.items():
-        metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+        best = _best(trainer, folder)
+        if best:
+            checkpoint = read_checkpoint(best)
+            module.model.load_state_dict(checkpoint.weights)
+            module.alignment = checkpoint.alignment
+        metrics = {
+            "parameters": count_parameters(module),
+            "seed": config.seed,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+        }
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Throughput):
+                metrics["train/seconds"] = round(callback.seconds, 3)
+                metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+                metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
+        metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
+        gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
+        metrics |= {name: float(value) for name, value in gradients.items()}
+        evaluations = _test(splits, data, module)
+        for split, evaluation in evaluations.items():
+            metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
         log_hyperparameters(trainer, plain, metrics)
         keep_results(folder, config.pinned, data, module, evaluations)
