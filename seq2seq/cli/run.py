@@ -29,14 +29,16 @@ from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.last_checkpoint import rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import Precision
 
 log = logging.getLogger(__name__)
 
 
-def run_training(config: DictConfig) -> dict[str, float]:
+def run_training(config: DictConfig, precision: Precision) -> dict[str, float]:
     """Train, test with the best checkpoint, and return what `metrics.json` holds."""
     _quiet()
     folder = Path(config.output)
+    config.trainer.precision = precision.value
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
@@ -52,7 +54,7 @@ def run_training(config: DictConfig) -> dict[str, float]:
         if config.resume:
             rewind_events(folder, load_content(start) if start else {})
         _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
-    describe_run(folder, data, module, trainer)
+    describe_run(folder, data, module, trainer, precision)
 
     device = trainer.strategy.root_device
     reset_peak(device)
@@ -63,6 +65,7 @@ def run_training(config: DictConfig) -> dict[str, float]:
             _write_config(folder, before)  # what it was resumed with does not fit the run
         raise
 
+    module.float()  # in which any other command computes, whatever the training's precision was
     best = _best(trainer, folder)
     if best:
         checkpoint = read_checkpoint(best)
