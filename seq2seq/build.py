@@ -151,13 +151,10 @@ def settle_precision(config: DictConfig, *, stored: str | None = None) -> Precis
     Raises:
         UserError: it asks for one that cannot train here.
     """
-    device = config.trainer.accelerator
-    if device in ("auto", "gpu"):
-        found = torch.accelerator.current_accelerator(check_available=True)
-        device = found.type if found else {"auto": "cpu", "gpu": "cuda"}[device]
-    targets = [str(OmegaConf.select(config, f"{side}.rnn._target_")) for side in ("encoder", "decoder")]
-    lstm = any(target.endswith("LSTM") for target in targets)
-    return choose_precision(config.trainer.precision or EXACT, device, lstm=lstm, stored=stored)
+    options = config.trainer
+    targets = (OmegaConf.select(config, f"{side}.rnn._target_") for side in ("encoder", "decoder"))
+    lstm = any(str(target).endswith("LSTM") for target in targets)
+    return choose_precision(options.precision or EXACT, options.accelerator, lstm=lstm, stored=stored)
 
 
 def build_trainer(config: DictConfig) -> Trainer:

@@ -146,7 +146,7 @@ def _same(config: DictConfig, path: Path) -> bool:
         stored = theirs["trainer"]["precision"]
         if config.trainer.precision == AUTO or settle_precision(config, stored=stored).value == stored:
             ours["trainer"]["precision"] = stored  # what that run took, or came to where it could not be had
-    except (UserError, KeyError):
+    except (UserError, KeyError, TypeError):
         return False
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 

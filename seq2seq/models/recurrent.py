@@ -116,7 +116,7 @@ class LSTM(StepwiseRNN, nn.LSTM):
 def lstm_runs_in(dtype: torch.dtype) -> bool:
     """Return whether this processor can run an LSTM under CPU autocast to a dtype: tried once, on a tiny one.
 
-    oneDNN has it in bfloat16 from AVX-512 on, and nowhere in float16 but on newer processors; else it raises.
+    oneDNN has one in bfloat16 from AVX-512 on, and in float16 on few processors; elsewhere it raises.
     """
     try:
         with torch.autocast("cpu", dtype=dtype), torch.random.fork_rng(devices=[]):

@@ -37,7 +37,7 @@ class Precision(NamedTuple):
 
 def choose_precision(
     asked: str,
-    device: str,
+    accelerator: str,
     *,
     lstm: bool = False,
     stored: str | None = None,
@@ -47,7 +47,7 @@ def choose_precision(
 
     Args:
         asked: a word of Lightning's, or `auto`: bf16-mixed where the device has bfloat16 and gains by it, else 32-true.
-        device: the type of the device, such as `cpu` or `cuda`.
+        accelerator: Lightning's word: `auto`, `gpu`, or the type of a device, such as `cpu` or `cuda`.
         lstm: whether the model has one.
         stored: that of the run which is gone on with. `auto` keeps it, unless it is slow or impossible here: such a
             run may have begun on another machine, so it goes on in 32-true instead.
@@ -56,7 +56,7 @@ def choose_precision(
     Raises:
         UserError: a run that begins is to have one that cannot train here.
     """
-    speed = speed or bfloat16_speed
+    device, speed = _device(accelerator), speed or bfloat16_speed
     wanted = stored if stored and asked == AUTO else asked
     if wanted == AUTO:
         return _fastest(device, speed)
@@ -71,6 +71,13 @@ def choose_precision(
     if slow:
         return Precision(wanted, warning=f"trainer.precision={wanted}: {slow}; trainer.precision=auto takes {EXACT}")
     return Precision(wanted, "as the run was begun" if asked == AUTO else "")
+
+
+def _device(accelerator: str) -> str:
+    if accelerator not in ("auto", "gpu"):
+        return accelerator
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else {"auto": "cpu", "gpu": "cuda"}[accelerator]
 
 
 def _fastest(device: str, speed: Callable[[], float]) -> Precision:
@@ -135,6 +142,6 @@ def relative_speed(
             start = clock()
             call()
             best[i] = min(best[i], clock() - start)
-        if number >= 2 and best[1] > 3 * best[0]:
+        if number >= 4 and best[1] > 3 * best[0]:
             break
     return best[0] / best[1]

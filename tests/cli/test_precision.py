@@ -82,7 +82,7 @@ def test_slow_precision_is_warned_of_in_one_line(command: Command, text: list[st
     processor(0.1)
     said = command("train", *text, *BRIEF, "trainer.max_epochs=1", "trainer.precision=bf16-mixed")
     assert said.status == 0
-    (line,) = (line for line in said.out.splitlines() if "slow" in line)
+    (line,) = (line for line in said.out.splitlines() if "slow, since" in line)
     assert line.startswith("trainer.precision=bf16-mixed: slow, since") and line.endswith(
         "precision=auto takes 32-true"
     )
