@@ -2,7 +2,9 @@
 
 Measured on one core, products of the shapes of a model and its loss in bfloat16, against float32 at 65 to 97 GFLOP/s:
 170 to 210 with AVX512-BF16 (Zen 4), 32 to 38 where AVX-512 only imitates it, 6 to 20 and on older processors 1 to 2
-with AVX2. So one small product tells them apart, and names of processors need not be known.
+with AVX2. So one small product tells them apart, and names of processors need not be known. Where it is 1.8 times as
+fast, the conversions counted (Zen 4), a training step of the Multi30k Transformer is 1.35 times as fast, one of the
+Luong LSTM 1.8 times.
 """
 
 import math
