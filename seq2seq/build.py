@@ -26,6 +26,7 @@ from seq2seq.models.embedding import embedding_table
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import AUTO, EXACT, Precision, choose_precision
 
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
@@ -144,13 +145,27 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     )
 
 
+def settle_precision(config: DictConfig, *, stored: str | None = None) -> Precision:
+    """Return in which precision a configuration trains here; stored is that of the run which it goes on with.
+
+    Raises:
+        UserError: it asks for one that cannot train here.
+    """
+    options = config.trainer
+    targets = (OmegaConf.select(config, f"{side}.rnn._target_") for side in ("encoder", "decoder"))
+    lstm = any(str(target).endswith("LSTM") for target in targets)
+    return choose_precision(options.precision or EXACT, options.accelerator, lstm=lstm, stored=stored)
+
+
 def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
+    precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
     loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
     try:
         return instantiate(
             config.trainer,
+            precision=settle_precision(config).value if precision == AUTO else precision,
             callbacks=callbacks,
             logger=loggers,
             plugins=[CheckpointFiles()],

@@ -52,7 +52,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "mode": ("min", "max"),
     "model_type": ("bpe", "unigram"),
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
-    "precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "rnn": ("GRU", "LSTM"),
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "deepspeed"),
     "unit": ("words", "pieces"),

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
+from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +140,13 @@ def _check_same_model(config: DictConfig, folder: Path) -> None:
 
 
 def _same(config: DictConfig, path: Path) -> bool:
-    """Return whether the run that wrote a config.yaml was started with this configuration."""
+    """Return whether the run that wrote a config.yaml was started with this configuration, here or elsewhere."""
     try:
         ours, theirs = _plain(config, path)
-    except UserError:
+        stored = theirs["trainer"]["precision"]
+        if config.trainer.precision == AUTO or settle_precision(config, stored=stored).value == stored:
+            ours["trainer"]["precision"] = stored  # what that run took, or came to where it could not be had
+    except (UserError, KeyError, TypeError):
         return False
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 

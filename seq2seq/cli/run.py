@@ -30,14 +30,16 @@ from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.last_checkpoint import rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import Precision
 
 log = logging.getLogger(__name__)
 
 
-def run_training(config: DictConfig) -> dict[str, float]:
+def run_training(config: DictConfig, precision: Precision) -> dict[str, float]:
     """Train, test with the best checkpoint, and return what `metrics.json` holds."""
     _quiet()
     folder = Path(config.output)
+    config.trainer.precision = precision.value
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
@@ -53,40 +55,42 @@ def run_training(config: DictConfig) -> dict[str, float]:
         if config.resume:
             rewind_events(folder, load_content(start) if start else {})
         _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
-    describe_run(folder, data, module, trainer)
+    describe_run(folder, data, module, trainer, precision)
 
     device = trainer.strategy.root_device
     reset_peak(device)
-    with sharing_cores(device):
-        try:
+    try:
+        with sharing_cores(device):
             _fit(trainer, module, data, folder, start)
-        except BaseException:
-            if before is not None and module.batch is None and trainer.is_global_zero:
-                _write_config(folder, before)  # what it was resumed with does not fit the run
-            raise
+    except BaseException:
+        if before is not None and module.batch is None and trainer.is_global_zero:
+            _write_config(folder, before)  # what it was resumed with does not fit the run
+        raise
 
-        best = _best(trainer, folder)
-        if best:
-            checkpoint = read_checkpoint(best)
-            module.model.load_state_dict(checkpoint.weights)
-            module.alignment = checkpoint.alignment
-        metrics = {
-            "parameters": count_parameters(module),
-            "seed": config.seed,
-            "epochs": trainer.current_epoch,
-            "steps": trainer.global_step,
-        }
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Throughput):
-                metrics["train/seconds"] = round(callback.seconds, 3)
-                metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
-                metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
-        metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
-        gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
-        metrics |= {name: float(value) for name, value in gradients.items()}
+    module.float()  # in which any other command computes, whatever the training's precision was
+    best = _best(trainer, folder)
+    if best:
+        checkpoint = read_checkpoint(best)
+        module.model.load_state_dict(checkpoint.weights)
+        module.alignment = checkpoint.alignment
+    metrics = {
+        "parameters": count_parameters(module),
+        "seed": config.seed,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+    }
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Throughput):
+            metrics["train/seconds"] = round(callback.seconds, 3)
+            metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+            metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
+    metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
+    gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
+    metrics |= {name: float(value) for name, value in gradients.items()}
+    with sharing_cores(device):
         evaluations = _test(splits, data, module)
-        for split, evaluation in evaluations.items():
-            metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
+    for split, evaluation in evaluations.items():
+        metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
         log_hyperparameters(trainer, plain, metrics)
         keep_results(folder, config.pinned, data, module, evaluations)

@@ -13,14 +13,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
+from seq2seq.cli.precision import settled
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import claimed, mark_failed
 from seq2seq.errors import Interrupted, UserError
+from seq2seq.training.precision import Precision
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
@@ -43,21 +46,34 @@ def main(arguments: list[str]) -> None:
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = _variants(overrides)
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
+    precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
             _check_run([*overrides, *variant])
-        runs = agreed(lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs)
+
+        def begin() -> list[list[str] | None]:
+            begun: list[list[str] | None] = []
+            for number, variant in enumerate(variants):
+                run = resumed([*overrides, *variant], variant=bool(variant))
+                if run is not None:
+                    run, precisions[number] = settled(run)
+                begun.append(run)
+            return begun
+
+        runs = agreed(begin, runs)
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
                 _check_run(combination)
+                if not any(override.startswith("hydra/launcher=") for override in overrides):  # else elsewhere
+                    settled(combination)
     failures: list[Exception] = []
-    for run, variant in zip(runs, variants, strict=True):
+    for run, variant, precision in zip(runs, variants, precisions, strict=True):
         try:
             if run is None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
-                _run(run, sweep=sweep)
+                _run(run, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
@@ -123,7 +139,8 @@ def _check_run(overrides: list[str]) -> None:
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
 
 
-def _run(overrides: list[str], *, sweep: bool) -> None:
+def _run(overrides: list[str], *, sweep: bool, precision: Precision | None) -> None:
+    """Train once; of a sweep each job settles its precision where it runs, else it is that of process 0."""
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> dict[str, float]:
@@ -138,7 +155,8 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
                 else:
                     logging.disable(logging.WARNING)
                 try:
-                    return run_training(config)
+                    chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
+                    return run_training(config, chosen)
                 except Exception as error:
                     mark_failed(folder, error)
                     raise

@@ -15,9 +15,11 @@ from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Batch:
-    """Sentence pairs as tensors, right-padded; `len(batch)` is the number of pairs.
+    """Sentence pairs as tensors, right-padded; `len(batch)` is the number of pairs. Nothing changes one once made.
+
+    It is not frozen, since Lightning's plugins for true half or double precision and for FSDP fill in a copy.
 
     The model projects the features of real target tokens only: `features.flatten(0, 1).index_select(0, target_indices)`
     has one row for each entry of `target_output`, with no `nonzero` and no host synchronisation.

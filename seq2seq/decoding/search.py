@@ -76,7 +76,7 @@ class GreedySearch:
         state = model.begin(source, source_mask, source_lengths)
         sentences = torch.arange(len(source), device=source.device)  # which sentence each live row is
         tokens = torch.full((len(source), int(limits.max())), PAD, device=source.device)
-        totals = torch.zeros(len(source), device=source.device)
+        totals = torch.zeros(len(source), dtype=torch.float32, device=source.device)
         last = torch.full((len(source), 1), BOS, device=source.device)
         for t in range(tokens.shape[1]):
             logits, state = model.step(last, state)
@@ -133,7 +133,7 @@ class BeamSearch:
         state = model.begin(source, source_mask, source_lengths)
         sentences = torch.arange(batch, device=device)  # which sentence each live row is
         tokens = torch.full((batch, 1, 1), BOS, device=device)  # (live, beam, so far)
-        totals = torch.zeros(batch, 1, device=device)  # log-probabilities (live, beam)
+        totals = torch.zeros(batch, 1, dtype=torch.float32, device=device)  # log-probabilities (live, beam)
         for t in range(longest):
             logits, state = model.step(tokens[..., -1], state)
             at_limit = limits[sentences] == t + 1
@@ -144,7 +144,7 @@ class BeamSearch:
             parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
             grown = torch.cat((_take(tokens, parents), choices[..., None]), dim=-1)
             ends = choices == EOS
-            penalty = self.length_penalty(torch.tensor(t + 1.0, device=device))
+            penalty = self.length_penalty(torch.tensor(t + 1.0, dtype=torch.float32, device=device))
             ended.add(sentences, grown[:, :k, 1:], totals[:, :k].masked_fill(~ends[:, :k], -torch.inf), penalty)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
             state = state.reorder(parents.gather(1, kept))
@@ -169,7 +169,7 @@ class Ended:
     @classmethod
     def empty(cls, batch: int, beam: int, longest: int, *, device: torch.device) -> "Ended":
         """Return room for `beam` hypotheses a sentence."""
-        nothing = torch.full((batch, beam), -torch.inf, device=device)
+        nothing = torch.full((batch, beam), -torch.inf, dtype=torch.float32, device=device)
         return cls(torch.full((batch, beam, longest), PAD, device=device), nothing, nothing.clone())
 
     def full(self, sentences: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Recurrent layers that run a whole sequence or one step, and the bidirectional encoder made of them."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import cast
 
 import torch
@@ -90,9 +91,15 @@ class LSTM(StepwiseRNN, nn.LSTM):
         return (*hidden.chunk(self.num_layers, dim=-1), *torch.zeros_like(hidden).chunk(self.num_layers, dim=-1))
 
     def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
-        if state is None:
-            return self(x)[0]
-        return self(x, (torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])))[0]
+        given = None
+        if state is not None:
+            given = torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])
+        autocast = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not autocast or lstm_runs_in(torch.get_autocast_dtype("cpu")):
+            return self(x, given)[0]
+        dtype = self._weight("weight_hh", 0).dtype
+        with torch.autocast("cpu", enabled=False):
+            return self(x.to(dtype), None if given is None else (given[0].to(dtype), given[1].to(dtype)))[0]
 
     def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
         hiddens: list[Tensor] = []
@@ -103,6 +110,20 @@ class LSTM(StepwiseRNN, nn.LSTM):
             cells.append(torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(candidate))
             hiddens.append(torch.sigmoid(exit_) * torch.tanh(cells[-1]))
         return (*hiddens, *cells)
+
+
+@cache
+def lstm_runs_in(dtype: torch.dtype) -> bool:
+    """Return whether this processor can run an LSTM under CPU autocast to a dtype: tried once, on a tiny one.
+
+    oneDNN has one in bfloat16 from AVX-512 on, and in float16 on few processors; elsewhere it raises.
+    """
+    try:
+        with torch.autocast("cpu", dtype=dtype), torch.random.fork_rng(devices=[]):
+            nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+    except RuntimeError:
+        return False
+    return True
 
 
 class RecurrentEncoder(nn.Module):

@@ -59,6 +59,8 @@ VARIANTS = [
     ["callbacks=ema"],
     ["training.r_drop=5"],
     ["trainer.precision=bf16-mixed"],
+    ["trainer.precision=bf16-true", "training.guided_alignment.weight=0.05", "search=beam", "callbacks=ema"],
+    ["trainer.precision=64-true", "training.guided_alignment.weight=0.05", "model=luong", "optimizer=muon"],
     ["tokenizer=unigram", "tokenizer.vocab_size=120"],
     ["tokenizer.joint=false", "model.tie_embeddings=false", "tokenizer.vocab_size=100"],
     ["tokenizer.sampling=0.1"],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies
+from lightning.pytorch.plugins.precision import DoublePrecision, FSDPPrecision, HalfPrecision, Precision
 
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.progress import Taken
@@ -21,6 +22,23 @@ def lengths(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def sampler(count: int = 1009, **options: int | bool) -> TokenBudgetSampler:
     return TokenBudgetSampler(*lengths(count), **{"tokens_per_batch": 401, "shuffle": True, **options})
+
+
+@pytest.mark.parametrize(
+    ("plugin", "dtype"),
+    [
+        (DoublePrecision(), torch.float64),
+        (HalfPrecision("bf16-true"), torch.bfloat16),
+        (FSDPPrecision("32-true"), torch.float32),
+        (FSDPPrecision("bf16-mixed"), torch.float32),
+    ],
+)
+def test_lightning_can_convert_a_batch(plugin: Precision, dtype: torch.dtype) -> None:
+    batch = collate([(*example, [(0, 0)]) for example in EXAMPLES])
+    converted = plugin.convert_input(batch)
+    assert converted.link_weights.dtype is dtype and converted.source.dtype is torch.int64
+    assert batch.link_weights is not None and batch.link_weights.dtype is torch.float32
+    assert converted.source_tokens == batch.source_tokens and torch.equal(converted.source, batch.source)
 
 
 def test_collate_pads_to_the_right_and_marks_the_ends() -> None:
