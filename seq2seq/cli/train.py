@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -19,13 +19,15 @@ from seq2seq.cli.options import check_types, compose_defaults, config_folder, qu
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import claimed, mark_failed
+from seq2seq.cli.run_folder import COMMAND, own_folder
 from seq2seq.errors import Interrupted, UserError
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
+
+SUBFOLDER = "hydra.output_subdir"
 
 LONGEST_NAME = 200
 """Characters of a run's name: most file systems allow 255 bytes."""
@@ -127,21 +129,15 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> dict[str, float]:
-        folder = Path(config.output)
         try:
-            # With these Lightning starts the other processes of a host.
-            sys.argv = [program, "train", *overrides]
+            # With these Lightning starts the other processes of a host: one run of a sweep each, not the sweep.
+            sys.argv = [program, "train", *(HydraConfig.get().overrides.task if sweep else overrides)]
             _full_error(before)
-            with claimed(folder) if rank() == 0 else nullcontext():
-                if rank() == 0:  # the others come when it may have begun to write
-                    _check_folder(folder, resume=bool(config.resume))
-                else:
-                    logging.disable(logging.WARNING)
-                try:
-                    return run_training(config)
-                except Exception as error:
-                    mark_failed(folder, error)
-                    raise
+            if rank():  # the first process speaks, and writes
+                logging.disable(logging.WARNING)
+                return run_training(config)
+            with own_folder(config, subfolder=subfolder) as record:
+                return run_training(config, record)
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
@@ -151,9 +147,12 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
             _full_error("1")
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
+    subfolder = _subfolder(overrides)
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
-        sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
+        given = sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))
+        # Hydra itself would write its account of the command before it is known whose the folder is.
+        sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
@@ -177,10 +176,7 @@ def _full_error(value: str | None) -> None:
         os.environ[FULL_ERROR] = value
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder in which another run lies: its results would be lost, or taken for those of this one."""
-    kept = [name for name in ("config.yaml", "metrics.json", "checkpoints") if (folder / name).exists()]
-    if kept and not resume:
-        raise UserError(
-            f"{folder} holds another run ({kept[0]}); give another folder, or go on with it: resume={folder}"
-        )
+def _subfolder(overrides: list[str]) -> str | None:
+    """Return where in a run's folder the account of its command is to be."""
+    given = [override for override in overrides if override.lstrip("+").startswith(f"{SUBFOLDER}=")]
+    return str(OverridesParser.create().parse_override(given[-1]).value() or "") or None if given else COMMAND

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training import last_checkpoint
-from seq2seq.training.last_checkpoint import CheckpointFiles, LastCheckpoint, rewind_events
+from seq2seq.training.last_checkpoint import CheckpointFiles, LastCheckpoint, event_files, rewind_events
 
 
 def test_checkpoint_appears_whole_and_keeps_the_one_before(tmp_path: Path) -> None:
@@ -69,9 +69,11 @@ def test_events_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
     later = tmp_path / "events.out.tfevents.9.later"
     later.write_bytes(b"of an attempt after it")
     (tmp_path / "other").touch()
-    rewind_events(tmp_path, {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}})
+    rewind_events(
+        event_files(tmp_path), {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}}
+    )
     assert file.stat().st_size == size and not later.exists() and (tmp_path / "other").exists()
-    rewind_events(tmp_path, {})
+    rewind_events(event_files(tmp_path), {})
     assert [left.name for left in tmp_path.iterdir()] == ["other"]
 
 
