@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from logging.handlers import MemoryHandler
@@ -32,6 +32,7 @@ COMMAND = ".hydra"
 """Where Hydra's account of a command is: configuration, overrides, and Hydra's own settings."""
 
 LOCK = ".lock"
+CACHE = "loader.cache_dir"
 HELD = 1 << 20
 """Records of the log that are held until they may be written: more than there are."""
 
@@ -137,13 +138,44 @@ def free_folder(folder: Path) -> Path:
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Keep other processes from training in a folder meanwhile; with the process ends its claim."""
-    folder.mkdir(parents=True, exist_ok=True)
+    place = from_here(folder)
     try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout:
-        place = from_here(folder)
         raise UserError(f"another process trains in {place} just now; give another folder, or stop it") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {place}: {error.strerror}; give another folder, hydra.run.dir=FOLDER"
+        ) from None
+    with lock:
+        yield
+
+
+def check_places(places: Mapping[str, str | None]) -> None:
+    """Refuse folders that cannot be made, or be written to; a cache that is whole is only read.
+
+    Args:
+        places: folders by their keys.
+
+    Raises:
+        UserError: naming all of them at once.
+    """
+    faults: dict[str, list[str]] = {}
+    for key, place in places.items():
+        if not place:
+            raise UserError(f"{key}={place}: expected a folder, such as {key}=outputs/mine")
+        path = Path(place).expanduser().absolute()
+        there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+        read = there == path and key == CACHE
+        if not there.is_dir():
+            faults.setdefault(f"{from_here(there)} is no folder", []).append(key)
+        elif not read and not os.access(there, os.W_OK | os.X_OK):
+            faults.setdefault(f"{from_here(there)} cannot be written to", []).append(key)
+    if faults:
+        said = "; ".join(f"{', '.join(f'{k}={places[k]}' for k in keys)}: {fault}" for fault, keys in faults.items())
+        remedy = " ".join(f"{key}=FOLDER" for keys in faults.values() for key in keys)
+        raise UserError(f"{said}; give other folders: {remedy}")
 
 
 def _move(config: DictConfig, folder: Path) -> None:

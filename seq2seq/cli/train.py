@@ -15,11 +15,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
+from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import COMMAND, own_folder
+from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
 from seq2seq.errors import Interrupted, UserError
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
@@ -27,6 +27,7 @@ HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--packag
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
 
+MULTIRUN = "hydra.mode=MULTIRUN"
 SUBFOLDER = "hydra.output_subdir"
 
 LONGEST_NAME = 200
@@ -36,6 +37,9 @@ LONGEST_NAME = 200
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+    if MULTIRUN in arguments:  # the same, said to Hydra
+        arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
+        options.add("--multirun")
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     unknown = options - HYDRA_OPTIONS
@@ -47,12 +51,12 @@ def main(arguments: list[str]) -> None:
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            _check_run([*overrides, *variant])
+            _check_run([*overrides, *variant], sweep=False)
         runs = agreed(lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs)
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
-                _check_run(combination)
+                _check_run(combination, sweep=True)
     failures: list[Exception] = []
     for run, variant in zip(runs, variants, strict=True):
         try:
@@ -106,10 +110,13 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
     return [list(run) for run in product(*values)]
 
 
-def _check_run(overrides: list[str]) -> None:
+def _check_run(overrides: list[str], *, sweep: bool) -> None:
     """Refuse now what would else be found when other variants have been trained, or never."""
     check_types("train", overrides)
-    config = compose_defaults("train", overrides)
+    config = compose_hydra("train", overrides)
+    moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
+    if moved:
+        raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
@@ -123,6 +130,11 @@ def _check_run(overrides: list[str]) -> None:
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
+    places = {CACHE: config.loader.cache_dir}
+    if config.resume in (False, "auto"):  # else it goes on elsewhere
+        hydra_ = config.hydra
+        places |= {"hydra.sweep.dir": hydra_.sweep.dir} if sweep else {"hydra.run.dir": hydra_.run.dir}
+    check_places(places)
 
 
 def _run(overrides: list[str], *, sweep: bool) -> None:

@@ -165,7 +165,7 @@ class TranslationDataModule(LightningDataModule):
     def _fit_interval(self, batches: int, epoch: int) -> None:
         """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
         trainer = self.trainer
-        if trainer is None or trainer.check_val_every_n_epoch is None or type(trainer.val_check_interval) is not int:
+        if getattr(trainer, "check_val_every_n_epoch", None) is None or type(trainer.val_check_interval) is not int:
             return
         limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)

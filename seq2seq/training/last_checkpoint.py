@@ -122,9 +122,7 @@ class LastCheckpoint(Callback):
         self._saved_at = time.monotonic()
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
         if threading.current_thread() is threading.main_thread():
-            unheard = [number for number in WHERE_NOBODY_LISTENS if signal.getsignal(number) == signal.SIG_DFL]
-            for number in (*SIGNALS, *unheard):  # Lightning brings back what was there before, however this ends
-                signal.signal(number, self._on_signal)
+            self._listen()
         trainer._logger_connector._callback_metrics.update(  # what a schedule may look at before the next validation
             {name: torch.tensor(value) for name, value in self._metrics.items()}
         )
@@ -133,6 +131,11 @@ class LastCheckpoint(Callback):
             assert trainer.fit_loop._data_fetcher is not None
             if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
                 loop._batches_that_stepped -= 1  # Lightning is going to pass over a step without making it
+
+    def _listen(self) -> None:
+        unheard = [number for number in WHERE_NOBODY_LISTENS if signal.getsignal(number) == signal.SIG_DFL]
+        for number in (*SIGNALS, *unheard):  # Lightning brings back what was there before, however the training ends
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and self._signal == signal.SIGINT:

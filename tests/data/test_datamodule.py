@@ -226,3 +226,40 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
     assert left == sorted(
         ["seq2seq-sampled", *(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))]
     )
+
+
+def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    data.trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=102)
+    with pytest.raises(UserError, match=r"^val: 101 pairs are too few for 102 processes.*trainer\.devices"):
+        data.val_dataloader()
+    data.train_dataloader()
+
+
+def test_validation_after_more_batches_than_an_epoch_has_is_refused(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    batches = len(data.train_dataloader())
+    trainer = {"global_rank": 0, "world_size": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 1.0}
+    data.trainer = SimpleNamespace(current_epoch=0, val_check_interval=1000, **trainer)
+    with pytest.raises(UserError, match=rf"val_check_interval=1000: an epoch has {batches} batches; give at most that"):
+        data.train_dataloader()
+
+
+def test_later_epoch_with_fewer_batches_is_validated_at_its_end(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    lengths = []
+    for number in range(9):
+        data.trainer = SimpleNamespace(current_epoch=number, global_rank=0, world_size=1)
+        lengths.append(len(data.train_dataloader()))
+    shorter, longer = lengths.index(min(lengths)), lengths.index(max(lengths))
+    assert min(lengths) < max(lengths) and shorter > 0  # epochs differ, or there would be nothing to see
+    trainer = SimpleNamespace(
+        current_epoch=shorter, global_rank=0, world_size=1, check_val_every_n_epoch=1, limit_train_batches=1.0
+    )
+    trainer.val_check_interval = max(lengths)
+    data.trainer = trainer
+    data.train_dataloader()
+    assert trainer.val_check_interval == min(lengths)
+    trainer.current_epoch = longer
+    data.train_dataloader()
+    assert trainer.val_check_interval == max(lengths)
