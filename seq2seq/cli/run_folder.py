@@ -76,7 +76,7 @@ class Record:
 
     def fail(self, error: Exception) -> None:
         """Leave a line that says why there is no result, for people and for a comparison."""
-        if self.begun or self._fresh:
+        if (self.begun or self._fresh) and self.folder.is_dir():
             line = explain(error, "train", list(HydraConfig.get().overrides.task))
             (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8")
 
@@ -105,7 +105,7 @@ def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]
     hydra = HydraConfig.get()
     if bears_time(hydra.sweep if hydra.mode == RunMode.MULTIRUN else hydra.run):
         folder = free_folder(folder)
-        _move(config, folder)
+    _move(config, folder)
     _check_folder(folder, resume=resume)
     with claimed(folder):
         _check_folder(folder, resume=resume)  # another process may just have been done
