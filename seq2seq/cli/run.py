@@ -69,8 +69,8 @@ def run_training(config: DictConfig, record: Record | None = None) -> dict[str, 
         _fit(trainer, module, data, folder, start)
     except BaseException:
         if record and not record.begun:
-            for file in set(event_files(folder)) - set(events):
-                file.unlink()
+            for new in set(event_files(folder)) - set(events):
+                new.unlink()
         raise
     begin()  # where no step was left to make
 

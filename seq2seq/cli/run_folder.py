@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from itertools import count
 from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
@@ -117,7 +118,7 @@ def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]
             raise
 
 
-def bears_time(options: DictConfig) -> bool:
+def bears_time(options: Any) -> bool:
     """Return whether Hydra's name of a folder follows from the time: it is nobody's wish, so another will do."""
     return "${now:" in str(OmegaConf.to_container(options, resolve=False))
 
@@ -181,7 +182,7 @@ def check_places(places: Mapping[str, str | None]) -> None:
 def _move(config: DictConfig, folder: Path) -> None:
     """Make a folder the run's, for our configuration, for Hydra, and for the processes that Lightning starts."""
     config.output = str(folder)
-    hydra = HydraConfig.get()
+    hydra: Any = HydraConfig.get()
     with read_write(hydra), open_dict(hydra):
         hydra.run.dir = hydra.runtime.output_dir = str(folder)
     if hydra.job.chdir:

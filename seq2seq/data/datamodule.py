@@ -164,7 +164,7 @@ class TranslationDataModule(LightningDataModule):
 
     def _fit_interval(self, batches: int, epoch: int) -> None:
         """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
-        trainer = self.trainer
+        trainer: Any = self.trainer
         if getattr(trainer, "check_val_every_n_epoch", None) is None or type(trainer.val_check_interval) is not int:
             return
         limit = trainer.limit_train_batches

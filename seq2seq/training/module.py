@@ -136,15 +136,15 @@ class TranslationModule(lightning.LightningModule):
                     "scheduler.interval=step: this schedule looks at validations; say scheduler.interval=epoch"
                 )
             options["frequency"] = self.trainer.check_val_every_n_epoch or 1
-        length = self.trainer.max_epochs if by_epoch else self.trainer.estimated_stepping_batches
-        known = length is not None and 0 <= length < math.inf  # else what Lightning says where it cannot know
+        length = (self.trainer.max_epochs if by_epoch else self.trainer.estimated_stepping_batches) or -1
+        known = 0 <= length < math.inf  # else what Lightning says where it cannot know
         if scheduler.keywords.get("total_steps", 0) is None:
             if not known:
                 raise UserError(
                     "this schedule falls until the last step, which is not known: "
                     "set trainer.max_steps, or scheduler.scheduler.total_steps"
                 )
-            scheduler.keywords["total_steps"] = length + 1  # the last step learns, too
+            scheduler.keywords["total_steps"] = int(length) + 1  # the last step learns, too
         if known:
             _warn_of_edges(scheduler.keywords, int(length))
         options["scheduler"] = _made("scheduler.scheduler", scheduler, optimizer)

@@ -246,20 +246,10 @@ def test_validation_after_more_batches_than_an_epoch_has_is_refused(tmp_path: Pa
 
 
 def test_later_epoch_with_fewer_batches_is_validated_at_its_end(tmp_path: Path) -> None:
-    data = ready(tmp_path)
-    lengths = []
-    for number in range(9):
-        data.trainer = SimpleNamespace(current_epoch=number, global_rank=0, world_size=1)
-        lengths.append(len(data.train_dataloader()))
-    shorter, longer = lengths.index(min(lengths)), lengths.index(max(lengths))
-    assert min(lengths) < max(lengths) and shorter > 0  # epochs differ, or there would be nothing to see
-    trainer = SimpleNamespace(
-        current_epoch=shorter, global_rank=0, world_size=1, check_val_every_n_epoch=1, limit_train_batches=1.0
-    )
-    trainer.val_check_interval = max(lengths)
-    data.trainer = trainer
-    data.train_dataloader()
-    assert trainer.val_check_interval == min(lengths)
-    trainer.current_epoch = longer
-    data.train_dataloader()
-    assert trainer.val_check_interval == max(lengths)
+    data = data_module(tmp_path)
+    data.trainer = SimpleNamespace(check_val_every_n_epoch=1, limit_train_batches=1.0, val_check_interval=19)
+    seen = []
+    for number, batches in enumerate((20, 18, 19)):
+        data._fit_interval(batches, number)
+        seen.append(data.trainer.val_check_interval)
+    assert seen == [19, 18, 19]
