@@ -25,7 +25,6 @@ from seq2seq.models.embedding import embedding_table
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
-from seq2seq.training.settings import check_devices
 
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
@@ -147,7 +146,6 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
 
 def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
-    check_devices(str(config.trainer.accelerator), config.trainer.devices)
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
     loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
     return instantiate(

@@ -27,6 +27,9 @@ MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
 """Last parts of keys whose default is a number, and which null switches off."""
 
+NEVER_NULL = ("accelerator", "strategy")
+"""Last parts of keys whose default is a word, and which null does not switch off."""
+
 ABOVE_0 = (
     "accumulate_grad_batches",
     "check_val_every_n_epoch",
@@ -180,6 +183,8 @@ def check_types(command: str, overrides: list[str]) -> None:
             raise UserError(f"{key}=null: expected a value, such as {default}")
         if value is None and isinstance(default, DictConfig) and "." not in key:
             raise UserError(f"{key}=null: a run needs it; its keys are {', '.join(map(str, default))}")
+        if value is None and last in NEVER_NULL:
+            raise UserError(f"{key}=null: expected a value, such as {default}")
         words = WORDS.get(key.rpartition(".")[2])
         if words and value not in (*words, None) and not isinstance(value, DictConfig):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")

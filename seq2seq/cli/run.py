@@ -29,7 +29,7 @@ from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.last_checkpoint import event_files, rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
-from seq2seq.training.settings import check_monitors
+from seq2seq.training.settings import check_devices, check_monitors
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,12 @@ def run_training(config: DictConfig, record: Record | None = None) -> dict[str, 
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    trainer = build_trainer(config)  # first: what this machine cannot do is known at once
+    check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
     data = build_data(config)
     splits = _test_splits(config, data)
     start = begin_from(folder, data) if config.resume else None
     module = build_module(config, data, plain)
+    trainer = build_trainer(config)
     for doubt in _check_monitors(config, data, module):
         log.warning(doubt)
     describe_run(folder, data, module, trainer)

@@ -34,6 +34,7 @@ Command = Callable[..., Any]
         ("trainer.val_check_interval=1.5", "trainer.val_check_interval=1.5: expected a number of batches, or a share"),
         ("trainer.devices=0", "trainer.devices=0: expected a number of them"),
         ("trainer.strategy=deepspeed", "trainer.strategy=deepspeed is not known"),
+        ("trainer.strategy=null", "trainer.strategy=null: expected a value, such as auto"),
         ("trainer.profiler=xla", "trainer.profiler=xla is not known"),
         ("callbacks.best.save_top_k=-2", "callbacks.best.save_top_k=-2: expected 0 or above, or -1"),
     ],
