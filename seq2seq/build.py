@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
@@ -21,6 +19,7 @@ from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
 from seq2seq.training.guidance import guide
@@ -110,6 +109,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         for part in (model.encoder, model.decoder):
             cast(nn.Module, part).compile()
     search, extraction = build_search(config.search), build_extraction(config.links)
+    tokenize = bleu_tokenizer(config, data.corpus)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
@@ -121,7 +121,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             data.tokenizers,
             search,
             extraction=extraction,
-            tokenize=bleu_tokenizer(config, data.corpus),
+            tokenize=tokenize,
             lowercase=config.metrics.lowercase,
             alignment=alignment,
         )
@@ -162,27 +162,26 @@ def build_trainer(config: DictConfig) -> Trainer:
     precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
     loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
-    try:
-        return instantiate(
-            config.trainer,
-            precision=settle_precision(config).value if precision == AUTO else precision,
-            callbacks=callbacks,
-            logger=loggers,
-            plugins=[CheckpointFiles()],
-            default_root_dir=config.output,
-            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        )
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, MisconfigurationException) and "ccelerator" in str(cause):
-            reason = str(cause).splitlines()[0]
-            raise UserError(f"trainer.accelerator={config.trainer.accelerator}: {reason}; use trainer=cpu") from None
-        raise
+    return instantiate(
+        config.trainer,
+        precision=settle_precision(config).value if precision == AUTO else precision,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[CheckpointFiles()],
+        default_root_dir=config.output,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+    )
 
 
 def bleu_tokenizer(config: DictConfig, corpus: Corpus) -> str:
-    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for."""
-    return config.metrics.tokenize or ("none" if corpus.tokenized else "13a")
+    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for.
+
+    Raises:
+        UserError: it cannot be used here.
+    """
+    tokenize = str(config.metrics.tokenize or ("none" if corpus.tokenized else "13a"))
+    bleu_metric(tokenize, lowercase=config.metrics.lowercase)  # now, not after an epoch or a search
+    return tokenize
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDecoder, Tokenizers]:

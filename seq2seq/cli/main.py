@@ -1,5 +1,6 @@
 """`seq2seq COMMAND [key=value ...]`: finds the command, runs it, and turns a user's mistake into one line."""
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -53,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
     except Interrupted as interruption:
         if interruption.args:
-            print(interruption, file=sys.stderr)
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                print(interruption, file=sys.stderr, flush=True)
         return 128 + interruption.number
     except KeyboardInterrupt as interruption:
         print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)

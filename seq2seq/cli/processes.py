@@ -4,14 +4,15 @@ import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch.distributed
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import OmegaConf
 from torch.distributed import PrefixStore, Store, TCPStore
 
 from seq2seq.cli.options import compose_hydra, quote
+from seq2seq.cli.run_folder import bears_time, free_folder
 
 Runs = list[list[str] | None]
 FOLDER = "hydra.run.dir"
@@ -59,5 +60,6 @@ def _meeting() -> tuple[Store | None, int, int]:
 def _with_folder(overrides: list[str]) -> list[str]:
     if any(override.startswith(f"{FOLDER}=") for override in overrides):
         return overrides
-    folder = OmegaConf.select(compose_hydra("train", overrides), FOLDER)
+    run = compose_hydra("train", overrides).hydra.run
+    folder = free_folder(Path(run.dir)) if bears_time(run) else run.dir
     return [*overrides, *quote([f"{FOLDER}={folder}"], text_keys=(FOLDER,))]

@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -16,12 +16,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
+from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
 from seq2seq.cli.precision import settled
 from seq2seq.cli.processes import agreed, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import claimed, mark_failed
+from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training.precision import Precision
 
@@ -30,6 +30,9 @@ HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--packag
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
 
+MULTIRUN = "hydra.mode=MULTIRUN"
+SUBFOLDER = "hydra.output_subdir"
+
 LONGEST_NAME = 200
 """Characters of a run's name: most file systems allow 255 bytes."""
 
@@ -37,6 +40,9 @@ LONGEST_NAME = 200
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+    if MULTIRUN in arguments:  # the same, said to Hydra
+        arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
+        options.add("--multirun")
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     unknown = options - HYDRA_OPTIONS
@@ -49,7 +55,7 @@ def main(arguments: list[str]) -> None:
     precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            _check_run([*overrides, *variant])
+            _check_run([*overrides, *variant], sweep=False)
 
         def begin() -> list[list[str] | None]:
             begun: list[list[str] | None] = []
@@ -64,7 +70,7 @@ def main(arguments: list[str]) -> None:
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
-                _check_run(combination)
+                _check_run(combination, sweep=True)
                 if not any(override.startswith("hydra/launcher=") for override in overrides):  # else elsewhere
                     settled(combination)
     failures: list[Exception] = []
@@ -120,10 +126,13 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
     return [list(run) for run in product(*values)]
 
 
-def _check_run(overrides: list[str]) -> None:
+def _check_run(overrides: list[str], *, sweep: bool) -> None:
     """Refuse now what would else be found when other variants have been trained, or never."""
     check_types("train", overrides)
-    config = compose_defaults("train", overrides)
+    config = compose_hydra("train", overrides)
+    moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
+    if moved:
+        raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
@@ -137,6 +146,11 @@ def _check_run(overrides: list[str]) -> None:
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
+    places = {CACHE: config.loader.cache_dir}
+    if config.resume in (False, "auto"):  # else it goes on elsewhere
+        hydra_ = config.hydra
+        places |= {"hydra.sweep.dir": hydra_.sweep.dir} if sweep else {"hydra.run.dir": hydra_.run.dir}
+    check_places(places)
 
 
 def _run(overrides: list[str], *, sweep: bool, precision: Precision | None) -> None:
@@ -144,22 +158,16 @@ def _run(overrides: list[str], *, sweep: bool, precision: Precision | None) -> N
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> dict[str, float]:
-        folder = Path(config.output)
         try:
-            # With these Lightning starts the other processes of a host.
-            sys.argv = [program, "train", *overrides]
+            # With these Lightning starts the other processes of a host: one run of a sweep each, not the sweep.
+            sys.argv = [program, "train", *(HydraConfig.get().overrides.task if sweep else overrides)]
             _full_error(before)
-            with claimed(folder) if rank() == 0 else nullcontext():
-                if rank() == 0:  # the others come when it may have begun to write
-                    _check_folder(folder, resume=bool(config.resume))
-                else:
-                    logging.disable(logging.WARNING)
-                try:
-                    chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
-                    return run_training(config, chosen)
-                except Exception as error:
-                    mark_failed(folder, error)
-                    raise
+            if rank():  # the first process speaks, and writes
+                logging.disable(logging.WARNING)
+                return run_training(config, precision or Precision(config.trainer.precision))
+            with own_folder(config, subfolder=subfolder) as record:
+                chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
+                return run_training(config, chosen, record)
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
@@ -169,9 +177,12 @@ def _run(overrides: list[str], *, sweep: bool, precision: Precision | None) -> N
             _full_error("1")
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
+    subfolder = _subfolder(overrides)
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
-        sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
+        given = sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))
+        # Hydra itself would write its account of the command before it is known whose the folder is.
+        sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
@@ -195,10 +206,7 @@ def _full_error(value: str | None) -> None:
         os.environ[FULL_ERROR] = value
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder in which another run lies: its results would be lost, or taken for those of this one."""
-    kept = [name for name in ("config.yaml", "metrics.json", "checkpoints") if (folder / name).exists()]
-    if kept and not resume:
-        raise UserError(
-            f"{folder} holds another run ({kept[0]}); give another folder, or go on with it: resume={folder}"
-        )
+def _subfolder(overrides: list[str]) -> str | None:
+    """Return where in a run's folder the account of its command is to be."""
+    given = [override for override in overrides if override.lstrip("+").startswith(f"{SUBFOLDER}=")]
+    return str(OverridesParser.create().parse_override(given[-1]).value() or "") or None if given else COMMAND

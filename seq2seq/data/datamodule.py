@@ -72,6 +72,7 @@ class TranslationDataModule(LightningDataModule):
         self.dropped: dict[str, int] = {}
         self._splits: dict[str, EncodedSplit] = {}
         self._progress = EpochProgress()
+        self._interval: int | None = None  # trainer.val_check_interval as it was given
 
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
@@ -157,7 +158,24 @@ class TranslationDataModule(LightningDataModule):
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
-        return self._loader(rows, self.tokens_per_batch, shuffle=True, **options)
+        loader = self._loader("train", rows, self.tokens_per_batch, shuffle=True, **options)
+        self._fit_interval(len(loader), epoch)
+        return loader
+
+    def _fit_interval(self, batches: int, epoch: int) -> None:
+        """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
+        trainer: Any = self.trainer
+        if getattr(trainer, "check_val_every_n_epoch", None) is None or type(trainer.val_check_interval) is not int:
+            return
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        self._interval = self._interval or trainer.val_check_interval
+        if self._interval > batches and epoch == 0:
+            raise UserError(
+                f"trainer.val_check_interval={self._interval}: an epoch has {batches} batches; give at most that, or "
+                "trainer.check_val_every_n_epoch=null to count through all epochs"
+            )
+        trainer.val_check_interval = min(self._interval, batches)
 
     def _stream(self, progress: EpochProgress) -> DataLoader[Batch]:
         batches = StreamedBatches(
@@ -191,7 +209,7 @@ class TranslationDataModule(LightningDataModule):
         return self._evaluation(split)
 
     def _evaluation(self, split: str) -> DataLoader[Example]:
-        return self._loader(self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
+        return self._loader(split, self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
 
     def _sampled_afresh(self, rows: datasets.Dataset, epoch: int) -> datasets.Dataset:
         """The ids of the rows in a segmentation of this epoch's own, in a file that the next epoch deletes."""
@@ -220,6 +238,7 @@ class TranslationDataModule(LightningDataModule):
 
     def _loader(
         self,
+        split: str,
         rows: datasets.Dataset,
         tokens_per_batch: int,
         *,
@@ -228,6 +247,12 @@ class TranslationDataModule(LightningDataModule):
         with_links: bool = False,
         taken: Sequence[Taken] = (),
     ) -> DataLoader[Example]:
+        share = self._share()
+        if len(rows) < share["world_size"]:
+            raise UserError(
+                f"{split}: {len(rows)} pairs are too few for {share['world_size']} processes, each of which needs one; "
+                "give more pairs, or fewer processes (trainer.devices)"
+            )
         return batch_loader(
             rows,
             tokens_per_batch=tokens_per_batch,
@@ -237,7 +262,7 @@ class TranslationDataModule(LightningDataModule):
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,
             taken=taken,
-            **self._share(),
+            **share,
         )
 
     def _split(self, split: str) -> EncodedSplit:

@@ -226,3 +226,30 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
     assert left == sorted(
         ["seq2seq-sampled", *(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))]
     )
+
+
+def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    data.trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=102)
+    with pytest.raises(UserError, match=r"^val: 101 pairs are too few for 102 processes.*trainer\.devices"):
+        data.val_dataloader()
+    data.train_dataloader()
+
+
+def test_validation_after_more_batches_than_an_epoch_has_is_refused(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    batches = len(data.train_dataloader())
+    trainer = {"global_rank": 0, "world_size": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 1.0}
+    data.trainer = SimpleNamespace(current_epoch=0, val_check_interval=1000, **trainer)
+    with pytest.raises(UserError, match=rf"val_check_interval=1000: an epoch has {batches} batches; give at most that"):
+        data.train_dataloader()
+
+
+def test_later_epoch_with_fewer_batches_is_validated_at_its_end(tmp_path: Path) -> None:
+    data = data_module(tmp_path)
+    data.trainer = SimpleNamespace(check_val_every_n_epoch=1, limit_train_batches=1.0, val_check_interval=19)
+    seen = []
+    for number, batches in enumerate((20, 18, 19)):
+        data._fit_interval(batches, number)
+        seen.append(data.trainer.val_check_interval)
+    assert seen == [19, 18, 19]
