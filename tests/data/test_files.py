@@ -5,7 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from seq2seq.data.files import TABLES, cell, read_lines, read_parallel, read_table
+from seq2seq.data.files import read_lines, read_parallel
+from seq2seq.data.tables import TABLES, cell, read_table
 from seq2seq.errors import UserError
 
 
