@@ -11,12 +11,19 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from seq2seq.cli.options import compose_defaults, config_folder, nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
+INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
 FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]+Error: ")
 """What PyTorch puts before the message of an error in a loader's worker."""
@@ -40,6 +47,10 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
+    if found := next((override for override in overrides if "${" in override), None):
+        if isinstance(error, INTERPOLATION):
+            reason = _one_line(str(error).partition("\n")[0])
+            return f"{found}: {reason}; ${{...}} stands for the value of a key, as text it is \\${{...}}"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error)} {TRACE}")

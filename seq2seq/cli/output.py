@@ -35,7 +35,8 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     direct = path.is_symlink() or (os.path.exists(path) and not os.path.isfile(path))  # written to, not replaced
     place = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with place.open("w", encoding="utf-8", newline="\n") as file:
+        # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
+        with place.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield file
         if not direct:
             os.replace(place, path)

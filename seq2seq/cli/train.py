@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -113,6 +114,11 @@ def _check_run(overrides: list[str]) -> None:
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
         raise UserError(
             f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
+        )
+    if HydraConfig.get().job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: all that a run "
+            "writes is in its folder anyway"
         )
     best = OmegaConf.select(config, "callbacks.best.filename")
     if f"{best}.ckpt" in (LAST, PREVIOUS):
