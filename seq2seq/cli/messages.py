@@ -47,10 +47,9 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
-    if found := next((override for override in overrides if "${" in override), None):
-        if isinstance(error, INTERPOLATION):
-            reason = _one_line(str(error).partition("\n")[0])
-            return f"{found}: {reason}; ${{...}} stands for the value of a key, as text it is \\${{...}}"
+    if isinstance(error, INTERPOLATION) and (found := next((o for o in overrides if "${" in o), None)):
+        reason = _one_line(str(error).partition("\n")[0])
+        return f"{found}: {reason}; ${{...}} stands for the value of a key, as text it is \\${{...}}"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error)} {TRACE}")

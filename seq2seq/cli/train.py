@@ -117,8 +117,8 @@ def _check_run(overrides: list[str]) -> None:
         )
     if HydraConfig.get().job.chdir:
         raise UserError(
-            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: all that a run "
-            "writes is in its folder anyway"
+            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: "
+            "all that a run writes is in its folder anyway"
         )
     best = OmegaConf.select(config, "callbacks.best.filename")
     if f"{best}.ckpt" in (LAST, PREVIOUS):

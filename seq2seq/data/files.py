@@ -121,18 +121,18 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
     try:
         for number, raw in enumerate(stream, start=1):
             head = head or raw[:16]
+            if number == 1 and (form := _utf16_without_mark(head)):
+                raise UserError(f"{name}: {form}, not text in UTF-8: convert it with iconv -f {form} -t UTF-8")
             if number == 1 and not raw.endswith(b"\n") and b"\r" in raw.rstrip(b"\r"):
                 raise UserError(
                     f"{name}: its lines end in a carriage return alone, as on old Macs: "
                     "convert it with tr '\\r' '\\n', or save it with line feeds"
                 )
-            if b"\0" in raw:
-                raise UserError(_not_text(name, number, f"a NUL byte at position {raw.index(0) + 1}", head))
             try:
                 line = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
             except UnicodeDecodeError as error:
                 place = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-                raise UserError(_not_text(name, number, place, head)) from error
+                raise UserError(_not_text(f"{name}:{number}", place, name, head)) from error
             yield line.removeprefix("\ufeff") if number == 1 else line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{name}: a damaged gzip file, or one that was cut off ({error}); make it again") from error
@@ -140,19 +140,22 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[str]:
         raise UserError(f"{name} cannot be read: {error.strerror}") from error
 
 
-def _not_text(name: str, number: int, place: str, head: bytes) -> str:
-    """Say what a file is instead, as far as its first bytes tell."""
+def _utf16_without_mark(head: bytes) -> str | None:
+    """Return the form of UTF-16 that a file begins in: every other byte of its letters is 0."""
+    for begin, form in ((1, "UTF-16LE"), (0, "UTF-16BE")):
+        if len(head) > 3 and not any(head[begin::2]) and any(chr(byte).isalnum() for byte in head):
+            return form
+    return None
+
+
+def _not_text(where: str, place: str, name: str, head: bytes) -> str:
+    """Say what is not UTF-8, and what the file is instead, as far as its first bytes tell."""
     for sign, what, remedy in SIGNS:
         if head.startswith(sign):
             return f"{name}: {what}, not text in UTF-8: {remedy}"
-    for begin, form in ((1, "UTF-16LE"), (0, "UTF-16BE")):
-        if len(head) > 1 and not any(head[begin::2]) and any(head):
-            return f"{name}: {form}, not text in UTF-8: convert it with iconv -f {form} -t UTF-8"
-    if place.startswith("a NUL"):
-        return f"{name}:{number}: not text ({place}): take it out, or see whether this is the right file"
     return (
-        f"{name}:{number}: not UTF-8 ({place}): convert the file with iconv -f ENCODING -t UTF-8, where ENCODING is "
-        "what it was written in"
+        f"{where}: not UTF-8 ({place}): convert the file with iconv -f ENCODING -t UTF-8, "
+        "where ENCODING is what it was written in"
     )
 
 

@@ -12,9 +12,8 @@ import pyarrow.parquet
 from seq2seq.data.files import existing_file, read_lines
 from seq2seq.errors import UserError
 
-
-NO_TEXT = re.compile("[\\0\ud800-\udfff]")
-"""What JSON and Parquet can hold, and text in UTF-8 cannot, or should not."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What JSON can hold, and no text in UTF-8."""
 
 
 def check_table(path: str, columns: Iterable[str]) -> None:
@@ -50,9 +49,11 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
     text = fields[column]
     if not isinstance(text, str):
         raise UserError(f"{where}: column {column} holds {text!r} where text is expected")
-    if wrong := NO_TEXT.search(text):
-        what = "a NUL character" if wrong[0] == "\0" else f"half of a surrogate pair, \\u{ord(wrong[0]):04x},"
-        raise UserError(f"{where}: column {column} holds {what} at position {wrong.start() + 1}: take it out")
+    if half := SURROGATE.search(text):
+        place = f"\\u{ord(half[0]):04x} at position {half.start() + 1}"
+        raise UserError(
+            f"{where}: column {column} holds half of a surrogate pair ({place}): write both, or take it out"
+        )
     return re.sub(r"\s*[\r\n]+\s*", " ", text)
 
 

@@ -106,12 +106,9 @@ def test_cell_that_is_not_text_is_named(value: object) -> None:
         cell(json.loads(json.dumps({"de": value})), "de", "x:7")
 
 
-@pytest.mark.parametrize(
-    "text, what", [("a\ud83d b", r"half of a surrogate pair, \\ud83d, at position 2"), ("\0", "a NUL character")]
-)
-def test_cell_that_no_utf8_file_can_hold_is_named(text: str, what: str) -> None:
-    with pytest.raises(UserError, match=f"x:7: column de holds {what}"):
-        cell(json.loads(json.dumps({"de": text})), "de", "x:7")
+def test_half_of_a_surrogate_pair_is_named() -> None:
+    with pytest.raises(UserError, match=r"x:7: column de holds half of a surrogate pair \(\\ud83d at position 2\)"):
+        cell(json.loads(r'{"de": "a\ud83d b"}'), "de", "x:7")
 
 
 def test_whole_surrogate_pair_of_json_is_one_character(tmp_path: Path) -> None:
