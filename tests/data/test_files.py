@@ -112,9 +112,9 @@ def test_file_in_utf16_or_utf32_is_named_with_the_remedy(
         (b"BZh91AY&SY\xff", "bunzip2"),
         (b"\xfd7zXZ\0\0", "unxz"),
         (b"\x28\xb5\x2f\xfd", "unzstd"),
-        (b"PK\x03\x04\x14\0", "zip archive"),
+        (b"PK\x03\x04\x14\0\xff", "zip archive"),
         (b"%PDF-1.7\n%\xe2\xe3", "pdftotext"),
-        (b"PAR1\x15\x04\x15\0", "data=table"),
+        (b"PAR1\x15\x04\x15\0\xff", "data=table"),
     ],
 )
 def test_file_of_another_kind_is_named(tmp_path: Path, head: bytes, what: str) -> None:
