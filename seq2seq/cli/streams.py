@@ -80,7 +80,7 @@ class Output(io.TextIOWrapper):
         reason = "it is closed" if error.errno == errno.EBADF else error.strerror
         if not self.patient:
             raise error if left else UserError(f"cannot write to stdout: {reason}") from error
-        if not left and self.fileno() == 1:
+        if not left and self is sys.stdout:
             self.failed = True
             print(f"error: cannot write to stdout: {reason}", file=sys.stderr)
 
