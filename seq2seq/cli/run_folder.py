@@ -37,7 +37,7 @@ def claimed(folder: Path) -> Iterator[None]:
 def mark_failed(folder: Path, error: Exception) -> None:
     """Leave a line in the run's folder, so that a comparison can say why there is no result."""
     if folder.is_dir():
-        (folder / FAILED).write_text(f"{explain(error, 'train', [])}\n", encoding="utf-8")
+        (folder / FAILED).write_text(f"{explain(error, 'train', [])}\n", encoding="utf-8", errors="backslashreplace")
 
 
 def keep_results(

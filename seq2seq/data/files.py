@@ -57,7 +57,7 @@ def existing_file(path: str, *, again: bool = False) -> Path:
     if stat.S_ISDIR(mode):
         raise UserError(f"{file} is a folder; give a file")
     if again and not stat.S_ISREG(mode):
-        raise UserError(f"{file} is a pipe, but it has to be read more than once; write it to a file first")
+        raise UserError(f"{file} is a pipe or a device, but it has to be read more than once; write it to a file first")
     return file
 
 
@@ -66,7 +66,10 @@ def _absent(file: Path) -> str:
         return f"{file} is a link to {os.readlink(file)}, which does not exist"
     if not file.parent.is_dir():
         return f"{file} does not exist: there is no folder {file.parent}"
-    names = sorted(entry.name for entry in file.parent.iterdir())
+    try:
+        names = sorted(os.listdir(file.parent))
+    except OSError as error:
+        return f"{file} does not exist, as far as can be seen: {file.parent}: {error.strerror}"
     near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.5)
     return f"{file} does not exist: " + (
         f"did you mean {near[0]}?" if near else f"its folder holds {', '.join(names[:5]) or 'nothing'}"

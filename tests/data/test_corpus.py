@@ -272,5 +272,5 @@ def test_table_is_refused_by_its_name_before_its_content_is_looked_up(tmp_path: 
 def test_pipe_cannot_be_trained_on(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     split = {"source": str(tmp_path / "pipe"), "target": write(tmp_path / "b", "b"), "links": None}
-    with pytest.raises(UserError, match="pipe is a pipe, but it has to be read more than once"):
+    with pytest.raises(UserError, match="pipe is a pipe or a device, but it has to be read more than once"):
         TextCorpus(train=split, val=split, test=NO_SPLIT).fingerprint("train")

@@ -167,7 +167,7 @@ def test_pipes_are_read_once_and_their_lines_counted(tmp_path: Path) -> None:
 
 def test_pipe_that_must_be_read_again_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a")
-    with pytest.raises(UserError, match="a is a pipe, but it has to be read more than once"):
+    with pytest.raises(UserError, match="a is a pipe or a device, but it has to be read more than once"):
         digest(str(tmp_path / "a"))
 
 
