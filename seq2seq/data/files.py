@@ -85,7 +85,7 @@ def digest(*paths: str) -> str:
     return " ".join(hashes)
 
 
-def _opened(file: Path) -> BinaryIO:
+def _opened(file: Path) -> io.BufferedReader:
     try:
         return file.open("rb")
     except OSError as error:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def _read_jsonl(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         where = f"{path}:{number}"
         try:
-            row = json.loads(line, object_pairs_hook=lambda fields, where=where: _object(fields, where))
+            row = json.loads(line, object_pairs_hook=partial(_object, where=where))
         except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{where}: not JSON ({error}): there must be one object a line") from error
         if not isinstance(row, dict):
@@ -110,7 +111,7 @@ def _read_jsonl(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, row
 
 
-def _object(fields: list[tuple[str, Any]], where: str) -> dict[str, Any]:
+def _object(fields: list[tuple[str, Any]], *, where: str) -> dict[str, Any]:
     row = dict(fields)
     if len(row) < len(fields):
         names = [name for name, _ in fields]
