@@ -23,7 +23,6 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
-from seq2seq.plain import as_text
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
@@ -40,7 +39,7 @@ MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
 def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
     """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
     if options is None:
-        options = OmegaConf.create(as_text(checkpoint.config["data"]))
+        options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
     return instantiate(options)
 

@@ -47,15 +47,17 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
-    if isinstance(error, INTERPOLATION) and (found := next((o for o in overrides if "${" in o), None)):
-        reason = _one_line(str(error).partition("\n")[0])
-        return f"{found}: {reason}; ${{...}} stands for the value of a key, as text it is \\${{...}}"
+    interpolated = next((override for override in overrides if "${" in override), None)
+    unresolved = _find(error, INTERPOLATION)
+    if interpolated and unresolved:
+        reason = _one_line(str(unresolved).partition("\n")[0])
+        return f"{interpolated}: {reason}; ${{...}} stands for the value of a key: give a file with it another name"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error)} {TRACE}")
 
 
-def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+def _find(error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]) -> BaseException | None:
     """Return the first error of a kind in the chain of causes."""
     seen: list[BaseException] = []
     while error is not None and not isinstance(error, kind):

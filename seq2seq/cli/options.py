@@ -18,7 +18,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 import seq2seq
 from seq2seq.errors import UserError
-from seq2seq.plain import as_text
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
@@ -96,7 +95,8 @@ def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
     if not equals or override.startswith("-") or not value:
         return override
     if key.lstrip("+") in text_keys:
-        value = as_text(value)
+        # A `${` in a text is no interpolation; OmegaConf takes backslashes before it for escapes.
+        value = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
     else:
         try:
             parsed = OverridesParser.create().parse_override(override)

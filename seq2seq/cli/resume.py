@@ -12,7 +12,6 @@ from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import UserError
-from seq2seq.plain import as_text
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +162,7 @@ def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, An
     """Return this configuration, as if it were of the same folder, and the stored one, both as plain data."""
     try:
         theirs = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-        config.output = as_text(theirs["output"])  # type: ignore[index,call-overload]
+        config.output = theirs["output"]  # type: ignore[index,call-overload]
     except Exception:  # whatever a YAML reader makes of broken bytes
         raise UserError(f"{path} is missing or damaged; it says what to go on with: start the run anew") from None
     ours = OmegaConf.to_container(config, resolve=True)

@@ -24,7 +24,6 @@ from seq2seq.cli.run_folder import FAILED, keep_results
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
-from seq2seq.plain import as_text
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.last_checkpoint import rewind_events
@@ -52,7 +51,7 @@ def run_training(config: DictConfig) -> dict[str, float]:
     if trainer.is_global_zero:
         if config.resume:
             rewind_events(folder, load_content(start) if start else {})
-        _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(as_text(plain))))
+        _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
     describe_run(folder, data, module, trainer)
 
     device = trainer.strategy.root_device

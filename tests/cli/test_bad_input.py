@@ -105,7 +105,7 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("seed=-1", "-1"),
         ("callbacks.pinned.unit=letters", "letters"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true: relative files would be looked for in the run's folder"),
-        ("label=${x}", r"label=${x}: Interpolation key 'x' not found; ${...} stands for the value of a key, as text"),
+        ("label=${x}", r"label=${x}: Interpolation key 'x' not found; ${...} stands for the value of a key: give"),
         ("data.train.source=a${nope:x}", r"data.train.source=a${nope:x}: "),
         ("data.train.source=a${", r"data.train.source=a${: "),
     ],

@@ -96,7 +96,7 @@ def test_home_is_meant_where_a_value_begins_with_a_tilde(key: str, monkeypatch: 
         assert given == f"{key}='{meant}'"
 
 
-@pytest.mark.parametrize("override", ["~callbacks.ema", "source=~/is a sentence", "label=~", "a=~nobody/x"])
+@pytest.mark.parametrize("override", ["~callbacks.ema", "source=~/is a sentence", "label=~", "a=~nobody-here/x"])
 def test_other_tildes_stay(override: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "~")
     assert quote([override], sentences=("source",))[0].replace("'", "") == override

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -207,13 +206,3 @@ def test_events_of_something_else_in_the_folder_are_left_alone(train_briefly: An
     (tmp_path / "run" / "events.out.tfevents.1.other").write_bytes(b"of another program")
     run = train_briefly()
     assert (run.folder / "events.out.tfevents.1.other").read_bytes() == b"of another program"
-
-
-def test_name_that_looks_like_an_interpolation_is_a_name(
-    command: Callable[..., Any], train_briefly: Train, text_folder: Path, tmp_path: Path
-) -> None:
-    odd = shutil.copytree(text_folder, tmp_path / "a${x}")
-    names = [rf"data.test.{kind}={tmp_path}/a\${{x}}/test.{kind}" for kind in ("source", "target", "links")]
-    run = train_briefly(*names)
-    assert run.config.data.test.source == f"{odd}/test.source"
-    assert command("evaluate", f"checkpoint={run.best}", "search.max_length=5", "search=greedy").status == 0
