@@ -57,7 +57,9 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     return _one_line(f"{_reason(error)} {TRACE}")
 
 
-def _find(error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]) -> BaseException | None:
+def _find(
+    error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]
+) -> BaseException | None:
     """Return the first error of a kind in the chain of causes."""
     seen: list[BaseException] = []
     while error is not None and not isinstance(error, kind):
