@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from seq2seq.alignment.links import format_links, parse_links
 from seq2seq.alignment.sentence import sentence_of
 from seq2seq.alignment.words import merge_pieces
-from seq2seq.data.files import read_lines, read_parallel, read_table
+from seq2seq.data.files import read_lines, read_parallel
+from seq2seq.data.tables import read_table
 from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.pages import render_page

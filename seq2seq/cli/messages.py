@@ -11,12 +11,19 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from seq2seq.cli.options import compose_defaults, config_folder, nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
+INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
 STACK = r"Exception raised from |frame #|Traceback |C\+\+ |\s+File "
 """How a line begins behind which a message is a stack of calls."""
@@ -48,12 +55,19 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
+    interpolated = next((override for override in overrides if "${" in override), None)
+    unresolved = _find(error, INTERPOLATION)
+    if interpolated and unresolved:
+        reason = _one_line(str(unresolved).partition("\n")[0])
+        return f"{interpolated}: {reason}; ${{...}} stands for the value of a key: give a file with it another name"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error, overrides)} {TRACE}")
 
 
-def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+def _find(
+    error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]
+) -> BaseException | None:
     """Return the first error of a kind in the chain of causes."""
     seen: list[BaseException] = []
     while error is not None and not isinstance(error, kind):

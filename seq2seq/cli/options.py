@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import pydoc
 import re
 from collections.abc import Iterable
@@ -88,15 +89,30 @@ OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
 """Keys that take text as well, whatever their default is."""
 
 
-def quote(overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = ()) -> list[str]:
+HOME = re.compile(r"~([^/]*/|$)")
+"""How a path begins that leads to a home folder."""
+
+
+def quote(
+    overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = (), sentences: tuple[str, ...] = ()
+) -> list[str]:
     """Return overrides that Hydra reads as they were meant: a value that is no Hydra syntax is quoted text.
+
+    A value that begins with `~/` or `~name/` is a place in a home folder, as at the beginning of a shell's word.
 
     Args:
         overrides: `key=value`, as the shell handed them over; options (`--...`) pass through.
         sweep: whether `a,b` means one run each; else it is text.
         text_keys: keys whose values are always text, whatever they look like.
+        sentences: keys whose values are that, and never a place.
     """
-    return [_quote(override, sweep=sweep, text_keys=text_keys) for override in overrides]
+    at_home = [override if override.partition("=")[0] in sentences else _at_home(override) for override in overrides]
+    return [_quote(override, sweep=sweep, text_keys=(*text_keys, *sentences)) for override in at_home]
+
+
+def _at_home(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return f"{key}={os.path.expanduser(value)}" if equals and HOME.match(value) else override
 
 
 def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
@@ -236,17 +252,20 @@ def _group_names() -> list[str]:
     return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
-def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig:
-    """Return the configuration of a command that runs once."""
+def command_config(
+    command: str, arguments: list[str], *, text_keys: tuple[str, ...], sentences: tuple[str, ...] = ()
+) -> DictConfig:
+    """Return the configuration of a command that runs once; the keys are as `quote` takes them."""
     for argument in arguments:
         if "=" not in argument and not argument.startswith(("-", "~")):
             raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
         if argument.startswith("-"):
             raise UserError(f"{argument}: there is no such option; expected key=value, or --help")
     defaults = compose_defaults(command, [])
-    optional = [f"{key}=null" for key in text_keys if OmegaConf.select(defaults, key, default="") is None]
+    texts = (*text_keys, *sentences)
+    optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
     given = [argument for argument in arguments if argument not in optional]  # they are null already
-    overrides = quote(given, text_keys=text_keys)
+    overrides = quote(given, text_keys=text_keys, sentences=sentences)
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
     trusted = config.get("trusted", OmegaConf.create([]))

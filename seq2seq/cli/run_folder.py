@@ -79,7 +79,7 @@ class Record:
         """Leave a line that says why there is no result, for people and for a comparison."""
         if (self.begun or self._fresh) and self.folder.is_dir():
             line = explain(error, "train", list(HydraConfig.get().overrides.task))
-            (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8")
+            (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8", errors="backslashreplace")
 
     def _start(self) -> None:
         for name, text in self._account.items():

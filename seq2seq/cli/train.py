@@ -139,6 +139,11 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
         raise UserError(
             f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
         )
+    if HydraConfig.get().job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: "
+            "all that a run writes is in its folder anyway"
+        )
     best = OmegaConf.select(config, "callbacks.best.filename")
     if f"{best}.ckpt" in (LAST, PREVIOUS):
         raise UserError(f"callbacks.best.filename={best} is the name of what a run goes on from; take another")

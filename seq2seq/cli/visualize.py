@@ -33,7 +33,8 @@ SUMMARY = "summary.json"
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("visualize", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    keys, sentences = ("checkpoint", "output"), ("source", "target")
+    config = command_config("visualize", arguments, text_keys=keys, sentences=sentences)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     output = Path(config.output)
     check_output(output)

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import UserError
 from seq2seq.models import DecoderState
@@ -200,6 +201,18 @@ class Ended:
             ]
             for row in rows
         ]
+
+
+def search_batch(search: GreedySearch | BeamSearch, model: Searchable, batch: Batch) -> list[list[Hypothesis]]:
+    """Return what a search finds for each source of a batch; for an empty one, which is EOS alone, the empty text."""
+    said = batch.source_lengths > 1
+    if said.all():
+        return search(model, batch.source, batch.source_mask, batch.source_lengths)
+    found: list[list[Hypothesis]] = []
+    if said.any():
+        found = search(model, batch.source[said], batch.source_mask[said], batch.source_lengths[said])
+    rest = iter(found)
+    return [next(rest) if words else [Hypothesis([], 0.0, 0.0)] for words in said.tolist()]
 
 
 def length_limits(source_lengths: Tensor, max_length: int, max_ratio: float) -> Tensor:

@@ -16,7 +16,7 @@ from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator, LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, score_translations
 from seq2seq.models import EncoderDecoder
@@ -94,7 +94,7 @@ class Evaluator:
             self._correct += int((log_probabilities.argmax(-1, keepdim=True) == wanted).sum())
         self._tokens += batch.num_tokens
         begin = time.perf_counter()
-        found = self.search(model, batch.source, batch.source_mask, batch.source_lengths)
+        found = search_batch(self.search, model, batch)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
         for index, hypotheses in zip(indices, found, strict=True):
@@ -157,7 +157,7 @@ class Evaluator:
             by_length = bleu_by_length(columns["source"], hypotheses, columns["reference"], LENGTHS, **options)
             by_tag = exact_match_by_tag(hypotheses, columns["reference"], columns["tags"])
             metrics["ter"] = scores.ter
-            metrics["sentences_per_second"] = len(indices) / self._search_seconds
+            metrics["sentences_per_second"] = len(indices) / max(self._search_seconds, 1e-9)
             metrics |= {f"bleu_by_length/{words}": bleu for words, bleu in by_length.items()}
             metrics |= {f"exact_match/{tag}": share for tag, share in by_tag.items()}
             metrics |= {f"aer_by_tag/{tag}": aer for tag, aer in _aer_by_tag(sentences).items()}

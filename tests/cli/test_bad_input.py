@@ -104,6 +104,10 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("links.threshold=1.5", "links.threshold=1.5"),
         ("seed=-1", "-1"),
         ("callbacks.pinned.unit=letters", "letters"),
+        ("hydra.job.chdir=true", "hydra.job.chdir=true: relative files would be looked for in the run's folder"),
+        ("label=${x}", r"label=${x}: Interpolation key 'x' not found; ${...} stands for the value of a key: give"),
+        ("data.train.source=a${nope:x}", r"data.train.source=a${nope:x}: "),
+        ("data.train.source=a${", r"data.train.source=a${: "),
     ],
 )
 def test_value_out_of_range_is_named(fails: Command, override: str, expected: str) -> None:

@@ -21,6 +21,7 @@ from seq2seq.decoding.search import (
     LengthPenalty,
     length_limits,
     power_penalty,
+    search_batch,
     wu_penalty,
 )
 from seq2seq.errors import UserError
@@ -370,3 +371,19 @@ def test_an_empty_source_has_a_translation() -> None:
     for search in (GreedySearch(max_length=5, max_ratio=1.0), beam(2, max_length=5)):
         (hypotheses,) = run(search, model, [torch.tensor([EOS])])
         assert len(hypotheses[0].tokens) < 5
+
+
+@pytest.mark.parametrize("sources", [[[5, 6], [], [7]], [[], []], [[5]]])
+def test_an_empty_line_is_said_without_a_search(sources: list[list[int]]) -> None:
+    searched: list[list[int]] = []
+
+    def search(_: Any, source: Tensor, mask: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        found = [row[keep].tolist() for row, keep in zip(source, mask, strict=True)]
+        assert lengths.tolist() == [len(ids) for ids in found]
+        searched.extend(found)
+        return [[Hypothesis(ids[:-1], -1.0, -1.0)] for ids in found]
+
+    batch = collate([(ids, [5], i) for i, ids in enumerate(sources)])
+    found = search_batch(search, make_model("bahdanau"), batch)  # type: ignore[arg-type]
+    assert [hypotheses[0].tokens for hypotheses in found] == sources
+    assert searched == [[*ids, EOS] for ids in sources if ids]
