@@ -19,7 +19,7 @@ from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import begin_from
+from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
 from seq2seq.cli.run_folder import FAILED, keep_results
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
@@ -42,12 +42,14 @@ def run_training(config: DictConfig) -> dict[str, float]:
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    data = build_data(config)
+    data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
     splits = _test_splits(config, data)
     start = begin_from(folder, data) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     before = (folder / "config.yaml").read_text(encoding="utf-8") if start else None
+    if before is not None:
+        as_earlier(plain, OmegaConf.to_container(OmegaConf.create(before)))
     if trainer.is_global_zero:
         if config.resume:
             rewind_events(folder, load_content(start) if start else {})

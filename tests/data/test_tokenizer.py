@@ -15,7 +15,13 @@ LINES = [
 ] * 5
 
 CONFIG = TokenizerConfig(
-    model_type="bpe", vocab_size=67, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=1000
+    model_type="bpe",
+    vocab_size=67,
+    joint=True,
+    sampling=0.0,
+    normalization="nfc",
+    character_coverage=1.0,
+    input_sentence_size=1000,
 )
 
 
