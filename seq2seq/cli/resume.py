@@ -118,7 +118,7 @@ def begin_from(run: Path, data: TranslationDataModule) -> Path | None:
     return found.path
 
 
-def as_earlier(ours: dict[Any, Any], theirs: dict[Any, Any]) -> None:
+def as_earlier(ours: dict[Any, Any], theirs: Any) -> None:
     """Take out of our configuration the normalisation, where a run of an earlier version does not name its own.
 
     It goes on with the tokenizers of its checkpoint, so the default of today changes nothing; another choice stays.

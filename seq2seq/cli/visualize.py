@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
     max_length = config.loader.max_length or checkpoint.max_length
     source = cut_sentence("source", tokenizers.source, source_text, max_length)
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
-    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths)
+    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths, key=tokenizers.target.decode)
     said: list[tuple[str, Sentence, float | None]] = [
         (f"hypothesis-{number}", readable(hypothesis_of(tokenizers.target, hypothesis.tokens)), hypothesis.score)
         for number, hypothesis in enumerate(found, 1)

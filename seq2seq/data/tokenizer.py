@@ -186,7 +186,6 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
     prepare = nfc if config.normalization == "nfc" else str
     readable = (stand_in(prepare(line), keep_tabs=keeps_all) for line in lines if not is_blank(line))
     mistakes: list[UserError] = []  # SentencePiece would turn one in the lines into an error of its own
-    names = dict(zip(("unk_piece", "pad_piece", "bos_piece", "eos_piece"), MODEL_NAMES, strict=True))
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=_watched(_drawn(readable, config.input_sentence_size), mistakes),
@@ -202,8 +201,11 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
             pad_id=PAD,
             bos_id=BOS,
             eos_id=EOS,
+            unk_piece=MODEL_NAMES[UNK],
+            pad_piece=MODEL_NAMES[PAD],
+            bos_piece=MODEL_NAMES[BOS],
+            eos_piece=MODEL_NAMES[EOS],
             minloglevel=2,
-            **names,
         )
     except RuntimeError as error:
         raise mistakes[0] if mistakes else _explained(error, config.vocab_size) from error

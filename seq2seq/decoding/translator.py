@@ -67,7 +67,7 @@ class Translator:
     def translate(
         self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input"
     ) -> Iterator[list[Translation]]:
-        """Yield the translations of each line, best first, in order; of an empty line, one that is empty.
+        """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input.
         """
@@ -91,7 +91,8 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search(self.model, batch.source, batch.source_mask, batch.source_lengths)
+            inputs = batch.source, batch.source_mask, batch.source_lengths
+            return batch.indices.tolist(), search(self.model, *inputs, key=self.tokenizers.target.decode)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
