@@ -17,7 +17,7 @@ from seq2seq.errors import UserError
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
 SPECIAL = ("<unk>", "<pad>", "<s>", "</s>")
-"""What those four are called."""
+"""What those four are called; no piece of text is alike, as SentencePiece never joins a sign and a letter."""
 
 # Inside a model a space stands in their names. So no text can be taken for them: there, a space is a `▁`.
 MODEL_NAMES = tuple(name.replace(">", " >") for name in SPECIAL)
@@ -132,12 +132,6 @@ class Tokenizer:
         """The pieces as written in the vocabulary, where `▁` stands for the space before a word."""
         return [SPECIAL[i] if i < len(SPECIAL) else self._processor.id_to_piece(i) for i in map(int, ids)]
 
-    def vocabulary(self) -> list[str]:
-        """The pieces of all ids, no two alike: a special one has the model's name for it where text spells its own."""
-        others = self.pieces(range(len(SPECIAL), len(self)))
-        taken = set(others)
-        return [model if name in taken else name for name, model in zip(SPECIAL, MODEL_NAMES, strict=True)] + others
-
     def word_of_piece(self, text: str) -> WordPieces:
         """The ids of `encode(text)` with the index in `words(text)` of the word that each piece belongs to.
 
@@ -188,7 +182,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
     mistakes: list[UserError] = []  # SentencePiece would turn one in the lines into an error of its own
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_watched(_drawn(readable, config.input_sentence_size), mistakes),
+            sentence_iterator=_watched(drawn_lines(readable, config.input_sentence_size), mistakes),
             model_writer=model,
             model_type=config.model_type,
             vocab_size=config.vocab_size,
@@ -214,7 +208,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
     return made.SerializeToString(deterministic=True)
 
 
-def _drawn(lines: Iterable[str], size: int) -> Iterator[str]:
+def drawn_lines(lines: Iterable[str], size: int) -> Iterator[str]:
     """`size` lines drawn from all with equal chance, or all where they are no more, or size is 0.
 
     SentencePiece would draw by a seed of the process. A line is let go as soon as it is taken: SentencePiece holds it.

@@ -63,7 +63,7 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
             _norm(made.layer_norm, norm)
     spec.decoder.projection.weight = _array(model.output.weight)
 
-    vocabularies = [tokenizer.vocabulary() for tokenizer in tokenizers]
+    vocabularies = [tokenizer.pieces(range(len(tokenizer))) for tokenizer in tokenizers]
     spec.register_source_vocabulary(vocabularies[0])
     spec.register_target_vocabulary(vocabularies[1])
     spec.config.add_source_eos = True

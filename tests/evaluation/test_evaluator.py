@@ -33,6 +33,8 @@ PAIRS = [("a b", "u v", "0-0 1-1", "short plain"), (".", "w", "0-0", "short")]
 class WordTokenizer:
     """A piece a word."""
 
+    normalization = "nfc"
+
     def __len__(self) -> int:
         return VOCAB
 
