@@ -61,13 +61,17 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
     return instantiate(options)
 
 
-def build_data(config: DictConfig) -> TranslationDataModule:
-    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model."""
+def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
+    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model.
+
+    A run that goes on has its tokenizers already.
+    """
     data = TranslationDataModule(
         corpus=instantiate(config.data),
         tokenizer=instantiate(config.tokenizer),
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
+        tokenizers=tokenizers,
         **config.loader,
     )
     data.prepare_data()

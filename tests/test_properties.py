@@ -31,7 +31,13 @@ lines = texts.map(lambda text: " ".join(text.splitlines()).replace("\n", " ").re
 @pytest.fixture(scope="module", params=["bpe", "unigram"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
     config = TokenizerConfig(
-        model_type=request.param, vocab_size=67, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=0
+        model_type=request.param,
+        vocab_size=67,
+        joint=True,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=0,
     )
     return Tokenizer(train_tokenizer(LINES, config))
 

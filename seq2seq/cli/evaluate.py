@@ -15,6 +15,7 @@ from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.encoding import encoded_split
+from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> None:
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
     tokenize = bleu_tokenizer(config, corpus)
+    if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
+        log.warning("%s: %s", config.split, lost)
     evaluator = Evaluator(
         rows,
         tokenizers,

@@ -1,6 +1,5 @@
 """`seq2seq COMMAND [key=value ...]`: finds the command, runs it, and turns a user's mistake into one line."""
 
-import contextlib
 import difflib
 import importlib
 import os

@@ -20,7 +20,7 @@ from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import begin_from
+from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
 from seq2seq.cli.run_folder import Record, keep_results
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
@@ -50,11 +50,13 @@ def run_training(config: DictConfig, precision: Precision, record: Record | None
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
     check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
-    data = build_data(config)
+    data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
     splits = _test_splits(config, data)
     start = begin_from(folder, data) if config.resume else None
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
+    if start:
+        as_earlier(plain, OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
     for doubt in _check_monitors(config, data, module):
         log.warning(doubt)
     describe_run(folder, data, module, trainer, precision)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from seq2seq.data.batching import Batch, Example
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.loader import batch_loader, loader_of
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.streaming import StreamedBatches
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 SAMPLED = "seq2seq-sampled-"
 """What names of temporary folders begin with; the number of the process follows."""
+
+STREAM_LOOKED_AT = 1_000
+"""Training pairs of a stream in which is counted what the tokenizers lose."""
 
 LINKS_LOOKED_FOR = 10_000
 """Training pairs among the first of which at least one must have links where training needs them."""
@@ -41,7 +45,8 @@ class TranslationDataModule(LightningDataModule):
     them); validation and test pairs are all kept, and cut to `max_length` with a warning. The order of the training
     batches follows from `seed` and the trainer's epoch: let the trainer reload the loaders every epoch, and not put a
     distributed sampler of its own in their place. The training pairs of a streaming corpus are read anew every epoch:
-    how many batches they make is not known beforehand.
+    how many batches they make is not known beforehand. `tokenizers` are those of a run that goes on; without them they
+    are trained on the corpus.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class TranslationDataModule(LightningDataModule):
         cache_dir: str,
         seed: int,
         with_links: bool = False,
+        tokenizers: Tokenizers | None = None,
     ) -> None:
         super().__init__()
         sizes = {"tokens_per_batch": tokens_per_batch, "eval_tokens_per_batch": eval_tokens_per_batch}
@@ -69,6 +75,7 @@ class TranslationDataModule(LightningDataModule):
         self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
         self.cache_dir = Path(cache_dir).expanduser()
         self.tokenizers: Tokenizers
+        self._given_tokenizers = tokenizers
         self.dropped: dict[str, int] = {}
         self._splits: dict[str, EncodedSplit] = {}
         self._progress = EpochProgress()
@@ -76,17 +83,26 @@ class TranslationDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
-        tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        tokenizers = self._made_tokenizers()
         for split in ("val",) if self.corpus.streaming else ("train", "val"):
             self._encoded(split, tokenizers)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` made."""
-        self.tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
-        if not self.corpus.streaming:
+        self.tokenizers = self._made_tokenizers()
+        if self.corpus.streaming:
+            losses = Losses(self.tokenizers, sample=False)
+            for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
+                ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
+                losses.add(pair, ids, line)
+            self._say_losses("train", losses.as_data())
+        else:
             self.dropped = self._split("train").dropped
         if self.with_links:
             self._check_links()
+
+    def _made_tokenizers(self) -> Tokenizers:
+        return self._given_tokenizers or trained_tokenizers(self.corpus, self.config, self.cache_dir)
 
     def _check_links(self) -> None:
         if self.config.sampling:
@@ -275,7 +291,13 @@ class TranslationDataModule(LightningDataModule):
             if encoded.cut:
                 lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")
                 logger.warning("%s: cut to %d pieces (loader.max_length): line %s", split, self.max_length, lines)
+            self._say_losses(split, encoded.losses)
         return self._splits[split]
+
+    def _say_losses(self, split: str, counts: Sequence[dict[str, int]]) -> None:
+        lost = describe_losses(counts, self.tokenizers, coverage=self.config.character_coverage)
+        if lost:
+            logger.warning("%s: %s", split, lost)
 
     def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
         max_ratio = self.max_ratio if split == "train" else None

@@ -67,7 +67,7 @@ class Translator:
     def translate(
         self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input", first: int = 1
     ) -> Iterator[list[Translation]]:
-        """Yield the translations of each line, best first, in order; of an empty line, one that is empty.
+        """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input, and `first` the number of its first line.
         """
@@ -91,7 +91,7 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search_batch(search, self.model, batch)
+            return batch.indices.tolist(), search_batch(search, self.model, batch, key=self.tokenizers.target.decode)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1

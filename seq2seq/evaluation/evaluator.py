@@ -15,6 +15,7 @@ from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
+from seq2seq.data.text import comparable
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator, LinkCounts
@@ -138,7 +139,10 @@ class Evaluator:
             for values in zip(*columns.values(), hypotheses, strict=True)
         ]
         options: dict[str, Any] = {"tokenize": self.tokenize, "lowercase": self.lowercase}
-        scores = score_translations(hypotheses, columns["reference"], with_ter=detailed, **options)
+        # Both in one form: a model cannot say what its tokenizer does not leave in a text.
+        form = comparable(self.tokenizers.target.normalization)
+        said, expected = ([form(text) for text in texts] for texts in (hypotheses, columns["reference"]))
+        scores = score_translations(said, expected, with_ter=detailed, **options)
         loss = self._likelihood / max(1, self._tokens)
         metrics = {
             "loss": loss,
@@ -154,8 +158,8 @@ class Evaluator:
             for index, sentence in zip(indices, sentences, strict=True):
                 sentence |= counts[index]._asdict() if index in counts else {}
         if detailed:
-            by_length = bleu_by_length(columns["source"], hypotheses, columns["reference"], LENGTHS, **options)
-            by_tag = exact_match_by_tag(hypotheses, columns["reference"], columns["tags"])
+            by_length = bleu_by_length(columns["source"], said, expected, LENGTHS, **options)
+            by_tag = exact_match_by_tag(said, expected, columns["tags"])
             metrics["ter"] = scores.ter
             metrics["sentences_per_second"] = len(indices) / max(self._search_seconds, 1e-9)
             metrics |= {f"bleu_by_length/{words}": bleu for words, bleu in by_length.items()}

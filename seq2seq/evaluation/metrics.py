@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.utils import SACREBLEU_DIR
 
+from seq2seq.data.text import words
 from seq2seq.errors import UserError
 
 
@@ -74,7 +75,7 @@ def bleu_by_length(
     names = [*(f"{start}-{end}" for start, end in zip(starts, edges, strict=False)), f"{starts[-1]}+"]
     ranges: list[list[tuple[str, str]]] = [[] for _ in names]
     for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
-        ranges[bisect_left(edges, len(source.split()))].append((hypothesis, reference))
+        ranges[bisect_left(edges, len(words(source)))].append((hypothesis, reference))
     scores = {}
     for name, pairs in zip(names, ranges, strict=True):
         if pairs:
@@ -95,7 +96,7 @@ def exact_match_by_tag(hypotheses: Sequence[str], references: Sequence[str], tag
     matches = defaultdict(list)
     for hypothesis, reference, line in zip(hypotheses, references, tags, strict=True):
         for tag in line.split():
-            matches[tag].append(hypothesis.split() == reference.split())
+            matches[tag].append(words(hypothesis) == words(reference))
     return {tag: sum(matches[tag]) / len(matches[tag]) for tag in sorted(matches)}
 
 

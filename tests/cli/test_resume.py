@@ -245,6 +245,18 @@ def test_slurm_is_asked_to_start_the_job_again(
     assert (tmp_path / "asked").read_text() == "requeue 17\n"
 
 
+def test_run_goes_on_with_the_tokenizers_of_its_checkpoint(
+    command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = interrupted(f"loader.cache_dir={tmp_path / 'first'}")
+    config = folder / "config.yaml"  # as an earlier version wrote it, which had no choice of the normalisation
+    config.write_text("".join(line for line in config.open() if "normalization:" not in line))
+    said = command("train", *text, *BRIEF, f"loader.cache_dir={tmp_path / 'second'}", f"resume={folder}")
+    assert said.status == 0, said.err
+    assert not list((tmp_path / "second").glob("tokenizer-*"))
+    assert "normalization:" not in config.read_text()
+
+
 def test_changed_data_is_refused_with_what_changed(
     command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path, text_folder: Path
 ) -> None:

@@ -35,7 +35,13 @@ def data_module(
         if linked:
             splits[split]["links"] = str(folder / f"{split}.links")
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=61, joint=True, sampling=sampling, character_coverage=1.0, input_sentence_size=1000
+        model_type="bpe",
+        vocab_size=61,
+        joint=True,
+        sampling=sampling,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=1000,
     )
     settings = {
         "tokens_per_batch": 211,
@@ -160,7 +166,13 @@ def test_test_split_is_read_only_when_asked_for(tmp_path: Path) -> None:
 @pytest.mark.skipif(not MULTI30K.is_dir(), reason="../shared/data/multi30k is absent")
 def test_multi30k_pads_little_and_every_batch_is_well_formed(tmp_path: Path) -> None:
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=10000, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=100000
+        model_type="bpe",
+        vocab_size=10000,
+        joint=True,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=100000,
     )
     data = TranslationDataModule(
         corpus=Multi30kCorpus(root=str(MULTI30K), form="tokenized", source="en", target="de"),

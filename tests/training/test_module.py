@@ -134,7 +134,13 @@ def test_random_numbers_of_a_step_follow_from_its_place_alone(logged: dict[str, 
 
 def make_tokenizer(letters: str) -> Tokenizer:
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=20, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=1000
+        model_type="bpe",
+        vocab_size=20,
+        joint=True,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=1000,
     )
     return Tokenizer(train_tokenizer([f"{letters} {letters[::-1]}"] * 3, config))
 
