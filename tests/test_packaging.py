@@ -62,7 +62,8 @@ def test_wheel_holds_every_module_every_page_and_every_config(wheel: Path) -> No
 def test_source_distribution_holds_what_is_built_and_tested(tmp_path: Path) -> None:
     _run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)], ROOT)
     (file,) = tmp_path.glob("*.tar.gz")
-    packed = {name.partition("/")[2] for name in tarfile.open(file).getnames()}
+    with tarfile.open(file) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
     expected = {"seq2seq/py.typed", "configs/train.yaml", "scripts/oldest.py", "tests/conftest.py", "Makefile"}
     assert packed >= expected
 
