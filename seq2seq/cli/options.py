@@ -1,11 +1,13 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
+import copy
 import difflib
 import math
 import os
 import pydoc
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +156,17 @@ def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command together with Hydra's own."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose(command, overrides, return_hydra_config=True)
+    config = copy.deepcopy(_composed(command, tuple(overrides)))
     HydraConfig.instance().set_config(config)
     return config
+
+
+@lru_cache(maxsize=16)
+def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Compose; kept, because a command looks at few configurations, each several times, before it begins."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose(command, list(overrides), return_hydra_config=True)
 
 
 def check_types(command: str, overrides: list[str]) -> None:
@@ -168,7 +176,7 @@ def check_types(command: str, overrides: list[str]) -> None:
         UserError: naming the key, the value and what is expected.
     """
     given = [override for override in overrides if not override.startswith("-")]
-    usual = compose_hydra(command, []).hydra.runtime.choices
+    usual = _composed(command, ()).hydra.runtime.choices
     for override in given:
         group, _, choice = override.partition("=")
         # Of a group that a command is whole without, null is a choice.
