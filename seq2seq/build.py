@@ -107,7 +107,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     model = build_model(config, data.tokenizers)
     if config.training.compile:
         for part in (model.encoder, model.decoder):
-            cast(nn.Module, part).compile()
+            cast(nn.Module, part).compile(dynamic=True)  # no two batches have one shape
     search, extraction = build_search(config.search), build_extraction(config.links)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
@@ -140,6 +140,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             layer=config.training.guided_alignment.layer,
             head=config.training.guided_alignment.head,
         ),
+        compiled=config.training.compile,
         config=plain,
     )
 

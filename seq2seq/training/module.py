@@ -42,6 +42,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
         r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 for one pass.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
+        compiled: whether torch.compile makes the loss's kernels; the model's parts are compiled by themselves.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
 
@@ -57,6 +58,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: float,
         r_drop: float = 0.0,
         guidance: Guidance | None = None,
+        compiled: bool = False,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -74,12 +76,17 @@ class TranslationModule(lightning.LightningModule):
         self.r_drop = r_drop
         self.passes = 2 if r_drop else 1  # of a training step through the model
         self.guidance = guidance
+        self.compiled = compiled
         self.config = config
         self.alignment: AlignmentChoice | None = None
         self.evaluation: Evaluation | None = None  # of the latest validation or test
         self.batch: Batch | None = None  # the latest of training, for messages
         self._evaluator: Evaluator | None = None
         self._step = _Step()
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Return the batch on the device; Lightning's own way waits there for all earlier steps, a tensor at a time."""
+        return batch.to(device, non_blocking=True)
 
     def on_train_batch_start(self, _: Batch, batch_index: int) -> None:
         """Let this step's random numbers follow from seed, epoch, step and process alone.
@@ -105,6 +112,7 @@ class TranslationModule(lightning.LightningModule):
             label_smoothing=self.label_smoothing,
             again=self._features(batch) if self.passes == 2 else None,
             r_drop=self.r_drop,
+            compiled=self.compiled,
         )
         objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
         if self.passes == 2:
@@ -113,7 +121,8 @@ class TranslationModule(lightning.LightningModule):
             sums["guidance"] = self.guidance.loss(record, batch.link_weights)
             objective = objective + self.guidance.weight * sums["guidance"]
         self._step.add(batch, sums)
-        self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
+        # Of a plain number Lightning makes a tensor on the device, and waits for it.
+        self.log("train/padding_share", torch.tensor(batch.padding_share), batch_size=batch.num_tokens)
         return objective
 
     def _features(self, batch: Batch) -> Tensor:
