@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 STAGES = {
     "agreement": Plan("gpu.agreement.run", 60),
     "precision": Plan("gpu.precision.run", 90),
-    "speed": Plan("gpu.speed.run_transformer", 150),
+    "speed": Plan("gpu.speed.run_transformer", 170),
     "grammar": Plan("gpu.learning.run_grammar", 60),
     "recurrent": Plan("gpu.speed.run_recurrent", 45),
     "decoding": Plan("gpu.decoding.run", 40),
@@ -100,7 +100,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", metavar="DIR", help="Multi30k, as data.root")
     parser.add_argument("--output", metavar="DIR", default="gpu-check", help="where results go (%(default)s)")
     parser.add_argument("--minutes", type=float, default=8.0, help="for all stages together (%(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu (%(default)s)")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu (%(default)s)"
+    )
     parser.add_argument("--stages", default=",".join(STAGES), help="which, in which order (%(default)s)")
     for internal in ("--stage", "--seconds", "--folder"):
         parser.add_argument(internal, help=argparse.SUPPRESS)

@@ -73,5 +73,6 @@ def _untrained(setting: Setting, report: Report) -> None:
             with torch.autocast(setting.device.type, torch.bfloat16, enabled=not setting.rehearsal):
                 found = search(model, batch.source, batch.source_mask, batch.source_lengths)
             rates.append(len(found) / (time.perf_counter() - begin))
-        report.row(TABLE, model="Transformer base, untrained", precision="float32" if setting.rehearsal else "bf16",
-                   batch=size, sentences=sum(map(len, batches)), **{"sentences/s": float(np.median(rates))})  # fmt: skip
+        precision = "float32" if setting.rehearsal else "bf16"
+        row = {"batch": size, "sentences": sum(map(len, batches)), "sentences/s": float(np.median(rates))}
+        report.row(TABLE, model="Transformer base, untrained", precision=precision, **row)

@@ -112,7 +112,12 @@ def run_multi30k(setting: Setting, report: Report) -> None:
 def _affordable(overrides: list[str], setting: Setting) -> tuple[int, float]:
     """Return how many epochs there is time for, and the seconds of one, after some steps of a run that is given up."""
     steps = 60
-    options = [f"trainer.max_steps={steps}", "trainer.limit_val_batches=0", "callbacks.last=null", "callbacks.best=null"]
+    options = [
+        f"trainer.max_steps={steps}",
+        "trainer.limit_val_batches=0",
+        "callbacks.last=null",
+        "callbacks.best=null",
+    ]
     run = real_run([*overrides, *options], setting.folder / "rehearsed", setting)
     batches = len(run.data.train_dataloader())
     run.trainer.fit(run.module, datamodule=run.data)

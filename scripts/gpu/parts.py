@@ -1,4 +1,4 @@
-"""What the stages share: a device and a time, models and batches without data, and a training of Lightning's on them."""
+"""What the stages share: a device and a time, models and batches without data, trainings of Lightning's."""
 
 import time
 from collections.abc import Sequence
@@ -170,7 +170,7 @@ def real_run(overrides: Sequence[str], folder: Path, setting: Setting, *callback
 
 
 def small_text(folder: Path, pairs: int) -> list[str]:
-    """Write some pairs of the embedded grammar; return the overrides that train on them, without curves and pictures."""
+    """Write some pairs of the grammar; return the overrides that train on them, without curves and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     made, overrides = generate("val"), ["data=text", "tokenizer.vocab_size=200", "loader.tokens_per_batch=256"]
     for split, (start, end) in {"train": (20, 20 + pairs), "val": (0, 10), "test": (10, 20)}.items():

@@ -1,4 +1,4 @@
-"""Training in each precision and compiled, through Lightning with the product's callbacks, and what waits for the device."""
+"""Training in each precision and compiled, with the product's callbacks, and what in it waits for the device."""
 
 import time
 import warnings
@@ -84,7 +84,9 @@ def run(setting: Setting, report: Report) -> None:
                        loss=losses[-1], in_float32=exact[-1], scale=scale)  # fmt: skip
             # With a loss scale the first steps are given up until the scale fits.
             limit = 0.5 if scale is not None else 0.2
-            report.check(f"{name}, {precision}: learns as float32 does", apart < limit, f"{losses[-1]:.3f} : {exact[-1]:.3f}")
+            report.check(
+                f"{name}, {precision}: learns as float32 does", apart < limit, f"{losses[-1]:.3f} : {exact[-1]:.3f}"
+            )
             if precision == "16-mixed":
                 report.check(f"{name}, 16-mixed: has a loss scale", bool(scale), f"{scale}")
     _compiled([*text, *MODELS["Transformer"]], setting, report)
@@ -101,7 +103,9 @@ def _compiled(overrides: list[str], setting: Setting, report: Report) -> None:
         losses[compiled], _ = _train(f"Transformer, compile={compiled}", options, steps, setting, report, waits=False)
         seconds, begin = time.perf_counter() - begin, time.perf_counter()
     apart = max(abs(one - other) for one, other in zip(losses[False], losses[True], strict=True))
-    report.check(f"compiled: the losses of {steps} steps", apart < 1e-3, f"{apart:.2g} apart, {seconds:.0f} s with compiling")
+    report.check(
+        f"compiled: the losses of {steps} steps", apart < 1e-3, f"{apart:.2g} apart, {seconds:.0f} s with compiling"
+    )
 
 
 def _train(

@@ -1,16 +1,14 @@
 """Tokens a second and utilisation of training, batches ever larger, and where the time goes."""
 
 import gc
-import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from gpu.parts import (
     SMALL,
@@ -22,34 +20,39 @@ from gpu.parts import (
     random_batches,
     without_fused_attention,
 )
+from gpu.profiled import report_profile
 from gpu.report import Report
 from seq2seq.data.batching import Batch
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.memory import peak_mib, reset_peak
+from seq2seq.training.module import TranslationModule
 
-TABLE = "Training speed"
 SIZES = (3125, 6250, 12500, 25000, 50000, 100000)
-"""Padded tokens a side of a batch; the first is a GPU's share of the paper's batch of 25,000."""
+"""Padded tokens a side of a batch of WMT14; the first is a GPU's share of the paper's batch of 25,000."""
 
-PRODUCT = re.compile(r"gemm|cutlass|cublas|xmma|nvjet|wgmma|matmul|addmm|bmm|\bmm\b", re.I)
-ATTENTION = re.compile(r"flash|fmha|attention|efficient", re.I)
-NO_KERNEL = re.compile(r"^(ProfilerStep|Optimizer\.|\[pl\]|\[.*Strategy\]|autograd::|## |Torch-Compiled)")
-"""Names of kernels that are matrix products, of those that are attention, and of what is no kernel but a mark."""
+MULTI30K_SIZES = (4096, 16384, 65536)
+
+
+class Task(NamedTuple):
+    """What is trained."""
+
+    name: str
+    overrides: list[str]
+    vocab_size: int
+    mean_length: float  # of a source, in pieces
 
 
 class Kind(NamedTuple):
-    """A way to train a model."""
+    """How it is trained."""
 
-    precision: str
-    fused: bool
-    compiled: bool
+    precision: str = "bf16-mixed"
+    fused: bool = True
+    compiled: bool = False
 
-    def cells(self) -> dict[str, Any]:
-        return {
-            "precision": self.precision,
-            "attention": "fused" if self.fused else "explicit",
-            "compiled": "yes" if self.compiled else "no",
-        }
+    @property
+    def warmup(self) -> int:
+        """Steps before the clock is started."""
+        return 12 if self.compiled else 5
 
 
 class Clock(Callback):
@@ -77,176 +80,132 @@ class Clock(Callback):
             trainer.should_stop = True
 
 
-class Profiled(Callback):
-    """Profiles some steps after a warm-up."""
-
-    def __init__(self, setting: Setting, *, warmup: int, steps: int) -> None:
-        self.setting, self.warmup, self.steps = setting, warmup, steps
-        activity = ProfilerActivity.CPU if setting.rehearsal else ProfilerActivity.CUDA
-        self.profile = profile(activities=[activity])
-        self.seconds = 0.0
-        self._begin = 0.0
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Begin or end."""
-        if trainer.global_step == self.warmup:
-            self.setting.synchronize()
-            self.profile.__enter__()
-            self._begin = time.perf_counter()
-        elif trainer.global_step == self.warmup + self.steps:
-            self.setting.synchronize()
-            self.seconds = time.perf_counter() - self._begin
-            self.profile.__exit__(None, None, None)
-
-
 def run_transformer(setting: Setting, report: Report) -> None:
     """The shapes of the base Transformer on WMT14."""
-    overrides = ["experiment=wmt14_ende", *([*SMALL, *SMALL_TRANSFORMER] if setting.rehearsal else [])]
-    vocab_size, sizes = (211, (256, 512)) if setting.rehearsal else (37000, SIZES)
-    half = "bf16-mixed"
-    rates = _rates(setting, report)
-    name = "Transformer base, WMT14 shapes"
-    best = _up(name, overrides, vocab_size, sizes, Kind(half, True, False), setting, report, rates)
-    kinds = [Kind(half, False, False)] if setting.rehearsal else [
-        Kind(half, True, True), Kind(half, False, False), Kind("32-true", True, False)
-    ]  # fmt: skip
-    for kind in kinds:
-        for size in [best, 2 * best] if kind.compiled else [best]:
-            if setting.left < 15:
-                return
-            _measure(name, overrides, vocab_size, size, kind, setting, report, rates)
-    for compiled in (False,) if setting.rehearsal else (False, True):
-        if setting.left > 10:
-            _profile(name, overrides, vocab_size, best, Kind(half, True, compiled), setting, report)
+    bench, overrides = Bench.begin(setting, report), ["experiment=wmt14_ende"]
+    if setting.rehearsal:
+        task = Task("Transformer", [*overrides, *SMALL, *SMALL_TRANSFORMER], 211, 26)
+        bench.up(task, (256, 512), Kind())
+        bench.measure(task, 256, Kind(fused=False))
+        bench.profile(task, 256, Kind())
+        return
+    task = Task("Transformer base, WMT14's shapes", overrides, 37000, 26)
+    best = bench.up(task, SIZES, Kind())
+    bench.profile(task, best, Kind())
+    for size in (best, 2 * best):
+        bench.measure(task, size, Kind(compiled=True))
+    bench.profile(task, best, Kind(compiled=True))
+    bench.measure(task, best, Kind(fused=False))
+    bench.measure(task, best, Kind("32-true"))
 
 
 def run_recurrent(setting: Setting, report: Report) -> None:
     """The two recurrent recipes of Multi30k."""
-    rates = _rates(setting, report)
-    small = ["model.d_model=16", "model.d_embedding=16"] if setting.rehearsal else []
-    vocab_size, sizes = (211, (256,)) if setting.rehearsal else (6000, (4096, 16384, 65536))
+    bench = Bench.begin(setting, report)
     for name in ("multi30k_luong", "multi30k_bahdanau"):
-        if setting.left < 8:
-            return
-        overrides = [f"experiment={name}", *small]
-        kind = Kind("32-true" if setting.rehearsal else "bf16-mixed", True, False)  # not every CPU has such an LSTM
-        best = _up(name, overrides, vocab_size, sizes, kind, setting, report, rates, mean_length=13)
-        if setting.rehearsal:
+        if setting.rehearsal:  # not every CPU has such an LSTM in bfloat16
+            task = Task(name, [f"experiment={name}", "model.d_model=16", "model.d_embedding=16"], 211, 13)
+            bench.measure(task, 256, Kind("32-true"))
             continue
-        _measure(name, overrides, vocab_size, best, Kind("32-true", True, False), setting, report, rates, mean_length=13)
-        if setting.left > 8:
-            _profile(name, overrides, vocab_size, best, kind, setting, report, mean_length=13)
+        task = Task(name, [f"experiment={name}"], 6000, 13)
+        best = bench.up(task, MULTI30K_SIZES, Kind())
+        bench.measure(task, best, Kind("32-true"))
+        bench.profile(task, best, Kind())
 
 
-def _rates(setting: Setting, report: Report) -> dict[str, float]:
-    """Return what the device can do in each precision, operations a second, of products of 8,192³."""
-    if setting.rehearsal:
-        rate = matrix_rate(setting.device, torch.float32, seconds=0.01)
-        found = {"bf16-mixed": rate, "32-true": rate}
-    else:
+@dataclass(frozen=True)
+class Bench:
+    """Where results go, and what they are compared with."""
+
+    setting: Setting
+    report: Report
+    rates: dict[str, float]  # operations a second of large matrix products, by precision
+
+    @classmethod
+    def begin(cls, setting: Setting, report: Report) -> "Bench":
+        """Measure what the device can do: products of 8,192³ on a GPU."""
         dtypes = {"bf16-mixed": torch.bfloat16, "32-true": torch.float32}
-        found = {name: matrix_rate(setting.device, dtype) for name, dtype in dtypes.items()}
-    for name, rate in found.items():
-        report.row("Matrix products of the device", precision=name, **{"TFLOP/s": rate / 1e12})
-    return found
+        if setting.rehearsal:  # a product in bfloat16 takes seconds where a CPU has no units for it
+            rates = dict.fromkeys(dtypes, matrix_rate(setting.device, torch.float32, seconds=0.01))
+        else:
+            rates = {name: matrix_rate(setting.device, dtype) for name, dtype in dtypes.items()}
+        for name, rate in rates.items():
+            report.row("Matrix products of the device", precision=name, **{"TFLOP/s": rate / 1e12})
+        return cls(setting, report, rates)
 
+    def up(self, task: Task, sizes: Sequence[int], kind: Kind) -> int:
+        """Measure batches ever larger until memory ends or the rate hardly rises; return the fastest size."""
+        best, fastest = sizes[0], 0.0
+        for size in sizes:
+            rate = self.measure(task, size, kind)
+            if rate is None or rate < 1.03 * fastest:
+                break
+            best, fastest = size, rate
+        return best
 
-def _up(
-    name: str, overrides: list[str], vocab_size: int, sizes: Sequence[int], kind: Kind, setting: Setting,
-    report: Report, rates: dict[str, float], *, mean_length: float = 26.0,
-) -> int:  # fmt: skip
-    """Measure batches ever larger until memory ends or the rate does not rise; return the best size."""
-    best, fastest = sizes[0], 0.0
-    for size in sizes:
-        rate = _measure(name, overrides, vocab_size, size, kind, setting, report, rates, mean_length=mean_length)
-        if rate is None or setting.left < 20 and not setting.rehearsal:
-            break
-        if rate > fastest:
-            best, gain, fastest = size, rate / max(fastest, 1e-9), rate
-        if rate < fastest or gain < 1.03:
-            break
-    return best
+    def measure(self, task: Task, size: int, kind: Kind) -> float | None:
+        """Report a row; return tokens a second, or None where memory or time does not suffice."""
+        rehearsal = self.setting.rehearsal
+        if self.setting.left < 12 and not rehearsal:
+            return None
+        module, batches = self._module(task, kind), self._batches(task, size)
+        clock = Clock(
+            self.setting,
+            step_flops(module.model),
+            warmup=1 if rehearsal else kind.warmup,
+            seconds=0.01 if rehearsal else 2.0,
+        )
+        row: dict[str, Any] = {
+            "model": task.name,
+            "precision": kind.precision,
+            "attention": "fused" if kind.fused else "explicit",
+            "compiled": "yes" if kind.compiled else "no",
+            "batch": size,
+        }
+        begin = time.perf_counter()
+        try:
+            fit(module, batches, self.setting, precision=kind.precision, steps=10_000, callbacks=[clock])
+        except torch.OutOfMemoryError:
+            self.report.row("Training speed", **row, **{"tokens/s": "out of memory"})
+            return None
+        flops, rate = clock.flops / clock.seconds, clock.tokens / clock.seconds
+        row |= {
+            "tokens/s": rate,
+            "ms a step": 1e3 * clock.seconds / clock.steps,
+            "TFLOP/s": flops / 1e12,
+            "of the matrix rate": f"{100 * flops / self.rates[kind.precision]:.1f} %",
+            "GiB": peak_mib(self.setting.device) / 1024,
+            "seconds before": clock._begin - begin,
+        }
+        self.report.row("Training speed", **row)
+        return rate
 
+    def profile(self, task: Task, size: int, kind: Kind) -> None:
+        """Report where the time of some steps goes."""
+        rehearsal = self.setting.rehearsal
+        if self.setting.left < 12 and not rehearsal:
+            return
+        module, batches = self._module(task, kind), self._batches(task, size)
+        warmup, steps = (1, 1) if rehearsal else (kind.warmup, 5)
+        what = f"{task.name}, {size:,} tokens, {'compiled' if kind.compiled else 'not compiled'}"
 
-def _measure(
-    name: str, overrides: list[str], vocab_size: int, size: int, kind: Kind, setting: Setting, report: Report,
-    rates: dict[str, float], *, mean_length: float = 26.0,
-) -> float | None:  # fmt: skip
-    """Report a row; return tokens a second, None where memory does not suffice."""
-    module = _module(overrides, vocab_size, kind)
-    batches = random_batches(size, vocab_size, 3 if setting.rehearsal else 12, mean_length=mean_length)
-    warmup = 1 if setting.rehearsal else 12 if kind.compiled else 5
-    clock = Clock(setting, step_flops(module.model), warmup=warmup, seconds=0.01 if setting.rehearsal else 2.0)
-    cells = {"model": name, **kind.cells(), "batch": size}
-    try:
-        fit(module, batches, setting, precision=kind.precision, steps=10_000, callbacks=[clock])
-    except torch.OutOfMemoryError:
-        report.row(TABLE, **cells, **{"tokens/s": "out of memory"})
-        return None
-    finally:
-        del module
-        gc.collect()
-        if setting.device.type == "cuda":
+        def train(watch: Callback) -> None:
+            fit(module, batches, self.setting, precision=kind.precision, steps=warmup + steps, callbacks=[watch])
+
+        report_profile(what, train, self.setting, self.report, warmup=warmup, steps=steps)
+
+    def _module(self, task: Task, kind: Kind) -> TranslationModule:
+        gc.collect()  # earlier ones
+        if self.setting.device.type == "cuda":
             torch.cuda.empty_cache()
-    flops = clock.flops / clock.seconds
-    figures = {
-        "tokens/s": clock.tokens / clock.seconds,
-        "ms a step": 1e3 * clock.seconds / clock.steps,
-        "TFLOP/s": flops / 1e12,
-        "of the matrix rate": f"{100 * flops / rates[kind.precision]:.1f} %",
-        "GiB": peak_mib(setting.device) / 1024,
-    }
-    report.row(TABLE, **cells, **figures)
-    return clock.tokens / clock.seconds
+        if kind.compiled:
+            torch._dynamo.reset()  # what was compiled for an earlier model is not to count
+        options = [f"trainer.precision={kind.precision}", f"training.compile={kind.compiled}"]
+        module = module_without_data(compose([*task.overrides, *options]), task.vocab_size)
+        if not kind.fused:
+            without_fused_attention(module.model)
+        return module
 
-
-def _module(overrides: list[str], vocab_size: int, kind: Kind) -> Any:
-    more = [f"trainer.precision={kind.precision}", f"training.compile={kind.compiled}"]
-    if kind.compiled:
-        torch._dynamo.reset()  # what was compiled for another model is not to count
-    module = module_without_data(compose([*overrides, *more]), vocab_size)
-    if not kind.fused:
-        without_fused_attention(module.model)
-    return module
-
-
-def _profile(
-    name: str, overrides: list[str], vocab_size: int, size: int, kind: Kind, setting: Setting, report: Report,
-    *, mean_length: float = 26.0,
-) -> None:  # fmt: skip
-    """Report the kernels that take longest, and how much of the time they are."""
-    warmup, steps = (1, 1) if setting.rehearsal else (12 if kind.compiled else 5, 5)
-    profiled = Profiled(setting, warmup=warmup, steps=steps)
-    batches = random_batches(size, vocab_size, 12, mean_length=mean_length)
-    module = _module(overrides, vocab_size, kind)
-    fit(module, batches, setting, precision=kind.precision, steps=warmup + steps, callbacks=[profiled])
-    kernels: dict[str, tuple[float, int]] = {}
-    for event in profiled.profile.key_averages():
-        on_device = event.device_type == DeviceType.CUDA
-        mark = NO_KERNEL.match(event.key) or getattr(event, "is_user_annotation", False)
-        if mark or on_device == setting.rehearsal:  # what is to be seen are kernels; of a CPU, operations
-            continue
-        spent = event.self_cpu_time_total if setting.rehearsal else event.self_device_time_total
-        before = kernels.get(event.key, (0.0, 0))
-        kernels[event.key] = before[0] + spent / 1e3, before[1] + event.count
-    busy = max(sum(spent for spent, _ in kernels.values()), 1e-9)
-
-    def share(names: re.Pattern[str]) -> str:
-        return f"{100 * sum(spent for name, (spent, _) in kernels.items() if names.search(name)) / busy:.0f} %"
-
-    what = f"{name}, {size:,} tokens, {'compiled' if kind.compiled else 'not compiled'}"
-    report.row(
-        "Where the time goes",
-        **{
-            "training": what,
-            "ms a step": 1e3 * profiled.seconds / steps,
-            "kernels, ms": busy / steps,
-            "gaps": f"{100 * max(0.0, 1 - busy / (1e3 * profiled.seconds)):.0f} %",
-            "matrix products": share(PRODUCT),
-            "attention": share(ATTENTION),
-            "kernels a step": sum(count for _, count in kernels.values()) / steps,
-        },
-    )
-    for kernel, (spent, count) in sorted(kernels.items(), key=lambda item: -item[1][0])[: 3 if setting.rehearsal else 14]:
-        row = {"kernel": kernel[:100], "ms a step": spent / steps, "share": f"{100 * spent / busy:.1f} %"}
-        report.row(f"Kernels of {what}", **row, **{"calls a step": count / steps})
+    def _batches(self, task: Task, size: int) -> list[Batch]:
+        count = 3 if self.setting.rehearsal else 12
+        return random_batches(size, task.vocab_size, count, mean_length=task.mean_length)

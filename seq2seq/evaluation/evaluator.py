@@ -25,7 +25,7 @@ LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
 
 ROWS = {"cpu": 256}
-"""Target tokens whose logits are at hand at once, by the device's type: those of a batch would be its largest tensor."""
+"""Target tokens whose logits are at hand at once, by the device's type: those of a batch would take most memory."""
 
 MANY_ROWS = 8192
 """On other devices: a part of their memory, yet large products."""

@@ -1,11 +1,12 @@
 """Recurrent layers that run a whole sequence or one step, and the bidirectional encoder made of them."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from seq2seq.dropout import Dropout, dropout
 from seq2seq.errors import UserError
@@ -22,6 +23,16 @@ class StepwiseRNN(nn.RNNBase):
         # torch warns of dropout where there is no layer above to apply it to.
         between = dropout if num_layers > 1 else 0.0
         super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, hx: Any = None) -> Any:
+        """Return what torch's recurrence does; on a GPU in float32 where autocast is to bfloat16.
+
+        There it takes float16 whatever autocast says, and without a loss scale a gradient in float16 may overflow.
+        """
+        if x.device.type != "cuda" or not _autocasts_to_bfloat16():
+            return super().forward(x, hx)
+        with torch.autocast("cuda", enabled=False):
+            return super().forward(x.float(), None if hx is None else tree_map(Tensor.float, hx))
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:
         """Return the state that starts from hidden (..., layers · d_hidden); an LSTM's cells start at zero."""
@@ -60,6 +71,10 @@ class StepwiseRNN(nn.RNNBase):
 
     def _weight(self, name: str, layer: int) -> Tensor:
         return getattr(self, f"{name}_l{layer}")
+
+
+def _autocasts_to_bfloat16() -> bool:
+    return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") is torch.bfloat16
 
 
 class GRU(StepwiseRNN, nn.GRU):
