@@ -74,5 +74,9 @@ def _untrained(setting: Setting, report: Report) -> None:
                 found = search(model, batch.source, batch.source_mask, batch.source_lengths)
             rates.append(len(found) / (time.perf_counter() - begin))
         precision = "float32" if setting.rehearsal else "bf16"
-        row = {"batch": size, "sentences": sum(map(len, batches)), "sentences/s": float(np.median(rates))}
+        row: dict[str, Any] = {
+            "batch": size,
+            "sentences": sum(map(len, batches)),
+            "sentences/s": float(np.median(rates)),
+        }
         report.row(TABLE, model="Transformer base, untrained", precision=precision, **row)

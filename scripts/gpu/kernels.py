@@ -2,9 +2,10 @@
 
 import gc
 import warnings
+from typing import Any
 
 import torch
-from benchmark_attention import D_HEAD, HEADS, make_asks, seconds
+from benchmark_attention import D_HEAD, HEADS, Ask, make_asks, seconds
 
 from gpu.parts import Setting, exact_float32
 from gpu.report import Report
@@ -25,7 +26,7 @@ def run(setting: Setting, report: Report) -> None:
     asks = make_asks(setting.device)
     full: set[tuple[str, torch.dtype]] = set()
     for length in lengths:
-        cells: dict[str, object] = {}
+        cells: dict[str, Any] = {}
         for kind in KINDS:
             name, dtype = kind
             if kind in full or length > LONGEST.get(name, length) or setting.left < 4 and not setting.rehearsal:
@@ -40,15 +41,15 @@ def run(setting: Setting, report: Report) -> None:
         report.row(f"Attention forward and backward, {HEADS} heads of {D_HEAD}, one sentence", length=length, **cells)
 
 
-def _row(ask: object, length: int, dtype: torch.dtype, setting: Setting) -> str:
+def _row(ask: Ask, length: int, dtype: torch.dtype, setting: Setting) -> str:
     turn = 0.0 if setting.rehearsal else 0.05
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        seconds(ask, length, setting.device, turn=0, dtype=dtype)  # type: ignore[arg-type]
+        seconds(ask, length, setting.device, turn=0, dtype=dtype)
         if setting.device.type == "cuda":
             torch.cuda.empty_cache()
         held = torch.cuda.memory_allocated(setting.device) / MIB if setting.device.type == "cuda" else 0.0
         if not setting.rehearsal:
             reset_peak(setting.device)
-        spent = min(seconds(ask, length, setting.device, turn=turn, dtype=dtype) for _ in range(3))  # type: ignore[arg-type]
+        spent = min(seconds(ask, length, setting.device, turn=turn, dtype=dtype) for _ in range(3))
     return f"{1e3 * spent:.3g} ms, {peak_mib(setting.device) - held:,.0f} MiB"
