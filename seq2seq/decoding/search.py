@@ -147,7 +147,7 @@ class BeamSearch:
             parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
             grown = torch.cat((_take(tokens, parents), choices[..., None]), dim=-1)
             ends = choices == EOS
-            penalty = self.length_penalty(torch.full((), t + 1.0, device=device))
+            penalty = self.length_penalty(torch.full((), t + 1.0, dtype=torch.float32, device=device))
             ended.add(sentences, grown[:, :k, 1:], totals[:, :k].masked_fill(~ends[:, :k], -torch.inf), penalty)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
             state = state.reorder(parents.gather(1, kept))

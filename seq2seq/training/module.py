@@ -165,7 +165,9 @@ class TranslationModule(lightning.LightningModule):
         # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
         scale = self.trainer.accumulate_grad_batches * processes / totals[0]
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients) * scale
+        # In float16 the square of a sum over a batch's tokens is soon infinite.
+        exact = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
+        norm = torch.nn.utils.get_total_norm(exact) * scale
         if isinstance(self.trainer.strategy, FSDPStrategy):  # each process has a part of every gradient
             norm = self.trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
         if gradient_clip_val is not None:

@@ -119,6 +119,17 @@ def test_gradient_is_clipped_and_its_norm_before_is_logged(logged: dict[str, Any
     torch.testing.assert_close(module.model.logits.grad.norm(), expected, rtol=1e-4, atol=0)
 
 
+def test_norm_of_half_precision_gradients_is_finite_where_their_sum_is_large(logged: dict[str, Any]) -> None:
+    module = make(logged)
+    module.training_step(BATCH, 0)
+    module.model.half()
+    module.model.logits.grad = torch.full_like(module.model.logits, 6e4)
+    module._trainer = SimpleNamespace(world_size=1, accumulate_grad_batches=1, strategy=None)
+    module.configure_gradient_clipping(torch.optim.Adam(module.model.parameters()), 1.0)
+    assert logged["train/gradient_norm"].isfinite()
+    torch.testing.assert_close(module.model.logits.grad.float().norm(), torch.tensor(1.0), rtol=0.01, atol=0)
+
+
 def test_step_never_looks_at_a_value(logged: dict[str, Any]) -> None:
     """A look would wait for the device; on the meta device there is nothing to look at, so it raises."""
     module = make(logged, r_drop=1.0).to("meta")
