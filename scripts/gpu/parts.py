@@ -89,7 +89,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
 def module_without_data(config: DictConfig, vocab_size: int) -> TranslationModule:
     """Return the module of a configuration; it can train on batches, and not be validated."""
     torch.manual_seed(1)
-    data: Any = SimpleNamespace(tokenizers=tokenizers(vocab_size))
+    data: Any = SimpleNamespace(tokenizers=tokenizers(vocab_size), corpus=SimpleNamespace(tokenized=True))
     return build_module(config, data, {"seed": 1})
 
 

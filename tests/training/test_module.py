@@ -127,7 +127,7 @@ def test_norm_of_half_precision_gradients_is_finite_where_their_sum_is_large(log
     module._trainer = SimpleNamespace(world_size=1, accumulate_grad_batches=1, strategy=None)
     module.configure_gradient_clipping(torch.optim.Adam(module.model.parameters()), 1.0)
     assert logged["train/gradient_norm"].isfinite()
-    torch.testing.assert_close(module.model.logits.grad.float().norm(), torch.tensor(1.0), rtol=0.01, atol=0)
+    torch.testing.assert_close(module.model.logits.grad.float().norm(), torch.tensor(1.0), rtol=0.1, atol=0)
 
 
 def test_step_never_looks_at_a_value(logged: dict[str, Any]) -> None:
