@@ -150,13 +150,15 @@ def _masks(setting: Setting, report: Report) -> None:
     blind[0, :, 1] = False
     kinds.append(("a query that sees nothing", blind, False))
     scores = [Cosine] if setting.rehearsal else [Dot, ScaledDot, General, Cosine]
-    normalizers = [Softmax] if setting.rehearsal else [Softmax, Sparsemax, Entmax15]
     for dtype, limit in HALF_LIMITS.items():
         worst, wrong = 0.0, []
+        # A sparse row of rounded scores may see another key than the exact one.
+        sparse = [Sparsemax, Entmax15] if dtype is torch.float32 and not setting.rehearsal else []
+        normalizers = [Softmax, *sparse]
         for (kind, mask, causal), score, normalizer in product(kinds, scores, normalizers):
             torch.manual_seed(1)
             attention = Attention(score(16, 16, num_heads=2), normalizer()).to(dtype)
-            x, y = (torch.randn(2, 2, 13, 16).to(dtype) for _ in range(2))
+            x, y = ((torch.randn(2, 2, 13, 16) / 2).to(dtype) for _ in range(2))
             y[1, :, 5:] = 0  # as padding often is
             expected = _attend(copy.deepcopy(attention).double(), x.double(), y.double(), mask, causal, explicit=True)
             for explicit in (False, True):
