@@ -19,7 +19,7 @@ def crash(setting, report):
     os.abort()
 
 def hang(setting, report):
-    report.row("Speed", model="slow", **{"tokens/s": 1234.5})
+    report.row("Speed", {"model": "slow", "tokens/s": 1234.5})
     time.sleep(1000)
 """
 

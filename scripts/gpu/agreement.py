@@ -79,9 +79,9 @@ def run(setting: Setting, report: Report) -> None:
                     if share > worst[path].get(what, (-1.0, ""))[0]:
                         worst[path][what] = share, case
         for path, largest in worst.items():
-            figures: dict[str, Any] = {what: share for what, (share, _) in largest.items()}
-            title = "Beside the CPU in float32: largest difference"
-            report.row(title, model=name, path=path, variants=count, **figures)
+            cells: dict[str, Any] = {"model": name, "path": path, "variants": count}
+            cells |= {what: share for what, (share, _) in largest.items()}
+            report.row("Beside the CPU in float32: largest difference", cells)
             wrong = [f"{what} {share:.2g} of {case}" for what, (share, case) in largest.items() if share > LIMITS[what]]
             report.check(f"{name}, {path}: as on the CPU", not wrong, "; ".join(wrong) or f"{count} variants")
     _masks(setting, report)
@@ -142,7 +142,7 @@ def _share(actual: Tensor, expected: Tensor, floor: float) -> float:
 def _masks(setting: Setting, report: Report) -> None:
     """Attention alone: each kind of mask, each precision, both paths, and rows that see nothing."""
     lengths = torch.tensor([[13, 5], [13, 0]])  # the second: a sentence of which nothing is visible
-    kinds = [("none", None, False), ("causal", None, True)]
+    kinds: list[tuple[str, Tensor | None, bool]] = [("none", None, False), ("causal", None, True)]
     kinds += [(name, padding_mask(row, 13)[:, None, None], causal)
               for name, row in zip(("padding", "an empty sentence"), lengths, strict=True)
               for causal in (False, True)]  # fmt: skip

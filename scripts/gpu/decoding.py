@@ -30,8 +30,8 @@ def run(setting: Setting, report: Report) -> None:
 
 
 def _search(**options: Any) -> BeamSearch:
-    return BeamSearch(**{"beam_size": 5, "n_best": 1, "max_length": 200, "max_ratio": 2.0,
-                         "length_penalty": wu_penalty(1.0)} | options)  # fmt: skip
+    usual: dict[str, Any] = {"beam_size": 5, "n_best": 1, "max_length": 200, "max_ratio": 2.0}
+    return BeamSearch(**usual | {"length_penalty": wu_penalty(1.0)} | options)
 
 
 def _trained(name: str, checkpoint: str, setting: Setting, report: Report) -> None:
@@ -52,8 +52,8 @@ def _trained(name: str, checkpoint: str, setting: Setting, report: Report) -> No
                     translated = list(translator.translate(lines, search))
                 seconds.append(time.perf_counter() - begin)
             precise = "float32" if precision is None else "bf16"
-            report.row(TABLE, model=f"trained on {name}", precision=precise, batch=size, sentences=len(translated),
-                       **{"sentences/s": len(lines) / min(seconds)})  # fmt: skip
+            cells = {"model": f"trained on {name}", "precision": precise, "batch": size, "sentences": len(translated)}
+            report.row(TABLE, cells | {"sentences/s": len(lines) / min(seconds)})
 
 
 def _untrained(setting: Setting, report: Report) -> None:
@@ -73,10 +73,6 @@ def _untrained(setting: Setting, report: Report) -> None:
             with torch.autocast(setting.device.type, torch.bfloat16, enabled=not setting.rehearsal):
                 found = search(model, batch.source, batch.source_mask, batch.source_lengths)
             rates.append(len(found) / (time.perf_counter() - begin))
-        precision = "float32" if setting.rehearsal else "bf16"
-        row: dict[str, Any] = {
-            "batch": size,
-            "sentences": sum(map(len, batches)),
-            "sentences/s": float(np.median(rates)),
-        }
-        report.row(TABLE, model="Transformer base, untrained", precision=precision, **row)
+        precise = "float32" if setting.rehearsal else "bf16"
+        cells = {"model": "Transformer base, untrained", "precision": precise, "batch": size}
+        report.row(TABLE, cells | {"sentences": sum(map(len, batches)), "sentences/s": float(np.median(rates))})

@@ -26,7 +26,7 @@ def run(setting: Setting, report: Report) -> None:
     asks = make_asks(setting.device)
     full: set[tuple[str, torch.dtype]] = set()
     for length in lengths:
-        cells: dict[str, Any] = {}
+        cells: dict[str, Any] = {"length": length}
         for kind in KINDS:
             name, dtype = kind
             if kind in full or length > LONGEST.get(name, length) or setting.left < 4 and not setting.rehearsal:
@@ -38,7 +38,7 @@ def run(setting: Setting, report: Report) -> None:
                 full.add(kind)
                 cells[head] = "out of memory"
             gc.collect()
-        report.row(f"Attention forward and backward, {HEADS} heads of {D_HEAD}, one sentence", length=length, **cells)
+        report.row(f"Attention forward and backward, {HEADS} heads of {D_HEAD}, one sentence", cells)
 
 
 def _row(ask: Ask, length: int, dtype: torch.dtype, setting: Setting) -> str:

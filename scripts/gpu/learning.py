@@ -58,7 +58,7 @@ def run_grammar(setting: Setting, report: Report) -> None:
     reached = next((s for s, bleu in zip(validations.seconds, validations.bleu, strict=True) if bleu >= GOAL), None)
     report.row(
         "The embedded default",
-        **{
+        {
             "seconds until BLEU 95 on validation": reached,
             "best BLEU": best,
             "epochs": len(validations.bleu),
@@ -75,7 +75,7 @@ def run_multi30k(setting: Setting, report: Report) -> None:
     """Train the recipe for as many epochs as there is time for, its whole schedule over them, and test."""
     root = setting.data
     if root is None and not setting.rehearsal:
-        report.row("Multi30k", what="no --data: not run")
+        report.row("Multi30k", {"what": "no --data: not run"})
         return
     overrides = ["experiment=multi30k_transformer_tiny", f"data.root={root}", "callbacks.pinned=null"]
     if setting.rehearsal:
@@ -96,7 +96,7 @@ def run_multi30k(setting: Setting, report: Report) -> None:
     bleu = evaluation.metrics["bleu"]
     report.row(
         "Multi30k, Transformer-Tiny, en-de",
-        **{
+        {
             "epochs": epochs,
             "minutes": minutes,
             "BLEU on test": bleu,

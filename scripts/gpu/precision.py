@@ -44,7 +44,7 @@ class Waits(Callback):
 
     def __init__(self) -> None:
         self.places: Counter[str] = Counter()
-        self._catch: warnings.catch_warnings | None = None  # type: ignore[type-arg]
+        self._catch: warnings.catch_warnings | None = None
         self._caught: list[warnings.WarningMessage] = []
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
@@ -80,8 +80,8 @@ def run(setting: Setting, report: Report) -> None:
             scaler = getattr(run_.trainer.precision_plugin, "scaler", None)
             scale = None if scaler is None else scaler.get_scale()
             apart = abs(losses[-1] - exact[-1])
-            report.row("Precision: loss a token at the end", model=name, precision=precision, steps=steps,
-                       loss=losses[-1], in_float32=exact[-1], scale=scale)  # fmt: skip
+            cells = {"model": name, "precision": precision, "steps": steps, "loss": losses[-1], "in float32": exact[-1]}
+            report.row("Precision: loss a token at the end", cells | {"scale": scale})
             # With a loss scale the first steps are given up until the scale fits.
             limit = 0.5 if scale is not None else 0.2
             report.check(
@@ -95,12 +95,13 @@ def run(setting: Setting, report: Report) -> None:
 def _compiled(overrides: list[str], setting: Setting, report: Report) -> None:
     """Compare a compiled Transformer with the plain one, without dropout."""
     steps = 12 if setting.device.type == "cuda" else 2
-    if setting.rehearsal:  # all of the compiler but the kernels, which take minutes
-        torch.compile = partial(torch.compile, backend="aot_eager")  # type: ignore[assignment]
+    if setting.rehearsal:  # of the compiler what reads the code: the rest takes minutes
+        torch.compile = partial(torch.compile, backend="eager")
     losses, begin = {}, time.perf_counter()
     for compiled in (False, True):
         options = [*overrides, "model.dropout=0", f"training.compile={compiled}", "trainer.precision=32-true"]
-        losses[compiled], _ = _train(f"Transformer, compile={compiled}", options, steps, setting, report, waits=False)
+        name = f"Transformer, {'compiled' if compiled else 'plain'}"
+        losses[compiled], _ = _train(name, options, steps, setting, report, waits=False)
         seconds, begin = time.perf_counter() - begin, time.perf_counter()
     apart = max(abs(one - other) for one, other in zip(losses[False], losses[True], strict=True))
     report.check(

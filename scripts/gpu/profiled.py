@@ -76,8 +76,8 @@ def report_profile(
         "attention": share(ATTENTION),
         "kernels a step": sum(calls for _, calls in kernels.values()) / steps,
     }
-    report.row("Where the time goes", **row)
+    report.row("Where the time goes", row)
     longest = sorted(kernels.items(), key=lambda kernel: -kernel[1][0])
     for name, (spent, calls) in longest[: 3 if setting.rehearsal else 14]:
         row = {"kernel": name[:100], "ms a step": spent / steps, "share": f"{100 * spent / busy:.1f} %"}
-        report.row(f"Kernels of {what}", **row, **{"calls a step": calls / steps})
+        report.row(f"Kernels of {what}", row | {"calls a step": calls / steps})

@@ -43,15 +43,14 @@ class Report:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def row(self, table: str, ok: bool | None = None, **cells: Any) -> None:
-        """Add a row; the cells' names are the table's head, an underscore in one being a space."""
-        named = {name.replace("_", " "): value for name, value in cells.items()}
+    def row(self, table: str, cells: dict[str, Any], ok: bool | None = None) -> None:
+        """Add a row; the cells' names are the table's head."""
         with self.file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(Row(table, named, ok)), default=str) + "\n")
+            file.write(json.dumps(asdict(Row(table, cells, ok)), default=str) + "\n")
 
     def check(self, what: str, ok: bool, found: str) -> None:
         """Say whether something holds, and what was found."""
-        self.row(CHECKS, ok, what=what, holds="yes" if ok else "**NO**", found=found)
+        self.row(CHECKS, {"what": what, "holds": "yes" if ok else "**NO**", "found": found}, ok)
 
 
 def read_rows(file: Path) -> list[Row]:

@@ -1,20 +1,37 @@
 """A run that was stopped and resumed beside one that never was, with deterministic algorithms: to the last bit?"""
 
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
+from lightning.pytorch.callbacks import Callback
 
 from gpu.parts import SMALL, SMALL_TRANSFORMER, Setting, real_run, small_text
 from gpu.report import Report
 from seq2seq.checkpoint import LAST, load_content
+from seq2seq.errors import Interrupted
 
 MODELS = {
     "Transformer": ["model=transformer", *SMALL_TRANSFORMER, "callbacks=ema"],
     "Bahdanau, GRU": ["model=bahdanau"],
     "Luong, LSTM": ["model=luong"],
 }
+
+
+class Stop(Callback):
+    """Sends this process the signal that stops a training, after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Send it."""
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(setting: Setting, report: Report) -> None:
@@ -28,13 +45,12 @@ def run(setting: Setting, report: Report) -> None:
             options = [*text, *SMALL, *overrides, f"trainer.deterministic={str(deterministic).lower()}",
                        "trainer.limit_val_batches=0", "trainer.max_epochs=-1", "callbacks.early_stopping=null",
                        "trainer.precision=32-true" if setting.rehearsal else "trainer.precision=bf16-mixed",
-                       f"scheduler.scheduler.total_steps={2 * half}"]  # fmt: skip
+                       f"trainer.max_steps={2 * half}"]  # fmt: skip
             place = setting.folder / "resume" / f"{name.partition(',')[0]}-{deterministic}"
             try:
-                whole = _end(options, 2 * half, place / "whole", setting)
-                again = _end(options, 2 * half, place / "again", setting)
-                _end(options, half, place / "parts", setting)
-                parts = _end(options, 2 * half, place / "parts", setting, resume=True)
+                whole, again = (_end(options, place / name, setting) for name in ("whole", "again"))
+                _end(options, place / "parts", setting, stop_at=half)
+                parts = _end(options, place / "parts", setting, resume=True)
             except RuntimeError as error:  # an operation that has no deterministic algorithm
                 report.check(f"{name}, deterministic={deterministic}: resumes", False, str(error).splitlines()[0])
                 continue
@@ -43,14 +59,17 @@ def run(setting: Setting, report: Report) -> None:
             if deterministic:
                 report.check(f"{name}: resumed to the last bit", apart == 0, found)
             else:
-                report.row("Resumed without deterministic algorithms", model=name, found=found)
+                report.row("Resumed without deterministic algorithms", {"model": name, "found": found})
 
 
-def _end(options: list[str], steps: int, folder: Path, setting: Setting, *, resume: bool = False) -> dict[str, Any]:
-    """Return the weights at the end of a training."""
-    run_ = real_run([*options, f"trainer.max_steps={steps}"], folder, setting)
+def _end(
+    options: list[str], folder: Path, setting: Setting, *, stop_at: int | None = None, resume: bool = False
+) -> dict[str, Any]:
+    """Return the last checkpoint of a training, which is stopped by a signal or goes on with that checkpoint."""
+    run_ = real_run(options, folder, setting, *([] if stop_at is None else [Stop(stop_at)]))
     last = folder / "checkpoints" / LAST
-    run_.trainer.fit(run_.module, datamodule=run_.data, ckpt_path=last if resume else None, weights_only=True)
+    with suppress(Interrupted):
+        run_.trainer.fit(run_.module, datamodule=run_.data, ckpt_path=last if resume else None, weights_only=True)
     return load_content(last)
 
 

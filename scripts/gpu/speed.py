@@ -130,7 +130,7 @@ class Bench:
         else:
             rates = {name: matrix_rate(setting.device, dtype) for name, dtype in dtypes.items()}
         for name, rate in rates.items():
-            report.row("Matrix products of the device", precision=name, **{"TFLOP/s": rate / 1e12})
+            report.row("Matrix products of the device", {"precision": name, "TFLOP/s": rate / 1e12})
         return cls(setting, report, rates)
 
     def up(self, task: Task, sizes: Sequence[int], kind: Kind) -> int:
@@ -166,7 +166,7 @@ class Bench:
         try:
             fit(module, batches, self.setting, precision=kind.precision, steps=10_000, callbacks=[clock])
         except torch.OutOfMemoryError:
-            self.report.row("Training speed", **row, **{"tokens/s": "out of memory"})
+            self.report.row("Training speed", row | {"tokens/s": "out of memory"})
             return None
         flops, rate = clock.flops / clock.seconds, clock.tokens / clock.seconds
         row |= {
@@ -177,7 +177,7 @@ class Bench:
             "GiB": peak_mib(self.setting.device) / 1024,
             "seconds before": clock._begin - begin,
         }
-        self.report.row("Training speed", **row)
+        self.report.row("Training speed", row)
         return rate
 
     def profile(self, task: Task, size: int, kind: Kind) -> None:

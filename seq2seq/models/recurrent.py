@@ -77,7 +77,7 @@ def _autocasts_to_bfloat16() -> bool:
     return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") is torch.bfloat16
 
 
-class GRU(StepwiseRNN, nn.GRU):
+class GRU(StepwiseRNN, nn.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
@@ -98,7 +98,7 @@ class GRU(StepwiseRNN, nn.GRU):
         return tuple(new)
 
 
-class LSTM(StepwiseRNN, nn.LSTM):
+class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102

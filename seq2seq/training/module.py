@@ -84,10 +84,6 @@ class TranslationModule(lightning.LightningModule):
         self._evaluator: Evaluator | None = None
         self._step = _Step()
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Return the batch on the device; Lightning's own way waits there for all earlier steps, a tensor at a time."""
-        return batch.to(device, non_blocking=True)
-
     def on_train_batch_start(self, _: Batch, batch_index: int) -> None:
         """Let this step's random numbers follow from seed, epoch, step and process alone.
 

@@ -133,17 +133,9 @@ def test_norm_of_half_precision_gradients_is_finite_where_their_sum_is_large(log
 def test_step_never_looks_at_a_value(logged: dict[str, Any]) -> None:
     """A look would wait for the device; on the meta device there is nothing to look at, so it raises."""
     module = make(logged, r_drop=1.0).to("meta")
-    batch = module.transfer_batch_to_device(BATCH, torch.device("meta"), 0)
-    step(module, logged, 1.0, batch)
+    step(module, logged, 1.0, BATCH.to("meta"))
     assert module.model.logits.grad is not None and logged["train/gradient_norm"].is_meta
     assert logged["train/padding_share"].device.type == "cpu"  # made of a plain number, it stays with it
-
-
-def test_batch_is_moved_without_waiting_for_it(logged: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(Batch, "to", lambda batch, device, non_blocking=False: asked.append(non_blocking) or batch)
-    make(logged).transfer_batch_to_device(BATCH, torch.device("cpu"), 0)
-    assert asked == [True]
 
 
 def test_random_numbers_of_a_step_follow_from_its_place_alone(logged: dict[str, Any]) -> None:
