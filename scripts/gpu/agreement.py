@@ -85,6 +85,7 @@ def run(setting: Setting, report: Report) -> None:
             wrong = [f"{what} {share:.2g} of {case}" for what, (share, case) in largest.items() if share > LIMITS[what]]
             report.check(f"{name}, {path}: as on the CPU", not wrong, "; ".join(wrong) or f"{count} variants")
     _masks(setting, report)
+    _dropout(setting, report)
 
 
 def _variants(name: str, overrides: list[str], *, rehearsal: bool) -> Iterator[tuple[str, DictConfig]]:
@@ -182,6 +183,19 @@ def _masks(setting: Setting, report: Report) -> None:
             not wrong,
             "; ".join(wrong[:8]) or f"largest difference {worst:.2g}",
         )
+
+
+def _dropout(setting: Setting, report: Report) -> None:
+    """Dropout of weights, as the fused kernel does it: the mean over many draws is what is without."""
+    torch.manual_seed(1)
+    attention = Attention(ScaledDot(16, 16), dropout=0.3)
+    x, y = (torch.randn(1, 2, length, 16, device=setting.device) for length in (5, 13))
+    memory = attention.memory(y.expand(4096, -1, -1, -1), y.expand(4096, -1, -1, -1))
+    kept = attention.eval()(x, attention.memory(y, y))[0]
+    dropped = attention.train()(x.expand(4096, -1, -1, -1), memory)[0]
+    apart = (dropped.mean(0, keepdim=True) - kept).abs().max().item()
+    differ = not torch.equal(dropped[0], dropped[1])
+    report.check("attention with dropout has the right mean", apart < 0.1 and differ, f"{apart:.2g} apart")
 
 
 def _attend(
