@@ -47,7 +47,7 @@ def run(setting: Setting, report: Report) -> None:
                        "trainer.limit_val_batches=0", "trainer.max_epochs=-1", "callbacks.early_stopping=null",
                        "trainer.precision=32-true" if setting.rehearsal else "trainer.precision=bf16-mixed",
                        f"trainer.max_steps={2 * half}"]  # fmt: skip
-            place = setting.folder / "resume" / f"{name.replace(', ', '-')}-{deterministic}"
+            place = setting.folder / "resume" / f"{name.replace(', ', '-').replace(' ', '-')}-{deterministic}"
             try:
                 whole, again = (_end(options, place / name, setting) for name in ("whole", "again"))
                 _end(options, place / "parts", setting, stop_at=half)
