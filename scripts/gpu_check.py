@@ -128,29 +128,33 @@ def _run(stage: Stage, device: torch.device, folder: Path, options: argparse.Nam
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        os.setsid()
-        with log.open("wb") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        os._exit(_begin(stage.name, device, folder, options, seconds))
-    status = None
+        status = 1
+        try:
+            os.setsid()
+            with log.open("wb") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            status = _begin(stage.name, device, folder, options, seconds)
+        finally:
+            os._exit(status)  # whatever happened, what follows is the parent's
+    ended: int | None = None
     try:
-        while status is None and time.monotonic() - begin < seconds + GRACE:
+        while ended is None and time.monotonic() - begin < seconds + GRACE:
             time.sleep(0.05)
-            status = _status(child)
+            ended = _status(child)
     finally:
-        if status is None:  # its time is over, or somebody pressed Ctrl-C
+        if ended is None:  # its time is over, or somebody pressed Ctrl-C
             os.killpg(child, signal.SIGUSR2)  # it says where it stands
             time.sleep(0.5)
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
     stage.seconds = time.monotonic() - begin
     stage.rows = read_rows(rows)
-    stage.status = "done" if status == 0 else "failed"
+    stage.status = "done" if ended == 0 else "failed"
     if stage.failed:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        ended = "its time was over" if status is None else f"it ended with status {status}"
-        stage.log = "\n".join([*lines[-TAIL:], ended])
+        last = "its time was over" if ended is None else f"it ended with status {ended}"
+        stage.log = "\n".join([*lines[-TAIL:], last])
 
 
 def _status(child: int) -> int | None:
