@@ -111,7 +111,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     model = build_model(config, data.tokenizers)
     if config.training.compile:
         for part in (model.encoder, model.decoder):
-            cast(nn.Module, part).compile()
+            cast(nn.Module, part).compile(dynamic=True)  # no two batches have one shape
     search, extraction = build_search(config.search), build_extraction(config.links)
     tokenize = bleu_tokenizer(config, data.corpus)
     optimizer = instantiate(config.optimizer)
@@ -145,6 +145,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             layer=config.training.guided_alignment.layer,
             head=config.training.guided_alignment.head,
         ),
+        compiled=config.training.compile,
         config=plain,
     )
 

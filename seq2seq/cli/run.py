@@ -103,6 +103,7 @@ def run_training(config: DictConfig, precision: Precision, record: Record | None
     metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
     gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
     metrics |= {name: float(value) for name, value in gradients.items()}
+    module.to(device)  # Lightning has taken it back to the CPU
     with sharing_cores(device):
         evaluations = _test(splits, data, module)
     for split, evaluation in evaluations.items():

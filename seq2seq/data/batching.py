@@ -51,8 +51,9 @@ class Batch:
         positions = self.source.numel() + self.target_input.numel()
         return 1.0 - (self.source_tokens + self.num_tokens) / positions
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device; to a GPU without waiting, tensor by tensor, for all it was asked before."""
+        non_blocking = torch.device(device).type == "cuda"
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:

@@ -79,12 +79,14 @@ class GreedySearch:
         limits = length_limits(source_lengths, self.max_length, self.max_ratio)
         state = model.begin(source, source_mask, source_lengths)
         sentences = torch.arange(len(source), device=source.device)  # which sentence each live row is
-        tokens = torch.full((len(source), int(limits.max())), PAD, device=source.device)
+        shortest, longest = (int(limit) for limit in limits.aminmax())
+        tokens = torch.full((len(source), longest), PAD, device=source.device)
         totals = torch.zeros(len(source), dtype=torch.float32, device=source.device)
         last = torch.full((len(source), 1), BOS, device=source.device)
-        for t in range(tokens.shape[1]):
+        for t in range(longest):
             logits, state = model.step(last, state)
-            log_probabilities = next_log_probabilities(logits, must_end=limits[sentences] == t + 1)
+            must_end = limits[sentences] == t + 1 if t + 1 >= shortest else None
+            log_probabilities = next_log_probabilities(logits, must_end=must_end)
             best, last = log_probabilities.squeeze(1).max(-1, keepdim=True)
             tokens[sentences, t] = last.squeeze(1)
             totals[sentences] += best.squeeze(1)
@@ -135,7 +137,7 @@ class BeamSearch:
         """
         batch, k, device = len(source), self.beam_size, source.device
         limits = length_limits(source_lengths, self.max_length, self.max_ratio)
-        longest = int(limits.max())
+        shortest, longest = (int(limit) for limit in limits.aminmax())
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
         ended = Ended.empty(batch, k, longest, room=room, device=device)
@@ -146,14 +148,15 @@ class BeamSearch:
         for t in range(longest):
             logits, state = model.step(tokens[..., -1], state)
             at_limit = limits[sentences] == t + 1
+            must_end = at_limit if t + 1 >= shortest else None
             # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
-            best, following = next_log_probabilities(logits, must_end=at_limit).topk(min(2 * k, logits.shape[-1]))
+            best, following = next_log_probabilities(logits, must_end=must_end).topk(min(2 * k, logits.shape[-1]))
             candidates = (totals[..., None] + best).flatten(1)
             totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
             parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
             grown = torch.cat((_take(tokens, parents), choices[..., None]), dim=-1)
             ends = choices == EOS
-            penalty = self.length_penalty(torch.tensor(t + 1.0, dtype=torch.float32, device=device))
+            penalty = self.length_penalty(torch.full((), t + 1.0, dtype=torch.float32, device=device))
             ended.add(sentences, grown[:, :k, 1:], totals[:, :k].masked_fill(~ends[:, :k], -torch.inf), penalty)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
             state = state.reorder(parents.gather(1, kept))
@@ -237,11 +240,15 @@ def length_limits(source_lengths: Tensor, max_length: int, max_ratio: float) -> 
     return (source_lengths * max_ratio).ceil().long().add(SOURCE_ALLOWANCE).clamp(max=max_length)
 
 
-def next_log_probabilities(logits: Tensor, *, must_end: Tensor) -> Tensor:
-    """Return float32 log-probabilities (batch, beam, vocab) of the next token; only EOS where a sentence must end."""
+def next_log_probabilities(logits: Tensor, *, must_end: Tensor | None = None) -> Tensor:
+    """Return float32 log-probabilities (batch, beam, vocab) of the next token; only EOS where a sentence must end.
+
+    None of `must_end` is known to be none without a look at the device, which waits for it.
+    """
     log_probabilities = logits.float().log_softmax(-1)
-    log_probabilities[..., list(NEVER)] = -torch.inf
-    if must_end.any():  # seldom, and a pass over the whole vocabulary
+    for token in NEVER:  # a list of them would be copied to the device
+        log_probabilities[..., token] = -torch.inf
+    if must_end is not None and must_end.any():  # seldom, and a pass over the whole vocabulary
         end = log_probabilities[..., EOS].clone()
         log_probabilities.masked_fill_(must_end[:, None, None], -torch.inf)[..., EOS] = end
     return log_probabilities

@@ -25,8 +25,11 @@ from seq2seq.models import EncoderDecoder
 LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
 
-ROWS = 256
-"""Target tokens whose logits are at hand at once: those of a whole batch would be its largest tensor."""
+ROWS = {"cpu": 256}
+"""Target tokens whose logits are at hand at once, by the device's type: those of a batch would take most memory."""
+
+MANY_ROWS = 8192
+"""On other devices: a part of their memory, yet large products."""
 
 
 class Evaluation(NamedTuple):
@@ -89,16 +92,20 @@ class Evaluator:
             features = model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        for rows, wanted in zip(features.split(ROWS), batch.target_output[:, None].split(ROWS), strict=True):
+        at_once, found = ROWS.get(features.device.type, MANY_ROWS), []
+        for rows, wanted in zip(features.split(at_once), batch.target_output[:, None].split(at_once), strict=True):
             log_probabilities = model.output(rows).float().log_softmax(-1)
-            self._likelihood -= log_probabilities.gather(1, wanted).sum().item()
-            self._correct += int((log_probabilities.argmax(-1, keepdim=True) == wanted).sum())
+            correct = (log_probabilities.argmax(-1, keepdim=True) == wanted).sum().float()
+            found.append(torch.stack((log_probabilities.gather(1, wanted).sum(), correct)))
+        for likelihood, correct in torch.stack(found).tolist():  # one look at the device a batch
+            self._likelihood -= likelihood
+            self._correct += int(correct)
         self._tokens += batch.num_tokens
         begin = time.perf_counter()
-        found = search_batch(self.search, model, batch)
+        translations = search_batch(self.search, model, batch)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
-        for index, hypotheses in zip(indices, found, strict=True):
+        for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if record:
             rows = [self.dataset[index] for index in indices]

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from seq2seq.dropout import Dropout, dropout
 from seq2seq.errors import UserError
@@ -23,6 +24,16 @@ class StepwiseRNN(nn.RNNBase):
         # torch warns of dropout where there is no layer above to apply it to.
         between = dropout if num_layers > 1 else 0.0
         super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, hx: Any = None) -> Any:
+        """Return what torch's recurrence does; on a GPU in float32 where autocast is to bfloat16.
+
+        There it takes float16 whatever autocast says, and without a loss scale a gradient in float16 may overflow.
+        """
+        if x.device.type != "cuda" or not _autocasts_to_bfloat16():
+            return super().forward(x, hx)
+        with torch.autocast("cuda", enabled=False):
+            return super().forward(x.float(), None if hx is None else tree_map(Tensor.float, hx))
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:
         """Return the state that starts from hidden (..., layers · d_hidden); an LSTM's cells start at zero."""
@@ -63,7 +74,11 @@ class StepwiseRNN(nn.RNNBase):
         return getattr(self, f"{name}_l{layer}")
 
 
-class GRU(StepwiseRNN, nn.GRU):
+def _autocasts_to_bfloat16() -> bool:
+    return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") is torch.bfloat16
+
+
+class GRU(StepwiseRNN, nn.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
@@ -84,7 +99,7 @@ class GRU(StepwiseRNN, nn.GRU):
         return tuple(new)
 
 
-class LSTM(StepwiseRNN, nn.LSTM):
+class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102

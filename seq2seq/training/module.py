@@ -45,6 +45,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
         r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 for one pass.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
+        compiled: whether torch.compile makes the loss's kernels; the model's parts are compiled by themselves.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
 
@@ -60,6 +61,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: float,
         r_drop: float = 0.0,
         guidance: Guidance | None = None,
+        compiled: bool = False,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -77,6 +79,7 @@ class TranslationModule(lightning.LightningModule):
         self.r_drop = r_drop
         self.passes = 2 if r_drop else 1  # of a training step through the model
         self.guidance = guidance
+        self.compiled = compiled
         self.config = config
         self.alignment: AlignmentChoice | None = None
         self.evaluation: Evaluation | None = None  # of the latest validation or test
@@ -108,6 +111,7 @@ class TranslationModule(lightning.LightningModule):
             label_smoothing=self.label_smoothing,
             again=self._features(batch) if self.passes == 2 else None,
             r_drop=self.r_drop,
+            compiled=self.compiled,
         )
         objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
         if self.passes == 2:
@@ -116,7 +120,8 @@ class TranslationModule(lightning.LightningModule):
             sums["guidance"] = self.guidance.loss(record, batch.link_weights)
             objective = objective + self.guidance.weight * sums["guidance"]
         self._step.add(batch, sums)
-        self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
+        # Of a plain number Lightning makes a tensor on the device, and waits for it.
+        self.log("train/padding_share", torch.tensor(batch.padding_share), batch_size=batch.num_tokens)
         return objective
 
     def _features(self, batch: Batch) -> Tensor:
@@ -169,7 +174,9 @@ class TranslationModule(lightning.LightningModule):
         # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
         scale = self.trainer.accumulate_grad_batches * processes / totals[0]
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients) * scale
+        # In float16 the square of a sum over a batch's tokens is soon infinite.
+        exact = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
+        norm = torch.nn.utils.get_total_norm(exact) * scale
         if isinstance(self.trainer.strategy, FSDPStrategy):  # each process has a part of every gradient
             norm = self.trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
         if gradient_clip_val is not None:

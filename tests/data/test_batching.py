@@ -74,6 +74,19 @@ def test_batch_knows_its_sizes_without_reading_a_tensor() -> None:
     assert {value.device.type for value in tensors(batch)} == {"meta"}
 
 
+@pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("cuda", False), (torch.device("cuda:1"), False)])
+def test_batch_moves_to_a_gpu_without_waiting(device: torch.device | str, waits: bool) -> None:
+    class Spy:
+        def to(self, device: torch.device | str, *, non_blocking: bool) -> bool:
+            return non_blocking
+
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batch, "map", lambda batch, function: asked.append(function(Spy())))
+        collate(EXAMPLES).to(device)
+    assert asked == [not waits]
+
+
 def test_batch_survives_the_way_from_a_worker_process() -> None:
     batch = collate(EXAMPLES)
     copy = pickle.loads(pickle.dumps(batch))
