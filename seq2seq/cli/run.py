@@ -18,9 +18,11 @@ from seq2seq.build import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
+from seq2seq.cli.processes import Meeting
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import begin_from
 from seq2seq.cli.run_folder import FAILED, keep_results
+from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
@@ -33,7 +35,7 @@ from seq2seq.training.module import TranslationModule
 log = logging.getLogger(__name__)
 
 
-def run_training(config: DictConfig) -> dict[str, float]:
+def run_training(config: DictConfig, meeting: Meeting) -> dict[str, float]:
     """Train, test with the best checkpoint, and return what `metrics.json` holds."""
     _quiet()
     folder = Path(config.output)
@@ -42,9 +44,11 @@ def run_training(config: DictConfig) -> dict[str, float]:
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    data = build_data(config)
-    splits = _test_splits(config, data)
-    start = begin_from(folder, data) if config.resume else None
+    with meeting.alike() as ours:
+        data = build_data(config)
+        splits = _test_splits(config, data)
+        start = begin_from(folder, data) if config.resume else None
+        ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     before = (folder / "config.yaml").read_text(encoding="utf-8") if start else None

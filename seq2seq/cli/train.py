@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, compose_defaults, config_folder, quote
-from seq2seq.cli.processes import agreed, rank
+from seq2seq.cli.objective import check_objective, objective_of
+from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
+from seq2seq.cli.processes import Meeting, meeting, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import claimed, mark_failed
@@ -42,11 +43,15 @@ def main(arguments: list[str]) -> None:
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = _variants(overrides)
+    place = Meeting()
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
             _check_run([*overrides, *variant])
-        runs = agreed(lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs)
+        place = meeting()
+        runs = place.agreed(
+            lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs
+        )
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
@@ -57,7 +62,7 @@ def main(arguments: list[str]) -> None:
             if run is None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
-                _run(run, sweep=sweep)
+                _run(run, place, sweep=sweep)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
@@ -90,12 +95,17 @@ def _variants(overrides: list[str]) -> list[list[str]]:
 
 
 def _combinations(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of every run of a --multirun; none where Hydra alone can tell, as of glob(*)."""
+    """Return the overrides of every run of a --multirun, of an interval those of its ends.
+
+    None where Hydra alone can tell, as of glob(*).
+    """
     parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
     try:
         values = [
             [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
             if o.is_discrete_sweep()
+            else [f"{o.get_key_element()}={end}" for end in (o.value().start, o.value().end)]
+            if o.is_interval_sweep()
             else [str(o.input_line)]
             for o in parsed
         ]
@@ -107,7 +117,8 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
 def _check_run(overrides: list[str]) -> None:
     """Refuse now what would else be found when other variants have been trained, or never."""
     check_types("train", overrides)
-    config = compose_defaults("train", overrides)
+    config = compose_hydra("train", overrides)
+    check_objective(config, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
@@ -123,22 +134,25 @@ def _check_run(overrides: list[str]) -> None:
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
 
 
-def _run(overrides: list[str], *, sweep: bool) -> None:
+def _run(overrides: list[str], place: Meeting, *, sweep: bool) -> None:
     failure: list[Exception] = []
 
-    def job(config: DictConfig) -> dict[str, float]:
+    def job(config: DictConfig) -> float | list[float] | None:
         folder = Path(config.output)
         try:
             # With these Lightning starts the other processes of a host.
             sys.argv = [program, "train", *overrides]
             _full_error(before)
-            with claimed(folder) if rank() == 0 else nullcontext():
-                if rank() == 0:  # the others come when it may have begun to write
-                    _check_folder(folder, resume=bool(config.resume))
-                else:
-                    logging.disable(logging.WARNING)
+            with ExitStack() as claim:
+                with place.alike():
+                    if rank() == 0:  # the others come when it may have begun to write
+                        claim.enter_context(claimed(folder))
+                        _check_folder(folder, resume=bool(config.resume))
+                    else:
+                        logging.disable(logging.WARNING)
                 try:
-                    return run_training(config)
+                    metrics = run_training(config, place)
+                    return objective_of(config, metrics) if sweep else None
                 except Exception as error:
                     mark_failed(folder, error)
                     raise
@@ -146,7 +160,7 @@ def _run(overrides: list[str], *, sweep: bool) -> None:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
-            return {}
+            return None
         finally:
             _full_error("1")
 
