@@ -68,7 +68,8 @@ def slurm(folder: Path) -> Iterator[None]:
             place.bind(("", 0))
         ports = one.getsockname()[1], other.getsockname()[1]
     (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder, ports=ports))
-    (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+    (folder / "spool").mkdir()
+    folder.chmod(0o755)
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o400)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
