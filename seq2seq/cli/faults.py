@@ -17,6 +17,9 @@ NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", 
 DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:is )?(exited unexpectedly|killed by signal: \w+)"
 )
+LOST = re.compile(r"gloo/|Connection (closed|reset) by peer|NCCL.*(remote|system) ?error", re.IGNORECASE)
+AROUND = re.compile(r"^\[\S+:\d+\] *|\. This .*")
+"""What a library puts around its reason: its line of code, and how it is to be reported."""
 
 
 def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
@@ -33,6 +36,9 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
         )
     if isinstance(error, RuntimeError) and (dead := DEAD_WORKER.search(str(error))):
         return f"a process that loads data died ({dead[1]}): see whether memory ran out; loader.num_workers=0 has none"
+    if isinstance(error, RuntimeError) and LOST.search(str(error)):
+        reason = re.sub(AROUND, "", str(error).splitlines()[0])
+        return f"lost another process of this training ({reason}): see what befell it, or the network"
     if is_full(error):
         return f"no space left on the disk of {folder}: make some"
     return None

@@ -19,9 +19,11 @@ from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
+from seq2seq.cli.processes import Meeting
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
 from seq2seq.cli.run_folder import Record, keep_results
+from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
@@ -36,7 +38,9 @@ from seq2seq.training.settings import check_devices, check_monitors
 log = logging.getLogger(__name__)
 
 
-def run_training(config: DictConfig, precision: Precision, record: Record | None = None) -> dict[str, float]:
+def run_training(
+    config: DictConfig, precision: Precision, meeting: Meeting, record: Record | None = None
+) -> dict[str, float]:
     """Train, test with the best checkpoint, and return what `metrics.json` holds.
 
     The process that has the record writes; in the others it is None.
@@ -50,9 +54,11 @@ def run_training(config: DictConfig, precision: Precision, record: Record | None
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
     check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
-    data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
-    splits = _test_splits(config, data)
-    start = begin_from(folder, data) if config.resume else None
+    with meeting.alike() as ours:
+        data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
+        splits = _test_splits(config, data)
+        start = begin_from(folder, data) if config.resume else None
+        ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
     if start:

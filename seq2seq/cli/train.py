@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import product
 
 import hydra
@@ -16,9 +16,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
+from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
 from seq2seq.cli.precision import settled
-from seq2seq.cli.processes import agreed, rank
+from seq2seq.cli.processes import Meeting, meeting, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
@@ -51,6 +52,7 @@ def main(arguments: list[str]) -> None:
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = _variants(overrides)
+    place = Meeting()
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
     precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
@@ -66,7 +68,8 @@ def main(arguments: list[str]) -> None:
                 begun.append(run)
             return begun
 
-        runs = agreed(begin, runs)
+        place = meeting()
+        runs = place.agreed(begin, runs)
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
@@ -79,7 +82,7 @@ def main(arguments: list[str]) -> None:
             if run is None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
-                _run(run, sweep=sweep, precision=precision)
+                _run(run, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
@@ -112,12 +115,17 @@ def _variants(overrides: list[str]) -> list[list[str]]:
 
 
 def _combinations(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of every run of a --multirun; none where Hydra alone can tell, as of glob(*)."""
+    """Return the overrides of every run of a --multirun, of an interval those of its ends.
+
+    None where Hydra alone can tell, as of glob(*).
+    """
     parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
     try:
         values = [
             [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
             if o.is_discrete_sweep()
+            else [f"{o.get_key_element()}={end}" for end in (o.value().start, o.value().end)]
+            if o.is_interval_sweep()
             else [str(o.input_line)]
             for o in parsed
         ]
@@ -133,6 +141,7 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
     moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
     if moved:
         raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
+    check_objective(config, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
@@ -158,26 +167,30 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
     check_places(places)
 
 
-def _run(overrides: list[str], *, sweep: bool, precision: Precision | None) -> None:
+def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> None:
     """Train once; of a sweep each job settles its precision where it runs, else it is that of process 0."""
     failure: list[Exception] = []
 
-    def job(config: DictConfig) -> dict[str, float]:
+    def job(config: DictConfig) -> float | list[float] | None:
         try:
             # With these Lightning starts the other processes of a host: one run of a sweep each, not the sweep.
             sys.argv = [program, "train", *(HydraConfig.get().overrides.task if sweep else overrides)]
             _full_error(before)
-            if rank():  # the first process speaks, and writes
-                logging.disable(logging.WARNING)
-                return run_training(config, precision or Precision(config.trainer.precision))
-            with own_folder(config, subfolder=subfolder) as record:
+            record = None
+            with ExitStack() as claim:
+                with place.alike():
+                    if rank() == 0:  # the first process speaks, and writes
+                        record = claim.enter_context(own_folder(config, subfolder=subfolder))
+                    else:
+                        logging.disable(logging.WARNING)
                 chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
-                return run_training(config, chosen, record)
+                metrics = run_training(config, chosen, place, record)
+                return objective_of(config, metrics) if sweep else None
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
             failure.append(error)
-            return {}
+            return None
         finally:
             _full_error("1")
 

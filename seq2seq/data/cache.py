@@ -52,7 +52,7 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
         temporary.mkdir()
         try:
             build(temporary)
-            sums = {file.name: _sum(file) for file in sorted(temporary.iterdir())}
+            sums = {file.name: content_sum(file) for file in sorted(temporary.iterdir())}
             (temporary / SUMS).write_text(json.dumps(sums))
             os.replace(temporary, folder)
         except OSError as error:
@@ -67,6 +67,11 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def built_sums(folder: Path) -> dict[str, list[int]]:
+    """The size and the CRC-32 of each file that was built in a folder."""
+    return json.loads((folder / SUMS).read_text())
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk is full."""
     return isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error))
@@ -77,8 +82,7 @@ def _is_whole(folder: Path) -> bool:
     if folder in _whole and folder.is_dir():
         return True
     try:
-        sums = json.loads((folder / SUMS).read_text())
-        if any(_sum(folder / name) != sum_ for name, sum_ in sums.items()):
+        if any(content_sum(folder / name) != sum_ for name, sum_ in built_sums(folder).items()):
             return False
     except (OSError, ValueError, AttributeError):
         return False
@@ -86,7 +90,7 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def _sum(file: Path) -> list[int]:
+def content_sum(file: Path) -> list[int]:
     """The size and the CRC-32 of a file."""
     size = crc = 0
     with file.open("rb") as content:

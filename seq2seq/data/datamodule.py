@@ -1,5 +1,6 @@
 """The corpus as Lightning's loaders of token-budget batches."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, Example
+from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
 from seq2seq.data.fidelity import Losses, describe_losses
@@ -120,6 +122,18 @@ class TranslationDataModule(LightningDataModule):
     def dataset(self, split: str) -> datasets.Dataset:
         """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
         return self._split(split).dataset
+
+    def contents(self) -> dict[str, Any]:
+        """What a training reads, by its content: alike on two hosts that have the same, in whatever place."""
+        sums = {
+            split: built_sums(Path(self.dataset(split).cache_files[0]["filename"]).parent)
+            for split in (["val"] if self.corpus.streaming else ["train", "val"])
+        }
+        return {
+            "the training data": sums.get("train") or self.corpus.fingerprint("train"),
+            "the validation data": sums["val"],
+            "the vocabulary": [hashlib.sha256(tokenizer.model_proto).hexdigest() for tokenizer in self.tokenizers],
+        }
 
     def took(self, batch: Batch) -> None:
         """Notes that the training has done with the next batch of the epoch."""

@@ -24,6 +24,10 @@ MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces 
         (MemoryError(), MEMORY),
         (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "died (exited unexpectedly)"),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), "died (killed by signal: Killed)"),
+        (
+            RuntimeError("[/b/gloo/pair.cc:5] Connection closed by peer [10.0.0.2]:4711. This is typically caused by"),
+            "lost another process of this training (Connection closed by peer [10.0.0.2]:4711): see what befell it",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk of run: make some"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (OSError(errno.EACCES, "Permission denied"), None),

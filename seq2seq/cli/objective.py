@@ -1,0 +1,68 @@
+"""What a sweeper that searches, such as Optuna's, gets of each run, and seeks the least or the most of."""
+
+from omegaconf import DictConfig, ListConfig
+
+from seq2seq.cli.options import nearest
+from seq2seq.errors import UserError
+
+MORE_IS_BETTER = {
+    "train/target_tokens_per_second": True,
+    "train/seconds": False,
+    "train/peak_memory_mib": False,
+    "parameters": False,
+    "val/bleu": True,
+    "val/chrf": True,
+    "val/token_accuracy": True,
+    "val/sentences_per_second": True,
+    "val/loss": False,
+    "val/perplexity": False,
+    "val/ter": False,
+    "val/aer": False,
+    "val/aer_argmax": False,
+    "val/entropy": False,
+    "val/sink_mass": False,
+}
+"""Names in `metrics.json`; none of a test set, by which nothing should be chosen."""
+
+
+def objectives(config: DictConfig) -> list[str]:
+    """Return the names under `objective`, one or several."""
+    return [
+        str(name) for name in (config.objective if isinstance(config.objective, ListConfig) else [config.objective])
+    ]
+
+
+def check_objective(config: DictConfig, sweeper: DictConfig) -> None:
+    """Refuse a name that no run could return, and a sweeper that would seek the worst.
+
+    Args:
+        config: of a run.
+        sweeper: its `hydra.sweeper`; Optuna's has a `direction`, or one for each of several objectives.
+
+    Raises:
+        UserError: naming the key and the remedy.
+    """
+    names = objectives(config)
+    for name in names:
+        if name not in MORE_IS_BETTER:
+            raise UserError(f"objective={name} is not known; {nearest(name, MORE_IS_BETTER)}")
+    if sweeper.get("direction") is None:
+        return
+    given = sweeper.direction if isinstance(sweeper.direction, ListConfig) else [sweeper.direction]
+    right = ["maximize" if MORE_IS_BETTER[name] else "minimize" for name in names]
+    if [getattr(direction, "name", direction) for direction in given] != right:
+        said = right[0] if len(right) == 1 else f"[{','.join(right)}]"
+        raise UserError(f"objective={config.objective} is to be sought by hydra.sweeper.direction={said}")
+
+
+def objective_of(config: DictConfig, metrics: dict[str, float]) -> float | list[float]:
+    """Return the value of the objective, or the values of several.
+
+    Raises:
+        UserError: the run has no such score, as the alignment error rate where there are no links.
+    """
+    names = objectives(config)
+    for name in names:
+        if name not in metrics:
+            raise UserError(f"objective={name}: the data give no such score; {nearest(name, metrics)}")
+    return metrics[names[0]] if len(names) == 1 else [metrics[name] for name in names]

@@ -1,0 +1,55 @@
+"""What a sweeper that searches gets of a run."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from seq2seq.cli.objective import check_objective, objective_of
+from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.train import _combinations
+from seq2seq.errors import UserError
+
+METRICS = {"val/loss": 2.5, "val/bleu": 30.0, "parameters": 100.0}
+
+
+def test_sweeper_gets_the_loss_unless_told_otherwise() -> None:
+    assert objective_of(compose_defaults("train", []), METRICS) == 2.5
+
+
+def test_sweeper_gets_one_value_or_several() -> None:
+    assert objective_of(OmegaConf.create({"objective": "val/bleu"}), METRICS) == 30.0
+    assert objective_of(OmegaConf.create({"objective": ["val/bleu", "parameters"]}), METRICS) == [30.0, 100.0]
+
+
+def test_score_that_the_data_do_not_give_is_named() -> None:
+    with pytest.raises(UserError, match="objective=val/aer: the data give no such score"):
+        objective_of(OmegaConf.create({"objective": "val/aer"}), METRICS)
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction", "reason"),
+    [
+        ("val/bleau", None, "did you mean val/bleu?"),
+        ("test/bleu", None, "is not known"),
+        ("val/bleu", "minimize", "hydra.sweeper.direction=maximize"),
+        ("val/loss", "maximize", "hydra.sweeper.direction=minimize"),
+        (["val/bleu", "parameters"], ["maximize", "maximize"], r"hydra.sweeper.direction=\[maximize,minimize\]"),
+        (["val/bleu", "parameters"], "maximize", r"hydra.sweeper.direction=\[maximize,minimize\]"),
+    ],
+)
+def test_unknown_objective_and_search_for_the_worst_are_refused(objective: Any, direction: Any, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        check_objective(OmegaConf.create({"objective": objective}), OmegaConf.create({"direction": direction}))
+
+
+def test_search_for_the_best_is_accepted() -> None:
+    for objective, direction in (("val/bleu", "maximize"), (["val/aer", "val/bleu"], ["minimize", "maximize"])):
+        check_objective(OmegaConf.create({"objective": objective}), OmegaConf.create({"direction": direction}))
+
+
+def test_both_ends_of_an_interval_are_checked() -> None:
+    assert _combinations(["seed=1", "optimizer.lr=interval(0.001,0.01)"]) == [
+        ["seed=1", "optimizer.lr=0.001"],
+        ["seed=1", "optimizer.lr=0.01"],
+    ]
