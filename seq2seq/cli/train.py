@@ -10,6 +10,7 @@ from itertools import product
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -121,17 +122,19 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
     """
     parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
     try:
-        values = [
-            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
-            if o.is_discrete_sweep()
-            else [f"{o.get_key_element()}={end}" for end in (o.value().start, o.value().end)]
-            if o.is_interval_sweep()
-            else [str(o.input_line)]
-            for o in parsed
-        ]
+        values = [_values(override) for override in parsed]
     except HydraException:
         return []
     return [list(run) for run in product(*values)]
+
+
+def _values(override: Override) -> list[str]:
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [f"{override.get_key_element()}={end}" for end in (value.start, value.end)]
+    if override.is_discrete_sweep():
+        return [f"{override.get_key_element()}={found}" for found in override.sweep_string_iterator()]
+    return [str(override.input_line)]
 
 
 def _check_run(overrides: list[str], *, sweep: bool) -> None:
