@@ -95,31 +95,38 @@ def quota(core: str) -> Iterator[tuple[str, ...]]:
     for limit, value in GROUPS.items():
         file = Path("/sys/fs/cgroup") / limit
         group = file.parent / "seq2seq-benchmark"
-        try:
-            group.mkdir()
-            (group / file.name).write_text(value)
-        except OSError:
-            if group.is_dir():
-                group.rmdir()
+        if not (file.parent / "cgroup.procs").exists():
             continue
         try:
-            yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            if (group / file.name).exists():
+                (group / file.name).write_text(value)
+                yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+                return
         finally:
             group.rmdir()
-        return
     yield ("taskset", "-c", core)
 
 
 def measure(job: Job) -> dict[str, float]:
     """Return the rate of every situation, once; of two at once, that of the slower."""
     core = str(max(os.sched_getaffinity(0)))
+
+    def say(found: dict[str, float]) -> None:
+        print(f"{job.work} {job.version} {found}", file=sys.stderr, flush=True)
+
     found = {"one free core": job.start(prefix=("taskset", "-c", core), threads=1).rate(), "alone": job.start().rate()}
     with busy():
         found["beside a busy process"] = job.start().rate()
     both = [job.start("one"), job.start("other")]
     found["two at once"] = min(started.rate() for started in both)
+    say(found)
     with quota(core) as prefix:
         found["quota of one core"] = job.start(prefix=prefix).rate()
+    say(found)
     return found
 
 

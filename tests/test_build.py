@@ -278,7 +278,7 @@ def test_bleu_tokenizer_follows_the_form_of_the_text_unless_it_is_given(
     corpus: Any = Text()
     corpus.tokenized = tokenized
     text: Corpus = corpus
-    assert bleu_tokenizer(OmegaConf.create({"metrics": {"tokenize": given}}), text) == expected
+    assert bleu_tokenizer(OmegaConf.create({"metrics": {"tokenize": given, "lowercase": False}}), text) == expected
 
 
 def test_trainer_gets_callbacks_that_are_not_null_and_the_logger(tmp_path: Path) -> None:

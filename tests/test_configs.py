@@ -198,6 +198,7 @@ def test_loader_keys_are_the_parameters_of_the_data_module() -> None:
         "corpus",
         "tokenizer",
         "seed",
+        "tokenizers",
         "with_links",
     }
     assert set(compose().loader) == parameters
@@ -218,7 +219,7 @@ def test_every_key_is_read(command: str, key: str) -> None:
     if command == "train" and key.startswith("loader."):
         return  # compared with a signature above
     # A command's keys are read by its own file (train's by that of a run, too), or by build.py.
-    readers = [f"{command}.py", "build.py", *(["run.py"] if command == "train" else [])]
+    readers = [f"{command}.py", "build.py", *(["run.py", "objective.py"] if command == "train" else [])]
     files = [text for path, text in SOURCES.items() if path.name in readers]
     attribute = rf"\bconfig\.{re.escape(key)}\b"
     assert any(re.search(attribute, text) for text in files) or f"${{{key}}}" in YAMLS

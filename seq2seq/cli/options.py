@@ -44,7 +44,6 @@ ABOVE_0 = (
     "gradient_clip_val",
     "limit_train_batches",
     "log_every_n_steps",
-    "lr",
     "max_epochs",
     "max_length",
     "max_steps",

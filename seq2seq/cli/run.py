@@ -75,7 +75,8 @@ def run_training(
     def begin(*_: Any) -> None:
         """Write into the folder: only now is it known that the run goes on there, with these settings."""
         if record and not record.begun:
-            rewind_events(events, load_content(start) if start else {})
+            if config.resume:
+                rewind_events(events, load_content(start) if start else {})
             record.begin(OmegaConf.to_yaml(OmegaConf.create(plain)))
 
     trainer.callbacks.append(LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]

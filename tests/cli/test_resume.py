@@ -273,7 +273,7 @@ def test_run_goes_on_with_the_tokenizers_of_its_checkpoint(
 ) -> None:
     folder = interrupted(f"loader.cache_dir={tmp_path / 'first'}")
     config = folder / "config.yaml"  # as an earlier version wrote it, which had no choice of the normalisation
-    config.write_text("".join(line for line in config.open() if "normalization:" not in line))
+    config.write_text("".join(line for line in config.read_text().splitlines(True) if "normalization:" not in line))
     said = command("train", *text, *BRIEF, f"loader.cache_dir={tmp_path / 'second'}", f"resume={folder}")
     assert said.status == 0, said.err
     assert not list((tmp_path / "second").glob("tokenizer-*"))

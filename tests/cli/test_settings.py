@@ -23,7 +23,6 @@ Command = Callable[..., Any]
     [
         ("optimizer.betas=[1,0.9]", "optimizer.betas=[1, 0.9]: expected two numbers from 0 to below 1"),
         ("optimizer.betas=[a,b]", "expected two numbers from 0 to below 1"),
-        ("optimizer.lr=0", "optimizer.lr=0: expected above 0"),
         ("optimizer=sgd optimizer.momentum=1", "optimizer.momentum=1: expected a share from 0 to below 1"),
         ("optimizer=adamw optimizer.weight_decay=-1", "optimizer.weight_decay=-1: expected 0 or above"),
         ("scheduler=halving scheduler.scheduler.every=0", "scheduler.scheduler.every=0: expected above 0"),

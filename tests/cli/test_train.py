@@ -132,7 +132,7 @@ def test_cosine_ends_at_zero_by_itself(train: Train) -> None:
     rates = curve(train(*brief, "scheduler.scheduler.warmup_steps=2", "optimizer.lr=0.01"), "lr-Adam")
     assert max(rates) == pytest.approx(rates[1]) == pytest.approx(0.01)
     assert rates[1:] == sorted(rates[1:], reverse=True)
-    assert rates[-1] == pytest.approx(0.0, abs=1e-6)
+    assert 0 < rates[-1] < 0.05 * 0.01  # it reaches 0 a step after the last: no update is made in vain
 
 
 def test_overfitting_one_batch_brings_its_loss_to_about_zero(train: Train) -> None:

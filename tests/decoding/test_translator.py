@@ -92,7 +92,9 @@ def make(tokenizers: Tokenizers, kind: str = "bahdanau", **options: Any) -> Tran
     )
 
 
-def echo(_: Any, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> list[list[Hypothesis]]:
+def echo(
+    _: Any, source: Tensor, source_mask: Tensor, source_lengths: Tensor, *, key: Any = None
+) -> list[list[Hypothesis]]:
     """A search that finds the source itself: what comes out tells what went in."""
     return [
         [Hypothesis(ids[: length - 1], -float(length), -1.0)]
@@ -187,9 +189,9 @@ def test_threads_search_batches_of_their_own_and_find_the_same(tokenizers: Token
     search = BeamSearch(beam_size=3, n_best=2, max_length=13, max_ratio=2.0, length_penalty=wu_penalty(1.0))
     seen = set()
 
-    def watched(*given: Any) -> list[list[Hypothesis]]:
+    def watched(*given: Any, **options: Any) -> list[list[Hypothesis]]:
         seen.add((threading.get_ident(), torch.get_num_threads()))
-        return search(*given)
+        return search(*given, **options)
 
     found = list(make(tokenizers, "transformer", tokens_per_batch=200).translate(ENGLISH, watched))  # type: ignore[arg-type]
     assert len(seen) > 1 and {threads for _, threads in seen} == {1}
@@ -204,9 +206,9 @@ def test_no_more_searches_than_are_worth_it(tokenizers: Tokenizers, monkeypatch:
     monkeypatch.setattr(translator, "MOST_SEARCHES", 2)
     seen = set()
 
-    def watched(*given: Any) -> list[list[Hypothesis]]:
+    def watched(*given: Any, **options: Any) -> list[list[Hypothesis]]:
         seen.add(threading.get_ident())
-        return echo(*given)
+        return echo(*given, **options)
 
     list(make(tokenizers, tokens_per_batch=4).translate(ENGLISH, watched))  # type: ignore[arg-type]
     assert 1 <= len(seen) <= 2 and threading.get_ident() not in seen
@@ -215,7 +217,7 @@ def test_no_more_searches_than_are_worth_it(tokenizers: Tokenizers, monkeypatch:
 
 @pytest.mark.usefixtures("three_threads")
 def test_error_in_a_thread_is_raised_and_leaves_the_threads_as_they_were(tokenizers: Tokenizers) -> None:
-    def broken(*_: Any) -> list[list[Hypothesis]]:
+    def broken(*_: Any, **__: Any) -> list[list[Hypothesis]]:
         raise UserError("no such luck")
 
     with pytest.raises(UserError, match="no such luck"):

@@ -6,6 +6,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch import nn
 from torch.testing import assert_close
 
@@ -26,7 +27,7 @@ def begun(module: Module, decay: float = 0.9) -> ExponentialMovingAverage:
 
 
 def trainer(step: int) -> Any:
-    return SimpleNamespace(global_step=step)
+    return SimpleNamespace(global_step=step, precision_plugin=Precision())
 
 
 def averaged(average: ExponentialMovingAverage) -> torch.Tensor:
