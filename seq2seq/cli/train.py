@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -101,17 +102,19 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
     """
     parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
     try:
-        values = [
-            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
-            if o.is_discrete_sweep()
-            else [f"{o.get_key_element()}={end}" for end in (o.value().start, o.value().end)]
-            if o.is_interval_sweep()
-            else [str(o.input_line)]
-            for o in parsed
-        ]
+        return [list(run) for run in product(*map(_values, parsed))]
     except HydraException:
         return []
-    return [list(run) for run in product(*values)]
+
+
+def _values(override: Override) -> list[str]:
+    """Return an override for each value that its key is to have."""
+    key, value = override.get_key_element(), override.value()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}", f"{key}={value.end}"]
+    if override.is_discrete_sweep():
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return [str(override.input_line)]
 
 
 def _check_run(overrides: list[str]) -> None:
