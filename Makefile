@@ -1,17 +1,28 @@
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := .venv-oldest/bin
+INSTALL := -m pip install -q --disable-pip-version-check
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test test-oldest lint
 
-setup: .venv/.installed
+setup: .venv/.tests
 
-# The stamp makes `setup` a matter of milliseconds until a dependency changes.
-.venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	touch $@
+# A stamp says what .venv holds, and makes `make` a matter of milliseconds until a dependency changes. While pip works
+# there is none: an environment that was left half made has no stamp, and is made anew.
+.venv/.trains: pyproject.toml constraints.txt
+	$(check)
+	@echo "installing into .venv, once: minutes"
+	@test -e $@ || $(PYTHON) -m venv --clear .venv
+	@rm -f $@
+	$(BIN)/python $(INSTALL) -c constraints.txt -e .
+	@touch $@
 
-demo: setup
+.venv/.tests: .venv/.trains
+	@rm -f $<
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
+	@touch $< $@
+
+demo: .venv/.trains
 	$(BIN)/seq2seq train
 
 lint: setup
@@ -21,3 +32,21 @@ lint: setup
 
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile
+
+# The same tests with the lowest version of every package that pyproject.toml allows.
+test-oldest: .venv-oldest/.tests
+	$(OLDEST)/pytest -n auto --dist loadfile
+
+.venv-oldest/.tests: pyproject.toml scripts/oldest.py
+	$(check)
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(OLDEST)/python scripts/oldest.py > .venv-oldest/constraints.txt
+	$(OLDEST)/python $(INSTALL) -c .venv-oldest/constraints.txt -e '.[dev]'
+	@touch $@
+
+define check
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo "error: $(PYTHON) is no Python 3.11 or newer; name one that is: make PYTHON=python3.11" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	{ echo "error: $(PYTHON) cannot make environments; install python3-venv (Debian, Ubuntu) or another Python" >&2; exit 1; }
+endef

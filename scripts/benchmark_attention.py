@@ -49,9 +49,11 @@ def make_asks(device: torch.device) -> dict[str, Ask]:
     }
 
 
-def seconds(ask: Ask, length: int, device: torch.device, turn: float = TURN) -> float:
+def seconds(
+    ask: Ask, length: int, device: torch.device, turn: float = TURN, dtype: torch.dtype = torch.float32
+) -> float:
     """Return the time of a forward and backward pass, the mean of as many as `turn` seconds hold, one at least."""
-    x = torch.randn(1, HEADS, length, D_HEAD, device=device, requires_grad=True)
+    x = torch.randn(1, HEADS, length, D_HEAD, device=device, dtype=dtype, requires_grad=True)
     passes, begin = 0, time.perf_counter()
     while True:
         x.grad = None

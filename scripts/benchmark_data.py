@@ -67,6 +67,7 @@ def data_of(folder: Path, *, streaming: bool = False, num_workers: int = 0) -> T
         vocab_size=8000,
         joint=True,
         sampling=0.0,
+        normalization="nfc",
         character_coverage=1.0,
         input_sentence_size=2 * BLOCK,
     )

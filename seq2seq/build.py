@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
@@ -21,11 +19,13 @@ from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import AUTO, EXACT, Precision, choose_precision
 
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
@@ -61,13 +61,17 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
     return instantiate(options)
 
 
-def build_data(config: DictConfig) -> TranslationDataModule:
-    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model."""
+def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
+    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model.
+
+    A run that goes on has its tokenizers already.
+    """
     data = TranslationDataModule(
         corpus=instantiate(config.data),
         tokenizer=instantiate(config.tokenizer),
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
+        tokenizers=tokenizers,
         **config.loader,
     )
     data.prepare_data()
@@ -107,8 +111,9 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
     model = build_model(config, data.tokenizers)
     if config.training.compile:
         for part in (model.encoder, model.decoder):
-            cast(nn.Module, part).compile()
+            cast(nn.Module, part).compile(dynamic=True)  # no two batches have one shape
     search, extraction = build_search(config.search), build_extraction(config.links)
+    tokenize = bleu_tokenizer(config, data.corpus)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
@@ -120,7 +125,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             data.tokenizers,
             search,
             extraction=extraction,
-            tokenize=bleu_tokenizer(config, data.corpus),
+            tokenize=tokenize,
             lowercase=config.metrics.lowercase,
             alignment=alignment,
         )
@@ -140,34 +145,48 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             layer=config.training.guided_alignment.layer,
             head=config.training.guided_alignment.head,
         ),
+        compiled=config.training.compile,
         config=plain,
     )
 
 
+def settle_precision(config: DictConfig, *, stored: str | None = None) -> Precision:
+    """Return in which precision a configuration trains here; stored is that of the run which it goes on with.
+
+    Raises:
+        UserError: it asks for one that cannot train here.
+    """
+    options = config.trainer
+    targets = (OmegaConf.select(config, f"{side}.rnn._target_") for side in ("encoder", "decoder"))
+    lstm = any(str(target).endswith("LSTM") for target in targets)
+    return choose_precision(options.precision or EXACT, options.accelerator, lstm=lstm, stored=stored)
+
+
 def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
+    precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
     loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
-    try:
-        return instantiate(
-            config.trainer,
-            callbacks=callbacks,
-            logger=loggers,
-            plugins=[CheckpointFiles()],
-            default_root_dir=config.output,
-            enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
-        )
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, MisconfigurationException) and "ccelerator" in str(cause):
-            reason = str(cause).splitlines()[0]
-            raise UserError(f"trainer.accelerator={config.trainer.accelerator}: {reason}; use trainer=cpu") from None
-        raise
+    return instantiate(
+        config.trainer,
+        precision=settle_precision(config).value if precision == AUTO else precision,
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[CheckpointFiles()],
+        default_root_dir=config.output,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+    )
 
 
 def bleu_tokenizer(config: DictConfig, corpus: Corpus) -> str:
-    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for."""
-    return config.metrics.tokenize or ("none" if corpus.tokenized else "13a")
+    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for.
+
+    Raises:
+        UserError: it cannot be used here.
+    """
+    tokenize = str(config.metrics.tokenize or ("none" if corpus.tokenized else "13a"))
+    bleu_metric(tokenize, lowercase=config.metrics.lowercase)  # now, not after an epoch or a search
+    return tokenize
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDecoder, Tokenizers]:

@@ -96,6 +96,8 @@ def load_content(path: str | Path) -> Any:
         raise UserError(f"{path} is a folder; give a file, such as {example}")
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
+    if not path.is_file():
+        raise UserError(f"{path} is a pipe, which a checkpoint cannot be read from; give a file")
     if not zipfile.is_zipfile(path):
         raise UserError(
             f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"

@@ -1,7 +1,10 @@
-"""Fixtures of every test: one thread, one seed."""
+"""Fixtures of every test: one thread, one seed; scripts as from the command line."""
 
 import random
-from collections.abc import Iterator
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,3 +30,21 @@ def seed() -> int:
     np.random.seed(value)
     torch.manual_seed(value)
     return value
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """`script("soak.py", "--help")`: status, output and errors of a script, run in this process: it starts at once."""
+    folder = Path(__file__).parents[1] / "scripts"
+
+    def run(name: str, *arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.syspath_prepend(folder)
+        status = 0
+        try:
+            runpy.run_path(str(folder / name), run_name="__main__")
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(bool(end.code))
+        return (status, *capsys.readouterr())
+
+    return run

@@ -37,7 +37,13 @@ MODELS, SCORES = (sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 def tokenizers() -> Tokenizers:
     """Two vocabularies of one size."""
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=29, joint=False, sampling=0.0, character_coverage=1.0, input_sentence_size=1000
+        model_type="bpe",
+        vocab_size=29,
+        joint=False,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=1000,
     )
     texts = (["the dog saw the garden", "dogs see gardens"], ["der hund sah den garten", "hunde sehen"])
     return Tokenizers(*(Tokenizer(train_tokenizer(text, config)) for text in texts))

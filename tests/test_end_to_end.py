@@ -20,7 +20,7 @@ def seq2seq(*arguments: str, folder: Path, stdin: str = "") -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, "-m", "seq2seq", *arguments],
-        cwd=folder, input=stdin, capture_output=True, encoding="utf-8", env=environment, timeout=80,
+        cwd=folder, input=stdin, capture_output=True, encoding="utf-8", env=environment, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

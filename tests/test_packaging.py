@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from importlib import metadata
@@ -49,13 +50,30 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_every_module_every_page_and_every_config(wheel: Path) -> None:
     expected = {
         str(path.relative_to(ROOT))
-        for kind in ("py", "html", "css", "js")
+        for kind in ("py", "typed", "html", "css", "js")
         for path in (ROOT / "seq2seq").rglob(f"*.{kind}")
     }
     expected |= {f"seq2seq/{path.relative_to(ROOT)}" for path in (ROOT / "configs").rglob("*.yaml")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("seq2seq/")}
     assert "seq2seq/configs/train.yaml" in expected
     assert packed == expected
+
+
+def test_source_distribution_holds_what_is_built_and_tested(tmp_path: Path) -> None:
+    _run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)], ROOT)
+    (file,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    expected = {"seq2seq/py.typed", "configs/train.yaml", "scripts/oldest.py", "tests/conftest.py", "Makefile"}
+    assert packed >= expected
+
+
+def test_types_of_the_installed_wheel_are_seen(installed: Path, tmp_path: Path) -> None:
+    """By a module that leads to no heavy library: mypy would read all of PyTorch."""
+    (tmp_path / "user.py").write_text("from seq2seq.alignment.links import format_links\nreveal_type(format_links)\n")
+    check = ["--no-incremental", "--python-executable", str(installed / "python"), "user.py"]
+    said = _run([sys.executable, "-m", "mypy", *check], tmp_path)
+    assert re.search(r"-> (builtins\.)?str\b", said) and "import-untyped" not in said
 
 
 def test_checkout_is_out_of_reach_of_the_installed_wheel(installed: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def train(folder: Path) -> Callable[..., str]:
     def run(*overrides: str, launcher: list[str] | None = None, status: int = 0) -> str:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, *(launcher or []), "-m", "seq2seq", "train", *SETTINGS, *names, *overrides]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=200)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
         assert (done.returncode != 0) == bool(status), done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from seq2seq.data.files import read_lines
 from seq2seq.data.pair import LINK
+from seq2seq.data.text import words
 from seq2seq.errors import UserError
 
 Link = tuple[int, int]
@@ -51,7 +52,7 @@ def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Lin
     if first_index not in (0, 1):
         raise UserError(f"first_index={first_index}: links are counted from 0 or from 1")
     sure, possible = set(), set()
-    for word in line.split():
+    for word in words(line):
         match = LINK.fullmatch(word)
         if match is None:
             raise UserError(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from seq2seq.data.text import words as words_of
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
@@ -44,12 +45,12 @@ class Sentence(NamedTuple):
 
 
 def sentence_of(tokenizer: Tokenizer, text: str, *, max_length: int | None = None) -> Sentence:
-    """Return a text as the tokenizer cuts it, its words those between spaces; longer than max_length is cut there.
+    """Return a text as the tokenizer cuts it, with its `words`; longer than max_length pieces is cut there.
 
     Links count these words, so a word that the tokenizer removed keeps its place.
     """
     ids, words = tokenizer.word_of_piece(text)
-    labels = text.split()
+    labels = words_of(text)
     if max_length is not None and len(ids) > max_length:
         ids, words = ids[:max_length], words[:max_length]
         labels = labels[: words[-1] + 1]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seq2seq.attention.masks import causal_mask, combine_masks
+from seq2seq.attention.masks import causal_mask, check_mask, combine_masks
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.scores import Score
 from seq2seq.dropout import dropout
@@ -48,7 +48,12 @@ class Attention(nn.Module):
             memory: from `memory`; its mask must be broadcastable to (..., query, key).
             causal: query i sees keys 0..i only.
             need_weights: return the weights, float32 and before dropout; else they may never exist.
+
+        Raises:
+            UserError: the mask is not bool, or not broadcastable.
         """
+        if memory.mask is not None:
+            check_mask(memory.mask, query, memory.keys)
         if not need_weights:
             context = self._fused(query, memory, causal=causal)
             if context is not None:
@@ -57,7 +62,7 @@ class Attention(nn.Module):
         mask = memory.mask
         if causal:
             mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
-        # A half-precision normaliser would round small weights away and no longer sum to 1.
+        # A normaliser of a user's own, in half precision, would round small weights away and no longer sum to 1.
         weights = self.normalizer(scores.to(torch.promote_types(scores.dtype, torch.float32)), mask)
         dropped = dropout(weights, self.dropout, self.training)
         return dropped.to(memory.value.dtype) @ memory.value, weights if need_weights else None
@@ -76,6 +81,8 @@ class Attention(nn.Module):
         is_causal = causal and mask is None and query.shape[-2] == keys.shape[-2]
         if causal and not is_causal:
             mask = combine_masks(mask, causal_mask(query.shape[-2], keys.shape[-2], device=query.device))
+        if mask is not None and mask.dim() < 2:  # kernels want a row for the queries
+            mask = mask.expand(1, keys.shape[-2])
         without_heads = query.dim() == 3
         if without_heads:  # kernels are for (batch, heads, length, d)
             query, keys, value = query[:, None], keys[:, None], value[:, None]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from seq2seq.errors import UserError
+
 
 def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
     """Return which positions hold a real token, (batch, max_length), from lengths (batch,)."""
@@ -21,3 +23,36 @@ def combine_masks(*masks: Tensor | None) -> Tensor | None:
         if mask is not None:
             combined = mask if combined is None else combined & mask
     return combined
+
+
+def check_mask(mask: Tensor, query: Tensor, keys: Tensor) -> None:
+    """Refuse a mask that is not bool, or not broadcastable to (..., query, key).
+
+    Kernels take a float mask for an offset of the scores, or a wrong shape for other queries, without a word.
+
+    Args:
+        mask: what a user gave.
+        query: (..., query, d_query).
+        keys: (..., key, d_score).
+
+    Raises:
+        UserError: naming what was given and what is meant.
+    """
+    if getattr(mask, "dtype", None) is not torch.bool:
+        raise UserError(
+            f"the attention mask is {getattr(mask, 'dtype', type(mask).__name__)}; give torch.bool, True = may attend: "
+            "mask.bool() where 1 is visible, mask == 0 where it was to be added to the scores"
+        )
+    shape, queries, num_keys = mask.shape, query.shape, keys.shape[-2]
+    if 0 < len(shape) <= len(queries) and shape[-1] == num_keys:
+        for axis in range(-len(shape), -1):
+            if shape[axis] != 1 and shape[axis] != queries[axis]:
+                break
+        else:
+            return  # as it nearly always is: what follows takes longer
+    wanted = (*torch.broadcast_shapes(queries[:-2], keys.shape[:-2]), queries[-2], num_keys)
+    missing = len(wanted) - len(shape)
+    if missing < 0 or any(size not in (n, 1) for size, n in zip(shape, wanted[missing:], strict=True)):
+        raise UserError(
+            f"the attention mask is {tuple(shape)}, which does not broadcast to {tuple(wanted)}, (..., query, key)"
+        )

@@ -21,7 +21,11 @@ class Normalizer(nn.Module):
         raise NotImplementedError
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
+        """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them.
+
+        They are float32 at least: in half precision small weights are rounded away, and entmax's sums overflow.
+        """
+        scores = _exact(scores)
         if mask is None:
             return self.normalize(scores - scores.amax(-1, keepdim=True).detach())
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
@@ -41,7 +45,7 @@ class Softmax(Normalizer):
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
-        return super().forward(scores / self.temperature, mask)
+        return super().forward(_exact(scores) / self.temperature, mask)
 
     def normalize(self, scores: Tensor) -> Tensor:
         """Return the softmax of the rows."""
@@ -62,3 +66,8 @@ class Entmax15(Normalizer):
     def normalize(self, scores: Tensor) -> Tensor:
         """Return the 1.5-entmax of the rows."""
         return entmax.entmax15(scores, dim=-1)
+
+
+def _exact(scores: Tensor) -> Tensor:
+    """Return scores, of any shape, as float32, or float64 where they are."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -8,7 +8,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from seq2seq.attention.energies import energies
 from seq2seq.errors import UserError
@@ -143,7 +142,7 @@ class Cosine(Score):
 
     def project_keys(self, key: Tensor) -> Tensor:
         """Return k / |k|."""
-        return F.normalize(key, dim=-1)
+        return _direction(key)
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return the scaled cosine of every pair."""
@@ -151,7 +150,22 @@ class Cosine(Score):
 
     def fused_query(self, query: Tensor) -> tuple[Tensor, float]:
         """Return τ q / |q|, unscaled."""
-        return self.log_scale.exp() * F.normalize(query, dim=-1), 1.0
+        return self.log_scale.exp() * _direction(query), 1.0
+
+
+SHORTEST = 1e-4
+"""Vectors shorter than this, or than the rounding error of a more exact type, have no direction."""
+
+
+def _direction(x: Tensor) -> Tensor:
+    """Return x / |x|, of any shape; a vector that has no direction, such as padding, stays as it is.
+
+    So its gradient stays small: 1 / |x| would be infinite in half precision, and far too large in float32.
+    """
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+    shortest = min(SHORTEST, torch.finfo(x.dtype).eps)
+    return (exact / length.masked_fill(length < shortest, 1.0)).to(x.dtype)
 
 
 class Location(Score):

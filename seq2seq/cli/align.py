@@ -29,6 +29,6 @@ def main(arguments: list[str]) -> None:
     )
     extraction = build_extraction(config.get("links"), checkpoint)
     pairs = ((source, target) for source, target in read_parallel(config.source, config.target))
-    with write_whole(config.output) as output:
+    with write_whole(config.output, reading=(config.source, config.target, config.checkpoint)) as output:
         for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source):
             output.write(f"{format_links(links)}\n")

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import sys
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -12,9 +15,10 @@ from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.encoding import encoded_split
+from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
-from seq2seq.evaluation.evaluator import Evaluator, evaluate
+from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +30,27 @@ def main(arguments: list[str]) -> None:
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     corpus = build_corpus(config.get("data"), checkpoint)
+    max_length = config.loader.max_length or checkpoint.max_length
     encoded = encoded_split(
         corpus,
         config.split,
         tokenizers,
-        max_length=config.loader.max_length or checkpoint.max_length,
+        max_length=max_length,
         max_ratio=None,
-        cache_dir=Path(config.loader.cache_dir).expanduser(),
+        cache_dir=Path(config.loader.cache_dir),
     )
     rows = encoded.dataset
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
+    tokenize = bleu_tokenizer(config, corpus)
+    if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
+        log.warning("%s: %s", config.split, lost)
     evaluator = Evaluator(
         rows,
         tokenizers,
         build_search(config.search),
         extraction=build_extraction(config.get("links"), checkpoint),
-        tokenize=bleu_tokenizer(config, corpus),
+        tokenize=tokenize,
         lowercase=config.metrics.lowercase,
         alignment=checkpoint.alignment,
     )
@@ -52,19 +60,32 @@ def main(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
-    evaluation = evaluate(model, batches, evaluator)
-    result = {
-        "checkpoint": str(config.checkpoint),
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
+    settings = {
+        "checkpoint": os.path.abspath(config.checkpoint),
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
+        "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
         "search": OmegaConf.to_container(config.search, resolve=True),
-        "signatures": evaluation.signatures,
-        "metrics": evaluation.metrics,
+        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "max_length": max_length,
+        "tokenize": tokenize,
+        "lowercase": config.metrics.lowercase,
     }
+    evaluation = evaluate(model, batches, evaluator)
+    kept = keep_earlier(folder, settings)
+    result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
     with write_whole(folder / f"evaluation-{config.split}.json") as file:
         json.dump(result, file, indent=2, ensure_ascii=False)
     with write_whole(folder / f"translations-{config.split}.txt") as file:
         file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
+    print_scores(evaluation)
+    print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print BLEU, chrF and TER with their signatures, and AER where there is one."""
     for name in ("bleu", "chrf", "ter"):
         print(
             f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}"
@@ -72,7 +93,30 @@ def main(arguments: list[str]) -> None:
     if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
-    print(f"written to {folder / f'evaluation-{config.split}.json'}")
+
+
+def keep_earlier(folder: Path, settings: dict[str, Any]) -> str:
+    """Rename an evaluation of this split that was made under other settings; return what to say about it.
+
+    Of what is kept the oldest has the number 1. An evaluation under the same settings gives way to its repetition.
+    """
+    stem = f"evaluation-{settings['split']}"
+    files = [folder / f"{stem}.json", folder / f"translations-{settings['split']}.txt"]
+    if not files[0].exists():
+        return ""
+    try:
+        before = dict(json.loads(files[0].read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    # The same data may have been given by another name.
+    other = [key for key, value in settings.items() if key != "data" and before.get(key) != value]
+    if not other:
+        return ""
+    number = next(n for n in count(1) if not (folder / f"{stem}.{n}.json").exists())
+    for file in files:
+        if file.exists():
+            file.rename(file.with_suffix(f".{number}{file.suffix}"))
+    return f"the earlier one, of other settings ({', '.join(other)}), is {stem}.{number}.json now"
 
 
 def run_folder(checkpoint: str) -> Path:

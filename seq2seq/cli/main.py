@@ -4,9 +4,11 @@ import difflib
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
-from seq2seq.errors import Interrupted
+from seq2seq.cli.streams import open_streams, use_utf8
+from seq2seq.errors import Interrupted, UserError
 
 COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
@@ -33,7 +35,37 @@ HYDRA_FULL_ERROR=1        shows the full trace of an error"""
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0, 1 for a failure, 2 for a mistyped command, 128 + the number of a signal."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        use_utf8()
+        arguments = sys.argv[1:]
+    open_streams(patient=arguments[:1] == ["train"])
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status or int(getattr(sys.stdout, "failed", False))
+    except Interrupted as interruption:
+        if interruption.args:
+            with suppress(OSError):  # a terminal that was closed
+                print(interruption, file=sys.stderr, flush=True)
+        return 128 + interruption.number
+    except KeyboardInterrupt as interruption:
+        print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
+        return 1
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        from seq2seq.cli.messages import explain
+
+        print(f"error: {explain(error, ''.join(arguments[:1]), arguments[1:])}", file=sys.stderr)
+        return 1
+    finally:
+        with suppress(BrokenPipeError, UserError):  # after an error, which is what there is to say
+            sys.stdout.flush()
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<10} {what}" for name, what in COMMANDS.items())))
         return 0
@@ -43,28 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: there is no command {command}; {hint}", file=sys.stderr)
         return 2
-    try:
-        # Imported here, so that help does not wait for PyTorch.
-        if {"-h", "--help"} & set(overrides):
-            importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
-            return 0
-        keep_freed_memory()
-        keep_few_kernels()
-        return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
-    except Interrupted as interruption:
-        if interruption.args:
-            print(interruption, file=sys.stderr)
-        return 128 + interruption.number
-    except KeyboardInterrupt as interruption:
-        print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        from seq2seq.cli.messages import explain
-
-        print(f"error: {explain(error, command, overrides)}", file=sys.stderr)
-        return 1
+    # Imported here, so that help does not wait for PyTorch.
+    if {"-h", "--help"} & set(overrides):
+        importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
+        return 0
+    keep_freed_memory()
+    keep_few_kernels()
+    return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0

@@ -11,13 +11,29 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from seq2seq.cli.options import compose_defaults, config_folder, nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
+INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
+STACK = r"Exception raised from |frame #|Traceback |C\+\+ |\s+File "
+"""How a line begins behind which a message is a stack of calls."""
+
+LONGEST = 700
+"""Characters of a library's message that are shown."""
+
+SAYING_NOTHING = ("MisconfigurationException", "ValueError", "UserWarning", "Exception")
+"""Kinds of errors whose names add nothing to their messages."""
+
 FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]+Error: ")
 """What PyTorch puts before the message of an error in a loader's worker."""
 
@@ -33,19 +49,25 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(cause))
         if place and found:  # an experiment's option of one choice, and another choice
             return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
-        where = f"{place[1]}: " if place else ""
-        return _one_line(f"{where}{_reason(cause)} {TRACE}")
+        return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
     if isinstance(error, MissingConfigException):
         return _missing_option(str(error))
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
+    interpolated = next((override for override in overrides if "${" in override), None)
+    unresolved = _find(error, INTERPOLATION)
+    if interpolated and unresolved:
+        reason = _one_line(str(unresolved).partition("\n")[0])
+        return f"{interpolated}: {reason}; ${{...}} stands for the value of a key: give a file with it another name"
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
-    return _one_line(f"{_reason(error)} {TRACE}")
+    return _one_line(f"{_reason(error, overrides)} {TRACE}")
 
 
-def _find(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+def _find(
+    error: BaseException | None, kind: type[BaseException] | tuple[type[BaseException], ...]
+) -> BaseException | None:
     """Return the first error of a kind in the chain of causes."""
     seen: list[BaseException] = []
     while error is not None and not isinstance(error, kind):
@@ -99,10 +121,27 @@ def keys(config: DictConfig) -> list[str]:
     return list(walk(config, ""))
 
 
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    name = type(error).__name__
-    return f"{name}: {lines[0]}" if lines else name
+def _reason(error: BaseException, overrides: list[str], place: str = "") -> str:
+    """Return a library's message, whole, as its remedy often stands last; before it the override it speaks of.
+
+    Where it speaks of none, the place stands there.
+    """
+    lines: list[str] = []
+    for line in str(error).strip().splitlines():
+        if re.match(STACK, line):
+            break
+        lines.append(line)
+    text = _one_line(" ".join(lines))
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    kind = type(error).__name__
+    named = [o for o in overrides if "=" in o and re.search(rf"\b{_last_part(o)}\b", text)]
+    where = named[0] if named else place
+    kinds = [] if kind in SAYING_NOTHING and text else [kind]
+    return ": ".join(filter(None, [where, *kinds, text]))
+
+
+def _last_part(override: str) -> str:
+    return re.escape(re.split(r"[./@+~]", override.partition("=")[0])[-1])
 
 
 def _one_line(text: str) -> str:

@@ -1,10 +1,13 @@
 """Overrides as a person types them, composed into a command's configuration."""
 
+import copy
 import difflib
 import math
+import os
 import pydoc
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,14 @@ from seq2seq.errors import UserError
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 
-MAY_BE_NEGATIVE = ("trainer.max_steps", "trainer.max_epochs", "trainer.devices", "callbacks.best.save_top_k")
+MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
+"""Last parts of keys whose numbers may be -1: without end, or all."""
+
 MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
 """Last parts of keys whose default is a number, and which null switches off."""
+
+NEVER_NULL = ("accelerator", "strategy")
+"""Last parts of keys whose default is a word, and which null does not switch off."""
 
 ABOVE_0 = (
     "accumulate_grad_batches",
@@ -32,15 +40,23 @@ ABOVE_0 = (
     "d_feedforward",
     "d_model",
     "eval_tokens_per_batch",
+    "every",
+    "gradient_clip_val",
     "limit_train_batches",
     "log_every_n_steps",
+    "lr",
+    "max_epochs",
     "max_length",
+    "max_steps",
     "num_heads",
     "num_layers",
     "tokens_per_batch",
     "val_check_interval",
 )
 """Last parts of keys whose numbers must be above 0."""
+
+SHARES = ("dropout", "momentum")
+"""Ends of keys whose numbers are from 0 to below 1."""
 
 METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
 WORDS: dict[str, tuple[Any, ...]] = {
@@ -52,26 +68,53 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "mode": ("min", "max"),
     "model_type": ("bpe", "unigram"),
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
-    "precision": ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "profiler": ("simple", "advanced", "pytorch"),
     "rnn": ("GRU", "LSTM"),
-    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp", "deepspeed"),
+    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "unit": ("words", "pieces"),
 }
 """What keys of one of these last parts may say."""
+
+DEVICES = r"auto|-1|[1-9]\d*|\d+(,\d+)+|\[\d+(, \d+)*\]"
+FORMS = {
+    "trainer.devices": (DEVICES, "a number of them, -1 for all, a list such as [0,1], or auto"),
+    "trainer.max_time": (r"\d+:\d+:\d+:\d+", "days:hours:minutes:seconds, such as 00:12:00:00"),
+    "trainer.val_check_interval": (
+        r"[1-9]\d*|0\.\d*[1-9]\d*|1\.0",
+        "a number of batches, or a share of an epoch, such as 0.5",
+    ),
+}
+"""What the text of these keys looks like, as a pattern and in words."""
 
 OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
 """Keys that take text as well, whatever their default is."""
 
 
-def quote(overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = ()) -> list[str]:
+HOME = re.compile(r"~([^/]*/|$)")
+"""How a path begins that leads to a home folder."""
+
+
+def quote(
+    overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = (), sentences: tuple[str, ...] = ()
+) -> list[str]:
     """Return overrides that Hydra reads as they were meant: a value that is no Hydra syntax is quoted text.
+
+    A value that begins with `~/` or `~name/` is a place in a home folder, as at the beginning of a shell's word.
 
     Args:
         overrides: `key=value`, as the shell handed them over; options (`--...`) pass through.
         sweep: whether `a,b` means one run each; else it is text.
         text_keys: keys whose values are always text, whatever they look like.
+        sentences: keys whose values are that, and never a place.
     """
-    return [_quote(override, sweep=sweep, text_keys=text_keys) for override in overrides]
+    at_home = [override if override.partition("=")[0] in sentences else _at_home(override) for override in overrides]
+    return [_quote(override, sweep=sweep, text_keys=(*text_keys, *sentences)) for override in at_home]
+
+
+def _at_home(override: str) -> str:
+    key, equals, value = override.partition("=")
+    return f"{key}={os.path.expanduser(value)}" if equals and HOME.match(value) else override
 
 
 def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
@@ -113,11 +156,17 @@ def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command together with Hydra's own."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose(command, overrides, return_hydra_config=True)
+    config = copy.deepcopy(_composed(command, tuple(overrides)))
     HydraConfig.instance().set_config(config)
     return config
+
+
+@lru_cache(maxsize=16)
+def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Compose; kept, because a command looks at few configurations, each several times, before it begins."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose(command, list(overrides), return_hydra_config=True)
 
 
 def check_types(command: str, overrides: list[str]) -> None:
@@ -127,7 +176,7 @@ def check_types(command: str, overrides: list[str]) -> None:
         UserError: naming the key, the value and what is expected.
     """
     given = [override for override in overrides if not override.startswith("-")]
-    usual = compose_hydra(command, []).hydra.runtime.choices
+    usual = _composed(command, ()).hydra.runtime.choices
     for override in given:
         group, _, choice = override.partition("=")
         # Of a group that a command is whole without, null is a choice.
@@ -144,25 +193,33 @@ def check_types(command: str, overrides: list[str]) -> None:
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
         last = key.rpartition(".")[2]
         if isinstance(value, int | float) and not isinstance(value, bool):
-            low = key not in MAY_BE_NEGATIVE and (value < 0 or (value == 0 and last in ABOVE_0))
+            low = value < 0 or (value == 0 and last in ABOVE_0)
+            if low and last in MAY_BE_MINUS_1:
+                low = value != -1
             example = f", such as {default}" if isinstance(default, int | float) else ""
-            if low or not math.isfinite(value):
-                raise UserError(f"{key}={value}: expected {'above 0' if last in ABOVE_0 else '0 or above'}{example}")
-            if last.endswith("dropout") and value >= 1:
+            if (low and key not in FORMS) or not math.isfinite(value):
+                expected = "above 0" if last in ABOVE_0 else "0 or above"
+                none = ", or null for none" if last in MAY_BE_NULL else ", or -1" if last in MAY_BE_MINUS_1 else ""
+                raise UserError(f"{key}={value}: expected {expected}{none}{example}")
+            if last.endswith(SHARES) and value >= 1:
                 raise UserError(f"{key}={value}: expected a share from 0 to below 1{example}")
         if value is None and isinstance(default, int | float) and last not in MAY_BE_NULL:
             raise UserError(f"{key}=null: expected a value, such as {default}")
         if value is None and isinstance(default, DictConfig) and "." not in key:
             raise UserError(f"{key}=null: a run needs it; its keys are {', '.join(map(str, default))}")
+        if value is None and last in NEVER_NULL:
+            raise UserError(f"{key}=null: expected a value, such as {default}")
         words = WORDS.get(key.rpartition(".")[2])
-        if words and value not in (*words, None):
+        if words and value not in (*words, None) and not isinstance(value, DictConfig):
             raise UserError(f"{key}={value} is not known; {nearest(str(value), map(str, words))}")
-        if last == "betas" and not (isinstance(value, ListConfig) and len(value) == 2):
+        if last == "betas" and not (isinstance(value, ListConfig) and len(value) == 2 and all(map(_is_share, value))):
             raise UserError(f"{key}={value}: expected two numbers from 0 to below 1, such as {default}")
         if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
             raise UserError(f"{key}={value}: there is no such class; {nearest(value, {str(default), *_targets()})}")
-        if key == "trainer.devices" and not re.fullmatch(r"auto|-?\d+|\d+(,\d+)+|\[\d+(, \d+)*\]", str(value)):
-            raise UserError(f"{key}={value}: expected a number of them, -1 for all, a list such as [0,1], or auto")
+        form, meaning = FORMS.get(key, (".*", ""))
+        plain = value is not None and not isinstance(value, DictConfig)
+        if plain and not re.fullmatch(form, str(value), re.DOTALL):
+            raise UserError(f"{key}={value}: expected {meaning}")
         for kind, name in () if key in OF_SEVERAL_KINDS else KINDS:
             if isinstance(default, kind) and not isinstance(value, kind) and value is not None:
                 several = "; for one run each of several, --multirun" if "," in str(value) else ""
@@ -178,6 +235,10 @@ def nearest(word: str, options: Iterable[str]) -> str:
     if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
         near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _exists(target: str) -> bool:
@@ -199,17 +260,20 @@ def _group_names() -> list[str]:
     return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
-def command_config(command: str, arguments: list[str], *, text_keys: tuple[str, ...]) -> DictConfig:
-    """Return the configuration of a command that runs once."""
+def command_config(
+    command: str, arguments: list[str], *, text_keys: tuple[str, ...], sentences: tuple[str, ...] = ()
+) -> DictConfig:
+    """Return the configuration of a command that runs once; the keys are as `quote` takes them."""
     for argument in arguments:
         if "=" not in argument and not argument.startswith(("-", "~")):
             raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
         if argument.startswith("-"):
             raise UserError(f"{argument}: there is no such option; expected key=value, or --help")
     defaults = compose_defaults(command, [])
-    optional = [f"{key}=null" for key in text_keys if OmegaConf.select(defaults, key, default="") is None]
+    texts = (*text_keys, *sentences)
+    optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
     given = [argument for argument in arguments if argument not in optional]  # they are null already
-    overrides = quote(given, text_keys=text_keys)
+    overrides = quote(given, text_keys=text_keys, sentences=sentences)
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
     trusted = config.get("trusted", OmegaConf.create([]))

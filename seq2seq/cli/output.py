@@ -2,42 +2,53 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from seq2seq.cli.streams import check_stdout
+from seq2seq.data.cache import is_full
 from seq2seq.errors import UserError
 
 
 @contextmanager
-def write_whole(path: str | Path | None) -> Iterator[TextIO]:
+def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) -> Iterator[TextIO]:
     """Yield a file that takes its name only when the block ends well; stdout where the path is None.
 
     What is no plain file, such as `/dev/stdout`, is written to directly.
+
+    Args:
+        path: of the file.
+        reading: files that are read meanwhile, none of which the path may be.
     """
     if path is None:
+        check_stdout()
         yield sys.stdout
         sys.stdout.flush()
         return
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"cannot write {path}: it is a folder; give a file")
-    if path.is_symlink() or (path.exists() and not path.is_file()):  # a device or a link is written to, not replaced
-        with path.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if any(other and os.path.isfile(path) and os.path.exists(other) and path.samefile(other) for other in reading):
+        raise UserError(f"cannot write {path}: it is being read; give another file")
+    direct = path.is_symlink() or (os.path.exists(path) and not os.path.isfile(path))  # written to, not replaced
+    place = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
+        with place.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield file
-        os.replace(temporary, path)
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        if error.filename not in (str(temporary), str(path)):
+        if not direct:
+            os.replace(place, path)
+    except OSError as error:
+        if error.filename not in (str(place), str(path)) and not is_full(error):
             raise
-        raise UserError(f"cannot write {path}: {error.strerror}; give a file in an existing folder") from None
+        remedy = "make some" if is_full(error) else "give a file in a folder that can be written"
+        raise UserError(f"cannot write {path}: {error.strerror}; {remedy}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if not direct:
+            with suppress(OSError):
+                place.unlink()
 
 
 def from_here(path: Path) -> Path:

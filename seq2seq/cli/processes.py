@@ -8,16 +8,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch.distributed
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import OmegaConf
 from torch.distributed import PrefixStore, Store, TCPStore
 
 from seq2seq.cli.messages import explain
 from seq2seq.cli.options import compose_hydra, quote
+from seq2seq.cli.run_folder import bears_time, free_folder
 from seq2seq.errors import UserError
 
 Runs = list[list[str] | None]
@@ -145,5 +146,6 @@ def meeting() -> Meeting:
 def _with_folder(overrides: list[str]) -> list[str]:
     if any(override.startswith(f"{FOLDER}=") for override in overrides):
         return overrides
-    folder = OmegaConf.select(compose_hydra("train", overrides), FOLDER)
+    run = compose_hydra("train", overrides).hydra.run
+    folder = free_folder(Path(run.dir)) if bears_time(run) else run.dir
     return [*overrides, *quote([f"{FOLDER}={folder}"], text_keys=(FOLDER,))]

@@ -14,6 +14,7 @@ from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import Precision
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +23,28 @@ SHOWN = 5
 
 
 def describe_run(
-    folder: Path, data: TranslationDataModule, module: TranslationModule, trainer: lightning.Trainer
+    folder: Path,
+    data: TranslationDataModule,
+    module: TranslationModule,
+    trainer: lightning.Trainer,
+    precision: Precision,
 ) -> None:
-    """Say what is about to be trained, on what, and where it will be."""
+    """Say what is about to be trained, on what, in which precision and why, and where it will be."""
     source, target = data.tokenizers
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
     log.info(
-        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s\n",
+        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s, precision %s%s\n",
         from_here(folder),
         "streamed" if data.corpus.streaming else f"{len(data.dataset('train')):,}",
         f"{len(data.dataset('val')):,}",
         vocabulary,
         f"{count_parameters(module):,}",
         _device(trainer),
+        precision.value,
+        f" ({precision.reason})" if precision.reason else "",
     )
+    if precision.warning:
+        log.warning("%s\n", precision.warning)
 
 
 def _device(trainer: lightning.Trainer) -> str:

@@ -8,10 +8,14 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, quote
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.text import EARLIER
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
+from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class WholeCheckpoint(NamedTuple):
 
     path: Path | None  # None: there is none yet
     fault: str | None  # what is the matter with a newer one
+    tokenizers: Tokenizers | None = None  # that it holds
 
 
 def whole_checkpoint(run: Path) -> WholeCheckpoint:
@@ -87,11 +92,12 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
     for path in (_checkpoint(run), _checkpoint(run).with_name(PREVIOUS)):
         if path.exists():
             try:
-                read_checkpoint(path)
+                made = [Tokenizer(proto) for proto in read_checkpoint(path).tokenizers]
             except UserError as error:
                 faults.append(error)
             else:
-                return WholeCheckpoint(path, str(faults[0]) if faults else None)
+                tokenizers = Tokenizers(made[0], made[-1]) if made else None
+                return WholeCheckpoint(path, str(faults[0]) if faults else None, tokenizers)
     if faults:
         raise faults[0]
     return WholeCheckpoint(None, None)
@@ -112,6 +118,17 @@ def begin_from(run: Path, data: TranslationDataModule) -> Path | None:
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{found.path} does not say where the training stood ({error}); start a new run") from error
     return found.path
+
+
+def as_earlier(ours: dict[Any, Any], theirs: Any) -> None:
+    """Take out of our configuration the normalisation, where a run of an earlier version does not name its own.
+
+    It goes on with the tokenizers of its checkpoint, so the default of today changes nothing; another choice stays.
+    """
+    tokenizer = theirs.get("tokenizer")
+    earlier = isinstance(tokenizer, dict) and "normalization" not in tokenizer
+    if earlier and ours["tokenizer"].get("normalization") in ("nfc", EARLIER):
+        del ours["tokenizer"]["normalization"]
 
 
 def _checkpoint(run: Path) -> Path:
@@ -138,10 +155,13 @@ def _check_same_model(config: DictConfig, folder: Path) -> None:
 
 
 def _same(config: DictConfig, path: Path) -> bool:
-    """Return whether the run that wrote a config.yaml was started with this configuration."""
+    """Return whether the run that wrote a config.yaml was started with this configuration, here or elsewhere."""
     try:
         ours, theirs = _plain(config, path)
-    except UserError:
+        stored = theirs["trainer"]["precision"]
+        if config.trainer.precision == AUTO or settle_precision(config, stored=stored).value == stored:
+            ours["trainer"]["precision"] = stored  # what that run took, or came to where it could not be had
+    except (UserError, KeyError, TypeError):
         return False
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 
@@ -167,4 +187,5 @@ def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, An
         raise UserError(f"{path} is missing or damaged; it says what to go on with: start the run anew") from None
     ours = OmegaConf.to_container(config, resolve=True)
     assert isinstance(ours, dict) and isinstance(theirs, dict)
+    as_earlier(ours, theirs)
     return {str(k): v for k, v in ours.items()}, {str(k): v for k, v in theirs.items()}

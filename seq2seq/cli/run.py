@@ -11,63 +11,86 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
+from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import Meeting
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import begin_from
-from seq2seq.cli.run_folder import FAILED, keep_results
+from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
+from seq2seq.cli.run_folder import Record, keep_results
 from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
-from seq2seq.training.last_checkpoint import rewind_events
+from seq2seq.training.last_checkpoint import event_files, rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.precision import Precision
+from seq2seq.training.settings import check_devices, check_monitors
 
 log = logging.getLogger(__name__)
 
 
-def run_training(config: DictConfig, meeting: Meeting) -> dict[str, float]:
-    """Train, test with the best checkpoint, and return what `metrics.json` holds."""
+def run_training(
+    config: DictConfig, precision: Precision, meeting: Meeting, record: Record | None = None
+) -> dict[str, float]:
+    """Train, test with the best checkpoint, and return what `metrics.json` holds.
+
+    The process that has the record writes; in the others it is None.
+    """
     _quiet()
     folder = Path(config.output)
+    config.trainer.precision = precision.value
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
+    check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
     with meeting.alike() as ours:
-        data = build_data(config)
+        data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
         splits = _test_splits(config, data)
         start = begin_from(folder, data) if config.resume else None
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
-    before = (folder / "config.yaml").read_text(encoding="utf-8") if start else None
-    if trainer.is_global_zero:
-        if config.resume:
-            rewind_events(folder, load_content(start) if start else {})
-        _write_config(folder, OmegaConf.to_yaml(OmegaConf.create(plain)))
-    describe_run(folder, data, module, trainer)
+    if start:
+        as_earlier(plain, OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
+    for doubt in _check_monitors(config, data, module):
+        log.warning(doubt)
+    describe_run(folder, data, module, trainer, precision)
+    events = event_files(folder)
 
+    def begin(*_: Any) -> None:
+        """Write into the folder: only now is it known that the run goes on there, with these settings."""
+        if record and not record.begun:
+            rewind_events(events, load_content(start) if start else {})
+            record.begin(OmegaConf.to_yaml(OmegaConf.create(plain)))
+
+    trainer.callbacks.append(LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
     device = trainer.strategy.root_device
     reset_peak(device)
     try:
-        _fit(trainer, module, data, folder, start)
+        with sharing_cores(device):
+            _fit(trainer, module, data, folder, start)
     except BaseException:
-        if before is not None and module.batch is None and trainer.is_global_zero:
-            _write_config(folder, before)  # what it was resumed with does not fit the run
+        if record and not record.begun:
+            for new in set(event_files(folder)) - set(events):
+                new.unlink()
         raise
+    begin()  # where no step was left to make
 
+    module.float()  # in which any other command computes, whatever the training's precision was
     best = _best(trainer, folder)
+    if not best and trainer.checkpoint_callback:
+        log.warning("no validation chose a best checkpoint: the scores are those of the last weights")
     if best:
         checkpoint = read_checkpoint(best)
         module.model.load_state_dict(checkpoint.weights)
@@ -86,7 +109,9 @@ def run_training(config: DictConfig, meeting: Meeting) -> dict[str, float]:
     metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
     gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
     metrics |= {name: float(value) for name, value in gradients.items()}
-    evaluations = _test(splits, data, module)
+    module.to(device)  # Lightning has taken it back to the CPU
+    with sharing_cores(device):
+        evaluations = _test(splits, data, module)
     for split, evaluation in evaluations.items():
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
     if trainer.is_global_zero:
@@ -98,10 +123,12 @@ def run_training(config: DictConfig, meeting: Meeting) -> dict[str, float]:
     return metrics
 
 
-def _write_config(folder: Path, text: str) -> None:
-    with write_whole(folder / "config.yaml") as file:
-        file.write(text)
-    (folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
+def _check_monitors(config: DictConfig, data: TranslationDataModule, module: TranslationModule) -> list[str]:
+    watchers = {f"callbacks.{name}": options for name, options in config.callbacks.items() if options}
+    schedule = config.scheduler
+    watchers["scheduler"] = {"monitor": schedule.get("monitor")}
+    watchers["scheduler.scheduler"] = {"monitor": schedule.get("monitor"), "mode": schedule.scheduler.get("mode")}
+    return check_monitors(watchers, module.model, data.dataset("val")["links"])
 
 
 def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
@@ -136,7 +163,7 @@ def _fit(
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except Interrupted as interruption:
-        if interruption.number == signal.SIGUSR1 and trainer.is_global_zero:
+        if interruption.number in (signal.SIGUSR1, signal.SIGUSR2) and trainer.is_global_zero:
             requeue()
         if not trainer.is_global_zero:
             interruption.args = ()  # one of several processes speaks for all

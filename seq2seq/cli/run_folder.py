@@ -1,11 +1,19 @@
-"""What a run leaves in its folder beside checkpoints and logs, for people and for a comparison."""
+"""A run's folder: whose it is, how the run was started, its log, why it failed, and what a comparison needs."""
 
 import json
-from collections.abc import Iterator
+import logging
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
+from logging.handlers import MemoryHandler
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.sentence import sentences_of_row
@@ -21,23 +29,173 @@ from seq2seq.training.pictures import pinned_rows
 FAILED = "error.txt"
 """What a failed run leaves in its folder: the line that says why."""
 
+COMMAND = ".hydra"
+"""Where Hydra's account of a command is: configuration, overrides, and Hydra's own settings."""
+
+LOCK = ".lock"
+CACHE = "loader.cache_dir"
+HELD = 1 << 20
+"""Records of the log that are held until they may be written: more than there are."""
+
+
+class Record:
+    """What a folder says of its run beside results: how it was started, its log, and why it failed.
+
+    Of a run that goes on, nothing is changed before it trains: what refuses it until then leaves it as it was. So the
+    log is held back till then.
+
+    Args:
+        folder: of the run.
+        config: the run's configuration, as Hydra composed it.
+        subfolder: where Hydra's account of the command is written; None: nowhere.
+    """
+
+    def __init__(self, folder: Path, config: DictConfig, *, subfolder: str | None) -> None:
+        self.folder, self.begun = folder, False
+        self._account: dict[str, str] = {}
+        if subfolder is not None:
+            parts = {
+                "config": config,
+                "hydra": HydraConfig.instance().cfg,
+                "overrides": HydraConfig.get().overrides.task,
+            }
+            self._account = {f"{subfolder}/{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
+        self._fresh = not config.resume
+        self._log = MemoryHandler(HELD, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        logging.getLogger().addHandler(self._log)
+        if self._fresh:
+            self._start()
+
+    def begin(self, config: str) -> None:
+        """Write config.yaml, and what is not there yet; from now on it is this run's folder."""
+        if not self._fresh:
+            self._start()
+        with write_whole(self.folder / "config.yaml") as file:
+            file.write(config)
+        (self.folder / FAILED).unlink(missing_ok=True)  # of an attempt that is resumed now
+        self.begun = True
+
+    def fail(self, error: Exception) -> None:
+        """Leave a line that says why there is no result, for people and for a comparison."""
+        if (self.begun or self._fresh) and self.folder.is_dir():
+            line = explain(error, "train", list(HydraConfig.get().overrides.task))
+            (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8", errors="backslashreplace")
+
+    def _start(self) -> None:
+        for name, text in self._account.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with write_whole(self.folder / name) as file:
+                file.write(text)
+        root = logging.getLogger()
+        written = logging.FileHandler(self.folder / f"{HydraConfig.get().job.name}.log", encoding="utf-8")
+        self._log.setTarget(written)
+        self._log.flush()
+        root.removeHandler(self._log)
+        root.addHandler(written)
+
+
+@contextmanager
+def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]:
+    """Claim the folder of a run for this process, and keep a record there; config is told where it is.
+
+    A folder that is named after the time is another one where that is taken. Fails where another run lies in a folder
+    that was given, or another process trains there: nothing in it has been changed then.
+    """
+    folder = Path(config.output)
+    resume = bool(config.resume)
+    hydra = HydraConfig.get()
+    if bears_time(hydra.sweep if hydra.mode == RunMode.MULTIRUN else hydra.run):
+        folder = free_folder(folder)
+    _move(config, folder)
+    _check_folder(folder, resume=resume)
+    with claimed(folder):
+        _check_folder(folder, resume=resume)  # another process may just have been done
+        record = Record(folder, config, subfolder=subfolder)
+        try:
+            yield record
+        except Exception as error:
+            record.fail(error)
+            raise
+
+
+def bears_time(options: Any) -> bool:
+    """Return whether Hydra's name of a folder follows from the time: it is nobody's wish, so another will do."""
+    return "${now:" in str(OmegaConf.to_container(options, resolve=False))
+
+
+def free_folder(folder: Path) -> Path:
+    """Make and return the first of FOLDER, FOLDER-1, ... that no run has taken: several processes get one each."""
+    for number in count():
+        place = folder.with_name(f"{folder.name}-{number}") if number else folder
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            (place / LOCK).touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return place
+    raise AssertionError
+
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
     """Keep other processes from training in a folder meanwhile; with the process ends its claim."""
-    folder.mkdir(parents=True, exist_ok=True)
+    place = from_here(folder)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0).acquire()
     except Timeout:
-        place = from_here(folder)
         raise UserError(f"another process trains in {place} just now; give another folder, or stop it") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {place}: {error.strerror}; give another folder, hydra.run.dir=FOLDER"
+        ) from None
+    with lock:
+        yield
 
 
-def mark_failed(folder: Path, error: Exception) -> None:
-    """Leave a line in the run's folder, so that a comparison can say why there is no result."""
-    if folder.is_dir():
-        (folder / FAILED).write_text(f"{explain(error, 'train', [])}\n", encoding="utf-8")
+def check_places(places: Mapping[str, str | None]) -> None:
+    """Refuse folders that cannot be made, or be written to; a cache that is whole is only read.
+
+    Args:
+        places: folders by their keys.
+
+    Raises:
+        UserError: naming all of them at once.
+    """
+    faults: dict[str, list[str]] = {}
+    for key, place in places.items():
+        if not place:
+            raise UserError(f"{key}={place}: expected a folder, such as {key}=outputs/mine")
+        path = Path(place).expanduser().absolute()
+        there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+        read = there == path and key == CACHE
+        if not there.is_dir():
+            faults.setdefault(f"{from_here(there)} is no folder", []).append(key)
+        elif not read and not os.access(there, os.W_OK | os.X_OK):
+            faults.setdefault(f"{from_here(there)} cannot be written to", []).append(key)
+    if faults:
+        said = "; ".join(f"{', '.join(f'{k}={places[k]}' for k in keys)}: {fault}" for fault, keys in faults.items())
+        remedy = " ".join(f"{key}=FOLDER" for keys in faults.values() for key in keys)
+        raise UserError(f"{said}; give other folders: {remedy}")
+
+
+def _move(config: DictConfig, folder: Path) -> None:
+    """Make a folder the run's, for our configuration, for Hydra, and for the processes that Lightning starts."""
+    config.output = str(folder)
+    hydra: Any = HydraConfig.get()
+    with read_write(hydra), open_dict(hydra):
+        hydra.run.dir = hydra.runtime.output_dir = str(folder)
+    if hydra.job.chdir:
+        os.chdir(folder)
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder in which another run lies: its results would be lost, or taken for those of this one."""
+    kept = [name for name in ("config.yaml", "metrics.json", "checkpoints") if (folder / name).exists()]
+    if kept and not resume:
+        raise UserError(
+            f"{folder} holds another run ({kept[0]}); give another folder, or go on with it: resume={folder}"
+        )
 
 
 def keep_results(

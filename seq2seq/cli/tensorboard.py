@@ -1,6 +1,7 @@
 """`seq2seq tensorboard`: TensorBoard on the runs, with every picture of every validation."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,9 +13,14 @@ ALL = 10_000
 
 
 def main(arguments: list[str]) -> None:
-    """Run the command: this process becomes TensorBoard, until Ctrl-C."""
+    """Run the command: this process becomes TensorBoard, so that a signal ends both it and its data server."""
     config = command_config("tensorboard", arguments, text_keys=("runs", "host"))
-    os.execv(sys.executable, tensorboard_command(config.runs, host=config.host, port=config.port))
+    command = tensorboard_command(config.runs, host=config.host, port=config.port)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell ignores Ctrl-C for a job in the background
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+    os.execv(sys.executable, command)
 
 
 def tensorboard_command(runs: str, *, host: str, port: int) -> list[str]:

@@ -6,28 +6,34 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
-from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
+from seq2seq.cli.precision import settled
 from seq2seq.cli.processes import Meeting, meeting, rank
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import claimed, mark_failed
+from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
 from seq2seq.errors import Interrupted, UserError
+from seq2seq.training.precision import Precision
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
+
+MULTIRUN = "hydra.mode=MULTIRUN"
+SUBFOLDER = "hydra.output_subdir"
 
 LONGEST_NAME = 200
 """Characters of a run's name: most file systems allow 255 bytes."""
@@ -36,6 +42,9 @@ LONGEST_NAME = 200
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
+    if MULTIRUN in arguments:  # the same, said to Hydra
+        arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
+        options.add("--multirun")
     sweep = bool(options & {"-m", "--multirun"})
     overrides = quote(arguments, sweep=sweep)
     unknown = options - HYDRA_OPTIONS
@@ -46,24 +55,35 @@ def main(arguments: list[str]) -> None:
     variants = _variants(overrides)
     place = Meeting()
     runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
+    precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            _check_run([*overrides, *variant])
+            _check_run([*overrides, *variant], sweep=False)
+
+        def begin() -> list[list[str] | None]:
+            begun: list[list[str] | None] = []
+            for number, variant in enumerate(variants):
+                run = resumed([*overrides, *variant], variant=bool(variant))
+                if run is not None:
+                    run, precisions[number] = settled(run)
+                begun.append(run)
+            return begun
+
         place = meeting()
-        runs = place.agreed(
-            lambda: [resumed([*overrides, *variant], variant=bool(variant)) for variant in variants], runs
-        )
+        runs = place.agreed(begin, runs)
     elif sweep and len(options) == 1:
         for variant in variants:
             for combination in _combinations([*overrides, *variant]):
-                _check_run(combination)
+                _check_run(combination, sweep=True)
+                if not any(override.startswith("hydra/launcher=") for override in overrides):  # else elsewhere
+                    settled(combination)
     failures: list[Exception] = []
-    for run, variant in zip(runs, variants, strict=True):
+    for run, variant, precision in zip(runs, variants, precisions, strict=True):
         try:
             if run is None:
                 print(f"finished already: {' '.join(variant[:-1])}")
             else:
-                _run(run, place, sweep=sweep)
+                _run(run, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
@@ -102,31 +122,39 @@ def _combinations(overrides: list[str]) -> list[list[str]]:
     """
     parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
     try:
-        return [list(run) for run in product(*map(_values, parsed))]
+        values = [_values(override) for override in parsed]
     except HydraException:
         return []
+    return [list(run) for run in product(*values)]
 
 
 def _values(override: Override) -> list[str]:
-    """Return an override for each value that its key is to have."""
-    key, value = override.get_key_element(), override.value()
+    value = override.value()
     if isinstance(value, IntervalSweep):
-        return [f"{key}={value.start}", f"{key}={value.end}"]
+        return [f"{override.get_key_element()}={end}" for end in (value.start, value.end)]
     if override.is_discrete_sweep():
-        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+        return [f"{override.get_key_element()}={found}" for found in override.sweep_string_iterator()]
     return [str(override.input_line)]
 
 
-def _check_run(overrides: list[str]) -> None:
+def _check_run(overrides: list[str], *, sweep: bool) -> None:
     """Refuse now what would else be found when other variants have been trained, or never."""
     check_types("train", overrides)
     config = compose_hydra("train", overrides)
+    moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
+    if moved:
+        raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
     check_objective(config, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
         raise UserError(
             f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
+        )
+    if HydraConfig.get().job.chdir:
+        raise UserError(
+            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: "
+            "all that a run writes is in its folder anyway"
         )
     best = OmegaConf.select(config, "callbacks.best.filename")
     if f"{best}.ckpt" in (LAST, PREVIOUS):
@@ -135,30 +163,32 @@ def _check_run(overrides: list[str]) -> None:
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
+    places = {CACHE: config.loader.cache_dir}
+    if config.resume in (False, "auto"):  # else it goes on elsewhere
+        hydra_ = config.hydra
+        places |= {"hydra.sweep.dir": hydra_.sweep.dir} if sweep else {"hydra.run.dir": hydra_.run.dir}
+    check_places(places)
 
 
-def _run(overrides: list[str], place: Meeting, *, sweep: bool) -> None:
+def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> None:
+    """Train once; of a sweep each job settles its precision where it runs, else it is that of process 0."""
     failure: list[Exception] = []
 
     def job(config: DictConfig) -> float | list[float] | None:
-        folder = Path(config.output)
         try:
-            # With these Lightning starts the other processes of a host.
-            sys.argv = [program, "train", *overrides]
+            # With these Lightning starts the other processes of a host: one run of a sweep each, not the sweep.
+            sys.argv = [program, "train", *(HydraConfig.get().overrides.task if sweep else overrides)]
             _full_error(before)
+            record = None
             with ExitStack() as claim:
                 with place.alike():
-                    if rank() == 0:  # the others come when it may have begun to write
-                        claim.enter_context(claimed(folder))
-                        _check_folder(folder, resume=bool(config.resume))
+                    if rank() == 0:  # the first process speaks, and writes
+                        record = claim.enter_context(own_folder(config, subfolder=subfolder))
                     else:
                         logging.disable(logging.WARNING)
-                try:
-                    metrics = run_training(config, place)
-                    return objective_of(config, metrics) if sweep else None
-                except Exception as error:
-                    mark_failed(folder, error)
-                    raise
+                chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
+                metrics = run_training(config, chosen, place, record)
+                return objective_of(config, metrics) if sweep else None
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end
@@ -168,9 +198,12 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool) -> None:
             _full_error("1")
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
+    subfolder = _subfolder(overrides)
     with _hydra_raises():
         # Hydra's parser takes options before overrides only.
-        sys.argv = ["seq2seq train", *sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))]
+        given = sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))
+        # Hydra itself would write its account of the command before it is known whose the folder is.
+        sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
@@ -194,10 +227,7 @@ def _full_error(value: str | None) -> None:
         os.environ[FULL_ERROR] = value
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder in which another run lies: its results would be lost, or taken for those of this one."""
-    kept = [name for name in ("config.yaml", "metrics.json", "checkpoints") if (folder / name).exists()]
-    if kept and not resume:
-        raise UserError(
-            f"{folder} holds another run ({kept[0]}); give another folder, or go on with it: resume={folder}"
-        )
+def _subfolder(overrides: list[str]) -> str | None:
+    """Return where in a run's folder the account of its command is to be."""
+    given = [override for override in overrides if override.lstrip("+").startswith(f"{SUBFOLDER}=")]
+    return str(OverridesParser.create().parse_override(given[-1]).value() or "") or None if given else COMMAND

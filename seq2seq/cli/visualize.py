@@ -18,6 +18,7 @@ from seq2seq.build import build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.options import command_config
 from seq2seq.data.batching import collate
+from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
@@ -33,7 +34,8 @@ SUMMARY = "summary.json"
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("visualize", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    keys, sentences = ("checkpoint", "output"), ("source", "target")
+    config = command_config("visualize", arguments, text_keys=keys, sentences=sentences)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     output = Path(config.output)
     check_output(output)
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> None:
     max_length = config.loader.max_length or checkpoint.max_length
     source = cut_sentence("source", tokenizers.source, source_text, max_length)
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
-    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths)
+    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths, key=tokenizers.target.decode)
     said: list[tuple[str, Sentence, float | None]] = [
         (f"hypothesis-{number}", readable(hypothesis_of(tokenizers.target, hypothesis.tokens)), hypothesis.score)
         for number, hypothesis in enumerate(found, 1)
@@ -69,8 +71,9 @@ def main(arguments: list[str]) -> None:
 
 
 def one_sentence(key: str, text: str) -> str:
-    """Return a text that can be read and written; key is what messages call it."""
-    if not text.strip():
+    """Return a text, as one line, that can be read and written; key is what messages call it."""
+    text = one_line(text)
+    if is_blank(text):
         raise UserError(f'{key} is empty; give a sentence, such as {key}="the wolf slept"')
     try:
         text.encode()

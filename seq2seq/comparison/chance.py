@@ -1,7 +1,7 @@
 """Which variants differ from a baseline in BLEU, or in alignment error rate, by more than chance."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from seq2seq.build import bleu_tokenizer, build_corpus
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
+from seq2seq.data.text import EARLIER, NORMALIZATIONS, comparable
 from seq2seq.evaluation.alignment import LinkCounts
 from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer, paired_bootstrap_bleu
 
@@ -50,10 +51,11 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
         runs = {name: by_seed[seed] for name, by_seed in theirs.items() if seed in by_seed}
         if runs:
             tokenize, lowercase = bleu_options(run)
+            form = _form([run, *runs.values()])
             found, signature = paired_bootstrap_bleu(
-                _column(run, split, "hypothesis"),
-                {name: _column(other, split, "hypothesis") for name, other in runs.items()},
-                _column(run, split, "reference"),
+                _column(run, split, "hypothesis", form),
+                {name: _column(other, split, "hypothesis", form) for name, other in runs.items()},
+                _column(run, split, "reference", form),
                 tokenize=tokenize,
                 lowercase=lowercase,
                 samples=samples,
@@ -76,8 +78,14 @@ def _over_seeds(results: dict[int | None, Significance]) -> Tested:
     return Tested(tuple(results), float(np.mean(differences)), p)
 
 
-def _column(run: Run, split: str, name: str) -> list[str]:
-    return [row[name] for row in run.sentences[split]]
+def _column(run: Run, split: str, name: str, form: Callable[[str], str]) -> list[str]:
+    return [form(row[name]) for row in run.sentences[split]]
+
+
+def _form(runs: Sequence[Run]) -> Callable[[str], str]:
+    """Return what brings texts into one form: that of the run whose tokenizer changes text most."""
+    found = [(run.config.get("tokenizer") or {}).get("normalization", EARLIER) for run in runs]
+    return comparable(max(found, key=NORMALIZATIONS.index))
 
 
 def _link_counts(run: Run, split: str) -> list[LinkCounts]:

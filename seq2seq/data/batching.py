@@ -15,9 +15,11 @@ from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Batch:
-    """Sentence pairs as tensors, right-padded; `len(batch)` is the number of pairs.
+    """Sentence pairs as tensors, right-padded; `len(batch)` is the number of pairs. Nothing changes one once made.
+
+    It is not frozen, since Lightning's plugins for true half or double precision and for FSDP fill in a copy.
 
     The model projects the features of real target tokens only: `features.flatten(0, 1).index_select(0, target_indices)`
     has one row for each entry of `target_output`, with no `nonzero` and no host synchronisation.
@@ -49,8 +51,9 @@ class Batch:
         positions = self.source.numel() + self.target_input.numel()
         return 1.0 - (self.source_tokens + self.num_tokens) / positions
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device; to a GPU without waiting, tensor by tensor, for all it was asked before."""
+        non_blocking = torch.device(device).type == "cuda"
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:

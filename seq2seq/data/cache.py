@@ -30,12 +30,18 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
 
     Of several processes one builds and the others wait for it. The folder appears by a rename, so that nobody ever sees
     half of it, and a builder that was killed leaves nothing that is taken for the result. One whose files are not what
-    was built is said to be damaged, and built anew. Raises UserError when there is no space for it.
+    was built is said to be damaged, and built anew. Raises UserError when there is no space for it, or no permission.
     """
     if _is_whole(folder):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder.with_name(f"{folder.name}.lock")).acquire()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache {folder.parent} ({error.strerror}); say loader.cache_dir=DIR"
+        ) from error
+    with lock:
         if _is_whole(folder):
             return folder
         if folder.exists():

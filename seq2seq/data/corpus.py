@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from seq2seq.data import files, grammar
+from seq2seq.data import files, grammar, tables
 from seq2seq.data.pair import Pair, checked_links
 from seq2seq.errors import UserError
 
@@ -132,11 +132,14 @@ class TableCorpus(Corpus):
         super().__init__(self._files, streaming=streaming)
 
     def _fingerprint(self, split: str) -> str:
-        return f"{files.digest(self._files[split])} {self.columns}"
+        found = files.digest(self._files[split])
+        # The cache knows bytes alone: a copy under another name may be another kind of table, or none.
+        tables.check_table(self._files[split], self.columns)
+        return f"{found} {self.columns}"
 
     def _pairs(self, split: str) -> Iterator[Pair]:
-        for where, row in files.read_table(self._files[split]):
-            yield Pair(*(files.cell(row, column, where) for column in self.columns))
+        for where, row in tables.read_table(self._files[split]):
+            yield Pair(*(tables.cell(row, column, where) for column in self.columns))
 
 
 class HubCorpus(Corpus):
@@ -197,10 +200,10 @@ class HubCorpus(Corpus):
         return rows
 
     def _pairs(self, split: str) -> Iterator[Pair]:
-        tables = self._rows(split).with_format("arrow").iter(1000)
-        for number, row in enumerate((row for table in tables for row in table.to_pylist()), start=1):
+        parts = self._rows(split).with_format("arrow").iter(1000)
+        for number, row in enumerate((row for part in parts for row in part.to_pylist()), start=1):
             where = f"{self.path}, split {self._names[split]}, row {number}"
-            yield Pair(*(files.cell(row, column, where) for column in self.columns))
+            yield Pair(*(tables.cell(row, column, where) for column in self.columns))
 
     def _fingerprint(self, split: str) -> str:
         rows = self._rows(split)

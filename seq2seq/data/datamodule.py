@@ -21,6 +21,7 @@ from seq2seq.data.batching import Batch, Example
 from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.loader import batch_loader, loader_of
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.streaming import StreamedBatches
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 SAMPLED = "seq2seq-sampled-"
 """What names of temporary folders begin with; the number of the process follows."""
+
+STREAM_LOOKED_AT = 1_000
+"""Training pairs of a stream in which is counted what the tokenizers lose."""
 
 LINKS_LOOKED_FOR = 10_000
 """Training pairs among the first of which at least one must have links where training needs them."""
@@ -43,7 +47,8 @@ class TranslationDataModule(LightningDataModule):
     them); validation and test pairs are all kept, and cut to `max_length` with a warning. The order of the training
     batches follows from `seed` and the trainer's epoch: let the trainer reload the loaders every epoch, and not put a
     distributed sampler of its own in their place. The training pairs of a streaming corpus are read anew every epoch:
-    how many batches they make is not known beforehand.
+    how many batches they make is not known beforehand. `tokenizers` are those of a run that goes on; without them they
+    are trained on the corpus.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class TranslationDataModule(LightningDataModule):
         cache_dir: str,
         seed: int,
         with_links: bool = False,
+        tokenizers: Tokenizers | None = None,
     ) -> None:
         super().__init__()
         sizes = {"tokens_per_batch": tokens_per_batch, "eval_tokens_per_batch": eval_tokens_per_batch}
@@ -71,23 +77,34 @@ class TranslationDataModule(LightningDataModule):
         self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
         self.cache_dir = Path(cache_dir).expanduser()
         self.tokenizers: Tokenizers
+        self._given_tokenizers = tokenizers
         self.dropped: dict[str, int] = {}
         self._splits: dict[str, EncodedSplit] = {}
         self._progress = EpochProgress()
+        self._interval: int | None = None  # trainer.val_check_interval as it was given
 
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
-        tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        tokenizers = self._made_tokenizers()
         for split in ("val",) if self.corpus.streaming else ("train", "val"):
             self._encoded(split, tokenizers)
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` made."""
-        self.tokenizers = trained_tokenizers(self.corpus, self.config, self.cache_dir)
-        if not self.corpus.streaming:
+        self.tokenizers = self._made_tokenizers()
+        if self.corpus.streaming:
+            losses = Losses(self.tokenizers, sample=False)
+            for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
+                ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
+                losses.add(pair, ids, line)
+            self._say_losses("train", losses.as_data())
+        else:
             self.dropped = self._split("train").dropped
         if self.with_links:
             self._check_links()
+
+    def _made_tokenizers(self) -> Tokenizers:
+        return self._given_tokenizers or trained_tokenizers(self.corpus, self.config, self.cache_dir)
 
     def _check_links(self) -> None:
         if self.config.sampling:
@@ -171,7 +188,24 @@ class TranslationDataModule(LightningDataModule):
         if self.config.sampling:
             rows = self._sampled_afresh(rows, epoch)
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
-        return self._loader(rows, self.tokens_per_batch, shuffle=True, **options)
+        loader = self._loader("train", rows, self.tokens_per_batch, shuffle=True, **options)
+        self._fit_interval(len(loader), epoch)
+        return loader
+
+    def _fit_interval(self, batches: int, epoch: int) -> None:
+        """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
+        trainer: Any = self.trainer
+        if getattr(trainer, "check_val_every_n_epoch", None) is None or type(trainer.val_check_interval) is not int:
+            return
+        limit = trainer.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        self._interval = self._interval or trainer.val_check_interval
+        if self._interval > batches and epoch == 0:
+            raise UserError(
+                f"trainer.val_check_interval={self._interval}: an epoch has {batches} batches; give at most that, or "
+                "trainer.check_val_every_n_epoch=null to count through all epochs"
+            )
+        trainer.val_check_interval = min(self._interval, batches)
 
     def _stream(self, progress: EpochProgress) -> DataLoader[Batch]:
         batches = StreamedBatches(
@@ -205,7 +239,7 @@ class TranslationDataModule(LightningDataModule):
         return self._evaluation(split)
 
     def _evaluation(self, split: str) -> DataLoader[Example]:
-        return self._loader(self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
+        return self._loader(split, self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
 
     def _sampled_afresh(self, rows: datasets.Dataset, epoch: int) -> datasets.Dataset:
         """The ids of the rows in a segmentation of this epoch's own, in a file that the next epoch deletes."""
@@ -234,6 +268,7 @@ class TranslationDataModule(LightningDataModule):
 
     def _loader(
         self,
+        split: str,
         rows: datasets.Dataset,
         tokens_per_batch: int,
         *,
@@ -242,6 +277,12 @@ class TranslationDataModule(LightningDataModule):
         with_links: bool = False,
         taken: Sequence[Taken] = (),
     ) -> DataLoader[Example]:
+        share = self._share()
+        if len(rows) < share["world_size"]:
+            raise UserError(
+                f"{split}: {len(rows)} pairs are too few for {share['world_size']} processes, each of which needs one; "
+                "give more pairs, or fewer processes (trainer.devices)"
+            )
         return batch_loader(
             rows,
             tokens_per_batch=tokens_per_batch,
@@ -251,7 +292,7 @@ class TranslationDataModule(LightningDataModule):
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,
             taken=taken,
-            **self._share(),
+            **share,
         )
 
     def _split(self, split: str) -> EncodedSplit:
@@ -264,7 +305,13 @@ class TranslationDataModule(LightningDataModule):
             if encoded.cut:
                 lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")
                 logger.warning("%s: cut to %d pieces (loader.max_length): line %s", split, self.max_length, lines)
+            self._say_losses(split, encoded.losses)
         return self._splits[split]
+
+    def _say_losses(self, split: str, counts: Sequence[dict[str, int]]) -> None:
+        lost = describe_losses(counts, self.tokenizers, coverage=self.config.character_coverage)
+        if lost:
+            logger.warning("%s: %s", split, lost)
 
     def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
         max_ratio = self.max_ratio if split == "train" else None

@@ -14,12 +14,13 @@ import pyarrow as pa
 from seq2seq.data.batching import PieceLinks
 from seq2seq.data.cache import build_once, content_key
 from seq2seq.data.corpus import Corpus
+from seq2seq.data.fidelity import Losses
 from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.pair import Pair
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
 
-FORMAT = 2  # part of every key: raise it when what the cache holds changes its meaning
+FORMAT = 3  # part of every key: raise it when what the cache holds changes its meaning
 IDS = pa.schema([(name, pa.list_(pa.int32())) for name in ("source_ids", "target_ids")])
 PAIRS = pa.unify_schemas([pa.schema([(name, pa.string()) for name in Pair._fields]), IDS])
 ROWS_A_CHUNK = 10_000
@@ -31,6 +32,7 @@ class EncodedSplit(NamedTuple):
     dataset: datasets.Dataset  # source, target, links, tags, source_ids, target_ids; ids without BOS or EOS
     dropped: dict[str, int]  # pairs left out, by the reason
     cut: list[int]  # lines, counted from 1, whose ids were cut to the maximum length
+    losses: list[dict[str, int]]  # what the tokenizers lose of source and target, for `describe_losses`
 
 
 def trained_tokenizers(corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
@@ -42,6 +44,7 @@ def trained_tokenizers(corpus: Corpus, config: TokenizerConfig, cache_dir: Path)
             config.model_type,
             config.vocab_size,
             config.joint,
+            config.normalization,
             config.character_coverage,
             config.input_sentence_size,
         ],
@@ -90,7 +93,9 @@ def encoded_split(
         _write(folder / "pairs.arrow", rows.encode(corpus.pairs(split)), PAIRS)
         if not rows.kept:
             raise UserError(f"the filters leave no {split} pair: raise loader.max_length or loader.max_ratio")
-        (folder / "filters.json").write_text(json.dumps({"dropped": rows.dropped, "cut": rows.cut}))
+        (folder / "filters.json").write_text(
+            json.dumps({"dropped": rows.dropped, "cut": rows.cut, "losses": rows.losses.as_data()})
+        )
 
     folder = build_once(cache_dir / f"pairs-{key}", build)
     filters = json.loads((folder / "filters.json").read_text())
@@ -167,13 +172,14 @@ def piece_links(tokenizers: Tokenizers, source: str, target: str, links: str) ->
 
 
 class _Encoder:
-    """Rows with ids from pairs, and the counts of what was dropped and cut on the way."""
+    """Rows with ids from pairs, and the counts of what was dropped, cut and lost on the way."""
 
     def __init__(self, tokenizers: Tokenizers, max_length: int, max_ratio: float | None) -> None:
         self.tokenizers, self.max_length, self.max_ratio = tokenizers, max_length, max_ratio
         self.kept = 0
         self.dropped = {"empty": 0, "length": 0, "ratio": 0}
         self.cut: list[int] = []
+        self.losses = Losses(tokenizers, sample=max_ratio is not None)
 
     def encode(self, pairs: Iterable[Pair]) -> Iterator[dict[str, object]]:
         for line, pair in enumerate(pairs, start=1):
@@ -186,6 +192,7 @@ class _Encoder:
             if max(len(source), len(target)) > self.max_length:
                 self.cut.append(line)
             self.kept += 1
+            self.losses.add(pair, (source, target), line)
             ids = {"source_ids": source[: self.max_length], "target_ids": target[: self.max_length]}
             yield {**pair._asdict(), **ids}
 

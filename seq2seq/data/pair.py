@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from seq2seq.data.text import words
 from seq2seq.errors import UserError
 
 LINK = re.compile(r"([0-9]{1,9})([-p])([0-9]{1,9})")
@@ -20,9 +21,9 @@ class Pair(NamedTuple):
 
 def checked_links(pair: Pair, where: str, *, transpose: bool) -> Pair:
     """The pair with its links source-target; raises UserError for a link that it cannot have."""
-    sizes = len(pair.source.split()), len(pair.target.split())
+    sizes = len(words(pair.source)), len(words(pair.target))
     links = []
-    for link in pair.links.split():
+    for link in words(pair.links):
         parts = LINK.fullmatch(link)
         if parts is None:
             raise UserError(f"{where}: {link} is not a link: write 0-0 for a sure one, 0p0 for a possible one")

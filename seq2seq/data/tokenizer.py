@@ -1,4 +1,4 @@
-"""Text to SentencePiece ids and back, with the whitespace word that each piece belongs to."""
+"""Text to SentencePiece ids and back, with the word of the text that each piece belongs to."""
 
 import io
 import re
@@ -9,14 +9,24 @@ from random import Random
 from typing import NamedTuple
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from seq2seq.data.sampling import Segmenter
+from seq2seq.data.text import NORMALIZATIONS, is_blank, nfc, restore, stand_in
 from seq2seq.errors import UserError
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
+SPECIAL = ("<unk>", "<pad>", "<s>", "</s>")
+"""What those four are called; no piece of text is alike, as SentencePiece never joins a sign and a letter."""
 
-# SentencePiece would leave longer lines (in bytes) out of its training without a word; its own default is 4192.
-LONGEST_LINE = 1 << 20
+# Inside a model a space stands in their names. So no text can be taken for them: there, a space is a `▁`.
+MODEL_NAMES = tuple(name.replace(">", " >") for name in SPECIAL)
+
+# SentencePiece would leave longer lines (in bytes) out of its training without a word. This is the most that it takes.
+LONGEST_LINE = 1 << 30
+
+SEED = 1
+"""Of the lines that are drawn. A constant: a vocabulary belongs to its text, not to a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +35,15 @@ class TokenizerConfig:
 
     `sampling` is how the segmentation of training text varies: 0 is off; for BPE the share of merges that is dropped
     (BPE-dropout, Provilkov et al. 2020); for unigram the smoothing alpha (Kudo 2018), where smaller varies more.
+    `normalization` is what becomes of text first: `nfc` composes letters and makes one space of several blanks;
+    `identity` changes nothing; `nfkc` and `nmt_nfkc` are SentencePiece's, and rewrite characters (`m²` to `m2`).
     """
 
     model_type: str
     vocab_size: int
     joint: bool
     sampling: float
+    normalization: str
     character_coverage: float
     input_sentence_size: int
 
@@ -39,9 +52,14 @@ class TokenizerConfig:
             raise UserError(f"tokenizer.model_type={self.model_type} is not known: use bpe or unigram")
         if self.vocab_size < 1:
             raise UserError(f"tokenizer.vocab_size={self.vocab_size} must be above 0, such as 4000")
-        if not 0.9 <= self.character_coverage <= 1:
+        if self.normalization not in NORMALIZATIONS:
             raise UserError(
-                f"tokenizer.character_coverage={self.character_coverage} must be from 0.9 to 1, the share "
+                f"tokenizer.normalization={self.normalization} is not known: use {', '.join(NORMALIZATIONS[:-1])} "
+                f"or {NORMALIZATIONS[-1]}"
+            )
+        if not 0.98 <= self.character_coverage <= 1:  # SentencePiece's own bounds
+            raise UserError(
+                f"tokenizer.character_coverage={self.character_coverage} must be from 0.98 to 1, the share "
                 "of characters that pieces cover"
             )
         if self.input_sentence_size < 0 or 0 < self.input_sentence_size <= 100:
@@ -53,14 +71,17 @@ class TokenizerConfig:
 
 
 class WordPieces(NamedTuple):
-    """The piece ids of a text and, for each, the index of the whitespace word of the text that it belongs to."""
+    """The piece ids of a text and, for each, the index of the word of the text that it belongs to."""
 
     ids: list[int]
     words: list[int]
 
 
 class Tokenizer:
-    """A trained SentencePiece model; ids never include BOS or EOS. Raises UserError when the bytes are no model."""
+    """A trained SentencePiece model; ids never include BOS or EOS. Raises UserError when the bytes are no model.
+
+    A line without words has no ids.
+    """
 
     def __init__(self, model_proto: bytes) -> None:
         self.model_proto = model_proto
@@ -68,6 +89,9 @@ class Tokenizer:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_proto)
         except RuntimeError as error:
             raise UserError(f"not a SentencePiece model, or a damaged one ({len(model_proto)} bytes)") from error
+        model = sentencepiece_model_pb2.ModelProto.FromString(model_proto)  # type: ignore[attr-defined]
+        self.normalization: str = model.normalizer_spec.name  # as `TokenizerConfig`
+        self._has_stand_ins = model.pieces[UNK].piece == MODEL_NAMES[UNK]  # not so before there was a normalization
 
     def __len__(self) -> int:
         return len(self._processor)
@@ -77,51 +101,66 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
-        return self._processor.encode(text)
+        return self._processor.encode(self._stand_in(self._composed(text)))
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
-        return self._segmenter.sample(self._processor.normalize(text), alpha, Random(seed))
+        normalized = self._processor.normalize(self._stand_in(self._composed(text)))
+        return self._segmenter.sample(normalized, alpha, Random(seed))
 
     @cached_property
     def _segmenter(self) -> Segmenter:
         return Segmenter(self.model_proto)
 
+    def _composed(self, text: str) -> str:
+        return nfc(text) if self.normalization == "nfc" else text
+
+    def _stand_in(self, text: str) -> str:
+        """The text as long as it was, as the model reads it."""
+        if not self._has_stand_ins:
+            return text
+        if is_blank(text):
+            return ""
+        return stand_in(text, keep_tabs=self.normalization == "identity")
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; special ids give nothing, an unknown one gives a question mark between spaces."""
-        return self._processor.decode(list(ids))
+        text = self._processor.decode(list(ids))
+        return restore(text) if self._has_stand_ins else text
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces as written in the vocabulary, where `▁` stands for the space before a word."""
-        return [self._processor.id_to_piece(int(i)) for i in ids]
+        return [SPECIAL[i] if i < len(SPECIAL) else self._processor.id_to_piece(i) for i in map(int, ids)]
 
     def word_of_piece(self, text: str) -> WordPieces:
-        """The ids of `encode(text)` with the index in `text.split()` of the word that each piece belongs to.
+        """The ids of `encode(text)` with the index in `words(text)` of the word that each piece belongs to.
 
         Found through character offsets in the original text, so that a normalisation that inserts or removes a space
         shifts nothing. A piece without a visible character of its own, such as a lone `▁`, belongs to the next word.
         A word that normalises to nothing has no piece.
         """
-        mapping = self._processor.encode_as_offset_mapping(text)
-        word_of_character = _word_of_character(text)
-        words: list[int] = []
+        composed = self._composed(text)  # which has the same words
+        mapping = self._processor.encode_as_offset_mapping(self._stand_in(composed))
+        word_of_character = _word_of_character(composed)
+        found: list[int] = []
         word = max(word_of_character, default=0)
         for piece, (begin, end) in zip(reversed(mapping["pieces"]), reversed(mapping["offsets"]), strict=True):
             # A piece spans two words where the first of them normalises to nothing: the second counts.
-            if piece != "▁" and text[begin:end].strip():
+            if piece != "▁" and not is_blank(composed[begin:end]):
                 word = word_of_character[end - 1]
-            words.append(word)
-        return WordPieces(mapping["ids"], words[::-1])
+            found.append(word)
+        return WordPieces(mapping["ids"], found[::-1])
 
 
 def _word_of_character(text: str) -> list[int]:
-    """For each character the index of its whitespace word; a space has that of the word before it, or -1."""
-    words, word, in_word = [], -1, False
+    """For each character the index of its word; a blank has that of the word before it, or -1."""
+    indices, word, in_word = [], -1, False
     for character in text:
-        word += not character.isspace() and not in_word
-        in_word = not character.isspace()
-        words.append(word)
-    return words
+        visible = not is_blank(character)
+        word += visible and not in_word
+        in_word = visible
+        indices.append(word)
+    return indices
 
 
 class Tokenizers(NamedTuple):
@@ -132,31 +171,60 @@ class Tokenizers(NamedTuple):
 
 
 def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
-    """The bytes of a SentencePiece model trained on some lines: the same for the same lines and settings.
+    """The bytes of a SentencePiece model trained on some lines: the same for the same lines and settings, everywhere.
 
     Raises UserError with the value to use when the text allows only a smaller, or needs a larger, vocabulary.
     """
     model = io.BytesIO()
+    keeps_all = config.normalization == "identity"
+    prepare = nfc if config.normalization == "nfc" else str
+    readable = (stand_in(prepare(line), keep_tabs=keeps_all) for line in lines if not is_blank(line))
     mistakes: list[UserError] = []  # SentencePiece would turn one in the lines into an error of its own
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_watched(lines, mistakes),
+            sentence_iterator=_watched(drawn_lines(readable, config.input_sentence_size), mistakes),
             model_writer=model,
             model_type=config.model_type,
             vocab_size=config.vocab_size,
+            normalization_rule_name="identity" if config.normalization == "nfc" else config.normalization,
+            remove_extra_whitespaces=not keeps_all,
             character_coverage=config.character_coverage,
-            input_sentence_size=config.input_sentence_size,
             max_sentence_length=LONGEST_LINE,
             num_threads=1,  # the sums of unigram training, and so its vocabulary, depend on the number of threads
             unk_id=UNK,
             pad_id=PAD,
             bos_id=BOS,
             eos_id=EOS,
+            unk_piece=MODEL_NAMES[UNK],
+            pad_piece=MODEL_NAMES[PAD],
+            bos_piece=MODEL_NAMES[BOS],
+            eos_piece=MODEL_NAMES[EOS],
             minloglevel=2,
         )
     except RuntimeError as error:
         raise mistakes[0] if mistakes else _explained(error, config.vocab_size) from error
-    return model.getvalue()
+    made = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())  # type: ignore[attr-defined]
+    made.normalizer_spec.name = config.normalization
+    return made.SerializeToString(deterministic=True)
+
+
+def drawn_lines(lines: Iterable[str], size: int) -> Iterator[str]:
+    """`size` lines drawn from all with equal chance, or all where they are no more, or size is 0.
+
+    SentencePiece would draw by a seed of the process. A line is let go as soon as it is taken: SentencePiece holds it.
+    """
+    if not size:
+        yield from lines
+        return
+    random, kept = Random(SEED), []
+    for number, line in enumerate(lines):
+        if number < size:
+            kept.append(line)
+        elif (place := int(random.random() * (number + 1))) < size:
+            kept[place] = line
+    kept.reverse()
+    while kept:
+        yield kept.pop()
 
 
 def _watched(lines: Iterable[str], mistakes: list[UserError]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis
+from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, search_batch
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
@@ -65,16 +65,16 @@ class Translator:
         self.device = next(model.parameters()).device
 
     def translate(
-        self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input"
+        self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input", first: int = 1
     ) -> Iterator[list[Translation]]:
-        """Yield the translations of each line, best first, in order; of an empty line, one that is empty.
+        """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
-        `name` is what warnings call the input.
+        `name` is what warnings call the input, and `first` the number of its first line.
         """
-        for start, chunk in _chunks(lines):
+        for start, chunk in _chunks(lines, first):
             ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
-            results = [[Translation("", 0.0)] for _ in chunk]
-            examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids) if source]
+            results: list[list[Translation]] = [[] for _ in chunk]
+            examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
             for indices, found in self._search(examples, search):
                 for i, hypotheses in zip(indices, found, strict=True):
                     decode = self.tokenizers.target.decode
@@ -91,7 +91,7 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search(self.model, batch.source, batch.source_mask, batch.source_lengths)
+            return batch.indices.tolist(), search_batch(search, self.model, batch, key=self.tokenizers.target.decode)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
@@ -117,7 +117,7 @@ class Translator:
         name: str = "input",
     ) -> Iterator[set[Link]]:
         """Yield the (source, target) word links of each pair, in order, from forced decoding of the target."""
-        for start, chunk in _chunks(pairs):
+        for start, chunk in _chunks(pairs, 1):
             sentences = [
                 tuple(
                     self._sentence(tokenizer, text, f"{name}:{start + i}")
@@ -168,10 +168,9 @@ class Translator:
             yield collate([examples[i] for i in indices]).to(self.device)
 
 
-def _chunks(items: Iterable[Item]) -> Iterator[tuple[int, list[Item]]]:
-    """Yield lists of items, each with the number of its first, counted from 1."""
+def _chunks(items: Iterable[Item], start: int) -> Iterator[tuple[int, list[Item]]]:
+    """Yield lists of items, each with the number of its first, counted from `start`."""
     iterator = iter(items)
-    start = 1
     while chunk := list(islice(iterator, CHUNK)):
         yield start, chunk
         start += len(chunk)

@@ -12,6 +12,7 @@ from seq2seq.alignment.sentence import Sentence
 from seq2seq.alignment.words import LinkExtraction, agreement, argmax_links, diagonal_links, merge_pieces
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
+from seq2seq.data.text import words
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import place_of
@@ -81,8 +82,8 @@ class HeadEvaluator:
         self._heads = [Head(name, head) for name in cross for head in _heads(weights[name].shape[1])]
         stacked = torch.cat([weights[name] for name in cross], dim=1).cpu()
         for row, index, (source, target), links in zip(stacked, batch.indices.tolist(), sentences, gold, strict=True):
-            words = target.ending().word_of_piece, source.ending().word_of_piece
-            row = merge_pieces(row[:, : len(words[0]), : len(words[1])], *words)
+            pieces = target.ending().word_of_piece, source.ending().word_of_piece
+            row = merge_pieces(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
             self._add_links(index, row, links, source, target)
 
     def _add_statistics(self, name: str, weights: Tensor, batch: Batch) -> None:
@@ -114,7 +115,7 @@ class HeadEvaluator:
             _counts(links, masks, len(gold.sure)) for links in (self.extraction(weights), argmax_links(weights))
         )
         self._counts[index], self._argmax[index] = found, argmax
-        baseline = diagonal_links(len(source.text.split()), len(target.text.split()))
+        baseline = diagonal_links(len(words(source.text)), len(words(target.text)))
         hits = [len(baseline & links) for links in gold]
         self._diagonal[index] = torch.tensor([len(gold.sure), len(baseline), *hits])
 

@@ -15,8 +15,9 @@ from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
+from seq2seq.data.text import comparable
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator, LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, score_translations
 from seq2seq.models import EncoderDecoder
@@ -24,8 +25,11 @@ from seq2seq.models import EncoderDecoder
 LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
 
-ROWS = 256
-"""Target tokens whose logits are at hand at once: those of a whole batch would be its largest tensor."""
+ROWS = {"cpu": 256}
+"""Target tokens whose logits are at hand at once, by the device's type: those of a batch would take most memory."""
+
+MANY_ROWS = 8192
+"""On other devices: a part of their memory, yet large products."""
 
 
 class Evaluation(NamedTuple):
@@ -88,16 +92,20 @@ class Evaluator:
             features = model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        for rows, wanted in zip(features.split(ROWS), batch.target_output[:, None].split(ROWS), strict=True):
+        at_once, found = ROWS.get(features.device.type, MANY_ROWS), []
+        for rows, wanted in zip(features.split(at_once), batch.target_output[:, None].split(at_once), strict=True):
             log_probabilities = model.output(rows).float().log_softmax(-1)
-            self._likelihood -= log_probabilities.gather(1, wanted).sum().item()
-            self._correct += int((log_probabilities.argmax(-1, keepdim=True) == wanted).sum())
+            correct = (log_probabilities.argmax(-1, keepdim=True) == wanted).sum().float()
+            found.append(torch.stack((log_probabilities.gather(1, wanted).sum(), correct)))
+        for likelihood, correct in torch.stack(found).tolist():  # one look at the device a batch
+            self._likelihood -= likelihood
+            self._correct += int(correct)
         self._tokens += batch.num_tokens
         begin = time.perf_counter()
-        found = self.search(model, batch.source, batch.source_mask, batch.source_lengths)
+        translations = search_batch(self.search, model, batch)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
-        for index, hypotheses in zip(indices, found, strict=True):
+        for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if record:
             rows = [self.dataset[index] for index in indices]
@@ -138,7 +146,10 @@ class Evaluator:
             for values in zip(*columns.values(), hypotheses, strict=True)
         ]
         options: dict[str, Any] = {"tokenize": self.tokenize, "lowercase": self.lowercase}
-        scores = score_translations(hypotheses, columns["reference"], with_ter=detailed, **options)
+        # Both in one form: a model cannot say what its tokenizer does not leave in a text.
+        form = comparable(self.tokenizers.target.normalization)
+        said, expected = ([form(text) for text in texts] for texts in (hypotheses, columns["reference"]))
+        scores = score_translations(said, expected, with_ter=detailed, **options)
         loss = self._likelihood / max(1, self._tokens)
         metrics = {
             "loss": loss,
@@ -154,10 +165,10 @@ class Evaluator:
             for index, sentence in zip(indices, sentences, strict=True):
                 sentence |= counts[index]._asdict() if index in counts else {}
         if detailed:
-            by_length = bleu_by_length(columns["source"], hypotheses, columns["reference"], LENGTHS, **options)
-            by_tag = exact_match_by_tag(hypotheses, columns["reference"], columns["tags"])
+            by_length = bleu_by_length(columns["source"], said, expected, LENGTHS, **options)
+            by_tag = exact_match_by_tag(said, expected, columns["tags"])
             metrics["ter"] = scores.ter
-            metrics["sentences_per_second"] = len(indices) / self._search_seconds
+            metrics["sentences_per_second"] = len(indices) / max(self._search_seconds, 1e-9)
             metrics |= {f"bleu_by_length/{words}": bleu for words, bleu in by_length.items()}
             metrics |= {f"exact_match/{tag}": share for tag, share in by_tag.items()}
             metrics |= {f"aer_by_tag/{tag}": aer for tag, aer in _aer_by_tag(sentences).items()}

@@ -1,13 +1,16 @@
 """BLEU, chrF and TER by sacreBLEU, and where a model fails: BLEU by source length, exact matches by tag."""
 
 import math
+import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.utils import SACREBLEU_DIR
 
+from seq2seq.data.text import words
 from seq2seq.errors import UserError
 
 
@@ -41,7 +44,7 @@ def score_translations(
         UserError: when there are no hypotheses, not as many references, or no such tokeniser.
     """
     _check_lines(hypotheses, references)
-    metrics = {"bleu": _bleu(tokenize, lowercase), "chrf": CHRF(lowercase=lowercase)}
+    metrics = {"bleu": bleu_metric(tokenize, lowercase=lowercase), "chrf": CHRF(lowercase=lowercase)}
     if with_ter:
         metrics["ter"] = TER(case_sensitive=not lowercase)
     scores = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
@@ -67,12 +70,12 @@ def bleu_by_length(
         UserError: as `score_translations`.
     """
     _check_lines(hypotheses, references)
-    bleu = _bleu(tokenize, lowercase)
+    bleu = bleu_metric(tokenize, lowercase=lowercase)
     starts = [1, *(edge + 1 for edge in edges)]
     names = [*(f"{start}-{end}" for start, end in zip(starts, edges, strict=False)), f"{starts[-1]}+"]
     ranges: list[list[tuple[str, str]]] = [[] for _ in names]
     for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
-        ranges[bisect_left(edges, len(source.split()))].append((hypothesis, reference))
+        ranges[bisect_left(edges, len(words(source)))].append((hypothesis, reference))
     scores = {}
     for name, pairs in zip(names, ranges, strict=True):
         if pairs:
@@ -93,7 +96,7 @@ def exact_match_by_tag(hypotheses: Sequence[str], references: Sequence[str], tag
     matches = defaultdict(list)
     for hypothesis, reference, line in zip(hypotheses, references, tags, strict=True):
         for tag in line.split():
-            matches[tag].append(hypothesis.split() == reference.split())
+            matches[tag].append(words(hypothesis) == words(reference))
     return {tag: sum(matches[tag]) / len(matches[tag]) for tag in sorted(matches)}
 
 
@@ -104,8 +107,27 @@ def _check_lines(hypotheses: Sequence[str], references: Sequence[str]) -> None:
         raise UserError(f"{len(hypotheses)} hypotheses, but {len(references)} references: a line each is needed")
 
 
-def _bleu(tokenize: str, lowercase: bool) -> BLEU:
+def bleu_metric(tokenize: str, *, lowercase: bool) -> BLEU:
+    """Return sacreBLEU's BLEU with one of its tokenisers.
+
+    Raises:
+        UserError: there is no such tokeniser, or a package or a file that it needs is not here.
+    """
     if tokenize not in BLEU.TOKENIZERS:
-        raise UserError(f"tokenize={tokenize} is no tokeniser of sacreBLEU: use one of {', '.join(BLEU.TOKENIZERS)}")
-    # The signature names the tokenisation; sacreBLEU's guess that a text is tokenised would come at every validation.
-    return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+        raise UserError(
+            f"metrics.tokenize={tokenize} is no tokeniser of sacreBLEU: use one of {', '.join(BLEU.TOKENIZERS)}"
+        )
+    try:
+        # The signature names the tokenisation; the guess that a text is tokenised would come at every validation.
+        return BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
+    except (Exception, SystemExit) as error:  # packages, the network, a damaged file: each has its own kind
+        reason = " ".join(str(error).split())
+        package = re.search(r"pip install (\S+)", reason)
+        if package:
+            fault, remedy = "a package that is not installed", f"pip install '{package[1]}'"
+        else:
+            fault = f"a file that could not be read or fetched ({reason})"
+            remedy = f"connect to the network once, and take away what is damaged in {SACREBLEU_DIR}/models"
+        raise UserError(
+            f"metrics.tokenize={tokenize} needs {fault}: {remedy}; or use another tokeniser, such as 13a, intl or char"
+        ) from error

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
 from seq2seq.errors import UserError
 from seq2seq.evaluation.alignment import LinkCounts
+from seq2seq.evaluation.metrics import bleu_metric
 
 SEED = 12345
 """Of the sentences drawn; sacreBLEU's."""
@@ -41,7 +41,7 @@ def paired_bootstrap_bleu(
         samples: how often sentences are drawn.
 
     Raises:
-        UserError: hypotheses and references differ in number, or there are none, or too few samples.
+        UserError: hypotheses and references differ in number, or there are none; too few samples; no such tokeniser.
     """
     for name, hypotheses in {"the baseline": baseline, **systems}.items():
         if len(hypotheses) != len(references) or not references:
@@ -50,7 +50,7 @@ def paired_bootstrap_bleu(
         raise UserError(f"samples={samples}: expected at least 1, such as 1000")
     test = PairedTest(
         [("baseline", baseline), *systems.items()],
-        {"BLEU": BLEU(tokenize=tokenize, lowercase=lowercase, force=True)},
+        {"BLEU": bleu_metric(tokenize, lowercase=lowercase)},
         [references],
         test_type="bs",
         n_samples=samples,

@@ -1,11 +1,13 @@
 """Recurrent layers that run a whole sequence or one step, and the bidirectional encoder made of them."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from functools import cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from seq2seq.dropout import Dropout, dropout
 from seq2seq.errors import UserError
@@ -22,6 +24,16 @@ class StepwiseRNN(nn.RNNBase):
         # torch warns of dropout where there is no layer above to apply it to.
         between = dropout if num_layers > 1 else 0.0
         super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, hx: Any = None) -> Any:
+        """Return what torch's recurrence does; on a GPU in float32 where autocast is to bfloat16.
+
+        There it takes float16 whatever autocast says, and without a loss scale a gradient in float16 may overflow.
+        """
+        if x.device.type != "cuda" or not _autocasts_to_bfloat16():
+            return super().forward(x, hx)
+        with torch.autocast("cuda", enabled=False):
+            return super().forward(x.float(), None if hx is None else tree_map(Tensor.float, hx))
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:
         """Return the state that starts from hidden (..., layers · d_hidden); an LSTM's cells start at zero."""
@@ -62,7 +74,11 @@ class StepwiseRNN(nn.RNNBase):
         return getattr(self, f"{name}_l{layer}")
 
 
-class GRU(StepwiseRNN, nn.GRU):
+def _autocasts_to_bfloat16() -> bool:
+    return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") is torch.bfloat16
+
+
+class GRU(StepwiseRNN, nn.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
@@ -83,16 +99,22 @@ class GRU(StepwiseRNN, nn.GRU):
         return tuple(new)
 
 
-class LSTM(StepwiseRNN, nn.LSTM):
+class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]
     """Long short-term memory (Hochreiter & Schmidhuber 1997), with torch's parameters and equations."""
 
     def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
         return (*hidden.chunk(self.num_layers, dim=-1), *torch.zeros_like(hidden).chunk(self.num_layers, dim=-1))
 
     def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
-        if state is None:
-            return self(x)[0]
-        return self(x, (torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])))[0]
+        given = None
+        if state is not None:
+            given = torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])
+        autocast = x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if not autocast or lstm_runs_in(torch.get_autocast_dtype("cpu")):
+            return self(x, given)[0]
+        dtype = self._weight("weight_hh", 0).dtype
+        with torch.autocast("cpu", enabled=False):
+            return self(x.to(dtype), None if given is None else (given[0].to(dtype), given[1].to(dtype)))[0]
 
     def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
         hiddens: list[Tensor] = []
@@ -103,6 +125,20 @@ class LSTM(StepwiseRNN, nn.LSTM):
             cells.append(torch.sigmoid(forget) * cell + torch.sigmoid(entry) * torch.tanh(candidate))
             hiddens.append(torch.sigmoid(exit_) * torch.tanh(cells[-1]))
         return (*hiddens, *cells)
+
+
+@cache
+def lstm_runs_in(dtype: torch.dtype) -> bool:
+    """Return whether this processor can run an LSTM under CPU autocast to a dtype: tried once, on a tiny one.
+
+    oneDNN has one in bfloat16 from AVX-512 on, and in float16 on few processors; elsewhere it raises.
+    """
+    try:
+        with torch.autocast("cpu", dtype=dtype), torch.random.fork_rng(devices=[]):
+            nn.LSTM(8, 8)(torch.zeros(1, 1, 8))
+    except RuntimeError:
+        return False
+    return True
 
 
 class RecurrentEncoder(nn.Module):

@@ -148,7 +148,7 @@ class TransformerEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask)
         states = self.norm(x)
-        summary = states.masked_fill(~source_mask[..., None], 0.0).sum(1) / lengths[:, None]
+        summary = states.masked_fill(~source_mask[..., None], 0.0).sum(1) / lengths.clamp(min=1)[:, None]
         return EncoderOutput(states, source_mask, summary.to(states.dtype))
 
 

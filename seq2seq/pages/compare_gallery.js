@@ -44,7 +44,7 @@ function attention() {
     element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", DIFFERENCES)), pair);
   const map = (number) => {
     const { maps, target } = sentences[sentence.value];
-    return maps[number] && { ...maps[number], words: target.split(/\s+/).filter(Boolean) };
+    return maps[number] && { ...maps[number], words: target.split(/[ \t]+/).filter(Boolean) };
   };
   function draw() {
     const maps = []; // what to do in each map when something is pointed at

@@ -1,11 +1,11 @@
 """An exponential moving average of the weights, for validation, checkpoints and the final test."""
 
-from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
+import lightning
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
 
 from seq2seq.errors import UserError
 
@@ -25,17 +25,36 @@ class ExponentialMovingAverage(WeightAveraging):
     def __init__(self, *, decay: float) -> None:
         if not 0 <= decay < 1:
             raise UserError(f"callbacks.ema.decay={decay} must be from 0 to below 1, such as 0.999")
-        super().__init__(multi_avg_fn=self._average)
+        super().__init__()
         self.decay = decay
-        self._step = 0
+
+    def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Bring the average to the device of the weights: it was made before they were moved there."""
+        assert self._average_model is not None
+        self._average_model.to(module.device)
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Make the average of the type that the weights will have, to which Lightning converts them later."""
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            trainer.precision_plugin.convert_module(self._average_model)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """Return whether to update now: after each optimizer step."""
-        if step_idx is None:
-            return False
-        self._step = step_idx
-        return True
+        """Return whether Lightning is to update the average by itself: never."""
+        return False
 
-    def _average(self, averaged: Sequence[Tensor], weights: Sequence[Tensor], _: Any) -> None:
-        decay = min(self.decay, (1 + self._step) / (10 + self._step))
-        torch._foreach_lerp_(list(averaged), list(weights), 1 - decay)
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any) -> None:
+        """Update the average after a step of the optimizer.
+
+        PyTorch's own update asks the device each time whether it is the first, and waits for the answer.
+        """
+        step, average = trainer.global_step, self._average_model
+        if step <= self._latest_update_step:
+            return  # of the batches that are accumulated, this was not the last
+        assert average is not None
+        decay = min(self.decay, step / (9 + step)) if self._latest_update_step else 0.0
+        averaged = chain(average.module.parameters(), average.module.buffers())
+        torch._foreach_lerp_(list(averaged), list(chain(module.parameters(), module.buffers())), 1 - decay)
+        average.n_averaged += 1
+        self._latest_update_step = step

@@ -80,8 +80,8 @@ class Throughput(Callback):
         except (NotImplementedError, RuntimeError) as error:  # a part of the user's own
             log.warning("no train/flops_utilization: the model does not run on the meta device (%s)", error)
             return
-        half = {"bf16": torch.bfloat16, "16": torch.float16}
-        dtype = next((half[kind] for kind in half if str(trainer.precision).startswith(kind)), torch.float32)
+        kinds = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
+        dtype = next((kinds[kind] for kind in kinds if str(trainer.precision).startswith(kind)), torch.float32)
         self._device_rate = matrix_rate(module.device, dtype)
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -186,6 +186,8 @@ def boards(trainer: lightning.Trainer) -> list[TensorBoardLogger]:
 def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
     """Write a run's settings with its scores, for TensorBoard's HParams tab, which shows nothing without a metric."""
     settings = _flat({key: config[key] for key in HYPERPARAMETERS if config.get(key)})
+    if "trainer" in config:
+        settings["trainer.precision"] = config["trainer"]["precision"]
     scores = {name: metrics[name] for name in HYPERPARAMETER_METRICS if name in metrics}
     for logger in boards(trainer):
         logger.log_hyperparams(settings, scores, step=trainer.global_step)

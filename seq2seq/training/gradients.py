@@ -50,7 +50,9 @@ def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
     """
     was_training = model.training
     model.eval()
-    with torch.inference_mode(False), torch.enable_grad(), record_attention(model), _scores(model) as scores:
+    # A GPU's own recurrences have no gradients in evaluation mode.
+    plain = torch.backends.cudnn.flags(enabled=False)
+    with plain, torch.inference_mode(False), torch.enable_grad(), record_attention(model), _scores(model) as scores:
         batch = batch.map(torch.clone)  # tensors of inference mode cannot be saved for a backward pass
         features = model.features(
             batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices

@@ -22,6 +22,11 @@ from seq2seq.training.callbacks import boards
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""At which a training saves and stops, whatever listened to them before."""
+
+WHERE_NOBODY_LISTENS = (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
+"""Likewise, where they would kill: not under nohup, nor a launcher that listens itself. SIGQUIT kills at once."""
+
 AGREE_EVERY = 10
 """Steps after which several processes ask each other whether to stop or to save."""
 
@@ -84,9 +89,9 @@ class LastCheckpoint(Callback):
     A resumed run ends with the weights, the optimizer's state, the metrics and the curves of one that never stopped.
     So the checkpoint is taken between two steps, when all that belongs to the earlier one is done, or just before a
     validation, which a resumed run makes then: Lightning's own, written after it, would lose what a schedule learns
-    from it. Besides it is written every so often, in the end, and when the process gets SIGTERM or SIGUSR1, as on
-    pre-emption, or Ctrl-C; then the training stops. It has to be the first of the callbacks: what others log at the
-    start of a step belongs to that step.
+    from it. Besides it is written every so often, in the end, and when a signal asks the process to stop: Ctrl-C,
+    SIGTERM or SIGUSR1 on pre-emption, SIGHUP from a terminal that is closed; then the training stops. It has to be the
+    first of the callbacks: what others log at the start of a step belongs to that step.
 
     Args:
         folder: where it is kept.
@@ -117,8 +122,7 @@ class LastCheckpoint(Callback):
         self._saved_at = time.monotonic()
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:  # Lightning brings back what was there before, however the training ends
-                signal.signal(number, self._on_signal)
+            self._listen()
         trainer._logger_connector._callback_metrics.update(  # what a schedule may look at before the next validation
             {name: torch.tensor(value) for name, value in self._metrics.items()}
         )
@@ -127,6 +131,11 @@ class LastCheckpoint(Callback):
             assert trainer.fit_loop._data_fetcher is not None
             if loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
                 loop._batches_that_stepped -= 1  # Lightning is going to pass over a step without making it
+
+    def _listen(self) -> None:
+        unheard = [number for number in WHERE_NOBODY_LISTENS if signal.getsignal(number) == signal.SIG_DFL]
+        for number in (*SIGNALS, *unheard):  # Lightning brings back what was there before, however the training ends
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and self._signal == signal.SIGINT:
@@ -184,7 +193,7 @@ class LastCheckpoint(Callback):
     def _save(self, trainer: lightning.Trainer, place: str) -> None:
         for logger in boards(trainer):
             logger.experiment.flush()
-            self._events |= {file.name: file.stat().st_size for file in _events(Path(logger.log_dir))}
+            self._events |= {file.name: file.stat().st_size for file in event_files(Path(logger.log_dir))}
         self._place = place
         try:
             trainer.save_checkpoint(self.path)
@@ -219,16 +228,17 @@ class LastCheckpoint(Callback):
         self._metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val/"}
 
 
-def rewind_events(folder: Path, checkpoint: dict[str, Any]) -> None:
+def rewind_events(files: list[Path], checkpoint: dict[str, Any]) -> None:
     """Take back what was logged after a checkpoint: a resumed run logs it again, and every curve stays one line."""
     states = checkpoint.get("callbacks", {})
     sizes = states.get(LastCheckpoint.__qualname__, {}).get("events", {})
-    for file in _events(folder):
+    for file in files:
         if file.name in sizes:
             os.truncate(file, min(sizes[file.name], file.stat().st_size))
         else:
             file.unlink()
 
 
-def _events(folder: Path) -> list[Path]:
+def event_files(folder: Path) -> list[Path]:
+    """Return TensorBoard's files in a folder."""
     return sorted(folder.glob("events.out.tfevents.*"))

@@ -1,5 +1,7 @@
 """The loss over real target tokens, with the projection to the vocabulary that it alone needs."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +31,7 @@ def token_loss(
     label_smoothing: float,
     again: Tensor | None = None,
     r_drop: float = 0.0,
+    compiled: bool = False,
 ) -> TokenLoss:
     """Return sums over tokens, whose logits are features · weightᵀ.
 
@@ -47,9 +50,11 @@ def token_loss(
         label_smoothing: share of the uniform distribution, 0 to 1.
         again: features of a second pass.
         r_drop: α, the weight of the divergence.
+        compiled: whether torch.compile makes kernels of what is done to a few rows of logits.
     """
     passes = torch.stack((features,) if again is None else (features, again))
-    return TokenLoss(*_ProjectedLoss.apply(passes, weight, targets, label_smoothing, r_drop, torch.is_grad_enabled()))
+    options = label_smoothing, r_drop, torch.is_grad_enabled(), compiled
+    return TokenLoss(*_ProjectedLoss.apply(passes, weight, targets, *options))
 
 
 class _ProjectedLoss(torch.autograd.Function):
@@ -64,8 +69,9 @@ class _ProjectedLoss(torch.autograd.Function):
         label_smoothing: float,
         r_drop: float,
         with_gradient: bool,
+        compiled: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        device, (passes, vocab) = features.device.type, (len(features), len(weight))
+        device, passes = features.device.type, len(features)
         autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else features.dtype
         exact = torch.promote_types(dtype, torch.float32)
@@ -74,30 +80,15 @@ class _ProjectedLoss(torch.autograd.Function):
         grad_features = []
         grad_weight = torch.zeros_like(weight, dtype=exact) if with_gradient else None
         size = max(ROWS.get(device, MANY_ROWS) // passes, 1)
+        loss_of_rows = _compiled() if compiled else _loss_of_rows
         for rows, wanted in zip(features.to(dtype).split(size, dim=1), targets[:, None].split(size), strict=True):
-            wanted = wanted.expand(passes, -1, 1)
-            rows = rows.flatten(0, 1)  # of a half-precision product in three dimensions PyTorch copies the projection
-            log_probabilities = (rows @ projection.T).to(exact).log_softmax(-1).unflatten(0, (passes, -1))
-            likelihood -= log_probabilities.gather(-1, wanted).sum() / passes
-            if label_smoothing:
-                uniform -= log_probabilities.sum() / (passes * vocab)
-            apart = log_probabilities[0] - log_probabilities[1] if passes == 2 else None
-            gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot - ε / vocab
-            pull = None
-            if apart is not None:
-                means = (gradient * apart).sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
-                divergence += (means[0] - means[1]).sum() / 2
-                pull = gradient * (apart - means) + (gradient[0] - gradient[1])  # 2 d divergence / d logits
-                pull[1].neg_()
-            if grad_weight is not None:
-                if label_smoothing:
-                    gradient -= label_smoothing / vocab
-                gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
-                if pull is not None:
-                    gradient.add_(pull, alpha=r_drop / 2)
-                gradient = gradient.to(dtype).flatten(0, 1)
-                grad_features.append((gradient @ projection / passes).unflatten(0, (passes, -1)))
-                grad_weight += gradient.T @ rows
+            found = loss_of_rows(rows, wanted, projection, exact, label_smoothing, r_drop, with_gradient)
+            likelihood += found.likelihood
+            uniform += found.uniform
+            divergence += found.divergence
+            if grad_weight is not None and found.gradients is not None:
+                grad_features.append(found.gradients[0])
+                grad_weight += found.gradients[1]
         if grad_weight is not None:
             ctx.save_for_backward(
                 torch.cat(grad_features, 1).to(features.dtype), (grad_weight / passes).to(weight.dtype)
@@ -110,4 +101,58 @@ class _ProjectedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         grad_features, grad_weight = ctx.saved_tensors
-        return grad_features * grad, grad_weight * grad, None, None, None, None
+        return grad_features * grad, grad_weight * grad, None, None, None, None, None
+
+
+class _Rows(NamedTuple):
+    """What a few rows add to the loss, and its gradients at them and at the projection where they are wanted."""
+
+    likelihood: Tensor
+    uniform: Tensor | float
+    divergence: Tensor | float
+    gradients: tuple[Tensor, Tensor] | None
+
+
+def _loss_of_rows(
+    rows: Tensor,
+    wanted: Tensor,
+    projection: Tensor,
+    exact: torch.dtype,
+    label_smoothing: float,
+    r_drop: float,
+    with_gradient: bool,
+) -> _Rows:
+    """Return the share of rows (passes, n, d_features) whose targets are (n, 1)."""
+    passes, vocab = rows.shape[0], projection.shape[0]
+    uniform: Tensor | float = 0.0
+    divergence: Tensor | float = 0.0
+    wanted = wanted.expand(passes, -1, 1)
+    rows = rows.flatten(0, 1)  # of a half-precision product in three dimensions PyTorch copies the projection
+    log_probabilities = (rows @ projection.T).log_softmax(-1, dtype=exact).unflatten(0, (passes, -1))
+    likelihood = -log_probabilities.gather(-1, wanted).sum() / passes
+    if label_smoothing:
+        uniform = -log_probabilities.sum() / (passes * vocab)
+    apart = log_probabilities[0] - log_probabilities[1] if passes == 2 else None
+    gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot - ε / vocab
+    pull = None
+    if apart is not None:
+        means = (gradient * apart).sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
+        divergence = (means[0] - means[1]).sum() / 2
+        pull = gradient * (apart - means) + (gradient[0] - gradient[1])  # 2 d divergence / d logits
+        pull[1].neg_()
+    if not with_gradient:
+        return _Rows(likelihood, uniform, divergence, None)
+    if label_smoothing:
+        gradient -= label_smoothing / vocab
+    gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
+    if pull is not None:
+        gradient.add_(pull, alpha=r_drop / 2)
+    gradient = gradient.to(rows.dtype).flatten(0, 1)
+    grad_rows = (gradient @ projection / passes).unflatten(0, (passes, -1))
+    return _Rows(likelihood, uniform, divergence, (grad_rows, gradient.T @ rows))
+
+
+@cache
+def _compiled() -> Callable[..., _Rows]:
+    """Return the same compiled: on a GPU the passes over the logits, more than their products cost, become few."""
+    return torch.compile(_loss_of_rows)  # of two shapes: all rows at hand, and what is left

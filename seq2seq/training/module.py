@@ -1,5 +1,6 @@
 """The LightningModule: what a training step, a validation and a checkpoint are."""
 
+import logging
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -25,6 +26,8 @@ from seq2seq.models.encoder_decoder import Place
 from seq2seq.training.guidance import Guidance
 from seq2seq.training.loss import token_loss
 
+log = logging.getLogger(__name__)
+
 SEEN = ("entropy", "saturation", "sink_mass")
 """Statistics of each layer, the mean over its heads, that are logged at every validation."""
 
@@ -42,6 +45,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
         r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 for one pass.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
+        compiled: whether torch.compile makes the loss's kernels; the model's parts are compiled by themselves.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
 
@@ -57,6 +61,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: float,
         r_drop: float = 0.0,
         guidance: Guidance | None = None,
+        compiled: bool = False,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -74,6 +79,7 @@ class TranslationModule(lightning.LightningModule):
         self.r_drop = r_drop
         self.passes = 2 if r_drop else 1  # of a training step through the model
         self.guidance = guidance
+        self.compiled = compiled
         self.config = config
         self.alignment: AlignmentChoice | None = None
         self.evaluation: Evaluation | None = None  # of the latest validation or test
@@ -105,6 +111,7 @@ class TranslationModule(lightning.LightningModule):
             label_smoothing=self.label_smoothing,
             again=self._features(batch) if self.passes == 2 else None,
             r_drop=self.r_drop,
+            compiled=self.compiled,
         )
         objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
         if self.passes == 2:
@@ -113,7 +120,8 @@ class TranslationModule(lightning.LightningModule):
             sums["guidance"] = self.guidance.loss(record, batch.link_weights)
             objective = objective + self.guidance.weight * sums["guidance"]
         self._step.add(batch, sums)
-        self.log("train/padding_share", batch.padding_share, batch_size=batch.num_tokens)
+        # Of a plain number Lightning makes a tensor on the device, and waits for it.
+        self.log("train/padding_share", torch.tensor(batch.padding_share), batch_size=batch.num_tokens)
         return objective
 
     def _features(self, batch: Batch) -> Tensor:
@@ -123,18 +131,28 @@ class TranslationModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
-        optimizer = self.make_optimizer(self.model.named_parameters())
+        optimizer = _made("optimizer", self.make_optimizer, self.model.named_parameters())
         options = dict(self.scheduler)
         scheduler = options["scheduler"]
+        by_epoch = options.get("interval") == "epoch"
+        if options.get("monitor"):  # looks at a validation, so as often as there is one
+            if not by_epoch:
+                raise UserError(
+                    "scheduler.interval=step: this schedule looks at validations; say scheduler.interval=epoch"
+                )
+            options["frequency"] = self.trainer.check_val_every_n_epoch or 1
+        length = (self.trainer.max_epochs if by_epoch else self.trainer.estimated_stepping_batches) or -1
+        known = 0 <= length < math.inf  # else what Lightning says where it cannot know
         if scheduler.keywords.get("total_steps", 0) is None:
-            steps = self.trainer.estimated_stepping_batches
-            if math.isinf(steps) or steps < 0:  # what Lightning says where it cannot know
+            if not known:
                 raise UserError(
                     "this schedule falls until the last step, which is not known: "
                     "set trainer.max_steps, or scheduler.scheduler.total_steps"
                 )
-            scheduler.keywords["total_steps"] = steps
-        options["scheduler"] = scheduler(optimizer)
+            scheduler.keywords["total_steps"] = int(length) + 1  # the last step learns, too
+        if known:
+            _warn_of_edges(scheduler.keywords, int(length))
+        options["scheduler"] = _made("scheduler.scheduler", scheduler, optimizer)
         return {"optimizer": optimizer, "lr_scheduler": options}
 
     def configure_gradient_clipping(
@@ -156,7 +174,9 @@ class TranslationModule(lightning.LightningModule):
         # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
         scale = self.trainer.accumulate_grad_batches * processes / totals[0]
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients) * scale
+        # In float16 the square of a sum over a batch's tokens is soon infinite.
+        exact = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
+        norm = torch.nn.utils.get_total_norm(exact) * scale
         if isinstance(self.trainer.strategy, FSDPStrategy):  # each process has a part of every gradient
             norm = self.trainer.strategy.reduce(norm.square(), reduce_op="sum").sqrt()
         if gradient_clip_val is not None:
@@ -212,6 +232,32 @@ class TranslationModule(lightning.LightningModule):
     def _tokenizer_models(self) -> list[bytes]:
         source, target = self.tokenizers
         return [tokenizer.model_proto for tokenizer in ((source,) if source is target else (source, target))]
+
+
+def _made(key: str, make: Callable[..., Any], *given: Any) -> Any:
+    """Return what is made by a class of PyTorch's or of the user's, whose own checks do not know our keys."""
+    try:
+        return make(*given)
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        settings = ", ".join(f"{key}.{name}={value}" for name, value in getattr(make, "keywords", {}).items())
+        raise UserError(f"{key}: {error or type(error).__name__} ({settings})") from error
+
+
+def _warn_of_edges(options: Mapping[str, Any], steps: int) -> None:
+    """Say where a schedule and the length of the training do not go together."""
+    warmup, total = options.get("warmup_steps") or 0, options.get("total_steps")
+    if warmup > steps:
+        log.warning(
+            "scheduler.scheduler.warmup_steps=%s: the training has %s steps, so the rate never rises to optimizer.lr",
+            warmup,
+            steps,
+        )
+    if total is not None and total <= steps:
+        log.warning(
+            "scheduler.scheduler.total_steps=%s: the training has %s steps, and from that one on the rate is 0",
+            total,
+            steps,
+        )
 
 
 class _Step:

@@ -16,6 +16,7 @@ from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, sentences_of_row
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
+from seq2seq.decoding.search import search_batch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.callbacks import boards
@@ -119,5 +120,5 @@ def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
 
 def _translations(module: TranslationModule, pairs: list[tuple[Sentence, Sentence]]) -> list[str]:
     batch = collate([(source.ids, target.ids, i) for i, (source, target) in enumerate(pairs)]).to(module.device)
-    found = module.search(module.model, batch.source, batch.source_mask, batch.source_lengths)
+    found = search_batch(module.search, module.model, batch)
     return [module.tokenizers.target.decode(hypotheses[0].tokens) for hypotheses in found]

@@ -11,7 +11,13 @@ TEXTS = ["the old man saw a garden door .", "der alte Mann sah eine Gartentür .
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=75, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=0
+        model_type="bpe",
+        vocab_size=75,
+        joint=True,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=0,
     )
     return Tokenizer(train_tokenizer(TEXTS, config))
 

@@ -24,6 +24,7 @@ from seq2seq.attention import (
     Sparsemax,
     padding_mask,
 )
+from seq2seq.errors import UserError
 
 FUSED: list[type[Score]] = [Dot, ScaledDot, General, Cosine]
 EXPLICIT: list[type[Score]] = [Additive, Location]
@@ -198,6 +199,68 @@ def test_query_with_nothing_visible_gets_zero_context_and_finite_gradients(
     gradients = case.gradients(context)
     assert all(gradient.isfinite().all() for gradient in gradients)
     assert gradients[0][hidden].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("normalizer", [Softmax, Entmax15])
+@pytest.mark.parametrize("score", FUSED + EXPLICIT)
+def test_padding_of_zeros_and_an_empty_sentence_are_finite_in_every_precision(
+    score: type[Score], normalizer: type[Normalizer], need_weights: bool, dtype: torch.dtype
+) -> None:
+    case = make(score, VISIBILITY["empty sentence, causal, blind query"], heads=3, normalizer=normalizer, dtype=dtype)
+    with torch.no_grad():
+        case.key[1] = 0
+        case.query[0, :, 1] = 0
+    context, _ = case.run(causal=True, need_weights=need_weights)
+    assert context.dtype is dtype and context[1].count_nonzero() == 0
+    assert all(gradient.isfinite().all() for gradient in case.gradients(context))
+
+
+def test_half_precision_comes_close_to_float64_with_scores_as_large_as_they_may_be() -> None:
+    case = make(Dot, VISIBILITY["padding"], heads=3, normalizer=Entmax15, dtype=torch.float64)
+    for dtype in (torch.float16, torch.bfloat16):
+        half = Case(case.attention, *(x.detach().to(dtype) for x in case[1:4]), case.mask)
+        assert_close(half.run()[0].double(), case.run()[0], atol=0.05, rtol=0.05)
+
+
+WRONG = {
+    "float": (torch.ones(2, 1, 7), "torch.float32; give torch.bool, True = may attend"),
+    "int": (torch.ones(2, 1, 7, dtype=torch.int64), "torch.int64; give torch.bool"),
+    "bytes": (torch.ones(2, 1, 7, dtype=torch.uint8), "torch.uint8; give torch.bool"),
+    "list": ([[True] * 7], "list; give torch.bool"),
+    "other keys": (torch.ones(2, 1, 6, dtype=torch.bool), r"(2, 1, 6), which does not broadcast to (2, 5, 7)"),
+    "queries for keys": (torch.ones(7, 5, dtype=torch.bool), r"(7, 5), which does not broadcast to (2, 5, 7)"),
+    "no axis of queries": (torch.ones(2, 7, dtype=torch.bool), r"(2, 7), which does not broadcast to (2, 5, 7)"),
+    "more sentences": (torch.ones(3, 1, 7, dtype=torch.bool), r"(3, 1, 7), which does not broadcast to (2, 5, 7)"),
+    "an axis of heads": (torch.ones(2, 1, 1, 7, dtype=torch.bool), r"(2, 1, 1, 7), which does not broadcast"),
+}
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize(("mask", "said"), WRONG.values(), ids=WRONG)
+def test_mask_that_is_not_bool_or_does_not_fit_is_refused_alike_on_both_paths(
+    mask: Any, said: str, need_weights: bool, causal: bool
+) -> None:
+    case = make(Dot, VISIBILITY["padding"], heads=None)._replace(mask=mask)
+    with pytest.raises(UserError) as error:
+        case.run(need_weights=need_weights, causal=causal)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@ranks
+@pytest.mark.parametrize("shape", [(), (7,), (1,), (1, 7), (5, 1), (5, 7), (2, 1, 7), (1, 1, 7)], ids=str)
+def test_mask_of_every_shape_that_broadcasts_means_the_same_on_both_paths(
+    shape: tuple[int, ...], heads: int | None
+) -> None:
+    mask = torch.rand(shape) < 0.7
+    mask = mask[:, None] if heads and len(shape) == 3 else mask
+    case = make(Dot, VISIBILITY["padding"], heads=heads)._replace(mask=mask)
+    fused, explicit = case.run()[0], case.run(need_weights=True)[0]
+    assert_close(fused, explicit)
+    whole = mask.expand(*case.query.shape[:-1], 7)
+    assert_close(explicit, case._replace(mask=whole).run(need_weights=True)[0])
 
 
 @pytest.mark.parametrize("need_weights", [True, False])

@@ -111,6 +111,17 @@ def test_high_temperature_gives_hidden_keys_no_share() -> None:
     assert_close(weights.sum(-1), torch.ones(3, 7))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", NORMALIZERS)
+def test_half_precision_scores_are_normalised_in_float32(kind: type[Normalizer], dtype: torch.dtype) -> None:
+    scores = (40 * torch.randn(2, 3, 997)).to(dtype)
+    mask = padding_mask(torch.tensor([997, 500]), 997)[:, None]
+    weights = kind()(scores, mask)
+    assert weights.dtype is torch.float32
+    assert_close(weights, kind()(scores.float(), mask), atol=0, rtol=0)
+    assert_close(weights.sum(-1), torch.ones(2, 3))
+
+
 @pytest.mark.parametrize("kind", NORMALIZERS)
 def test_row_with_no_visible_key_is_zero_and_has_no_gradient(kind: type[Normalizer]) -> None:
     scores = (torch.randn(2, 3, 5) / 10).requires_grad_()  # Close together: no row is a saturated one.

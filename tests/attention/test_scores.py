@@ -123,6 +123,20 @@ def test_cosine_of_a_zero_vector_is_finite_also_in_its_gradient() -> None:
     assert key.grad is not None and key.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("length", [0.0, 1e-7, 1e-5, 1e-3])
+def test_cosine_of_a_short_vector_is_finite_in_every_precision(length: float, dtype: torch.dtype) -> None:
+    score = Cosine(5, 5).to(dtype)
+    query, key = (length * torch.randn(7, 5) for _ in range(2))
+    query, key = query.to(dtype).requires_grad_(), key.to(dtype).requires_grad_()
+    scores = score(query, score.project_keys(key))
+    scores.sum().backward()
+    assert query.grad is not None and key.grad is not None
+    assert scores.isfinite().all() and query.grad.isfinite().all() and key.grad.isfinite().all()
+    if not length:  # no direction: the gradient is not that of a step into one
+        assert scores.count_nonzero() == 0 and max(query.grad.abs().max(), key.grad.abs().max()) <= 10
+
+
 def test_location_never_looks_at_the_key() -> None:
     score, query, key = make(Location)
     assert_close(score(query, score.project_keys(key)), score(query, score.project_keys(-key)), atol=0, rtol=0)

@@ -67,3 +67,48 @@ def test_tokeniser_of_the_metric_is_an_option(command: Command, bahdanau: Any, t
     options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING]
     said = command("evaluate", *options, "metrics.tokenize=char", "metrics.lowercase=true")
     assert "tok:char" in said.out and "case:lc" in said.out
+
+
+def test_empty_lines_are_scored_as_translate_translates_them(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    lines = (text_folder / "test.source").read_text(encoding="utf-8").splitlines()[:3]
+    source = "".join(f"{line}\n" for line in [lines[0], "", lines[1], "   ", lines[2]])
+    (tmp_path / "source").write_text(source, encoding="utf-8")
+    (tmp_path / "target").write_text("ein Wolf\nnichts\nein Haus\n\nein Hund\n", encoding="utf-8")
+    options = [f"checkpoint={bahdanau.best}", *AS_IN_TRAINING]
+    names = ["data=text", "data.test.source=source", "data.test.target=target", "output=out"]
+    assert command("evaluate", *options, *names).status == 0
+    written = (tmp_path / "out" / "translations-test.txt").read_text(encoding="utf-8")
+    assert written == command("translate", *options, stdin=source.encode()).out
+    assert [bool(line) for line in written.splitlines()] == [True, False, True, False, True]
+
+
+def test_evaluation_of_other_settings_is_kept_beside_the_new_one(
+    command: Command, bahdanau: Any, tmp_path: Path
+) -> None:
+    options = ["evaluate", f"checkpoint={bahdanau.best}", "output=out", "search.max_length=5"]
+    out = tmp_path / "out"
+
+    def beam(name: str) -> int:
+        return json.loads((out / name).read_text())["search"]["beam_size"]
+
+    assert "earlier" not in command(*options, "search.beam_size=1").out
+    assert "earlier" not in command(*options, "search.beam_size=1").out  # the same again
+    assert sorted(path.name for path in out.iterdir()) == ["evaluation-test.json", "translations-test.txt"]
+    first = (out / "translations-test.txt").read_text()
+    said = command(*options, "search.beam_size=2").out
+    assert "the earlier one, of other settings (search), is evaluation-test.1.json now" in said
+    command(*options, "search.beam_size=3")
+    assert [beam(f"evaluation-test{n}.json") for n in (".1", ".2", "")] == [1, 2, 3]
+    assert (out / "translations-test.1.txt").read_text() == first
+
+
+def test_evaluation_of_other_data_is_kept_too(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    options = ["evaluate", f"checkpoint={bahdanau.best}", "output=out", "search.max_length=5", "search=greedy"]
+    command(*options)
+    names = [f"data.test.{kind}={text_folder / f'val.{kind}'}" for kind in ("source", "target")]
+    said = command(*options, "data=text", *names).out
+    assert "(fingerprint)" in said and (tmp_path / "out" / "evaluation-test.1.json").exists()

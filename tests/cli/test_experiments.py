@@ -19,7 +19,11 @@ from tests.cli.conftest import Said
 HUB = {"iwslt14_deen": ("de", "en"), "iwslt15_envi": ("en", "vi"), "wmt14_ende": ("en", "de")}
 SHARED = {"iwslt15_envi": False}
 SMALL = {
-    "transformer": ["model.d_model=16", *(f"{side}.d_feedforward=16" for side in ("encoder", "decoder"))],
+    "transformer": [
+        "model.d_model=16",
+        "model.num_layers=2",
+        *(f"{side}.d_feedforward=16" for side in ("encoder", "decoder")),
+    ],
     "luong": ["model.d_model=16", "model.d_embedding=16", "encoder.d_model=32"],
 }
 

@@ -182,7 +182,7 @@ class WithOnnx:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("overrides", [
     ["model=luong", "model.rnn=LSTM", "decoder.input_feeding=true", "score=location"],
-    ["model=transformer", "model.num_layers=2", "normalizer=entmax15"],
+    ["model=transformer", "encoder.num_layers=1", "decoder.num_layers=2", "normalizer=entmax15"],
     ["model=bottleneck"],
 ], ids=lambda overrides: overrides[0])  # fmt: skip
 def test_onnx_graphs_search_as_the_model_does(

@@ -86,3 +86,17 @@ def test_key_that_does_not_exist_is_refused() -> None:
 @pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])
 def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
     check_types("train", ["model=transformer", f"~{key}"])
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "output", "resume", "loader.cache_dir", "+data.train.source"])
+def test_home_is_meant_where_a_value_begins_with_a_tilde(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/my self")
+    for value, meant in (("~/a b", "/home/my self/a b"), ("~", "/home/my self"), ("a~/b", "a~/b")):
+        (given,) = quote([f"{key}={value}"], text_keys=(key.lstrip("+"),))
+        assert given == f"{key}='{meant}'"
+
+
+@pytest.mark.parametrize("override", ["~callbacks.ema", "source=~/is a sentence", "label=~", "a=~nobody-here/x"])
+def test_other_tildes_stay(override: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "~")
+    assert quote([override], sentences=("source",))[0].replace("'", "") == override

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from seq2seq.cli.run_folder import claimed
 from seq2seq.training.callbacks import Throughput, ValidationReport
 from seq2seq.training.module import TranslationModule
+from tests.cli.conftest import _command
 
 CRASH_TEST = Path(__file__).parents[2] / "scripts" / "crash_test.py"
 
@@ -38,24 +40,48 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+def crash(command: Command, text: list[str], folder: Path, *overrides: str) -> Path:
+    """Return the folder of a run that ended in an error at its second validation of two."""
+
+    def fail(_: Any, trainer: Any, __: Any) -> None:
+        if trainer.current_epoch == 1:
+            raise RuntimeError("the lights went out")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValidationReport, "on_validation_end", fail)
+        said = command("train", *text, *BRIEF, *overrides)
+    assert said.status == 1 and "the lights went out" in said.err
+    (config,) = runs(folder)
+    assert not (config.parent / "metrics.json").exists()
+    return config.parent
+
+
+@pytest.fixture(scope="module")
+def crashed(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which a run crashed; tests work on copies."""
+    folder = tmp_path_factory.mktemp("crashed")
+    return crash(partial(_command, folder=folder), text, folder)
+
+
 @pytest.fixture
-def interrupted(command: Command, text: list[str], tmp_path: Path) -> Callable[..., Path]:
-    """`interrupted("seed=2")`: the folder of a run that ended in an error at its second validation of two."""
+def interrupted(command: Command, text: list[str], tmp_path: Path, crashed: Path) -> Callable[..., Path]:
+    """`interrupted("seed=2")`: the folder of a run that crashed."""
 
     def run(*overrides: str) -> Path:
-        def crash(_: Any, trainer: Any, __: Any) -> None:
-            if trainer.current_epoch == 1:
-                raise RuntimeError("the lights went out")
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ValidationReport, "on_validation_end", crash)
-            said = command("train", *text, *BRIEF, *overrides)
-        assert said.status == 1 and "the lights went out" in said.err
-        (config,) = runs(tmp_path)
-        assert not (config.parent / "metrics.json").exists()
-        return config.parent
+        if overrides:
+            return crash(command, text, tmp_path, *overrides)
+        return shutil.copytree(crashed, tmp_path / crashed.relative_to(crashed.parents[3]))
 
     return run
+
+
+@pytest.fixture(scope="module")
+def whole(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing befell; tests only read it."""
+    folder = tmp_path_factory.mktemp("whole")
+    said = _command("train", *text, *BRIEF, f"hydra.run.dir={folder}", folder=folder)
+    assert said.status == 0, said.err
+    return folder
 
 
 @pytest.mark.parametrize("options", [[], ["training.r_drop=1"]], ids=" ".join)
@@ -117,9 +143,8 @@ def test_run_with_brackets_in_its_name_is_found(
 
 
 def test_damaged_checkpoint_gives_way_to_the_one_before(
-    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any
+    command: Command, text: list[str], interrupted: Callable[..., Path], whole: Path
 ) -> None:
-    whole = train(*BRIEF, folder="whole")
     folder = interrupted()
     last = folder / "checkpoints" / "last.ckpt"
     content = bytearray(last.read_bytes())
@@ -128,7 +153,7 @@ def test_damaged_checkpoint_gives_way_to_the_one_before(
     said = command("train", *text, *BRIEF, f"resume={folder}")
     assert said.status == 0
     assert f"{last} is damaged" in said.out and "going on from" in said.out and "previous.ckpt" in said.out
-    expected = weights(whole.folder)
+    expected = weights(whole)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in weights(folder).items())
 
 
@@ -148,13 +173,12 @@ def test_two_damaged_checkpoints_are_named(
 
 
 def test_run_that_was_killed_before_its_first_checkpoint_begins_anew(
-    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any
+    command: Command, text: list[str], interrupted: Callable[..., Path], whole: Path
 ) -> None:
-    whole = train(*BRIEF, folder="whole")
     folder = interrupted()
     shutil.rmtree(folder / "checkpoints")
     assert command("train", *text, *BRIEF, "resume=true").status == 0
-    assert differences(whole.folder, folder) == []
+    assert differences(whole, folder) == []
 
 
 @pytest.mark.parametrize("unfinished", [False, True])
@@ -212,14 +236,13 @@ def test_run_that_fails_at_any_step_goes_on_at_that_very_step(
     ("number", "while_"),
     [
         (signal.SIGTERM, "on_train_batch_end"),
-        (signal.SIGUSR1, "on_validation_batch_end"),
+        (signal.SIGHUP, "on_validation_batch_end"),
         (signal.SIGINT, "on_train_batch_end"),
     ],
 )
 def test_signal_saves_stops_and_says_how_to_go_on(
-    command: Command, text: list[str], train: Any, tmp_path: Path, number: signal.Signals, while_: str
+    command: Command, text: list[str], whole: Path, tmp_path: Path, number: signal.Signals, while_: str
 ) -> None:
-    whole = train(*BRIEF, folder="whole")
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Throughput, while_, lambda *_: os.kill(os.getpid(), number), raising=False)
@@ -230,7 +253,7 @@ def test_signal_saves_stops_and_says_how_to_go_on(
     assert said.err.count("\n") == 1 and not (tmp_path / "stopped" / "error.txt").exists()
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == handlers
     assert command("train", *text, *BRIEF, "resume=stopped").status == 0
-    assert differences(whole.folder, tmp_path / "stopped") == []
+    assert differences(whole, tmp_path / "stopped") == []
 
 
 def test_slurm_is_asked_to_start_the_job_again(
@@ -243,6 +266,18 @@ def test_slurm_is_asked_to_start_the_job_again(
     monkeypatch.setattr(Throughput, "on_train_batch_end", lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
     assert command("train", *text, *BRIEF).status == 128 + signal.SIGUSR1
     assert (tmp_path / "asked").read_text() == "requeue 17\n"
+
+
+def test_run_goes_on_with_the_tokenizers_of_its_checkpoint(
+    command: Command, text: list[str], interrupted: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = interrupted(f"loader.cache_dir={tmp_path / 'first'}")
+    config = folder / "config.yaml"  # as an earlier version wrote it, which had no choice of the normalisation
+    config.write_text("".join(line for line in config.open() if "normalization:" not in line))
+    said = command("train", *text, *BRIEF, f"loader.cache_dir={tmp_path / 'second'}", f"resume={folder}")
+    assert said.status == 0, said.err
+    assert not list((tmp_path / "second").glob("tokenizer-*"))
+    assert "normalization:" not in config.read_text()
 
 
 def test_changed_data_is_refused_with_what_changed(
@@ -275,33 +310,38 @@ def test_resume_that_is_refused_leaves_the_run_as_it_was(
     command: Command, text: list[str], interrupted: Callable[..., Path]
 ) -> None:
     folder = interrupted()
-    files = [*folder.glob("events*"), *folder.glob("checkpoints/*"), folder / "config.yaml"]
-    before = {file: file.read_bytes() for file in files}
-    for wrong in (["loader.max_length=5"], ["loader.max_ratio=1.5"], ["+trainer.foo=3"]):
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    for wrong in (
+        ["loader.max_length=5"],
+        ["loader.max_ratio=1.5"],
+        ["+trainer.foo=3"],
+        ["trainer.accelerator=tpu"],
+        ["trainer.val_check_interval=1000"],
+        ["metrics.tokenize=foo"],
+    ):
         said = command("train", *text, *BRIEF, *wrong, f"resume={folder}")
         assert said.status == 1 and said.err.count("\n") == 1
-        assert {file: file.read_bytes() for file in before} == before
+        assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before, wrong
     assert command("train", *text, *BRIEF, "resume=true").status == 0
 
 
 @pytest.mark.parametrize("overrides", [[], ["loader.tokens_per_batch=300"], ["trainer.max_epochs=1"]], ids=str)
 def test_finished_run_is_not_done_again_in_its_folder(
-    command: Command, text: list[str], train: Any, overrides: list[str]
+    command: Command, text: list[str], whole: Path, tmp_path: Path, overrides: list[str]
 ) -> None:
-    run = train(*BRIEF)
-    before = (run.folder / "metrics.json").read_bytes(), (run.folder / "config.yaml").read_bytes()
-    said = command("train", *text, *BRIEF, *overrides, f"resume={run.folder}")
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = (folder / "metrics.json").read_bytes(), (folder / "config.yaml").read_bytes()
+    said = command("train", *text, *BRIEF, *overrides, f"resume={folder}")
     assert said.status == 1 and "that run is finished; to train it on, raise trainer.max_epochs" in said.err
-    assert ((run.folder / "metrics.json").read_bytes(), (run.folder / "config.yaml").read_bytes()) == before
+    assert ((folder / "metrics.json").read_bytes(), (folder / "config.yaml").read_bytes()) == before
 
 
 def test_run_that_was_moved_keeps_its_best_checkpoint(
-    command: Command, text: list[str], interrupted: Callable[..., Path], train: Any, tmp_path: Path
+    command: Command, text: list[str], interrupted: Callable[..., Path], whole: Path, tmp_path: Path
 ) -> None:
-    whole = train(*BRIEF, folder="whole")
     interrupted().rename(tmp_path / "moved")
     assert command("train", *text, *BRIEF, "resume=moved").status == 0
-    assert differences(whole.folder, tmp_path / "moved") == []
+    assert differences(whole, tmp_path / "moved") == []
 
 
 def test_checkpoint_cannot_have_anything_removed_but_checkpoints_beside_it(
@@ -350,10 +390,12 @@ def test_variants_are_finished_where_they_stood(
 
 
 @pytest.mark.parametrize("damage", ["", "- a list", "output: [", "x: 1"], ids=repr)
-def test_damaged_configuration_is_said_to_be_so(command: Command, text: list[str], train: Any, damage: str) -> None:
-    run = train(*BRIEF, "trainer.max_epochs=1")
-    (run.folder / "config.yaml").write_text(damage)
-    said = command("train", *text, *BRIEF, f"resume={run.folder}")
+def test_damaged_configuration_is_said_to_be_so(
+    command: Command, text: list[str], whole: Path, tmp_path: Path, damage: str
+) -> None:
+    folder = shutil.copytree(whole, tmp_path / "run")
+    (folder / "config.yaml").write_text(damage)
+    said = command("train", *text, *BRIEF, f"resume={folder}")
     assert said.status == 1 and said.err.count("\n") == 1 and "config.yaml is missing or damaged" in said.err
 
 

@@ -1,6 +1,9 @@
 """`seq2seq translate`: as many lines out as came in, in their order, from a checkpoint alone."""
 
+import gzip
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +120,40 @@ def test_checkpoint_needs_nothing_but_itself(
         shutil.rmtree(folder)
     said = command("translate", f"checkpoint={elsewhere}", SHORT, stdin=b"the wolf\n")
     assert said.status == 0 and said.out.count("\n") == 1
+
+
+def test_packed_input_and_pipes_are_read(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    options = [f"checkpoint={bahdanau.best}", SHORT]
+    text = b"the wolf slept\n\na house\n"
+    expected = command("translate", *options, stdin=text).out
+    assert command("translate", *options, stdin=gzip.compress(text)).out == expected
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(text,))
+    writer.start()
+    assert command("translate", *options, "input=pipe").out == expected
+    writer.join()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_input_is_not_written_over(command: Command, bahdanau: Any, tmp_path: Path, linked: bool) -> None:
+    (tmp_path / "in").write_text("the wolf slept\n")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    output = "link" if linked else "in"
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "input=in", f"output={output}")
+    assert (said.status, said.err) == (1, f"error: cannot write {output}: it is being read; give another file\n")
+    assert (tmp_path / "in").read_text() == "the wolf slept\n"
+
+
+def test_full_disk_is_named(command: Command, bahdanau: Any) -> None:
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "output=/dev/full", stdin=b"a\n")
+    assert (said.status, said.err) == (1, "error: cannot write /dev/full: No space left on device; make some\n")
+
+
+def test_lines_are_numbered_on_where_the_input_paused(
+    command: Command, bahdanau: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.cli.translate.CHUNK", 2)
+    options = [f"checkpoint={bahdanau.best}", SHORT, "search.n_best=2", "loader.max_length=3"]
+    said = command("translate", *options, stdin=b"a\n\na\nthe wolf slept well\n")
+    assert [line.split(" ||| ")[0] for line in said.out.splitlines()] == ["0", "0", "1", "2", "2", "3", "3"]
+    assert said.err.startswith("stdin:4: ")

@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -173,6 +174,16 @@ def test_case_and_tokeniser_are_those_of_the_run(tmp_path: Path) -> None:
     chance = _compare(tmp_path)[1]
     assert "case:lc" in chance.signature and "tok:char" in chance.signature
     assert chance.bleu["x"].difference == 0
+
+
+def test_texts_of_runs_are_compared_in_one_form(tmp_path: Path) -> None:
+    expected = [f"{line} …" for line in REFERENCES]
+    rewritten = [f"{line} ..." for line in REFERENCES]
+    for name, normalization, said in (("a", "nfc", expected), ("b", "nmt_nfkc", rewritten)):
+        options: dict[str, Any] = {"variant": name, "config": {"tokenizer.normalization": normalization}}
+        write_run(tmp_path / name, metrics=_scores(90.0), sentences={"test": rows(said, expected)}, **options)
+    (tested,) = _compare(tmp_path)[1].bleu.values()
+    assert tested.difference == 0
 
 
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies
+from lightning.pytorch.plugins.precision import DoublePrecision, FSDPPrecision, HalfPrecision, Precision
 
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.progress import Taken
@@ -21,6 +22,23 @@ def lengths(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def sampler(count: int = 1009, **options: int | bool) -> TokenBudgetSampler:
     return TokenBudgetSampler(*lengths(count), **{"tokens_per_batch": 401, "shuffle": True, **options})
+
+
+@pytest.mark.parametrize(
+    ("plugin", "dtype"),
+    [
+        (DoublePrecision(), torch.float64),
+        (HalfPrecision("bf16-true"), torch.bfloat16),
+        (FSDPPrecision("32-true"), torch.float32),
+        (FSDPPrecision("bf16-mixed"), torch.float32),
+    ],
+)
+def test_lightning_can_convert_a_batch(plugin: Precision, dtype: torch.dtype) -> None:
+    batch = collate([(*example, [(0, 0)]) for example in EXAMPLES])
+    converted = plugin.convert_input(batch)
+    assert converted.link_weights.dtype is dtype and converted.source.dtype is torch.int64
+    assert batch.link_weights is not None and batch.link_weights.dtype is torch.float32
+    assert converted.source_tokens == batch.source_tokens and torch.equal(converted.source, batch.source)
 
 
 def test_collate_pads_to_the_right_and_marks_the_ends() -> None:
@@ -54,6 +72,19 @@ def test_batch_knows_its_sizes_without_reading_a_tensor() -> None:
     assert (len(batch), batch.num_tokens) == (3, 10)
     assert batch.padding_share == pytest.approx(1 - (12 + 10) / (3 * 7 + 3 * 5))
     assert {value.device.type for value in tensors(batch)} == {"meta"}
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("cuda", False), (torch.device("cuda:1"), False)])
+def test_batch_moves_to_a_gpu_without_waiting(device: torch.device | str, waits: bool) -> None:
+    class Spy:
+        def to(self, device: torch.device | str, *, non_blocking: bool) -> bool:
+            return non_blocking
+
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batch, "map", lambda batch, function: asked.append(function(Spy())))
+        collate(EXAMPLES).to(device)
+    assert asked == [not waits]
 
 
 def test_batch_survives_the_way_from_a_worker_process() -> None:

@@ -110,5 +110,5 @@ def test_two_processes_build_one_cache_together(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(tmp_path / "key")]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    said = [process.communicate(timeout=600)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0] and "".join(said) == "built\n"

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import datasets
@@ -257,3 +258,19 @@ def test_language_that_multi30k_lacks_names_a_file_it_has() -> None:
     corpus: Corpus = Multi30kCorpus(root=str(MULTI30K), form="raw", source="en", target="cs")
     with pytest.raises(UserError, match=r"train\.cs does not exist: did you mean train\.\w\w\?"):
         list(corpus.pairs("train"))
+
+
+def test_table_is_refused_by_its_name_before_its_content_is_looked_up(tmp_path: Path) -> None:
+    """The cache knows a file by its content, and a copy under another name has the same."""
+    for name, message in (("a.txt", "a table ends in"), ("a.csv", "there is no column en")):
+        table = write(tmp_path / name, "en\tde", "a\tb")
+        corpus = TableCorpus(train=table, val=table, test=None, source_column="en", target_column="de")
+        with pytest.raises(UserError, match=message):
+            corpus.fingerprint("train")
+
+
+def test_pipe_cannot_be_trained_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    split = {"source": str(tmp_path / "pipe"), "target": write(tmp_path / "b", "b"), "links": None}
+    with pytest.raises(UserError, match="pipe is a pipe or a device, but it has to be read more than once"):
+        TextCorpus(train=split, val=split, test=NO_SPLIT).fingerprint("train")

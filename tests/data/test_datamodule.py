@@ -35,7 +35,13 @@ def data_module(
         if linked:
             splits[split]["links"] = str(folder / f"{split}.links")
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=61, joint=True, sampling=sampling, character_coverage=1.0, input_sentence_size=1000
+        model_type="bpe",
+        vocab_size=61,
+        joint=True,
+        sampling=sampling,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=1000,
     )
     settings = {
         "tokens_per_batch": 211,
@@ -160,7 +166,13 @@ def test_test_split_is_read_only_when_asked_for(tmp_path: Path) -> None:
 @pytest.mark.skipif(not MULTI30K.is_dir(), reason="../shared/data/multi30k is absent")
 def test_multi30k_pads_little_and_every_batch_is_well_formed(tmp_path: Path) -> None:
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=10000, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=100000
+        model_type="bpe",
+        vocab_size=10000,
+        joint=True,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=100000,
     )
     data = TranslationDataModule(
         corpus=Multi30kCorpus(root=str(MULTI30K), form="tokenized", source="en", target="de"),
@@ -226,3 +238,30 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
     assert left == sorted(
         ["seq2seq-sampled", *(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))]
     )
+
+
+def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    data.trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=102)
+    with pytest.raises(UserError, match=r"^val: 101 pairs are too few for 102 processes.*trainer\.devices"):
+        data.val_dataloader()
+    data.train_dataloader()
+
+
+def test_validation_after_more_batches_than_an_epoch_has_is_refused(tmp_path: Path) -> None:
+    data = ready(tmp_path)
+    batches = len(data.train_dataloader())
+    trainer = {"global_rank": 0, "world_size": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 1.0}
+    data.trainer = SimpleNamespace(current_epoch=0, val_check_interval=1000, **trainer)
+    with pytest.raises(UserError, match=rf"val_check_interval=1000: an epoch has {batches} batches; give at most that"):
+        data.train_dataloader()
+
+
+def test_later_epoch_with_fewer_batches_is_validated_at_its_end(tmp_path: Path) -> None:
+    data = data_module(tmp_path)
+    data.trainer = SimpleNamespace(check_val_every_n_epoch=1, limit_train_batches=1.0, val_check_interval=19)
+    seen = []
+    for number, batches in enumerate((20, 18, 19)):
+        data._fit_interval(batches, number)
+        seen.append(data.trainer.val_check_interval)
+    assert seen == [19, 18, 19]

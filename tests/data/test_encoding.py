@@ -10,7 +10,13 @@ from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
 
 CONFIG = TokenizerConfig(
-    model_type="bpe", vocab_size=29, joint=True, sampling=0.0, character_coverage=1.0, input_sentence_size=1000
+    model_type="bpe",
+    vocab_size=29,
+    joint=True,
+    sampling=0.0,
+    normalization="nfc",
+    character_coverage=1.0,
+    input_sentence_size=1000,
 )
 SOURCES = ["the dog sees the red car", "", "the dog", "a dog " * 13, "the red car", "the", "dog\u2028car"]
 TARGETS = ["der Hund", "der Hund", "der Hund", "ein Hund", "das rote Auto", "der Hund der Hund", "Hund"]
@@ -139,7 +145,7 @@ def test_sampled_ids_follow_seed_and_epoch(corpus: TextCorpus, tokenizers: Token
     assert first == sampled(rows, tokenizers, tmp_path / "1")
     assert first != sampled(rows, tokenizers, tmp_path / "2", epoch=1)
     assert first != sampled(rows, tokenizers, tmp_path / "3", seed=2)
-    assert [tokenizers.source.decode(ids) for ids in first] == [text.replace("\u2028", " ").strip() for text in SOURCES]
+    assert [tokenizers.source.decode(ids) for ids in first] == [text.strip() for text in SOURCES]
 
 
 def test_sampled_ids_never_exceed_the_maximum(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path) -> None:

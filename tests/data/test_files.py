@@ -1,21 +1,21 @@
-import json
+"""Lines: only a line feed ends one, gzip and pipes are read, all else that is no text is named."""
+
+import gzip
+import io
+import os
+import threading
+import time
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 
-from seq2seq.data.files import TABLES, cell, read_lines, read_parallel, read_table
+from seq2seq.data.files import arriving_lines, digest, read_lines, read_parallel, unpacked
 from seq2seq.errors import UserError
 
 
 def write(path: Path, text: str | bytes) -> str:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return str(path)
-
-
-def rows(path: str) -> list[dict[str, str]]:
-    return [dict(row) for _, row in read_table(path)]
 
 
 def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_byte_order_mark_is_no_text(tmp_path: Path) -> None:
 
 def test_invalid_utf8_names_file_line_and_byte(tmp_path: Path) -> None:
     path = write(tmp_path / "a.de", b"gut\nsch\xf6n\n")
-    with pytest.raises(UserError, match=r"a\.de:2: not UTF-8 \(byte 0xf6 at position 4\): convert"):
+    with pytest.raises(UserError, match=r"a\.de:2: not UTF-8 \(byte 0xf6 at position 4\): convert .* -f ENCODING"):
         list(read_lines(path))
 
 
@@ -57,7 +57,7 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.en").mkdir()
-    with pytest.raises(UserError, match=r"train\.en is not a file"):
+    with pytest.raises(UserError, match=r"train\.en is a folder; give a file"):
         list(read_lines(str(tmp_path / "train.en")))
 
 
@@ -75,86 +75,133 @@ def test_empty_files_are_refused(tmp_path: Path) -> None:
         list(read_parallel(write(tmp_path / "a.en", ""), write(tmp_path / "a.de", "")))
 
 
-def test_tsv_takes_quotes_and_special_words_as_text(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.tsv", 'en\tid\tde\n"quote\t1\tNA\nnull\t2\t1.50\n')
-    assert rows(path) == [{"en": '"quote', "id": "1", "de": "NA"}, {"en": "null", "id": "2", "de": "1.50"}]
+def test_packed_file_is_read_like_another(tmp_path: Path) -> None:
+    parts = gzip.compress("\ufeffone\ntw".encode()) + gzip.compress("ö\n\n".encode())
+    assert list(read_lines(write(tmp_path / "a.gz", parts))) == ["one", "twö", ""]
 
 
-def test_csv_keeps_commas_quotes_and_special_words(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'en,de\r\n"a, b","sag ""ja"""\r\nNA,1.50\r\n\r\n')
-    assert rows(path) == [{"en": "a, b", "de": 'sag "ja"'}, {"en": "NA", "de": "1.50"}]
+@pytest.mark.parametrize("end", [9, -3])
+def test_packed_file_that_was_cut_off_is_named(tmp_path: Path, end: int) -> None:
+    path = write(tmp_path / "a.gz", gzip.compress(b"one\ntwo\n")[:end])
+    with pytest.raises(UserError, match=r"a\.gz: a damaged gzip file"):
+        list(read_lines(path))
 
 
-def test_csv_with_a_stray_quote_names_the_row_where_it_begins(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", 'en,de\na,b\n"c,d\ne,f\ng,h\n')
-    with pytest.raises(UserError, match=r"a\.csv:3: the row that begins here is broken .* stray quote"):
-        rows(path)
+@pytest.mark.parametrize(
+    "begin, encoding, name",
+    [
+        (b"\xff\xfe", "utf-16-le", "UTF-16"),
+        (b"\xfe\xff", "utf-16-be", "UTF-16"),
+        (b"", "utf-16-le", "UTF-16LE"),
+        (b"", "utf-16-be", "UTF-16BE"),
+        (b"\xff\xfe\0\0", "utf-32-le", "UTF-32"),
+        (b"\0\0\xfe\xff", "utf-32-be", "UTF-32"),
+    ],
+)
+@pytest.mark.parametrize("text", ["one\ntwo\n", "a\r\n"])
+def test_file_in_utf16_or_utf32_is_named_with_the_remedy(
+    tmp_path: Path, begin: bytes, encoding: str, name: str, text: str
+) -> None:
+    with pytest.raises(UserError, match=rf"a: {name}, .* iconv -f {name} -t UTF-8"):
+        list(read_lines(write(tmp_path / "a", begin + text.encode(encoding))))
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.csv"])
-def test_row_of_another_width_is_named(tmp_path: Path, name: str) -> None:
-    text = "en,de\na,b\nc\n".replace(",", "\t" if name.endswith("tsv") else ",")
-    with pytest.raises(UserError, match=rf"{name}:3: 1 fields where the header has 2"):
-        rows(write(tmp_path / name, text))
+@pytest.mark.parametrize(
+    "head, what",
+    [
+        (b"BZh91AY&SY\xff", "bunzip2"),
+        (b"\xfd7zXZ\0\0", "unxz"),
+        (b"\x28\xb5\x2f\xfd", "unzstd"),
+        (b"PK\x03\x04\x14\0\xff", "zip archive"),
+        (b"%PDF-1.7\n%\xe2\xe3", "pdftotext"),
+        (b"PAR1\x15\x04\x15\0\xff", "data=table"),
+    ],
+)
+def test_file_of_another_kind_is_named(tmp_path: Path, head: bytes, what: str) -> None:
+    with pytest.raises(UserError, match=what) as error:
+        list(read_lines(write(tmp_path / "a", head)))
+    assert "latin1" not in str(error.value)
 
 
-@pytest.mark.parametrize("name, header", [("a.tsv", "en\tde\ten"), ("a.csv", "en,de,en")])
-def test_column_that_stands_twice_is_refused(tmp_path: Path, name: str, header: str) -> None:
-    path = write(tmp_path / name, f"{header}\n" + header.replace("en", "x"))
-    with pytest.raises(UserError, match=rf"{name}:1: the column 'en' stands there twice"):
-        rows(path)
+def test_text_may_begin_like_a_file_of_another_kind(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "a", "BZh and PK\n%PDF-\n"))) == ["BZh and PK", "%PDF-"]
 
 
-def test_jsonl_keeps_text_as_it_is(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", '{"en": "NA", "de": "\u2028 ü"}\n\n{"en": "b", "de": "c"}\n')
-    assert rows(path) == [{"en": "NA", "de": "\u2028 ü"}, {"en": "b", "de": "c"}]
+def test_nul_is_text_like_any_other(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "a", "\0 \0 \0\ntw\0o\n"))) == ["\0 \0 \0", "tw\0o"]
 
 
-@pytest.mark.parametrize("line", ['{"en": ', '["a", "b"]'])
-def test_broken_jsonl_names_the_line(tmp_path: Path, line: str) -> None:
-    with pytest.raises(UserError, match=r"a\.jsonl:2: not (JSON|an object)"):
-        rows(write(tmp_path / "a.jsonl", f'{{"en": "a", "de": "b"}}\n{line}\n'))
+@pytest.mark.parametrize("text", ["one\rtwo\r", "one\rtwo", "\rone"])
+def test_carriage_returns_alone_are_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"a: its lines end in a carriage return alone"):
+        list(read_lines(write(tmp_path / "a", text)))
 
 
-def test_parquet_gives_its_rows(tmp_path: Path) -> None:
-    expected = [{"en": f"a{i}", "de": f"b{i}"} for i in range(17)]
-    pyarrow.parquet.write_table(pa.Table.from_pylist(expected), tmp_path / "a.parquet", row_group_size=5)
-    assert rows(str(tmp_path / "a.parquet")) == expected
+def test_one_line_may_end_in_a_carriage_return(tmp_path: Path) -> None:
+    assert list(read_lines(write(tmp_path / "a", "one\r"))) == ["one"]
 
 
-def test_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a\.parquet: not a parquet file"):
-        rows(write(tmp_path / "a.parquet", "en,de\na,b\n"))
+def test_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    with pytest.raises(UserError, match="a is a link to .*b, which does not exist"):
+        list(read_lines(str(tmp_path / "a")))
 
 
-@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
-def test_table_without_rows_is_refused(tmp_path: Path, suffix: str) -> None:
-    header = "" if suffix == ".jsonl" else "en\tde\n"
-    with pytest.raises(UserError, match="the table has no rows"):
-        rows(write(tmp_path / f"a{suffix}", header))
+def feed(path: Path, content: bytes) -> threading.Thread:
+    """Write into a pipe while another end is read."""
+    thread = threading.Thread(target=path.write_bytes, args=(content,))
+    thread.start()
+    return thread
 
 
-def test_unknown_type_of_table_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=", ".join(TABLES)):
-        rows(write(tmp_path / "a.xlsx", "x"))
+def test_pipes_are_read_once_and_their_lines_counted(tmp_path: Path) -> None:
+    pipes = [tmp_path / "a", tmp_path / "b"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    threads = [feed(pipes[0], gzip.compress(b"one\ntwo\nthree\n")), feed(pipes[1], b"eins\n")]
+    with pytest.raises(UserError, match="a has 3 lines, .*b has 1 lines"):
+        list(read_parallel(*map(str, pipes)))
+    for thread in threads:
+        thread.join()
 
 
-def test_cell_is_the_column_or_the_language_of_a_translation() -> None:
-    assert cell({"en": "a", "de": "b"}, "de", "x:1") == "b"
-    assert cell({"id": 3, "translation": {"en": "a", "de": "b"}}, "de", "x:1") == "b"
+def test_pipe_that_must_be_read_again_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(UserError, match="a is a pipe or a device, but it has to be read more than once"):
+        digest(str(tmp_path / "a"))
 
 
-def test_cell_is_one_line() -> None:
-    assert cell({"en": "a \r\n\n b\u2028c"}, "en", "x:1") == "a b\u2028c"
+@pytest.mark.parametrize("packed", [False, True])
+def test_lines_that_are_there_come_in_lists_of_the_size_asked_for(packed: bool) -> None:
+    text = b"a\n\nb\r\n" + b"c" * 70_000 + b"\nd"
+    stream = io.BytesIO(gzip.compress(text) if packed else text)
+    assert list(arriving_lines(unpacked(stream, "x"), "x", most=2)) == [["a", ""], ["b", "c" * 70_000], ["d"]]
 
 
-@pytest.mark.parametrize("row", [{"en": "a", "fr": "b"}, {"translation": {"en": "a", "fr": "b"}}])
-def test_missing_column_names_those_that_exist(row: dict[str, object]) -> None:
-    with pytest.raises(UserError, match="x:1: there is no column de: the columns are en, fr"):
-        cell(row, "de", "x:1")
+def test_lines_are_not_held_back_when_the_stream_pauses() -> None:
+    begin, end = os.pipe()
+    with os.fdopen(begin, "rb") as stream, os.fdopen(end, "wb", buffering=0) as writer:
+        writer.write(b"one\ntwo\nthr")
+        lists = arriving_lines(unpacked(stream, "x"), "x", most=4096)
+        assert next(lists) == ["one", "two"]
+        writer.write(b"ee\n")
+        assert next(lists) == ["three"]
+        writer.close()
+        assert list(lists) == []
 
 
-@pytest.mark.parametrize("value", [None, 1.5, ["a"]])
-def test_cell_that_is_not_text_is_named(value: object) -> None:
-    with pytest.raises(UserError, match="x:7: column de holds .* where text is expected"):
-        cell(json.loads(json.dumps({"de": value})), "de", "x:7")
+def test_slow_stream_is_not_waited_for_until_it_ends() -> None:
+    begin, end = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(end, "wb", buffering=0) as writer:
+            for _ in range(20):
+                writer.write(b"a line\n")
+                time.sleep(0.02)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with os.fdopen(begin, "rb") as stream:
+        lists = list(arriving_lines(unpacked(stream, "x"), "x", most=4096))
+    thread.join()
+    assert len(lists) > 1 and sum(map(len, lists)) == 20

@@ -21,6 +21,7 @@ from seq2seq.decoding.search import (
     LengthPenalty,
     length_limits,
     power_penalty,
+    search_batch,
     wu_penalty,
 )
 from seq2seq.errors import UserError
@@ -90,11 +91,11 @@ def make_sources(count: int = 11, longest: int = 9, seed: int = 0) -> list[Tenso
     ]
 
 
-def run(search: Search, model: Any, sources: list[Tensor]) -> list[list[Hypothesis]]:
+def run(search: Search, model: Any, sources: list[Tensor], key: Any = None) -> list[list[Hypothesis]]:
     """Search all sources in one padded batch."""
     lengths = torch.tensor([len(source) for source in sources])
     source = pad_sequence(sources, batch_first=True, padding_value=PAD)
-    return search(model, source, padding_mask(lengths, source.shape[1]), lengths)
+    return search(model, source, padding_mask(lengths, source.shape[1]), lengths, key=key)
 
 
 def beam(beam_size: int, *, n_best: int | None = None, **options: Any) -> BeamSearch:
@@ -229,6 +230,20 @@ def test_n_best_are_sorted_distinct_and_the_first_of_a_longer_list(kind: str) ->
         assert len(five) == 6 and two == five[:2]
         assert [h.score for h in five] == sorted((h.score for h in five), reverse=True)
         assert len({tuple(h.tokens) for h in five}) == 6
+
+
+def test_of_hypotheses_with_the_same_key_the_best_one_stays() -> None:
+    model, sources = make_model("bahdanau", sharpness=2.0), make_sources(5)
+
+    def key(tokens: list[int]) -> int:
+        return len(tokens) // 2
+
+    merged = run(beam(6, n_best=3), model, sources, key)
+    for whole, found in zip(run(beam(6), model, sources), merged, strict=True):
+        best = {key(h.tokens): h for h in reversed(whole)}
+        keys = [key(h.tokens) for h in found]
+        assert len(set(keys)) == len(keys) >= min(3, len(best))
+        assert found[0] == whole[0] and all(best.get(k, h) == h for k, h in zip(keys, found, strict=True))
 
 
 @pytest.mark.parametrize("n_best", [0, 4])
@@ -370,3 +385,19 @@ def test_an_empty_source_has_a_translation() -> None:
     for search in (GreedySearch(max_length=5, max_ratio=1.0), beam(2, max_length=5)):
         (hypotheses,) = run(search, model, [torch.tensor([EOS])])
         assert len(hypotheses[0].tokens) < 5
+
+
+@pytest.mark.parametrize("sources", [[[5, 6], [], [7]], [[], []], [[5]]])
+def test_an_empty_line_is_said_without_a_search(sources: list[list[int]]) -> None:
+    searched: list[list[int]] = []
+
+    def search(_: Any, source: Tensor, mask: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        found = [row[keep].tolist() for row, keep in zip(source, mask, strict=True)]
+        assert lengths.tolist() == [len(ids) for ids in found]
+        searched.extend(found)
+        return [[Hypothesis(ids[:-1], -1.0, -1.0)] for ids in found]
+
+    batch = collate([(ids, [5], i) for i, ids in enumerate(sources)])
+    found = search_batch(search, make_model("bahdanau"), batch)  # type: ignore[arg-type]
+    assert [hypotheses[0].tokens for hypotheses in found] == sources
+    assert searched == [[*ids, EOS] for ids in sources if ids]

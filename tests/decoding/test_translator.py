@@ -53,7 +53,13 @@ BAHDANAU, TRANSFORMER = "decoder.attention", "decoder.layers.1.cross_attention.a
 @pytest.fixture(scope="module")
 def tokenizers() -> Tokenizers:
     config = TokenizerConfig(
-        model_type="bpe", vocab_size=53, joint=False, sampling=0.0, character_coverage=1.0, input_sentence_size=1000
+        model_type="bpe",
+        vocab_size=53,
+        joint=False,
+        sampling=0.0,
+        normalization="nfc",
+        character_coverage=1.0,
+        input_sentence_size=1000,
     )
     return Tokenizers(*(Tokenizer(train_tokenizer(lines * 5, config)) for lines in (ENGLISH, GERMAN)))
 

@@ -1,6 +1,7 @@
 """Evaluation of two sentence pairs by a model that says what it was told to: every figure is computed by hand."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -32,6 +33,8 @@ PAIRS = [("a b", "u v", "0-0 1-1", "short plain"), (".", "w", "0-0", "short")]
 
 class WordTokenizer:
     """A piece a word."""
+
+    normalization = "nfc"
 
     def __len__(self) -> int:
         return VOCAB
@@ -262,3 +265,17 @@ def test_perplexity_of_a_hopeless_model_stays_a_number() -> None:
     evaluator.update(cast(EncoderDecoder, Told()), make_batch(0, 1))
     evaluator._likelihood = 1e6
     assert math.isfinite(evaluator.compute().metrics["perplexity"])
+
+
+def test_texts_are_compared_in_one_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, apart = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    rows = [row | {"target": text} for row, text in zip(make_rows(), (f"u {apart}…", "w"), strict=True)]
+    said = {"nfc": f"u {composed}…", "identity": f"u {composed}…", "nmt_nfkc": f"u {composed}..."}
+    for normalization, hypothesis in said.items():
+        monkeypatch.setattr(WordTokenizer, "normalization", normalization)
+        evaluator = make_evaluator()
+        evaluator.dataset = Dataset.from_list(rows)
+        evaluator._hypotheses = {0: hypothesis, 1: "w"}
+        evaluation = evaluator.compute(detailed=True)
+        assert evaluation.metrics["chrf"] == 100 and evaluation.metrics["exact_match/short"] == 1
+        assert evaluation.sentences[0]["reference"] == f"u {apart}…"  # as it stands in the data

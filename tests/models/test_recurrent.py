@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from seq2seq.attention import padding_mask
 from seq2seq.errors import UserError
-from seq2seq.models import GRU, LSTM, RecurrentEncoder
+from seq2seq.models import GRU, LSTM, RecurrentEncoder, recurrent
 from seq2seq.models.embedding import embedding_table
-from seq2seq.models.recurrent import StepwiseRNN
+from seq2seq.models.recurrent import StepwiseRNN, lstm_runs_in
 
 kinds = pytest.mark.parametrize("kind", [GRU, LSTM])
 layers = pytest.mark.parametrize("num_layers", [1, 2, 3])
@@ -45,6 +45,29 @@ def test_steps_and_sequence_equal_torch(kind: type[StepwiseRNN], num_layers: int
     inputs = [x, *ours.parameters()]
     expected_gradients = torch.autograd.grad(expected.square().sum(), [x, *theirs.parameters()])
     assert_close(torch.autograd.grad(steps.square().sum(), inputs), expected_gradients)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_lstm_runs_in_float32_where_autocast_has_none(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    """As on a processor without bfloat16: oneDNN raises there."""
+    monkeypatch.setattr(recurrent, "lstm_runs_in", lambda _: False)
+    lstm = LSTM(5, 7)
+    x, state = torch.randn(3, 11, 5), (torch.randn(3, 7).bfloat16(), torch.randn(3, 7).bfloat16()) if known else None
+    expected = lstm.sequence(x, state and tuple(part.float() for part in state))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lstm.sequence(x, state)
+    assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_lstm_runs_under_any_autocast_and_to_ask_draws_no_random_number(dtype: torch.dtype) -> None:
+    lstm, x = LSTM(5, 7), torch.randn(3, 11, 5)
+    lstm_runs_in.cache_clear()
+    before = torch.get_rng_state()
+    with torch.autocast("cpu", dtype):
+        found = lstm.sequence(x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_close(found.float(), lstm.sequence(x), rtol=0.02, atol=0.02)
 
 
 @kinds

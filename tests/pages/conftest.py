@@ -76,6 +76,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
                 vocab_size=vocab_size,
                 joint=True,
                 sampling=0.0,
+                normalization="nfc",
                 character_coverage=1.0,
                 input_sentence_size=0,
             ),

@@ -1,8 +1,6 @@
 """A loss that is not finite stops the training before it spoils the weights, and can be replayed."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,6 @@ from seq2seq.models import RecurrentEncoder
 from seq2seq.training.finite import FiniteLoss, first_not_finite
 from seq2seq.training.module import TranslationModule
 from tests.cli.conftest import TINY, _command, write_text
-
-ROOT = Path(__file__).parents[2]
 
 
 class Breaks(nn.Module):
@@ -73,7 +69,7 @@ def breaks_at_step_3(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_stops_names_the_module_and_leaves_the_batch(
-    text: list[str], tmp_path: Path, breaks_at_step_3: None, monkeypatch: pytest.MonkeyPatch
+    text: list[str], tmp_path: Path, breaks_at_step_3: None, script: Callable[..., tuple[int, str, str]]
 ) -> None:
     said = _command("train", *text, "hydra.run.dir=run", "callbacks.last.every_n_steps=1", folder=tmp_path)
     assert said.status == 1 and said.err.count("\n") == 1
@@ -84,15 +80,12 @@ def test_training_stops_names_the_module_and_leaves_the_batch(
     last = load_content(tmp_path / "run" / "checkpoints" / "last.ckpt")
     assert last["global_step"] == 3  # the weights are those from before the step
     assert all(torch.equal(tensor, last["state_dict"][name]) for name, tensor in content["state_dict"].items())
-    command = [sys.executable, ROOT / "scripts" / "replay_batch.py", file]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"step 3, {len(content['batch']['source'])} sentence pairs")
-    assert "encoder.table" in done.stdout
-    command = [sys.executable, ROOT / "scripts" / "replay_batch.py", tmp_path / "run" / "checkpoints" / "last.ckpt"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 2 and "last.ckpt holds no batch" in done.stderr
+    status, out, err = script("replay_batch.py", file)
+    assert status == 0, err
+    assert out.startswith(f"step 3, {len(content['batch']['source'])} sentence pairs")
+    assert "encoder.table" in out
+    status, _, err = script("replay_batch.py", tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert status == 2 and "last.ckpt holds no batch" in err
 
 
 def test_loss_is_looked_at_as_often_as_was_asked_for(text: list[str], tmp_path: Path, breaks_at_step_3: None) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training import last_checkpoint
-from seq2seq.training.last_checkpoint import CheckpointFiles, LastCheckpoint, rewind_events
+from seq2seq.training.last_checkpoint import (
+    SIGNALS,
+    WHERE_NOBODY_LISTENS,
+    CheckpointFiles,
+    LastCheckpoint,
+    event_files,
+    rewind_events,
+)
 
 
 def test_checkpoint_appears_whole_and_keeps_the_one_before(tmp_path: Path) -> None:
@@ -69,10 +77,47 @@ def test_events_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
     later = tmp_path / "events.out.tfevents.9.later"
     later.write_bytes(b"of an attempt after it")
     (tmp_path / "other").touch()
-    rewind_events(tmp_path, {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}})
+    rewind_events(
+        event_files(tmp_path), {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}}
+    )
     assert file.stat().st_size == size and not later.exists() and (tmp_path / "other").exists()
-    rewind_events(tmp_path, {})
+    rewind_events(event_files(tmp_path), {})
     assert [left.name for left in tmp_path.iterdir()] == ["other"]
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Bring back what listened to signals."""
+    numbers = (*SIGNALS, *WHERE_NOBODY_LISTENS)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_signals_that_would_kill_save_first(tmp_path: Path) -> None:
+    quitting = signal.getsignal(signal.SIGQUIT)
+    last = LastCheckpoint(folder=str(tmp_path), every_n_steps=None, every_n_minutes=None)
+    last._listen()
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGXCPU):
+        signal.raise_signal(number)
+        assert last._signal == number
+    assert signal.getsignal(signal.SIGQUIT) == quitting  # it kills at once
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_nohup_ignores_and_a_launcher_listens_to_stays_so(tmp_path: Path) -> None:
+    heard: list[int] = []
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, lambda number, _: heard.append(number))
+    last = LastCheckpoint(folder=str(tmp_path), every_n_steps=None, every_n_minutes=None)
+    last._listen()
+    signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGUSR2)
+    assert last._signal is None and heard == [signal.SIGUSR2]
 
 
 @pytest.mark.parametrize("options", [{"every_n_steps": 0}, {"every_n_steps": -1}, {"every_n_minutes": 0.0}])

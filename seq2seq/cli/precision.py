@@ -1,0 +1,28 @@
+"""The precision of a run, settled before anything is written, and the same in all its processes."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from seq2seq.build import settle_precision
+from seq2seq.cli.options import compose_hydra
+from seq2seq.training.precision import Precision
+
+
+def settled(overrides: list[str]) -> tuple[list[str], Precision]:
+    """Return overrides that name the precision in which a run trains here, and that precision with the reason.
+
+    Args:
+        overrides: of one run, quoted, without options; with the folder where it goes on.
+
+    Raises:
+        UserError: they ask for one that cannot train here.
+    """
+    config = compose_hydra("train", overrides)
+    stored = None
+    if config.resume:
+        stored = OmegaConf.select(OmegaConf.load(Path(config.hydra.run.dir) / "config.yaml"), "trainer.precision")
+    precision = settle_precision(config, stored=stored)
+    if precision.value == config.trainer.precision:
+        return overrides, precision
+    return [*overrides, f"trainer.precision={precision.value}"], precision

@@ -1,0 +1,142 @@
+"""Tables of sentence pairs read exactly as they stand; a fault is named with file and row."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from seq2seq.data.files import existing_file, read_lines
+from seq2seq.errors import UserError
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What JSON can hold, and no text in UTF-8."""
+
+
+def check_table(path: str, columns: Iterable[str]) -> None:
+    """Raises UserError where the kind of a table or its first row is not as `read_table` and `cell` want it."""
+    where, row = next(read_table(path))
+    for column in columns:
+        cell(row, column, where)
+
+
+def read_table(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where a row stands, as `file:line`, and the row as a mapping from column to value, row by row."""
+    existing_file(path)
+    suffix = Path(path.removesuffix(".gz")).suffix
+    if suffix not in TABLES:
+        raise UserError(f"{path}: a table ends in {', '.join(TABLES)}, not in {suffix or 'nothing'}")
+    empty = True
+    for row in TABLES[suffix](path):
+        empty = False
+        yield row
+    if empty:
+        raise UserError(f"{path}: the table has no rows")
+
+
+def cell(row: Mapping[str, Any], column: str, where: str) -> str:
+    """The text of one column of a row, or of that language in its `translation` field, as one line.
+
+    Raises UserError when there is no such column, with the columns that exist, and when the value is not text.
+    """
+    translation = row.get("translation")
+    fields = translation if column not in row and isinstance(translation, Mapping) else row
+    if column not in fields:
+        raise UserError(f"{where}: there is no column {column}: the columns are {', '.join(fields)}")
+    text = fields[column]
+    if not isinstance(text, str):
+        raise UserError(f"{where}: column {column} holds {text!r} where text is expected")
+    if half := SURROGATE.search(text):
+        place = f"\\u{ord(half[0]):04x} at position {half.start() + 1}"
+        raise UserError(
+            f"{where}: column {column} holds half of a surrogate pair ({place}): write both, or take it out"
+        )
+    return re.sub(r"\s*[\r\n]+\s*", " ", text)
+
+
+def _read_tsv(path: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Fields between tabs, quotes are text like any other; the first line names the columns."""
+    lines = ((f"{path}:{number}", line.split("\t")) for number, line in enumerate(read_lines(path), start=1))
+    return _rows_under_header(lines)
+
+
+def _read_csv(path: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Fields between commas, RFC 4180; the first line names the columns."""
+    reader = csv.reader((f"{line}\n" for line in read_lines(path)), strict=True)
+
+    def records() -> Iterator[tuple[str, list[str]]]:
+        while True:
+            where = f"{path}:{reader.line_num + 1}"
+            try:
+                fields = next(reader, None)
+            except csv.Error as error:
+                raise UserError(
+                    f"{where}: the row that begins here is broken ({error}): look for a stray quote"
+                ) from error
+            if fields is None:
+                return
+            yield where, fields
+
+    return _rows_under_header(records())
+
+
+def _rows_under_header(records: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[str, dict[str, str]]]:
+    first, header = next(records, ("", []))
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{first}: the column {twice!r} stands there twice; give each a name of its own")
+    for where, fields in records:
+        if fields in ([], [""]):
+            continue  # an empty line
+        if len(fields) != len(header):
+            raise UserError(f"{where}: {len(fields)} fields where the header has {len(header)}")
+        yield where, dict(zip(header, fields, strict=True))
+
+
+def _read_jsonl(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line, object_pairs_hook=partial(_object, where=where))
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{where}: not JSON ({error}): there must be one object a line") from error
+        if not isinstance(row, dict):
+            raise UserError(f'{where}: not an object: a line looks like {{"en": "...", "de": "..."}}')
+        yield where, row
+
+
+def _object(fields: list[tuple[str, Any]], *, where: str) -> dict[str, Any]:
+    row = dict(fields)
+    if len(row) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{where}: the field {twice!r} stands there twice; give each a name of its own")
+    return row
+
+
+def _read_parquet(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(existing_file(path)).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}: row {number}", row
+    except UnicodeDecodeError as error:
+        reason = f"text that is not UTF-8 ({error.reason})"
+        raise UserError(f"{path}: after row {number}: {reason}; write the file anew") from error
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a parquet file, or a damaged one ({error})") from error
+
+
+TABLES: dict[str, Callable[[str], Iterator[tuple[str, dict[str, Any]]]]] = {
+    ".tsv": _read_tsv,
+    ".csv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,80 @@
+"""What counts as a word of a text, when two texts are the same, and how text is put to SentencePiece unharmed."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache, partial
+
+import sentencepiece
+
+NORMALIZATIONS = ("nfc", "identity", "nfkc", "nmt_nfkc")
+"""What may happen to text before it is cut into pieces, by how much it changes: `tokenizer.normalization`."""
+
+EARLIER = "nmt_nfkc"
+"""What did happen before there was a choice: of configurations that do not name one."""
+
+WORD = re.compile(r"[^ \t]+")
+
+# SentencePiece itself uses these for a space, for an unknown character and for a boundary, and never learns a NUL:
+# in its pieces they are noncharacters, which Unicode keeps free for the inside of programs.
+_STAND_INS = {"▁": "\ufdd0", "▅": "\ufdd1", "\x1f": "\ufdd2", "\0": "\ufdd3"}
+_TAB = "\t", "\ufdd4"
+
+_RESERVED = re.compile(f"[{''.join(_STAND_INS)}{_TAB[0]}]")
+_STANDING_IN = re.compile(f"[{''.join(_STAND_INS.values())}{_TAB[1]}]")
+_TO_PIECES = str.maketrans(_STAND_INS | {_TAB[0]: " "})
+_TO_PIECES_WITH_TABS = str.maketrans(_STAND_INS | dict([_TAB]))
+_TO_TEXT = str.maketrans({stand_in: character for character, stand_in in [*_STAND_INS.items(), _TAB]})
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, those between spaces and tabs, as the tools count them that make and read word links.
+
+    Nothing else ends a word: not a no-break space, nor any other blank of Unicode at which `str.split` would cut.
+    """
+    return WORD.findall(text)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has no word."""
+    return WORD.search(text) is None
+
+
+def one_line(text: str) -> str:
+    """The text with a space for every end of a line."""
+    return re.sub(r"[ \t]*[\r\n]+[ \t]*", " ", text)
+
+
+def nfc(text: str) -> str:
+    """The text with every letter and its marks composed, which to a reader is the same text."""
+    return unicodedata.normalize("NFC", text)
+
+
+def stand_in(text: str, *, keep_tabs: bool) -> str:
+    """The text, as long as it was, without the characters that SentencePiece keeps for itself."""
+    if _RESERVED.search(text) is None:
+        return text
+    return text.translate(_TO_PIECES_WITH_TABS if keep_tabs else _TO_PIECES)
+
+
+def restore(text: str) -> str:
+    """The text that `stand_in` was given."""
+    return text if _STANDING_IN.search(text) is None else text.translate(_TO_TEXT)
+
+
+@cache
+def comparable(normalization: str) -> Callable[[str], str]:
+    """Return what brings texts into the one form in which those of a tokenizer are compared.
+
+    That is what its normalisation leaves of them, as it can say nothing else, and then NFC.
+    """
+    if normalization in ("nfc", "identity"):
+        return nfc
+    rules = sentencepiece.SentencePieceNormalizer(
+        rule_name=normalization, add_dummy_prefix=False, escape_whitespaces=False, remove_extra_whitespaces=True
+    )
+    return partial(_by_rules, rules)
+
+
+def _by_rules(rules: sentencepiece.SentencePieceNormalizer, text: str) -> str:
+    return nfc(rules.normalize(text))

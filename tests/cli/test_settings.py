@@ -1,0 +1,147 @@
+"""Settings that never work, places that cannot be written, tools that are missing: found first, said in a line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from seq2seq.build import bleu_tokenizer
+from seq2seq.cli.messages import explain
+from seq2seq.cli.options import check_types, compose_defaults
+from seq2seq.errors import UserError
+from seq2seq.evaluation import metrics
+from seq2seq.evaluation.metrics import bleu_metric
+
+Command = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("optimizer.betas=[1,0.9]", "optimizer.betas=[1, 0.9]: expected two numbers from 0 to below 1"),
+        ("optimizer.betas=[a,b]", "expected two numbers from 0 to below 1"),
+        ("optimizer.lr=0", "optimizer.lr=0: expected above 0"),
+        ("optimizer=sgd optimizer.momentum=1", "optimizer.momentum=1: expected a share from 0 to below 1"),
+        ("optimizer=adamw optimizer.weight_decay=-1", "optimizer.weight_decay=-1: expected 0 or above"),
+        ("scheduler=halving scheduler.scheduler.every=0", "scheduler.scheduler.every=0: expected above 0"),
+        ("trainer.gradient_clip_val=0", "trainer.gradient_clip_val=0: expected above 0, or null for none"),
+        ("trainer.max_epochs=0", "trainer.max_epochs=0: expected above 0, or -1"),
+        ("trainer.max_steps=-2", "trainer.max_steps=-2: expected above 0, or -1"),
+        ("trainer.max_time=1:00", "trainer.max_time=1:00: expected days:hours:minutes:seconds"),
+        ("trainer.val_check_interval=1.5", "trainer.val_check_interval=1.5: expected a number of batches, or a share"),
+        ("trainer.devices=0", "trainer.devices=0: expected a number of them"),
+        ("trainer.strategy=deepspeed", "trainer.strategy=deepspeed is not known"),
+        ("trainer.strategy=null", "trainer.strategy=null: expected a value, such as auto"),
+        ("trainer.profiler=xla", "trainer.profiler=xla is not known"),
+        ("callbacks.best.save_top_k=-2", "callbacks.best.save_top_k=-2: expected 0 or above, or -1"),
+    ],
+)
+def test_value_that_never_works_is_refused(override: str, line: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        check_types("train", override.split())
+    assert line in str(refusal.value)
+
+
+def test_values_at_the_edge_that_do_work_are_accepted() -> None:
+    edges = ["betas=[0,0.999]", "eps=0"]
+    check_types("train", [f"optimizer.{edge}" for edge in edges])
+    edges = ["max_epochs=-1", "max_time=00:00:10:00", "val_check_interval=0.5", "limit_val_batches=0", "devices=[0,1]"]
+    check_types("train", [*(f"trainer.{edge}" for edge in edges), "trainer.gradient_clip_val=null"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: there is none here; use trainer=cpu"),
+        (["trainer.val_check_interval=1000"], "trainer.val_check_interval=1000: an epoch has"),
+        (
+            ["callbacks.early_stopping.monitor=val/aer", "data.val.links=null"],
+            "callbacks.early_stopping.monitor=val/aer",
+        ),
+        (["metrics.tokenize=foo"], "metrics.tokenize=foo is no tokeniser of sacreBLEU"),
+        (["+optimizer.weight_decay=abc"], "optimizer.weight_decay=abc"),
+        (["scheduler=plateau", "scheduler.scheduler.factor=2"], "scheduler.scheduler.factor=2"),
+        (["scheduler=plateau", "scheduler.interval=step"], "scheduler.interval=step"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_setting_that_does_not_fit_is_found_before_the_training(
+    command: Command, text: list[str], tmp_path: Path, overrides: list[str], line: str
+) -> None:
+    said = command("train", *text, "hydra.run.dir=run", *overrides)
+    assert said.status == 1 and said.err.startswith("error: ") and said.err.count("\n") == 1 and line in said.err
+    assert not (tmp_path / "run" / "config.yaml").exists() and not list((tmp_path / "run").glob("events*"))
+
+
+def test_score_that_is_not_there_for_want_of_validations_is_said(
+    command: Command, text: list[str], tmp_path: Path
+) -> None:
+    brief = ["trainer.max_steps=1", "trainer.limit_val_batches=0", "callbacks.pinned=null", "training.test_splits=[]"]
+    said = command("train", *text, *brief, "search.max_length=5", "callbacks.best.mode=min")
+    assert said.status == 0, said.err
+    assert "no validation chose a best checkpoint: the scores are those of the last weights" in said.out
+    assert "callbacks.best.mode=min: of val/bleu, that takes the worst for the best" in said.out
+
+
+MISSING = "\nJapanese tokenization requires more.\nPlease install it like so.\n\n    pip install sacrebleu[ja]\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (RuntimeError(MISSING), "needs a package that is not installed: pip install 'sacrebleu[ja]'"),
+        (
+            OSError("<urlopen error no name>"),
+            "needs a file that could not be read or fetched (<urlopen error no name>)",
+        ),
+        (SystemExit(1), "connect to the network once"),
+    ],
+)
+def test_tokeniser_whose_package_or_file_is_missing_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, remedy: str
+) -> None:
+    class Broken(metrics.BLEU):
+        def __init__(self, **_: Any) -> None:
+            raise error
+
+    monkeypatch.setattr(metrics, "BLEU", Broken)
+    with pytest.raises(UserError) as refusal:
+        bleu_metric("ja-mecab", lowercase=False)
+    assert str(refusal.value).startswith("metrics.tokenize=ja-mecab needs ") and remedy in str(refusal.value)
+    config = compose_defaults("evaluate", ["checkpoint=x", "metrics.tokenize=ja-mecab"])
+    with pytest.raises(UserError):  # before the search, as before the training
+        bleu_tokenizer(config, None)  # type: ignore[arg-type]
+
+
+def test_library_message_is_whole_and_names_the_override_it_speaks_of() -> None:
+    error = MisconfigurationException("`check_val_every_n_epoch` should be whole.\nSay\n  2\nframe #0: deep inside")
+    overrides = ["seed=2", "trainer.check_val_every_n_epoch=1.5"]
+    assert explain(error, "train", overrides) == (
+        "trainer.check_val_every_n_epoch=1.5: `check_val_every_n_epoch` should be whole. Say 2 "
+        "(HYDRA_FULL_ERROR=1 shows where)"
+    )
+    assert explain(RuntimeError("one\ntwo"), "train", []).startswith("RuntimeError: one two (")
+    assert explain(RuntimeError(), "train", []).startswith("RuntimeError (")
+    assert len(explain(RuntimeError("long " * 1000), "train", [])) < 800
+
+
+@pytest.mark.parametrize("blocked", ["outputs", "somewhere"])
+def test_places_that_cannot_be_made_are_named_together(command: Command, tmp_path: Path, blocked: str) -> None:
+    (tmp_path / blocked).write_text("in the way")
+    moved = [] if blocked == "outputs" else ["hydra.run.dir=somewhere/a", "loader.cache_dir=somewhere/b"]
+    said = command("train", *moved)
+    assert said.status == 1 and said.err.count("\n") == 1
+    assert f": {blocked} is no folder; give other folders:" in said.err
+    assert "hydra.run.dir=" in said.err and "loader.cache_dir=" in said.err
+    assert os.listdir(tmp_path) == [blocked]
+
+
+def test_folder_without_permission_is_named(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "outputs" / "cache").mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path).name not in ("outputs", "cache"))
+    said = command("train")
+    assert said.status == 1 and "outputs cannot be written to; give other folders: hydra.run.dir=FOLDER" in said.err
+    assert "loader.cache_dir" not in said.err  # it may be whole: then it is only read

@@ -1,0 +1,67 @@
+"""The moving average of the weights: its equation, and where it lives."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from seq2seq.training.averaging import ExponentialMovingAverage
+
+
+class Module(lightning.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+
+def begun(module: Module, decay: float = 0.9) -> ExponentialMovingAverage:
+    average = ExponentialMovingAverage(decay=decay)
+    average.setup(trainer(0), module, "fit")
+    average.on_fit_start(trainer(0), module)
+    return average
+
+
+def trainer(step: int) -> Any:
+    return SimpleNamespace(global_step=step)
+
+
+def averaged(average: ExponentialMovingAverage) -> torch.Tensor:
+    assert average._average_model is not None
+    return average._average_model.module.layer.weight.detach().clone()
+
+
+def test_average_begins_with_the_first_weights_and_follows_its_equation() -> None:
+    module = Module()
+    average = begun(module)
+    expected = torch.empty(0)
+    for step in range(1, 30):
+        with torch.no_grad():
+            module.layer.weight.normal_()
+        average.on_train_batch_end(trainer(step), module)
+        average.on_train_batch_end(trainer(step), module)  # of a batch that made no step
+        decay = min(0.9, step / (9 + step)) if step > 1 else 0.0
+        expected = decay * expected + (1 - decay) * module.layer.weight.detach() if step > 1 else module.layer.weight
+        assert_close(averaged(average), expected.detach())
+        expected = expected.detach().clone()
+    assert average._average_model is not None and average._average_model.n_averaged == 29
+
+
+def test_average_comes_to_the_device_to_which_the_weights_were_moved_and_never_looks_at_a_value() -> None:
+    """A look would wait for the device; on the meta device there is nothing to look at, so it raises."""
+    module = Module()
+    average = ExponentialMovingAverage(decay=0.9)
+    average.setup(trainer(0), module, "fit")
+    module.to("meta")
+    average.on_fit_start(trainer(0), module)
+    for step in (1, 2):
+        average.on_train_batch_end(trainer(step), module)
+    assert averaged(average).is_meta
+
+
+@pytest.mark.parametrize("option", [{"step_idx": 3}, {"epoch_idx": 1}])
+def test_lightning_does_not_average_a_second_time(option: dict[str, int]) -> None:
+    assert not ExponentialMovingAverage(decay=0.9).should_update(**option)
