@@ -6,6 +6,7 @@ import sys
 from seq2seq.alignment.links import format_links
 from seq2seq.build import build_extraction, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.files import read_parallel
@@ -20,7 +21,8 @@ def main(arguments: list[str]) -> None:
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     if checkpoint.alignment is None:
         raise UserError(f"{config.checkpoint} has no attention to align with; use a model other than the bottleneck")
-    model, tokenizers = load_model(checkpoint, find_device(config.device))
+    device = find_device(config.device)
+    model, tokenizers = load_model(checkpoint, device)
     aligner = Translator(
         model,
         tokenizers,
@@ -29,6 +31,7 @@ def main(arguments: list[str]) -> None:
     )
     extraction = build_extraction(config.get("links"), checkpoint)
     pairs = ((source, target) for source, target in read_parallel(config.source, config.target))
-    with write_whole(config.output, reading=(config.source, config.target, config.checkpoint)) as output:
+    reading = config.source, config.target, config.checkpoint
+    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
         for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source):
             output.write(f"{format_links(links)}\n")

@@ -58,63 +58,91 @@ def sharing_cores(device: torch.device) -> Iterator[None]:
         watch.end()
 
 
+class Usage(NamedTuple):
+    """What this process used lately and others left, in seconds a second."""
+
+    waited: float  # for a core, by all threads together
+    computed: float  # by all threads together
+    free: float  # on cores that are left to others
+
+
+class Plan:
+    """What to do about the cores, look by look: "give way", "spread" over all of them again, "move", or nothing."""
+
+    def __init__(self, *, half: int, others: int) -> None:
+        self.half = half  # cores that are kept when it gives way
+        self.others = others  # cores that are left then
+        self.patience = PATIENCE[0]
+        self._gave_way = False
+        self._since = -PATIENCE[1]  # when all cores were last taken, or half of them
+        self._crowded = 0  # looks in a row that found it so
+
+    def next(self, usage: Usage, now: float) -> str | None:
+        """Return what to do after what was used since the last look; now is a time in seconds."""
+        if not self._gave_way:
+            self._crowded = self._crowded + 1 if usage.waited > CROWDED else 0
+            if self._crowded < LOOKS:
+                return None
+            vain = now - self._since < self.patience
+            self.patience = min(2 * self.patience, PATIENCE[1]) if vain else PATIENCE[0]
+            self._gave_way, self._since = True, now
+            return "give way"
+        if now - self._since > (self.patience if usage.free > FREE * self.others else PATIENCE[1]):
+            self._gave_way, self._since, self._crowded = False, now, 0
+            return "spread"
+        return "move" if usage.computed < OWN * self.half else None
+
+
 class Watch(threading.Thread):
     """Looks for others on this process's cores, and moves its threads to half of them and back."""
 
     def __init__(self) -> None:
         super().__init__(name="watch of the cores", daemon=True)
         self.cores = os.sched_getaffinity(0)
-        self._on = self.cores  # those on which the threads are now
-        self._policy = os.sched_getscheduler(0)
         self.moves = 0
         """How often all threads went to other cores."""
+        self._half = max(1, len(self.cores) // 2)
+        self._on = self.cores  # those on which the threads are now
+        self._policy = os.sched_getscheduler(0)
         self._ended = threading.Event()
-        self._narrow: _ShortWaits | None = None
+        self._short_waits: _ShortWaits | None = None
         os.register_at_fork(after_in_child=self._leave_child_alone)
 
     def run(self) -> None:
         """Look, until the end."""
-        patience, since, looks = PATIENCE[0], -PATIENCE[1], 0
-        before = _Usage.of(set())
+        plan = Plan(half=self._half, others=len(self.cores) - self._half)
+        steps = {"give way": self.give_way, "spread": self.spread, "move": self._move_to_some}
+        before = _Counts.now(self.cores - self._on)
         while not self._ended.wait(PERIOD):
-            others = self.cores - self._on
-            now = _Usage.of(others)
-            waited, computed, free = now.a_second_since(before)
+            now = _Counts.now(self.cores - self._on)
+            step = plan.next(now.since(before), now.time)
+            if step:
+                steps[step]()
+                now = _Counts.now(self.cores - self._on)
             before = now
-            if not others:
-                looks = looks + 1 if waited > CROWDED else 0
-                if looks == LOOKS:
-                    vain = now.time - since < patience
-                    patience, since = (min(2 * patience, PATIENCE[1]) if vain else PATIENCE[0]), now.time
-                    self._give_way()
-                    before = _Usage.of(self.cores - self._on)
-            elif now.time - since > (patience if free > FREE * len(others) else PATIENCE[1]):
-                self._spread()
-                since, looks = now.time, 0
-            elif computed < OWN * len(self._on):
-                self._move(self._some())
-                before = _Usage.of(self.cores - self._on)
 
     def end(self) -> None:
         """Give the threads back their cores, and stop."""
         self._ended.set()
         self.join()
-        if self._narrow:
-            self._spread()
+        if self._short_waits:
+            self.spread()
 
-    def _some(self) -> set[int]:
-        """Return half of the cores. Which ones is chance, so that two processes that do the same come apart."""
-        return set(random.SystemRandom().sample(sorted(self.cores), max(1, len(self.cores) // 2)))
+    def give_way(self) -> None:
+        """Compute on half of the cores."""
+        self._short_waits = _ShortWaits()
+        self._move_to_some(policy=os.SCHED_BATCH if self._policy == os.SCHED_OTHER else None)
 
-    def _give_way(self) -> None:
-        self._narrow = _ShortWaits()
-        self._move(self._some(), policy=os.SCHED_BATCH if self._policy == os.SCHED_OTHER else self._policy)
-
-    def _spread(self) -> None:
+    def spread(self) -> None:
+        """Compute on all cores again."""
         self._move(self.cores, policy=self._policy)
-        assert self._narrow
-        self._narrow.end()
-        self._narrow = None
+        if self._short_waits:
+            self._short_waits.end()
+        self._short_waits = None
+
+    def _move_to_some(self, policy: int | None = None) -> None:
+        """Move to half of the cores. Which is chance, so that two processes that do the same come apart."""
+        self._move(set(random.SystemRandom().sample(sorted(self.cores), self._half)), policy=policy)
 
     def _move(self, cores: set[int], *, policy: int | None = None) -> None:
         """Put every thread on cores; in batches it does not interrupt a thread that it wakes on its own core."""
@@ -128,34 +156,33 @@ class Watch(threading.Thread):
 
     def _leave_child_alone(self) -> None:
         """Give a process that loads data all cores: it is not watched."""
-        if self._narrow:
+        if self._short_waits:
             with suppress(OSError):
                 os.sched_setaffinity(0, self.cores)
                 os.sched_setscheduler(0, self._policy, os.sched_param(0))
 
 
-class _Usage(NamedTuple):
-    """What this process has used so far, and others have not, in seconds."""
+class _Counts(NamedTuple):
+    """What is counted since ever, in seconds: see `Usage`."""
 
     time: float
-    waited: float  # for a core, by all threads that live
-    computed: float  # by all threads
-    free: float  # on some cores
+    waited: float
+    computed: float
+    free: float
 
     @classmethod
-    def of(cls, cores: set[int]) -> "_Usage":
-        """Return what was used until now, and how long these cores were free."""
+    def now(cls, left: set[int]) -> "_Counts":
+        """Return the counts; left are the cores that are left to others."""
         waited = 0
         for task in TASKS.iterdir():
             with suppress(OSError):  # a thread that has ended
                 waited += int((task / "schedstat").read_text().split()[1])
-        return cls(time.monotonic(), waited / 1e9, time.process_time(), _free(cores) if cores else 0.0)
+        return cls(time.monotonic(), waited / 1e9, time.process_time(), _free(left) if left else 0.0)
 
-    def a_second_since(self, before: "_Usage") -> tuple[float, float, float]:
-        """Return the seconds waited, computed and free, a second."""
+    def since(self, before: "_Counts") -> Usage:
+        """Return what was used since, a second."""
         seconds = self.time - before.time
-        waited, computed, free = ((now - then) / seconds for now, then in zip(self[1:], before[1:], strict=True))
-        return waited, computed, free
+        return Usage(*((now - then) / seconds for now, then in zip(self[1:], before[1:], strict=True)))
 
 
 def _free(cores: set[int]) -> float:

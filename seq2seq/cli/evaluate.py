@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.encoding import encoded_split
@@ -28,7 +29,8 @@ def main(arguments: list[str]) -> None:
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    model, tokenizers = load_model(checkpoint, find_device(config.device))
+    device = find_device(config.device)
+    model, tokenizers = load_model(checkpoint, device)
     corpus = build_corpus(config.get("data"), checkpoint)
     max_length = config.loader.max_length or checkpoint.max_length
     encoded = encoded_split(
@@ -73,7 +75,8 @@ def main(arguments: list[str]) -> None:
         "tokenize": tokenize,
         "lowercase": config.metrics.lowercase,
     }
-    evaluation = evaluate(model, batches, evaluator)
+    with sharing_cores(device):
+        evaluation = evaluate(model, batches, evaluator)
     kept = keep_earlier(folder, settings)
     result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
     with write_whole(folder / f"evaluation-{config.split}.json") as file:

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
+from seq2seq.cli.quota import keep_to_quota
 from seq2seq.cli.streams import open_streams, use_utf8
 from seq2seq.errors import Interrupted, UserError
 
@@ -81,4 +82,5 @@ def _run(arguments: list[str]) -> int:
         return 0
     keep_freed_memory()
     keep_few_kernels()
+    keep_to_quota()
     return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -20,6 +21,7 @@ from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import Meeting
+from seq2seq.cli.quota import threads_each
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
 from seq2seq.cli.run_folder import Record, keep_results
@@ -61,6 +63,8 @@ def run_training(
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
+    if threads := threads_each(trainer.num_devices):
+        torch.set_num_threads(threads)
     if start:
         as_earlier(plain, OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
     for doubt in _check_monitors(config, data, module):
