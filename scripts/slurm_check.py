@@ -99,7 +99,9 @@ def slurm(folder: Path) -> Iterator[None]:
                 wait_for(lambda: not ask("squeue", "--noheader"), patience=30)
         for daemon in reversed(daemons):
             daemon.terminate()
-            daemon.wait(30)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(30)
+            daemon.kill()
 
 
 def ask(*command: str) -> str:
@@ -203,7 +205,7 @@ def main() -> int:
     if unknown := set(wanted) - set(names):
         parser.error(f"{min(unknown)} is no check; there are {', '.join(names)}")
     need(PROGRAMS, root=True)
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name, slurm(Path(name)):
+    with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as name, slurm(Path(name)):
         folder = Path(name)
         settings = [
             *SMALL,
