@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 
 from crash_test import SETTINGS, write_text
 from two_hosts import Verdict, need, report, same
@@ -47,7 +48,7 @@ MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-KillWait=120
+KillWait=600
 NodeName={host} CPUs=16 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -56,7 +57,7 @@ SCRIPT = """#!/bin/bash
 {launch} {python} -m seq2seq train trainer.devices=2 trainer.strategy=ddp resume=auto {settings}
 """
 ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
-PATIENCE = 1800
+PATIENCE = 7200
 """Seconds in which whatever is waited for has to come."""
 
 
@@ -98,7 +99,9 @@ def slurm(folder: Path) -> Iterator[None]:
                 wait_for(lambda: not ask("squeue", "--noheader"), patience=30)
         for daemon in reversed(daemons):
             daemon.terminate()
-            daemon.wait(30)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.wait(30)
+            daemon.kill()
 
 
 def ask(*command: str) -> str:
@@ -178,6 +181,20 @@ def stopped(whole: Job, job: Job, stop: Callable[[Job], None], *, anew: bool, re
     return Verdict(passed and right, numbers)
 
 
+def beginning(check: Callable[[], Verdict]) -> Callable[[], Verdict]:
+    """Begin a check beside others, in a thread that ends with the program; return what waits for its verdict."""
+    verdict: Future[Verdict] = Future()
+
+    def run() -> None:
+        try:
+            verdict.set_result(check())
+        except Exception as error:
+            verdict.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return verdict.result
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["signal", "time-limit", "scancel", "requeue", "no-srun"]
@@ -188,7 +205,7 @@ def main() -> int:
     if unknown := set(wanted) - set(names):
         parser.error(f"{min(unknown)} is no check; there are {', '.join(names)}")
     need(PROGRAMS, root=True)
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name, slurm(Path(name)):
+    with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as name, slurm(Path(name)):
         folder = Path(name)
         settings = [
             *SMALL,
@@ -221,9 +238,8 @@ def main() -> int:
             "requeue": lambda: check("requeue", requeue, "SIGTERM", anew=False),
             "no-srun": no_srun,
         }
-        with ThreadPoolExecutor() as pool:  # SLURM is told of more cores than there are: all jobs run at once
-            found = {name: pool.submit(made) for name, made in checks.items() if name in wanted}
-            return report({name: future.result for name, future in found.items()})
+        # SLURM is told of more cores than there are: all jobs run at once.
+        return report({name: beginning(made) for name, made in checks.items() if name in wanted})
 
 
 if __name__ == "__main__":

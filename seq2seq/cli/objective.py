@@ -25,24 +25,21 @@ MORE_IS_BETTER = {
 """Names in `metrics.json`; none of a test set, by which nothing should be chosen."""
 
 
-def objectives(config: DictConfig) -> list[str]:
-    """Return the names under `objective`, one or several."""
-    return [
-        str(name) for name in (config.objective if isinstance(config.objective, ListConfig) else [config.objective])
-    ]
+Objective = str | ListConfig
+"""One of these names, or several."""
 
 
-def check_objective(config: DictConfig, sweeper: DictConfig) -> None:
+def check_objective(objective: Objective, sweeper: DictConfig) -> None:
     """Refuse a name that no run could return, and a sweeper that would seek the worst.
 
     Args:
-        config: of a run.
-        sweeper: its `hydra.sweeper`; Optuna's has a `direction`, or one for each of several objectives.
+        objective: that of a run.
+        sweeper: the `hydra.sweeper`; Optuna's has a `direction`, or one for each of several objectives.
 
     Raises:
         UserError: naming the key and the remedy.
     """
-    names = objectives(config)
+    names = _names(objective)
     for name in names:
         if name not in MORE_IS_BETTER:
             raise UserError(f"objective={name} is not known; {nearest(name, MORE_IS_BETTER)}")
@@ -52,17 +49,21 @@ def check_objective(config: DictConfig, sweeper: DictConfig) -> None:
     right = ["maximize" if MORE_IS_BETTER[name] else "minimize" for name in names]
     if [getattr(direction, "name", direction) for direction in given] != right:
         said = right[0] if len(right) == 1 else f"[{','.join(right)}]"
-        raise UserError(f"objective={config.objective} is to be sought by hydra.sweeper.direction={said}")
+        raise UserError(f"objective={objective} is to be sought by hydra.sweeper.direction={said}")
 
 
-def objective_of(config: DictConfig, metrics: dict[str, float]) -> float | list[float]:
+def objective_of(objective: Objective, metrics: dict[str, float]) -> float | list[float]:
     """Return the value of the objective, or the values of several.
 
     Raises:
         UserError: the run has no such score, as the alignment error rate where there are no links.
     """
-    names = objectives(config)
+    names = _names(objective)
     for name in names:
         if name not in metrics:
             raise UserError(f"objective={name}: the data give no such score; {nearest(name, metrics)}")
     return metrics[names[0]] if len(names) == 1 else [metrics[name] for name in names]
+
+
+def _names(objective: Objective) -> list[str]:
+    return [str(name) for name in (objective if isinstance(objective, ListConfig) else [objective])]

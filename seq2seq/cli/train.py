@@ -144,7 +144,7 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
     moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
     if moved:
         raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
-    check_objective(config, config.hydra.sweeper)
+    check_objective(config.objective, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
     if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
@@ -188,7 +188,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                         logging.disable(logging.WARNING)
                 chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
                 metrics = run_training(config, chosen, place, record)
-                return objective_of(config, metrics) if sweep else None
+                return objective_of(config.objective, metrics) if sweep else None
         except Exception as error:
             if sweep:
                 raise  # Hydra goes on with the other runs, and raises at the end

@@ -14,17 +14,17 @@ METRICS = {"val/loss": 2.5, "val/bleu": 30.0, "parameters": 100.0}
 
 
 def test_sweeper_gets_the_loss_unless_told_otherwise() -> None:
-    assert objective_of(compose_defaults("train", []), METRICS) == 2.5
+    assert objective_of(compose_defaults("train", []).objective, METRICS) == 2.5
 
 
 def test_sweeper_gets_one_value_or_several() -> None:
-    assert objective_of(OmegaConf.create({"objective": "val/bleu"}), METRICS) == 30.0
-    assert objective_of(OmegaConf.create({"objective": ["val/bleu", "parameters"]}), METRICS) == [30.0, 100.0]
+    assert objective_of("val/bleu", METRICS) == 30.0
+    assert objective_of(OmegaConf.create(["val/bleu", "parameters"]), METRICS) == [30.0, 100.0]
 
 
 def test_score_that_the_data_do_not_give_is_named() -> None:
     with pytest.raises(UserError, match="objective=val/aer: the data give no such score"):
-        objective_of(OmegaConf.create({"objective": "val/aer"}), METRICS)
+        objective_of("val/aer", METRICS)
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ def test_score_that_the_data_do_not_give_is_named() -> None:
 )
 def test_unknown_objective_and_search_for_the_worst_are_refused(objective: Any, direction: Any, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
-        check_objective(OmegaConf.create({"objective": objective}), OmegaConf.create({"direction": direction}))
+        check_objective(OmegaConf.create([objective])[0], OmegaConf.create({"direction": direction}))
 
 
 def test_search_for_the_best_is_accepted() -> None:
     for objective, direction in (("val/bleu", "maximize"), (["val/aer", "val/bleu"], ["minimize", "maximize"])):
-        check_objective(OmegaConf.create({"objective": objective}), OmegaConf.create({"direction": direction}))
+        check_objective(OmegaConf.create([objective])[0], OmegaConf.create({"direction": direction}))
 
 
 def test_both_ends_of_an_interval_are_checked() -> None:
