@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet
 
 from seq2seq.data.files import existing_file, read_lines
+from seq2seq.data.text import one_line
 from seq2seq.errors import UserError
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -55,7 +56,7 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
         raise UserError(
             f"{where}: column {column} holds half of a surrogate pair ({place}): write both, or take it out"
         )
-    return re.sub(r"\s*[\r\n]+\s*", " ", text)
+    return one_line(text)
 
 
 def _read_tsv(path: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -92,6 +92,7 @@ def test_cell_is_the_column_or_the_language_of_a_translation() -> None:
 
 def test_cell_is_one_line() -> None:
     assert cell({"en": "a \r\n\n b\u2028c"}, "en", "x:1") == "a b\u2028c"
+    assert cell({"en": "a\u00a0\nb"}, "en", "x:1") == "a\u00a0 b"
 
 
 @pytest.mark.parametrize("row", [{"en": "a", "fr": "b"}, {"translation": {"en": "a", "fr": "b"}}])
