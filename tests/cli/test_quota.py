@@ -74,6 +74,6 @@ def test_the_user_decides_and_processes_share(tmp_path: Path, monkeypatch: pytes
     assert os.environ["OMP_NUM_THREADS"] == "8" and threads_each(2) is None
 
 
-def test_help_does_not_wait_for_pytorch() -> None:
-    program = "import sys, seq2seq.cli.quota; print('torch' in sys.modules)"
+def test_quota_is_read_before_pytorch_is_loaded() -> None:
+    program = "import sys, seq2seq.cli.main; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
