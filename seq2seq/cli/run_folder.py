@@ -61,7 +61,8 @@ class Record:
             }
             self._account = {f"{subfolder}/{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
         self._fresh = not config.resume
-        self._log = MemoryHandler(HELD, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        self._held = MemoryHandler(HELD, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        self._log: logging.Handler = self._held
         logging.getLogger().addHandler(self._log)
         if self._fresh:
             self._start()
@@ -81,17 +82,22 @@ class Record:
             line = explain(error, "train", list(HydraConfig.get().overrides.task))
             (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8", errors="backslashreplace")
 
+    def close(self) -> None:
+        """Keep no log any more: what is said later belongs to other runs."""
+        logging.getLogger().removeHandler(self._log)
+        self._log.close()
+
     def _start(self) -> None:
         for name, text in self._account.items():
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             with write_whole(self.folder / name) as file:
                 file.write(text)
-        root = logging.getLogger()
         written = logging.FileHandler(self.folder / f"{HydraConfig.get().job.name}.log", encoding="utf-8")
-        self._log.setTarget(written)
-        self._log.flush()
-        root.removeHandler(self._log)
-        root.addHandler(written)
+        self._held.setTarget(written)
+        self._held.flush()
+        self.close()
+        self._log = written
+        logging.getLogger().addHandler(written)
 
 
 @contextmanager
@@ -116,6 +122,8 @@ def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]
         except Exception as error:
             record.fail(error)
             raise
+        finally:
+            record.close()
 
 
 def bears_time(options: Any) -> bool:
@@ -185,8 +193,6 @@ def _move(config: DictConfig, folder: Path) -> None:
     hydra: Any = HydraConfig.get()
     with read_write(hydra), open_dict(hydra):
         hydra.run.dir = hydra.runtime.output_dir = str(folder)
-    if hydra.job.chdir:
-        os.chdir(folder)
 
 
 def _check_folder(folder: Path, *, resume: bool) -> None:

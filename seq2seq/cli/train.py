@@ -187,6 +187,8 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                     else:
                         logging.disable(logging.WARNING)
                 chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
+                if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
+                    sys.argv.append(f"trainer.precision={chosen.value}")
                 metrics = run_training(config, chosen, place, record)
                 return objective_of(config.objective, metrics) if sweep else None
         except Exception as error:

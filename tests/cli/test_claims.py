@@ -1,6 +1,7 @@
 """Whose a folder is: a command that is refused leaves it as it was, and runs of one second have one each."""
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import hydra.core.utils
 import pytest
 import yaml
 
+from seq2seq.cli import train
 from seq2seq.cli.run_folder import claimed, free_folder
 
 Command = Callable[..., Any]
@@ -106,6 +108,20 @@ def test_sweeps_of_one_second_have_folders_each(command: Command, text: list[str
     runs = tmp_path / "outputs" / "text" / "luong-general-s1"
     assert sorted(folder.name for folder in runs.iterdir()) == [f"{clock}-0", f"{clock}-0-1"]
     assert all((folder / "error.txt").exists() and (folder / ".hydra").is_dir() for folder in runs.iterdir())
+
+
+def test_log_of_a_run_ends_with_the_run(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_training(config: Any, *_: Any) -> dict[str, float]:
+        logging.getLogger("seq2seq").warning("seed %d", config.seed)
+        return {"val/loss": 1.0}
+
+    monkeypatch.setattr(train, "run_training", run_training)
+    # Else Hydra itself takes away what listens to the run before.
+    assert command("train", "-m", *text, "hydra/job_logging=none", "seed=1,2").status == 0
+    logs = sorted(tmp_path.glob("outputs/*/*/*/train.log"))
+    assert [log.read_text() for log in logs] == ["seed 1\n", "seed 2\n"]
 
 
 def test_name_is_given_to_one_alone_of_many_at_once(tmp_path: Path) -> None:

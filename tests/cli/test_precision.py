@@ -1,5 +1,6 @@
 """`trainer.precision`: what a run takes is said, stored, the same in all commands, and possible."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from seq2seq.cli import train
 from seq2seq.training import precision
 from seq2seq.training.callbacks import ValidationReport
 
@@ -55,6 +57,21 @@ def test_runs_of_a_sweep_settle_it_each(command: Command, text: list[str], tmp_p
     assert command("train", "-m", *text, *BRIEF, "trainer.max_epochs=1", "trainer.precision=auto,32-true").status == 0
     runs = sorted(path.parent for path in tmp_path.glob("outputs/*/*/*/config.yaml"))
     assert [stored(run)[0] for run in runs] == ["bf16-mixed", "32-true"]
+
+
+def test_other_processes_of_a_run_of_a_sweep_take_what_the_first_has_settled(
+    command: Command, text: list[str], processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []  # with what Lightning would start them
+
+    def run_training(*_: Any) -> dict[str, float]:
+        started.append(sys.argv[-1])
+        return {"val/loss": 1.0}
+
+    monkeypatch.setattr(train, "run_training", run_training)
+    processor(2.0)
+    assert command("train", "-m", *text, AUTO, "seed=1,2").status == 0
+    assert started == ["trainer.precision=bf16-mixed"] * 2
 
 
 @pytest.mark.parametrize(
