@@ -49,7 +49,7 @@ def check_objective(objective: Objective, sweeper: DictConfig) -> None:
     right = ["maximize" if MORE_IS_BETTER[name] else "minimize" for name in names]
     if [getattr(direction, "name", direction) for direction in given] != right:
         said = right[0] if len(right) == 1 else f"[{','.join(right)}]"
-        raise UserError(f"objective={objective} is to be sought by hydra.sweeper.direction={said}")
+        raise UserError(f"objective={objective} needs hydra.sweeper.direction={said}")
 
 
 def objective_of(objective: Objective, metrics: dict[str, float]) -> float | list[float]:

@@ -70,7 +70,7 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         return [*overrides, "resume=false"]
     raise UserError(
         f"resume=true: there is no unfinished run of this configuration among the {len(paths)} in "
-        f"outputs/*/{config.run_name}/; leave resume out, name a folder, resume=FOLDER, or start one then, resume=auto"
+        f"outputs/*/{config.run_name}/; leave resume out, or give resume=FOLDER, or resume=auto to start a new run"
     )
 
 

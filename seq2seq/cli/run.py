@@ -83,7 +83,7 @@ def run_training(
     device = trainer.strategy.root_device
     reset_peak(device)
     try:
-        with sharing_cores(device):
+        with sharing_cores(device, processes=trainer.num_devices):
             _fit(trainer, module, data, folder, start)
     except BaseException:
         if record and not record.begun:

@@ -143,7 +143,7 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
     config = compose_hydra("train", overrides)
     moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
     if moved:
-        raise UserError(f"output={moved[0]}: of a run, some files would be elsewhere; say hydra.run.dir={moved[0]}")
+        raise UserError(f"output={moved[0]} would move only some of the run's files; give hydra.run.dir={moved[0]}")
     check_objective(config.objective, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)

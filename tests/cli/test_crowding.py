@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.cli.crowding import LOOKS, PATIENCE, Plan, Usage, Watch, sharing_cores
+from seq2seq.cli.crowding import LOOKS, PATIENCE, PERIOD, Plan, Usage, Watch, sharing_cores
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) == 1, reason="needs Linux and two cores"
@@ -39,12 +39,12 @@ def watch(two_threads: None) -> Iterator[Watch]:
 
 
 def follow(plan: Plan, *looks: tuple[Usage, float]) -> list[str | None]:
-    """Return what a plan does when what was seen last for so many seconds, a look each tenth."""
+    """Return what a plan does when what was seen lasts for so many seconds."""
     said: list[str | None] = []
     now = 100.0
     for usage, seconds in looks:
-        for _ in range(round(seconds * 10)):
-            now += 0.1
+        for _ in range(round(seconds / PERIOD)):
+            now += PERIOD
             said.append(plan.next(usage, now))
     return [step for step in said if step]
 
@@ -55,14 +55,17 @@ def test_a_quiet_machine_changes_nothing() -> None:
 
 def test_one_crowded_look_is_chance_and_several_are_not() -> None:
     plan = Plan(half=1, others=1)
-    assert follow(plan, *[(CROWDED, 0.1), (QUIET, 0.1)] * 10) == []
-    assert follow(plan, (CROWDED, 0.1 * LOOKS)) == ["give way"]
+    assert follow(plan, *[(CROWDED, PERIOD), (QUIET, PERIOD)] * 10) == []
+    assert follow(plan, (CROWDED, PERIOD * LOOKS)) == ["give way"]
 
 
 def test_all_cores_are_taken_again_soon_after_others_have_left() -> None:
     plan = Plan(half=1, others=1)
-    assert follow(plan, (CROWDED, 0.2), (BUSY, 30)) == ["give way"]
-    assert follow(Plan(half=1, others=1), (CROWDED, 0.2), (BUSY, 30), (LEFT, 0.1), (QUIET, 5)) == ["give way", "spread"]
+    assert follow(plan, (CROWDED, PERIOD * LOOKS), (BUSY, 30)) == ["give way"]
+    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (BUSY, 30), (LEFT, PERIOD), (QUIET, 5)) == [
+        "give way",
+        "spread",
+    ]
 
 
 def test_vain_attempts_become_rare() -> None:
@@ -70,16 +73,20 @@ def test_vain_attempts_become_rare() -> None:
     plan, steps, wide = Plan(half=1, others=1), 0, 0
     usage, now = CROWDED, 100.0
     for _ in range(6000):
-        now += 0.1
+        now += PERIOD
         wide += usage is CROWDED
         step = plan.next(usage, now)
         steps += step is not None
         usage = {"give way": LEFT, "spread": CROWDED, None: usage}[step]
-    assert plan.patience == PATIENCE[1] and wide < 0.01 * 6000 and steps > 4
+    assert plan.patience == PATIENCE[1] and wide < 0.02 * 6000 and steps > 4
 
 
 def test_two_processes_on_one_core_come_apart() -> None:
-    assert follow(Plan(half=1, others=1), (CROWDED, 0.2), (SHARED, 0.2)) == ["give way", "move", "move"]
+    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (SHARED, PERIOD * 2)) == [
+        "give way",
+        "move",
+        "move",
+    ]
 
 
 def test_every_thread_moves_and_comes_back(watch: Watch) -> None:
@@ -121,8 +128,8 @@ def test_a_process_that_loads_data_may_use_all_cores(watch: Watch) -> None:
     answer = context.SimpleQueue()
     child = context.Process(target=affinity, args=(answer,))
     child.start()
-    assert answer.get() == watch.cores != os.sched_getaffinity(0)
-    child.join()
+    child.join(60)
+    assert child.exitcode == 0 and answer.get() == watch.cores != os.sched_getaffinity(0)
 
 
 def test_busy_processes_are_noticed(two_threads: None) -> None:
