@@ -78,8 +78,5 @@ def check_monitors(watchers: Mapping[str, Any], model: nn.Module, links: Iterabl
             )
         better = "min" if metric in LESS_IS_BETTER else "max" if metric in MORE_IS_BETTER else mode
         if mode is not None and mode != better:
-            doubts.append(
-                f"{key}.mode={mode}: {metric} is better when it is {better}imal, else the worst checkpoint counts as the "
-                f"best; give {key}.mode={better}"
-            )
+            doubts.append(f"{key}.mode={mode}: this takes the worst {metric} for the best; give {key}.mode={better}")
     return doubts

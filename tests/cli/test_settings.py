@@ -82,7 +82,7 @@ def test_score_that_is_not_there_for_want_of_validations_is_said(
     said = command("train", *text, *brief, "search.max_length=5", "callbacks.best.mode=min")
     assert said.status == 0, said.err
     assert "no validation chose a best checkpoint: the scores are those of the last weights" in said.out
-    assert "callbacks.best.mode=min: val/bleu is better when it is maximal, else the worst checkpoint counts as the best" in said.out
+    assert "callbacks.best.mode=min: this takes the worst val/bleu for the best" in said.out
 
 
 MISSING = "\nJapanese tokenization requires more.\nPlease install it like so.\n\n    pip install sacrebleu[ja]\n"
