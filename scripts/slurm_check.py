@@ -93,8 +93,8 @@ def slurm(folder: Path) -> Iterator[None]:
         yield
     finally:
         if len(daemons) == len(commands):
+            ask("scancel", "--user=root", "--signal=KILL", "--full")
             ask("scancel", "--user=root")
-            ask("scancel", "--user=root", "--signal=KILL")
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: not ask("squeue", "--noheader"), patience=30)
         for daemon in reversed(daemons):
