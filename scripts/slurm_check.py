@@ -93,8 +93,8 @@ def slurm(folder: Path) -> Iterator[None]:
         yield
     finally:
         if len(daemons) == len(commands):
+            ask("scancel", "--user=root", "--signal=KILL", "--full")
             ask("scancel", "--user=root")
-            ask("scancel", "--user=root", "--signal=KILL")
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: not ask("squeue", "--noheader"), patience=30)
         for daemon in reversed(daemons):
@@ -152,8 +152,10 @@ class Job:
     def shorten(self, minutes: int) -> None:
         """Let its time be over in some minutes, counted up from what has gone of the present one."""
         clock = [int(part) for part in re.split("[-:]", self.about("RunTime"))]
-        limit = clock[-2] + 60 * clock[-3] + minutes
-        subprocess.run(["scontrol", "update", f"JobId={self.number}", f"TimeLimit={max(limit, 1)}"], check=True)
+        self.limit(max(clock[-2] + 60 * clock[-3] + minutes, 1))
+
+    def limit(self, minutes: int) -> None:
+        subprocess.run(["scontrol", "update", f"JobId={self.number}", f"TimeLimit={minutes}"], check=True)
 
     def said(self) -> str:
         """Return the lines in which it speaks of its end."""
@@ -230,9 +232,14 @@ def main() -> int:
         def requeue(job: Job) -> None:
             subprocess.run(["scontrol", "requeue", job.number], check=True)
 
+        def warn(job: Job) -> None:
+            job.shorten(1)
+            wait_for(lambda: job.about("Restarts") == "1" or job.about("JobState") in ENDED)
+            job.limit(600)
+
         early = "--signal=SIGUSR1@30"
         checks = {
-            "signal": lambda: check("signal", lambda job: job.shorten(1), "SIGUSR1", anew=False, options=early),
+            "signal": lambda: check("signal", warn, "SIGUSR1", anew=False, options=early),
             "time-limit": lambda: check("time-limit", lambda job: job.shorten(0), "SIGTERM", anew=True),
             "scancel": lambda: check("scancel", cancel, "SIGTERM", anew=True),
             "requeue": lambda: check("requeue", requeue, "SIGTERM", anew=False),

@@ -44,13 +44,17 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
     return None
 
 
-def requeue() -> None:
-    """Tell SLURM, where it runs this job, to start it again: it has sent SIGUSR1 ahead of the end of its time."""
+def requeue(reason: str) -> None:
+    """Tell SLURM, where it runs this job, to start it again: it has sent SIGUSR1 ahead of the end of its time.
+
+    The reason is said before, as SLURM may end this process at once.
+    """
     job = os.environ.get("SLURM_JOB_ID")
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     if job is None:
         return
+    log.info("%s; SLURM is asked to start job %s again", reason, job)
     try:
         subprocess.run(["scontrol", "requeue", job], check=True)
     except (OSError, subprocess.CalledProcessError) as error:

@@ -26,6 +26,9 @@ FOLDER = "hydra.run.dir"
 PATIENCE = timedelta(hours=2)
 """How long processes wait for one that still makes its cache."""
 
+STARTING = timedelta(minutes=30)
+"""How long SLURM's tasks wait for the one that starts last."""
+
 READING = 60
 """Seconds after which the others have read what was told, or will not."""
 
@@ -138,7 +141,8 @@ def meeting() -> Meeting:
         slurm = SLURMEnvironment(auto_requeue=False)
         # Lightning meets at the port itself, which follows from the job's number, as do those of jobs beside this.
         port, number = slurm.main_port + 5000, slurm.global_rank()
-        return Meeting(TCPStore(slurm.main_address, port, tasks, is_master=number == 0), number=number, processes=tasks)
+        store = TCPStore(slurm.main_address, port, tasks, is_master=number == 0, timeout=STARTING)
+        return Meeting(store, number=number, processes=tasks)
     except RuntimeError as error:
         raise UserError(f"the tasks did not meet ({str(error).splitlines()[0]}); {remedy}") from error
 

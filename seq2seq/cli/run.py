@@ -169,7 +169,7 @@ def _fit(
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except Interrupted as interruption:
         if interruption.number in (signal.SIGUSR1, signal.SIGUSR2) and trainer.is_global_zero:
-            requeue()
+            requeue(str(interruption))
         if not trainer.is_global_zero:
             interruption.args = ()  # one of several processes speaks for all
             raise

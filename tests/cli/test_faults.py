@@ -42,16 +42,20 @@ def test_memory_that_ran_out_before_the_first_batch() -> None:
     assert (explain_fault(MemoryError(), None, 64, Path()) or "").startswith("out of memory: lower loader")
 
 
-def test_array_job_is_requeued_by_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_array_job_is_requeued_by_its_own_number(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(faults.subprocess, "run", lambda command, check: asked.append(command))
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    requeue()
+    requeue("stopped by SIGUSR1")
     assert asked == []
     for name, value in {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}.items():
         monkeypatch.setenv(name, value)
-    requeue()
+    with caplog.at_level("INFO"):
+        requeue("stopped by SIGUSR1")
     assert asked == [["scontrol", "requeue", "7_2"]]
+    assert caplog.messages == ["stopped by SIGUSR1; SLURM is asked to start job 7_2 again"]
 
 
 def test_slurm_that_does_not_answer_is_no_error(
@@ -59,5 +63,5 @@ def test_slurm_that_does_not_answer_is_no_error(
 ) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "9")
     monkeypatch.setenv("PATH", str(tmp_path))
-    requeue()
+    requeue("stopped by SIGUSR1")
     assert "job 9 could not be requeued" in caplog.text and os.environ["SLURM_JOB_ID"] == "9"
