@@ -74,4 +74,4 @@ def test_score_that_the_run_will_not_have_is_refused() -> None:
 @pytest.mark.parametrize(("metric", "mode", "better"), [("loss", "max", "min"), ("bleu", "min", "max")])
 def test_score_that_is_watched_for_the_worse_is_said(metric: str, mode: str, better: str) -> None:
     (doubt,) = check_monitors({"callbacks.best": {"monitor": f"val/{metric}", "mode": mode}}, Attending(), [])
-    assert doubt.startswith(f"callbacks.best.mode={mode}") and doubt.endswith(f"say callbacks.best.mode={better}")
+    assert doubt.startswith(f"callbacks.best.mode={mode}") and doubt.endswith(f"give callbacks.best.mode={better}")
