@@ -47,7 +47,7 @@ def sharing_cores(device: torch.device, *, processes: int = 1) -> Iterator[None]
     Only on a CPU with several threads, and on Linux, which tells how long threads wait for a core. Of several processes
     that train together none does.
     """
-    told = sys.platform == "linux" and all((task / "schedstat").exists() for task in TASKS.iterdir())
+    told = sys.platform == "linux" and (TASKS / str(threading.get_native_id()) / "schedstat").exists()
     if (
         device.type != "cpu"
         or processes > 1
@@ -94,10 +94,11 @@ class Plan:
             self.patience = min(2 * self.patience, PATIENCE[1]) if vain else PATIENCE[0]
             self._gave_way, self._since = True, now
             return "give way"
-        if now - self._since > (self.patience if usage.free > FREE * self.others else PATIENCE[1]):
+        free = usage.free > FREE * self.others
+        if now - self._since > (self.patience if free else PATIENCE[1]):
             self._gave_way, self._since, self._crowded = False, now, 0
             return "spread"
-        return "move" if usage.computed < OWN * self.half else None
+        return "move" if free and usage.computed < OWN * self.half else None
 
 
 class Watch(threading.Thread):

@@ -4,26 +4,10 @@ from omegaconf import DictConfig, ListConfig
 
 from seq2seq.cli.options import nearest
 from seq2seq.errors import UserError
+from seq2seq.training.settings import MORE_IS_BETTER
 
-MORE_IS_BETTER = {
-    "train/target_tokens_per_second": True,
-    "train/seconds": False,
-    "train/peak_memory_mib": False,
-    "parameters": False,
-    "val/bleu": True,
-    "val/chrf": True,
-    "val/token_accuracy": True,
-    "val/sentences_per_second": True,
-    "val/loss": False,
-    "val/perplexity": False,
-    "val/ter": False,
-    "val/aer": False,
-    "val/aer_argmax": False,
-    "val/entropy": False,
-    "val/sink_mass": False,
-}
-"""Names in `metrics.json`; none of a test set, by which nothing should be chosen."""
-
+DIRECTION = {True: "maximize", False: "minimize", None: None}
+"""What Optuna calls it; None where either will do."""
 
 Objective = str | ListConfig
 """One of these names, or several."""
@@ -46,10 +30,13 @@ def check_objective(objective: Objective, sweeper: DictConfig) -> None:
     if sweeper.get("direction") is None:
         return
     given = sweeper.direction if isinstance(sweeper.direction, ListConfig) else [sweeper.direction]
-    right = ["maximize" if MORE_IS_BETTER[name] else "minimize" for name in names]
-    if [getattr(direction, "name", direction) for direction in given] != right:
-        said = right[0] if len(right) == 1 else f"[{','.join(right)}]"
-        raise UserError(f"objective={objective} needs hydra.sweeper.direction={said}")
+    asked = [getattr(direction, "name", direction) for direction in given]
+    right = [DIRECTION[MORE_IS_BETTER[name]] for name in names]
+    if len(asked) != len(right) or any(wanted and wanted != said for said, wanted in zip(asked, right, strict=True)):
+        said = ",".join(wanted or "minimize" for wanted in right)
+        raise UserError(
+            f"objective={objective} needs hydra.sweeper.direction={said if len(right) == 1 else f'[{said}]'}"
+        )
 
 
 def objective_of(objective: Objective, metrics: dict[str, float]) -> float | list[float]:

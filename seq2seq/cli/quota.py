@@ -21,7 +21,7 @@ def keep_to_quota() -> None:
         os.environ.setdefault(THREADS, str(cores))
 
 
-def threads_each(processes: int) -> int | None:
+def share_quota(processes: int) -> int | None:
     """Return how many threads each of several processes of this host may have, and tell those that are started here.
 
     None where the quota is no limit, or the user says how many threads there are to be.

@@ -21,7 +21,7 @@ from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault, requeue
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import Meeting
-from seq2seq.cli.quota import threads_each
+from seq2seq.cli.quota import share_quota
 from seq2seq.cli.report import count_parameters, describe_run, report_results
 from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
 from seq2seq.cli.run_folder import Record, keep_results
@@ -63,7 +63,7 @@ def run_training(
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
-    if threads := threads_each(trainer.num_devices):
+    if threads := share_quota(trainer.num_devices):
         torch.set_num_threads(threads)
     if start:
         as_earlier(plain, OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))

@@ -17,8 +17,24 @@ OF_LINKS = ("val/aer", "val/aer_argmax")
 OF_ATTENTION = (*OF_LINKS, "val/entropy", "val/sink_mass")
 """Scores that a run has only with word links, or only with attention."""
 
-LESS_IS_BETTER = ("val/loss", "val/perplexity", *OF_LINKS)
-MORE_IS_BETTER = ("val/bleu", "val/chrf", "val/token_accuracy")
+MORE_IS_BETTER: dict[str, bool | None] = {
+    "train/target_tokens_per_second": True,
+    "train/seconds": False,
+    "train/peak_memory_mib": False,
+    "parameters": False,
+    "val/bleu": True,
+    "val/chrf": True,
+    "val/token_accuracy": True,
+    "val/sentences_per_second": True,
+    "val/loss": False,
+    "val/perplexity": False,
+    "val/ter": False,
+    "val/aer": False,
+    "val/aer_argmax": False,
+    "val/entropy": None,
+    "val/sink_mass": None,
+}
+"""Figures of a run by which something may be chosen, None where neither is better; none is of a test set."""
 
 
 def check_devices(accelerator: str, devices: Any) -> None:
@@ -76,7 +92,7 @@ def check_monitors(watchers: Mapping[str, Any], model: nn.Module, links: Iterabl
             raise UserError(
                 f"{key}.monitor={metric}: the validation data have no word links; give data.val.links=FILE, or {remedy}"
             )
-        better = "min" if metric in LESS_IS_BETTER else "max" if metric in MORE_IS_BETTER else mode
+        better = {True: "max", False: "min", None: mode}[MORE_IS_BETTER.get(str(metric))]
         if mode is not None and mode != better:
             doubts.append(f"{key}.mode={mode}: this takes the worst {metric} for the best; give {key}.mode={better}")
     return doubts

@@ -89,6 +89,12 @@ def test_two_processes_on_one_core_come_apart() -> None:
     ]
 
 
+def test_a_process_that_has_a_core_leaves_its_neighbour_alone() -> None:
+    """It computes little where its threads often wait for each other; the other core would be no better."""
+    idle = Usage(0.9, 0.5, 0.1)
+    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (idle, 30)) == ["give way"]
+
+
 def test_every_thread_moves_and_comes_back(watch: Watch) -> None:
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)

@@ -44,7 +44,12 @@ def test_unknown_objective_and_search_for_the_worst_are_refused(objective: Any, 
 
 
 def test_search_for_the_best_is_accepted() -> None:
-    for objective, direction in (("val/bleu", "maximize"), (["val/aer", "val/bleu"], ["minimize", "maximize"])):
+    either = [("val/entropy", "minimize"), ("val/entropy", "maximize")]  # neither is better
+    for objective, direction in [
+        ("val/bleu", "maximize"),
+        (["val/aer", "val/bleu"], ["minimize", "maximize"]),
+        *either,
+    ]:
         check_objective(OmegaConf.create([objective])[0], OmegaConf.create({"direction": direction}))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.cli import quota
-from seq2seq.cli.quota import granted_cores, keep_to_quota, threads_each
+from seq2seq.cli.quota import granted_cores, keep_to_quota, share_quota
 
 
 @pytest.fixture(autouse=True)
@@ -67,11 +67,11 @@ def test_the_user_decides_and_processes_share(tmp_path: Path, monkeypatch: pytes
     write(tmp_path / "own", "0::/\n")
     write(tmp_path / "cpu.max", "600000 100000\n")
     keep_to_quota()
-    assert os.environ["OMP_NUM_THREADS"] == "6" and threads_each(1) is None
-    assert threads_each(2) == 3 and os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["OMP_NUM_THREADS"] == "6" and share_quota(1) is None
+    assert share_quota(2) == 3 and os.environ["OMP_NUM_THREADS"] == "3"
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     keep_to_quota()
-    assert os.environ["OMP_NUM_THREADS"] == "8" and threads_each(2) is None
+    assert os.environ["OMP_NUM_THREADS"] == "8" and share_quota(2) is None
 
 
 def test_quota_is_read_before_pytorch_is_loaded() -> None:

@@ -127,7 +127,7 @@ def test_rate_rises_over_the_warmup_then_falls(train: Train) -> None:
     assert len(falling) > 2 and rates == pytest.approx([0.0025, 0.005, 0.0075, *falling], rel=1e-5)
 
 
-def test_cosine_ends_at_zero_by_itself(train: Train) -> None:
+def test_cosine_reaches_zero_a_step_after_the_last(train: Train) -> None:
     brief = ["callbacks.pinned=null", "training.test_splits=[]", "trainer.log_every_n_steps=1", "scheduler=cosine"]
     rates = curve(train(*brief, "scheduler.scheduler.warmup_steps=2", "optimizer.lr=0.01"), "lr-Adam")
     assert max(rates) == pytest.approx(rates[1]) == pytest.approx(0.01)
