@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seq2seq.alignment.sentence import Axis, Sentence
 from seq2seq.alignment.words import merge_pieces
-from seq2seq.models.encoder_decoder import Place, place_of
+from seq2seq.models.encoder_decoder import Site, site_of
 
 
 class View(NamedTuple):
@@ -25,7 +25,7 @@ class AttentionMap(NamedTuple):
     """
 
     name: str  # of the module
-    place: Place
+    site: Site
     weights: Tensor  # (heads, query pieces, key pieces), float32 on the CPU
     query: Axis
     key: Axis
@@ -55,8 +55,8 @@ def attention_maps(
         "decoder": (target.beginning(), target.beginning()),
     }
     for name, weights in record.items():
-        place = place_of(name)
-        query, key = axes[place.kind]
+        site = site_of(name)
+        query, key = axes[site.kind]
         yield AttentionMap(
-            name, place, weights[index, :, : len(query.pieces), : len(key.pieces)].float().cpu(), query, key
+            name, site, weights[index, :, : len(query.pieces), : len(key.pieces)].float().cpu(), query, key
         )

@@ -145,10 +145,10 @@ def write_folder(
         page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
         (made / "index.html").write_text(page, encoding="utf-8")
         # The encoder's attention is the same whatever is said of the source.
-        encoder = [attention for attention in targets[0].maps if attention.place.kind == "encoder"]
+        encoder = [attention for attention in targets[0].maps if attention.site.kind == "encoder"]
         save_figures(made, formats, encoder, source.text, None)
         for target in targets:
-            decoder = [attention for attention in target.maps if attention.place.kind != "encoder"]
+            decoder = [attention for attention in target.maps if attention.site.kind != "encoder"]
             save_figures(made / target.name, formats, decoder, target.sentence.text, alignment)
             save_attention(made / target.name / "attention.npz", source, target.sentence, target.maps)
         summary = {
@@ -172,14 +172,14 @@ def save_figures(
     for attention in maps:
         view = attention.view("words")
         labels = view.key_labels, view.query_labels
-        figure = heatmap_grid(view.weights, *labels, title=f"{title}\n{attention.place}")
-        _save(figure, folder / str(attention.place).replace("/", "-"), formats)
+        figure = heatmap_grid(view.weights, *labels, title=f"{title}\n{attention.site}")
+        _save(figure, folder / str(attention.site).replace("/", "-"), formats)
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
             weights = view.weights.mean(0) if head is None else view.weights[head]
             name = "the only head" if len(view.weights) == 1 else head_name(head)
             _save(
-                heatmap(weights, *labels, title=f"{title}\n{attention.place} · {name}"), folder / "alignment", formats
+                heatmap(weights, *labels, title=f"{title}\n{attention.site} · {name}"), folder / "alignment", formats
             )
 
 

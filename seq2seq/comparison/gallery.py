@@ -42,7 +42,7 @@ def gallery(variants: Sequence[Variant]) -> list[dict[str, Any]]:
                 if not zipfile.is_zipfile(path):  # NumPy would leave it open
                     raise ValueError("cut off or no archive")
                 saved = load_attention(path)
-                cross = [attention for attention in saved.maps if attention.place.kind == "cross"]
+                cross = [attention for attention in saved.maps if attention.site.kind == "cross"]
                 # As it reads: a script without spaces is shown piece by piece.
                 query, key = readable(saved.target).ending(), readable(saved.source).ending()
                 shown = _chosen([attention._replace(query=query, key=key) for attention in cross], choice)
@@ -100,7 +100,7 @@ def _chosen(cross: list[AttentionMap], choice: AlignmentChoice | None) -> dict[s
     several = len(view.weights) > 1
     weights = view.weights.mean(0) if head is None else view.weights[head]
     layers = len(cross) > 1
-    label = f"layer {found.place.layer}, " if layers else ""
+    label = f"layer {found.site.layer}, " if layers else ""
     label += (f"head {head}" if head is not None else "mean of heads") if several else "one head"
     values = [[round(value, 3) for value in row] for row in weights.tolist()]
     return {"values": values, "rows": view.query_labels, "columns": view.key_labels, "head": label}

@@ -15,7 +15,7 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.text import words
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
-from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.encoder_decoder import site_of
 
 
 class Head(NamedTuple):
@@ -76,7 +76,7 @@ class HeadEvaluator:
         weights = {name: _with_mean(record[name].float()) for name in record}
         for name in weights:
             self._add_statistics(name, weights[name], batch)
-        cross = [name for name in weights if place_of(name).kind == "cross"]
+        cross = [name for name in weights if site_of(name).kind == "cross"]
         if not cross:
             return
         self._heads = [Head(name, head) for name in cross for head in _heads(weights[name].shape[1])]
@@ -87,7 +87,7 @@ class HeadEvaluator:
             self._add_links(index, row, links, source, target)
 
     def _add_statistics(self, name: str, weights: Tensor, batch: Batch) -> None:
-        kind = place_of(name).kind
+        kind = site_of(name).kind
         source = batch.source_mask[:, None, None, :]
         positions = torch.arange(batch.target_input.shape[1], device=weights.device)
         target = positions < batch.target_lengths[:, None]
@@ -147,7 +147,7 @@ class HeadEvaluator:
             if len(self._heads) > 1:
                 for head, counts in zip(self._heads, totals, strict=True):
                     if head.head is None:
-                        metrics[f"aer_by_layer/layer{place_of(head.name).layer}"] = _score(counts).aer
+                        metrics[f"aer_by_layer/layer{site_of(head.name).layer}"] = _score(counts).aer
         report = next(row for row in self.heads() if row["name"] == choice.layer and row["head"] == choice.head)
         return metrics | {name: report[name] for name in ("entropy", "sink_mass")}
 
@@ -162,12 +162,12 @@ class HeadEvaluator:
         agreements = torch.stack([*self._agreement.values()]).mean(0).tolist() if self._agreement else []
         totals = torch.stack([*self._counts.values()]).sum(0) if self._counts else None
         for name, (sums, counts) in self._sums.items():
-            place = place_of(name)
+            site = site_of(name)
             for number, head in enumerate(_heads(len(counts))):
-                row: dict[str, Any] = {"name": name, **place._asdict(), "head": head}
+                row: dict[str, Any] = {"name": name, **site._asdict(), "head": head}
                 means = (sums[:, number] / counts[number].clamp(min=1)).tolist()
                 row |= HeadStatistics(*means)._asdict()
-                if place.kind == "cross":
+                if site.kind == "cross":
                     i = self._heads.index(Head(name, head))
                     row["agreement"] = agreements[i]
                     if totals is not None:

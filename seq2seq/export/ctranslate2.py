@@ -17,7 +17,7 @@ from seq2seq.data.tokenizer import BOS, EOS, UNK, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
 from seq2seq.models.embedding import LearnedPositions, PositionedEmbedding
-from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.encoder_decoder import site_of
 from seq2seq.models.transformer import FeedForward, Residual
 
 POSITIONS = 2048
@@ -41,7 +41,7 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
             _check_attention(name, module)
     heads = [layers[0].self_attention.num_heads for layers in (encoder.layers, decoder.layers)]
     pre_norm = encoder.layers[0].self_residual.norm_first, decoder.layers[0].self_residual.norm_first
-    layer = -1 if alignment is None else place_of(alignment.layer).layer
+    layer = -1 if alignment is None else site_of(alignment.layer).layer
     spec = TransformerSpec(
         TransformerEncoderSpec(len(encoder.layers), heads[0], pre_norm=pre_norm[0]),
         TransformerDecoderSpec(len(decoder.layers), heads[1], pre_norm=pre_norm[1], alignment_layer=layer),

@@ -80,7 +80,7 @@ class EncoderDecoder(nn.Module):
         return features.flatten(0, 1).index_select(0, target_indices)
 
 
-class Place(NamedTuple):
+class Site(NamedTuple):
     """Where an attention sits in an encoder-decoder; as text `cross/layer0`."""
 
     kind: str  # cross (decoder to source), encoder (self), decoder (causal self)
@@ -90,8 +90,8 @@ class Place(NamedTuple):
         return f"{self.kind}/layer{self.layer}"
 
 
-def place_of(name: str) -> Place:
+def site_of(name: str) -> Site:
     """Return where the attention of a module name sits, as `record_attention` reports it for an `EncoderDecoder`."""
     side, *rest = name.split(".")
     layer = next((int(part) for part in rest if part.isdigit()), 0)
-    return Place(side if side == "encoder" or "self_attention" in rest else "cross", layer)
+    return Site(side if side == "encoder" or "self_attention" in rest else "cross", layer)

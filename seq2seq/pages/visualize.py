@@ -48,21 +48,21 @@ def page_data(
     """Return the data of the page; the encoder's attention, the same for every target, stands in it once."""
     choice = None
     if alignment is not None:
-        place = next(m.place for m in targets[0].maps if m.name == alignment.layer)
-        choice = {"kind": place.kind, "layer": place.layer, "head": alignment.head}
+        site = next(m.site for m in targets[0].maps if m.name == alignment.layer)
+        choice = {"kind": site.kind, "layer": site.layer, "head": alignment.head}
     return {
         "source": source.text,
         "checkpoint": "/".join(Path(checkpoint).resolve().parts[-4:]),  # run, time, checkpoints, file
         "alignment": choice,
         "statistics": STATISTICS,
         "one": ONE,
-        "encoder": [_map_data(m) for m in targets[0].maps if m.place.kind == "encoder"],
+        "encoder": [_map_data(m) for m in targets[0].maps if m.site.kind == "encoder"],
         "targets": [
             {
                 "name": target.name,
                 "text": target.sentence.text,
                 "score": target.score,
-                "maps": [_map_data(m) for m in target.maps if m.place.kind != "encoder"],
+                "maps": [_map_data(m) for m in target.maps if m.site.kind != "encoder"],
             }
             for target in targets
         ],
@@ -75,7 +75,7 @@ def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
     if len(weights) > 1:
         weights = torch.cat((weights.mean(0, keepdim=True), weights))
     visible = torch.ones(weights.shape[-2:], dtype=torch.bool)
-    if attention.place.kind == "decoder":
+    if attention.site.kind == "decoder":
         visible = visible.tril()
     sinks = torch.tensor([is_sink(label) for label in attention.key.pieces])
     sums, rows = head_statistics(weights, visible.expand(weights.shape), sinks)
@@ -83,7 +83,7 @@ def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
 
 
 def _map_data(attention: AttentionMap) -> dict[str, Any]:
-    data: dict[str, Any] = attention.place._asdict() | {"statistics": map_statistics(attention)}
+    data: dict[str, Any] = attention.site._asdict() | {"statistics": map_statistics(attention)}
     for unit in ("words", "pieces"):
         view = attention.view(unit)
         data[unit] = {

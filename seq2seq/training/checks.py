@@ -16,7 +16,7 @@ from seq2seq.attention.invariants import (
 from seq2seq.data.batching import Batch, collate
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
-from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
 
 
@@ -66,7 +66,7 @@ def check_batch(model: EncoderDecoder, batch: Batch) -> None:
         return model(source, batch.source_mask, batch.source_lengths, target, batch.target_indices)
 
     def visible(name: str) -> Tensor:
-        return causal if place_of(name).kind == "decoder" else source_mask
+        return causal if site_of(name).kind == "decoder" else source_mask
 
     check_model(model, lambda: logits(batch.source, batch.target_input), visible)
 

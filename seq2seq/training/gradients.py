@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seq2seq.attention import Attention, record_attention
 from seq2seq.data.batching import Batch, collate
 from seq2seq.models import EncoderDecoder
-from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.loss import token_loss
 from seq2seq.training.module import TranslationModule
 
@@ -39,7 +39,7 @@ class ScoreGradients(Callback):
         examples = zip(rows["source_ids"], rows["target_ids"], range(len(rows["source_ids"])), strict=True)
         batch = collate(list(examples)).to(module.device)
         for name, norm in score_gradients(module.model, batch).items():
-            module.log(f"{GRADIENTS}/{place_of(name)}", norm)
+            module.log(f"{GRADIENTS}/{site_of(name)}", norm)
 
 
 def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:

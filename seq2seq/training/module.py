@@ -22,7 +22,7 @@ from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
-from seq2seq.models.encoder_decoder import Place
+from seq2seq.models.encoder_decoder import Site
 from seq2seq.training.guidance import Guidance
 from seq2seq.training.loss import token_loss
 
@@ -211,8 +211,8 @@ class TranslationModule(lightning.LightningModule):
         self.log_dict({f"val/{name}": value for name, value in self.evaluation.metrics.items()})
         for row in self.evaluation.heads:
             if row["head"] is None:
-                place = Place(row["kind"], row["layer"])
-                self.log_dict({f"attention/{name}/{place}": row[name] for name in SEEN})
+                site = Site(row["kind"], row["layer"])
+                self.log_dict({f"attention/{name}/{site}": row[name] for name in SEEN})
 
     def on_save_checkpoint(self, content: dict[str, Any]) -> None:
         """Add what makes the checkpoint self-contained."""

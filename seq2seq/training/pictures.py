@@ -80,7 +80,7 @@ class PinnedSentences(Callback):
         gold = parse_links(row["links"], where="gold links") if row["links"] and self.unit == "words" else None
         for attention in maps:
             weights, target, source = attention.view(self.unit)
-            kind, layer = attention.place
+            kind, layer = attention.site
             links = gold if kind == "cross" else None
             if choice is not None and attention.name == choice.layer:
                 chosen = weights.mean(0) if choice.head is None else weights[choice.head]
@@ -91,7 +91,7 @@ class PinnedSentences(Callback):
                     continue  # the same picture again
             if number == 1 and kind in self.every_head:
                 title = f"sentence {number} · step {step} · {KINDS[kind]}, layer {layer}"
-                yield str(attention.place), heatmap_grid(weights, source, target, title=title, gold=links)
+                yield str(attention.site), heatmap_grid(weights, source, target, title=title, gold=links)
 
     def _show(self, trainer: lightning.Trainer, tag: str, figure: Figure) -> None:
         image = draw_image(figure)

@@ -8,7 +8,7 @@ from torch import nn
 
 from seq2seq.attention import Attention
 from seq2seq.errors import UserError
-from seq2seq.models.encoder_decoder import place_of
+from seq2seq.models.encoder_decoder import site_of
 
 DEVICES: dict[str, type[Accelerator]] = {"cuda": CUDAAccelerator, "mps": MPSAccelerator, "tpu": XLAAccelerator}
 """Kinds of devices beside the CPU; the first that is here is what `auto` means."""
@@ -82,7 +82,7 @@ def check_monitors(watchers: Mapping[str, Any], model: nn.Module, links: Iterabl
         UserError: something watches a score that this run has not.
     """
     doubts = []
-    attends = any(isinstance(m, Attention) and place_of(name).kind == "cross" for name, m in model.named_modules())
+    attends = any(isinstance(m, Attention) and site_of(name).kind == "cross" for name, m in model.named_modules())
     for key, options in watchers.items():
         metric, mode = options.get("monitor"), options.get("mode")
         remedy = "watch another, such as val/bleu"

@@ -25,7 +25,7 @@ def maps() -> dict[str, AttentionMap]:
 
 
 def test_attention_sits_where_its_name_says() -> None:
-    assert [str(attention.place) for attention in maps().values()] == [
+    assert [str(attention.site) for attention in maps().values()] == [
         "encoder/layer0", "decoder/layer1", "cross/layer1", "cross/layer0",
     ]  # fmt: skip
 

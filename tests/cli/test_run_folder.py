@@ -114,7 +114,7 @@ def test_attention_of_pinned_sentences_is_kept_as_arrays(run: Any, text_folder: 
     line = (text_folder / "val.source").read_text().splitlines()[0]
     saved = load_attention(run.folder / "alignments" / "sentence-1.npz")
     assert saved.source.text == line
-    assert {str(attention.place) for attention in saved.maps} >= {"cross/layer0"}
+    assert {str(attention.site) for attention in saved.maps} >= {"cross/layer0"}
     for attention in saved.maps:
         torch.testing.assert_close(attention.weights.sum(-1), torch.ones(attention.weights.shape[:-1]))
 

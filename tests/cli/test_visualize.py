@@ -77,10 +77,10 @@ def test_page_holds_the_arrays_weights_in_words_and_pieces(command: Command, tra
         saved = load_attention(tmp_path / "page" / target["name"] / "attention.npz")
         assert saved.source.text == SOURCE and saved.target.text == target["text"]
         shown = {(m["kind"], m["layer"]): m for m in [*data["encoder"], *target["maps"]]}
-        assert shown.keys() == {tuple(attention.place) for attention in saved.maps}
+        assert shown.keys() == {tuple(attention.site) for attention in saved.maps}
         for attention in saved.maps:
             for unit in ("words", "pieces"):
-                found, view = shown[tuple(attention.place)][unit], attention.view(unit)
+                found, view = shown[tuple(attention.site)][unit], attention.view(unit)
                 assert (found["rows"], found["columns"]) == (view.query_labels, view.key_labels)
                 weights = torch.tensor(found["weights"]) / data["one"]
                 torch.testing.assert_close(weights, view.weights, atol=1e-4, rtol=0)

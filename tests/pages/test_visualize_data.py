@@ -7,7 +7,7 @@ from torch import Tensor
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.checkpoint import AlignmentChoice
-from seq2seq.models.encoder_decoder import Place
+from seq2seq.models.encoder_decoder import Site
 from seq2seq.pages.visualize import Target, map_statistics, page_data
 
 SOURCE = Sentence("a wolf", [4, 5, 6], ["▁a", "▁wo", "lf"], ["a", "wolf"], [0, 1, 1])
@@ -20,7 +20,7 @@ AXES = {
 
 
 def attention(kind: str, weights: Tensor, layer: int = 0) -> AttentionMap:
-    return AttentionMap(f"{kind}.{layer}", Place(kind, layer), weights, *AXES[kind])
+    return AttentionMap(f"{kind}.{layer}", Site(kind, layer), weights, *AXES[kind])
 
 
 def random_maps(heads: int = 2) -> list[AttentionMap]:

@@ -66,7 +66,7 @@ class Shown(NamedTuple):
 
     def maps(self, target: str) -> dict[str, AttentionMap]:
         saved = load_attention(self.folder / target / "attention.npz")
-        return {str(attention.place): attention for attention in saved.maps}
+        return {str(attention.site): attention for attention in saved.maps}
 
 
 def write(folder: Path, checkpoint: Path, *arguments: str) -> Path:
