@@ -33,7 +33,7 @@ LINKS = "seq2seq.alignment.words"
 PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", f"{LINKS}.")
 """How names of parts begin."""
 
-MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer")
+MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_pattern")
 
 
 def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
@@ -97,6 +97,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         d_summary=encoder.d_summary,
         score=instantiate(config.score),
         normalizer=instantiate(config.normalizer),
+        **({"cross_pattern": instantiate(config.cross_pattern)} if "cross_pattern" in config else {}),
     )
     return EncoderDecoder(
         encoder,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention import SinusoidalPositions
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
-from seq2seq.models.embedding import SinusoidalPositions
 
 MAX_LENGTH = 256
 MAX_RATIO = 3.0

@@ -1,20 +1,29 @@
-"""Attention = score × normaliser × mask, asked from some place. Needs torch and entmax alone.
+"""Attention in four choices, a file each. Needs torch and entmax alone.
 
-scores.py       how well a query fits a key          Additive, Dot, ScaledDot, General, Cosine, Location
-normalizers.py  scores to weights                    Softmax, Sparsemax, Entmax15
-masks.py        which keys a query may see           padding_mask, causal_mask
-attention.py    the three together                   Attention, Memory
-multihead.py    several at once, projected           MultiHeadAttention
-recorder.py     look at the weights of any model     record_attention
-invariants.py   what must hold on a live model       check_attention, check_model, ...
+    weights = normalise(score(query, key) + bias, visible) · factor        context = weights · value
+
+scores.py       what query and key say to each other   Additive, Dot, ScaledDot, General, Cosine, Location
+positions.py    where they stand                       Sinusoidal, Learned, NoPositions
+patterns.py     who sees whom                          Full, Window
+normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
+
+attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
+multihead.py    several at once, projected             MultiHeadAttention
+kernels.py      the same, faster, without weights
+recorder.py     look at the weights of any model       record_attention
+invariants.py   what must hold on a live model         check_attention, check_model, ...
 
 Where the query comes from (self, causal self, cross; before or after the recurrent step) is the caller's choice.
+A new variant is one class and one YAML of its group in configs/; every test of the group then finds it.
 """
 
-from seq2seq.attention.attention import Attention, Memory
+from seq2seq.attention.attention import Attention
 from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
+from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
+from seq2seq.attention.patterns import Full, Pattern, Sight, Window
+from seq2seq.attention.positions import LearnedPositions, NoPositions, Positions, SinusoidalPositions
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
 
@@ -25,16 +34,25 @@ __all__ = [
     "Cosine",
     "Dot",
     "Entmax15",
+    "Full",
     "General",
+    "LearnedPositions",
     "Location",
     "Memory",
     "MultiHeadAttention",
+    "NoPositions",
     "NoScore",
     "Normalizer",
+    "Past",
+    "Pattern",
+    "Positions",
     "ScaledDot",
     "Score",
+    "Sight",
+    "SinusoidalPositions",
     "Softmax",
     "Sparsemax",
+    "Window",
     "causal_mask",
     "combine_masks",
     "padding_mask",

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, Memory
+from seq2seq.attention.attention import Attention
 from seq2seq.attention.masks import causal_mask, combine_masks
+from seq2seq.attention.memory import Memory
 
 TOLERANCE = 1e-4  # float32 sums over a few hundred keys
 

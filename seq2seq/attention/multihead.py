@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.attention import Attention, Memory
-from seq2seq.attention.normalizers import Normalizer
+from seq2seq.attention.attention import Attention
+from seq2seq.attention.memory import Memory
+from seq2seq.attention.normalizers import Normalizer, Softmax
+from seq2seq.attention.patterns import Full, Pattern
+from seq2seq.attention.positions import Positions
 from seq2seq.attention.scores import ScaledDot, Score
 from seq2seq.errors import UserError
 
@@ -20,9 +24,18 @@ class MultiHeadAttention(nn.Module):
         d_model: size of queries, and of what comes back; a multiple of num_heads.
         num_heads: h.
         score: called as score(d_head, d_head, num_heads=h).
-        normalizer: called without arguments; the softmax by default.
+        normalizer: called as normalizer(num_heads=h, d_value=d_model / h, layer=layer).
+        pattern: called as pattern(d_head, num_heads=h).
+        positions: of the stack, for self-attention; None where queries and keys are of different sequences.
+        num_key_heads: heads of keys and values, each of which h / num_key_heads query heads share (Ainslie et al.
+            2023; 1: multi-query, Shazeer 2019); None: as many as query heads.
+        gate: whether each head's context is multiplied by σ(w · query), a number a head (Qiu et al. 2025).
         dropout: on the weights, in training.
         d_memory: size of keys and values before projection; d_model by default.
+        layer: of the stack that it is in, from 0.
+
+    Raises:
+        UserError: parts that do not go together.
     """
 
     def __init__(
@@ -31,43 +44,129 @@ class MultiHeadAttention(nn.Module):
         num_heads: int,
         *,
         score: Callable[..., Score] = ScaledDot,
-        normalizer: Callable[[], Normalizer] | None = None,
+        normalizer: Callable[..., Normalizer] = Softmax,
+        pattern: Callable[..., Pattern] = Full,
+        positions: Positions | None = None,
+        num_key_heads: int | None = None,
+        gate: bool = False,
         dropout: float = 0.0,
         d_memory: int | None = None,
+        layer: int = 0,
     ) -> None:
         super().__init__()
         if num_heads < 1 or d_model % num_heads:
             raise UserError(f"d_model={d_model} is not a multiple of num_heads={num_heads}; change one of them")
-        d_head = d_model // num_heads
+        key_heads = num_key_heads or num_heads
+        if num_heads % key_heads:
+            raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
         self.num_heads = num_heads
+        self.d_value = d_model // num_heads
+        made = normalizer(num_heads=num_heads, d_value=self.d_value, layer=layer)
+        if self.d_value % made.streams:
+            raise UserError(f"{type(made).__name__} needs heads of even size, not {self.d_value}; change num_heads")
+        self.d_head = self.d_value // made.streams
         self.query = nn.Linear(d_model, d_model)
-        self.key = nn.Linear(d_memory, d_model)
-        self.value = nn.Linear(d_memory, d_model)
+        self.key = nn.Linear(d_memory, key_heads * self.d_value)
+        self.value = nn.Linear(d_memory, key_heads * self.d_value)
         self.output = nn.Linear(d_model, d_model)
+        self.gate = nn.Linear(d_model, num_heads) if gate else None
         self.attention = Attention(
-            score(d_head, d_head, num_heads=num_heads), normalizer() if normalizer else None, dropout=dropout
+            score(self.d_head, self.d_head, num_heads=made.streams * num_heads),
+            made,
+            pattern=pattern(self.d_head, num_heads=num_heads),
+            dropout=dropout,
         )
+        # Positions that only join the embeddings are none of an attention's business.
+        self.positions = positions if positions is not None and (positions.turns or positions.biases) else None
+        self.placed = self.attention.placed or self.positions is not None
+        _check_parts(self, shares_keys=key_heads < num_heads)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
 
-    def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Memory:
-        """Return projected keys and values (batch, heads, key, d_head) of key and value (batch, key, d_memory).
+    def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None, *, places: Tensor | None = None) -> Memory:
+        """Return projected keys and values (batch, key heads, key, d) of key and value (batch, key, d_memory).
 
-        The mask must be broadcastable to (batch, heads, query, key): (batch, 1, 1, key) for padding.
+        Args:
+            key: states.
+            value: the same states, or others.
+            mask: broadcastable to (batch, heads, query, key): (batch, 1, 1, key) for padding.
+            places: where the keys stand, (key,); None: at 0, 1, ...
         """
-        return self.attention.memory(self._split(self.key(key)), self._split(self.value(value)), mask)
+        keys, values = _split(self.key(key), self.d_head), _split(self.value(value), self.d_value)
+        if self.positions is not None:
+            keys = self.positions.turn(keys, _places(places, keys))
+        return self.attention.memory(keys, values, mask)
+
+    def nothing(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the empty cache of self-attention before the first token, for x (batch, 1, d_model)."""
+        keys, value, _ = self.memory(x, x)
+        return keys[..., :0, :], value[..., :0, :]
+
+    def extend(self, cache: tuple[Tensor, ...], x: Tensor, places: Tensor | None) -> Memory:
+        """Return what a cache holds and one more token x (batch, 1, d_model) at its place (1,), all of it visible."""
+        new = self.memory(x, x, places=places)
+        keys, value = (torch.cat((old, fresh), dim=-2) for old, fresh in zip(cache, (new.keys, new.value), strict=True))
+        return Memory(keys, value, None)
 
     def forward(
-        self, query: Tensor, memory: Memory, *, causal: bool = False, need_weights: bool = False
+        self,
+        query: Tensor,
+        memory: Memory,
+        *,
+        places: Tensor | None = None,
+        causal: bool = False,
+        need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return (batch, query, d_model), and the weights per head (batch, heads, query, key) or None."""
+        """Return (batch, query, d_model), and the weights per head (batch, heads, query, key) or None.
+
+        Args:
+            query: (batch, query, d_model).
+            memory: from `memory`.
+            places: where the queries stand, (query,); None: at 0, 1, ...
+            causal: query i sees keys 0..i only.
+            need_weights: return the weights; else they may never exist.
+        """
+        heads, bias = _split(self.query(query), self.d_head), None
+        if self.positions is not None:
+            places = _places(places, heads)
+            bias = self.positions.bias(heads, places, memory.keys.shape[-2])
+            heads = self.positions.turn(heads, places)
         context, weights = self.attention(
-            self._split(self.query(query)), memory, causal=causal, need_weights=need_weights
+            heads, memory, bias=bias, places=places, causal=causal, need_weights=need_weights
         )
+        if self.gate is not None:
+            context = context * torch.sigmoid(self.gate(query)).mT[..., None]
         return self.output(context.transpose(-3, -2).flatten(-2)), weights
 
-    def _split(self, x: Tensor) -> Tensor:
-        """Return (batch, heads, length, d_head) of (batch, length, d_model)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(-3, -2)
+
+def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
+    """Refuse parts that do not go together."""
+    score, normalizer, positions = made.attention.score, made.attention.normalizer, made.positions
+    if made.attention.remembers:
+        part = score if score.remembers else normalizer
+        raise UserError(
+            f"{type(part).__name__} goes on from what earlier steps looked at, which heads that run all at once do "
+            "not know; use it with model=bahdanau or model=luong"
+        )
+    if positions is not None and positions.turns and not score.turns:
+        raise UserError(
+            f"{type(positions).__name__} turns queries and keys, which {type(score).__name__} does not see; "
+            "use self_score=scaled_dot, dot or cosine, or positions that join the scores or the embeddings"
+        )
+    if shares_keys and score.key_parameters:
+        raise UserError(
+            f"{type(score).__name__} has parameters for each head's own keys, so heads cannot share keys; "
+            "leave num_key_heads out, or use the score scaled_dot, dot or cosine"
+        )
+
+
+def _split(x: Tensor, d: int) -> Tensor:
+    """Return (batch, heads, length, d) of (batch, length, heads · d)."""
+    return x.unflatten(-1, (-1, d)).transpose(-3, -2)
+
+
+def _places(places: Tensor | None, x: Tensor) -> Tensor:
+    """Return the places of x (..., length, d): those given, or 0, 1, ..."""
+    return torch.arange(x.shape[-2], device=x.device) if places is None else places

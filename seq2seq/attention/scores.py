@@ -14,7 +14,22 @@ from seq2seq.errors import UserError
 
 
 class Score(nn.Module):
-    """A score function. A new one is a subclass with `forward`, and a YAML file in configs/score/."""
+    """A score function. A new one is a subclass with `forward`, and a YAML file in configs/score/.
+
+    Args:
+        d_query: size of a query.
+        d_key: size of a key.
+        num_heads: heads, inside multi-head attention.
+    """
+
+    turns = False
+    """Whether the score is one of the angle between query and key: only then can positions turn them."""
+
+    key_parameters = False
+    """Whether keys are weighed by parameters of their own head: fewer key heads then have no meaning."""
+
+    remembers = False
+    """Whether `forward` wants a `Past` as its third argument."""
 
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
         super().__init__()
@@ -58,6 +73,8 @@ class NoScore(Score):
 class Dot(Score):
     """q·k (Luong et al. 2015, 3.1, "dot")."""
 
+    turns = True
+
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
         super().__init__(d_query, d_key, num_heads=num_heads)
         self._same_size()
@@ -86,6 +103,8 @@ class ScaledDot(Dot):
 class General(Score):
     """qᵀ W k, "multiplicative" or "bilinear" (Luong et al. 2015, 3.1, "general")."""
 
+    key_parameters = True
+
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
         super().__init__(d_query, d_key, num_heads=num_heads)
         self.weight = self._matrix(d_query, d_key)
@@ -108,6 +127,8 @@ class Additive(Score):
 
     Luong's "concat", vᵀ tanh(W [q; k]), is the same function, since W [q; k] = W_q q + W_k k: `Concat` is this class.
     """
+
+    key_parameters = True
 
     def __init__(
         self, d_query: int, d_key: int, *, num_heads: int | None = None, d_attention: int | None = None
@@ -133,6 +154,8 @@ Concat = Additive
 
 class Cosine(Score):
     """τ · q·k / (|q| |k|) with a learned τ > 0, a head each (content addressing, Graves et al. 2014, eq. 5-6)."""
+
+    turns = True
 
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None, initial_scale: float = 10.0) -> None:
         super().__init__(d_query, d_key, num_heads=num_heads)

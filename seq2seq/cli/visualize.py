@@ -178,9 +178,7 @@ def save_figures(
             head = alignment.head
             weights = view.weights.mean(0) if head is None else view.weights[head]
             name = "the only head" if len(view.weights) == 1 else head_name(head)
-            _save(
-                heatmap(weights, *labels, title=f"{title}\n{attention.site} · {name}"), folder / "alignment", formats
-            )
+            _save(heatmap(weights, *labels, title=f"{title}\n{attention.site} · {name}"), folder / "alignment", formats)
 
 
 def _save(figure: Figure, path: Path, formats: list[str]) -> None:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seq2seq.attention import MultiHeadAttention, ScaledDot, Softmax
+from seq2seq.attention.positions import LearnedPositions
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.tokenizer import BOS, EOS, UNK, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
-from seq2seq.models.embedding import LearnedPositions, PositionedEmbedding
+from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.models.transformer import FeedForward, Residual
 

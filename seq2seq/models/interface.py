@@ -24,6 +24,7 @@ class DecoderState(NamedTuple):
 
     memory: tuple[Memory, ...]  # tensors (batch, ...)
     beams: tuple[Tensor, ...]  # tensors (batch, beam, ...)
+    place: int = 0  # of the next token: how many went before
 
     def reorder(self, parents: Tensor) -> "DecoderState":
         """Return the state in which new beam j of a sentence continues its beam parents[sentence, j].
@@ -44,7 +45,7 @@ class DecoderState(NamedTuple):
             return x.index_select(0, sentences)
 
         memory = (Memory(take(m.keys), take(m.value), None if m.mask is None else take(m.mask)) for m in self.memory)
-        return DecoderState(tuple(memory), tuple(take(x) for x in self.beams))
+        return self._replace(memory=tuple(memory), beams=tuple(take(x) for x in self.beams))
 
 
 class Encoder(Protocol):

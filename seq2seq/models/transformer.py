@@ -1,14 +1,13 @@
 """Transformer encoder and decoder (Vaswani et al. 2017), pre- or post-norm."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention import Memory, MultiHeadAttention
-from seq2seq.attention.normalizers import Normalizer
-from seq2seq.attention.scores import Score
+from seq2seq.attention import Full, Memory, MultiHeadAttention, Normalizer, Pattern, Positions, Score
 from seq2seq.dropout import Dropout
 from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.interface import DecoderState, EncoderOutput
@@ -81,69 +80,105 @@ class DecoderLayer(nn.Module):
         self.cross_residual = residual()
         self.feedforward_residual = residual()
 
-    def forward(self, x: Tensor, attend_to_self: Callable[[Tensor], Tensor], memory: Memory) -> Tensor:
-        """Return (batch, target, d_model) of the same; how a position sees earlier ones is the caller's choice."""
+    def forward(
+        self,
+        x: Tensor,
+        attend_to_self: Callable[[Tensor], Tensor],
+        memory: Memory,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Return (batch, target, d_model) of the same.
+
+        Args:
+            x: (batch, target, d_model).
+            attend_to_self: how a token sees earlier ones.
+            memory: of the source.
+            places: of the tokens, (target,); None: 0, 1, ...
+        """
         x = self.self_residual(x, attend_to_self)
-        x = self.cross_residual(x, lambda x: self.cross_attention(x, memory)[0])
+        x = self.cross_residual(x, lambda x: self.cross_attention(x, memory, places=places)[0])
         return self.feedforward_residual(x, self.feedforward)
 
 
-class TransformerEncoder(nn.Module):
-    """Returns states that have seen the whole sentence; their masked mean is the summary.
+class TransformerStack(nn.Module):
+    """What encoder and decoder share: the embedding, the parts of a layer, and the last norm.
 
     Args:
-        table: source embeddings (vocab, d_embedding).
+        table: embeddings (vocab, d_embedding).
+        two_sided: whether a token sees those after it.
         d_model: size of a state.
-        num_layers: self-attention layers.
+        num_layers: layers.
         num_heads: heads a layer.
+        num_key_heads: heads of keys and values, in cross-attention too; None: num_heads.
         d_feedforward: inner size of the feed-forward sublayer.
         dropout: on embeddings and on each sublayer's output.
         attention_dropout: on attention weights.
         feedforward_dropout: inside the feed-forward sublayer.
         norm_first: pre-norm (with a last norm at the end), else post-norm.
-        positions: called as positions(d_model).
+        positions: called as positions(d_model, d_head=, num_heads=, two_sided=).
+        pattern: of self-attention, called as pattern(d_head, num_heads=).
         self_score: called as score(d_head, d_head, num_heads=).
-        self_normalizer: called without arguments.
+        self_normalizer: called as normalizer(num_heads=, d_value=, layer=).
+        gate: whether each head's context is gated.
     """
 
     def __init__(
         self,
         table: nn.Embedding,
         *,
+        two_sided: bool,
         d_model: int,
         num_layers: int,
         num_heads: int,
+        num_key_heads: int | None = None,
         d_feedforward: int,
         dropout: float,
         attention_dropout: float,
         feedforward_dropout: float,
         norm_first: bool,
-        positions: Callable[[int], nn.Module],
+        positions: Callable[..., Positions],
+        pattern: Callable[..., Pattern] = Full,
         self_score: Callable[..., Score],
-        self_normalizer: Callable[[], Normalizer],
+        self_normalizer: Callable[..., Normalizer],
+        gate: bool = False,
     ) -> None:
         super().__init__()
+        d_head = d_model // max(num_heads, 1)
+        made = positions(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        self.embedding = PositionedEmbedding(table, d_model, positions=made, dropout=dropout)
+        self.num_layers = num_layers
+        attention = partial(
+            MultiHeadAttention, d_model, num_heads, num_key_heads=num_key_heads, gate=gate, dropout=attention_dropout
+        )
+        self._cross_attention = attention
+        self._self_attention = partial(
+            attention, score=self_score, normalizer=self_normalizer, pattern=pattern, positions=made
+        )
+        self._feedforward = partial(FeedForward, d_model, d_feedforward, dropout=feedforward_dropout)
+        self._residual = partial(Residual, d_model, dropout=dropout, norm_first=norm_first)
+        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+
+
+class TransformerEncoder(TransformerStack):
+    """Returns states that have seen the whole sentence; their masked mean is the summary. Arguments as the stack's."""
+
+    def __init__(self, table: nn.Embedding, *, d_model: int, **options: Any) -> None:
+        super().__init__(table, two_sided=True, d_model=d_model, **options)
         self.d_model = d_model
         self.d_summary = d_model
-        self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
-        self.layers = cast(
-            Sequence[EncoderLayer],
-            nn.ModuleList(
-                EncoderLayer(
-                    self_attention=MultiHeadAttention(
-                        d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
-                    ),
-                    feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
-                    residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
-                )
-                for _ in range(num_layers)
-            ),
+        layers = (
+            EncoderLayer(
+                self_attention=self._self_attention(layer=layer),
+                feedforward=self._feedforward(),
+                residual=self._residual,
+            )
+            for layer in range(self.num_layers)
         )
-        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+        self.layers = cast(Sequence[EncoderLayer], nn.ModuleList(layers))
 
     def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
         """Return states (batch, source, d_model) of ids (batch, source), mask (batch, source), lengths (batch,)."""
-        x = self.embedding(source)
+        x = self.embedding(source, lengths=lengths)
         mask = source_mask[:, None, None, :]
         for layer in self.layers:
             x = layer(x, mask)
@@ -152,14 +187,15 @@ class TransformerEncoder(nn.Module):
         return EncoderOutput(states, source_mask, summary.to(states.dtype))
 
 
-class TransformerDecoder(nn.Module):
+class TransformerDecoder(TransformerStack):
     """Predicts with causal self-attention and cross-attention; keys and values of earlier tokens are kept for search.
 
-    Args: as `TransformerEncoder`, and
+    Args: as the stack's, and
         d_encoder: size of the encoder's states.
         d_summary: size of its summary, which a Transformer does not use.
         score: of cross-attention, called as score(d_head, d_head, num_heads=).
-        normalizer: of cross-attention, called without arguments.
+        normalizer: of cross-attention, called as normalizer(num_heads=, d_value=, layer=).
+        cross_pattern: of cross-attention, called as pattern(d_head, num_heads=).
     """
 
     def __init__(
@@ -168,55 +204,41 @@ class TransformerDecoder(nn.Module):
         *,
         d_encoder: int,
         d_summary: int,
-        score: Callable[..., Score],
-        normalizer: Callable[[], Normalizer],
         d_model: int,
-        num_layers: int,
-        num_heads: int,
-        d_feedforward: int,
-        dropout: float,
-        attention_dropout: float,
-        feedforward_dropout: float,
-        norm_first: bool,
-        positions: Callable[[int], nn.Module],
-        self_score: Callable[..., Score],
-        self_normalizer: Callable[[], Normalizer],
+        score: Callable[..., Score],
+        normalizer: Callable[..., Normalizer],
+        cross_pattern: Callable[..., Pattern] = Full,
+        **options: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(table, two_sided=False, d_model=d_model, **options)
         self.d_features = d_model
-        self.embedding = PositionedEmbedding(table, d_model, positions=positions, dropout=dropout)
-        self.layers = cast(
-            Sequence[DecoderLayer],
-            nn.ModuleList(
+        cross = partial(
+            self._cross_attention, score=score, normalizer=normalizer, pattern=cross_pattern, d_memory=d_encoder
+        )
+        layers = (
             DecoderLayer(
-                self_attention=MultiHeadAttention(
-                    d_model, num_heads, score=self_score, normalizer=self_normalizer, dropout=attention_dropout
-                ),
-                cross_attention=MultiHeadAttention(
-                    d_model, num_heads, score=score, normalizer=normalizer, dropout=attention_dropout,
-                    d_memory=d_encoder,
-                ),
-                feedforward=FeedForward(d_model, d_feedforward, dropout=feedforward_dropout),
-                residual=lambda: Residual(d_model, dropout=dropout, norm_first=norm_first),
+                self_attention=self._self_attention(layer=layer),
+                cross_attention=cross(layer=layer),
+                feedforward=self._feedforward(),
+                residual=self._residual,
             )
-            for _ in range(num_layers)
-            ),
-        )  # fmt: skip
-        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+            for layer in range(self.num_layers)
+        )
+        self.layers = cast(Sequence[DecoderLayer], nn.ModuleList(layers))
+        self.placed = any(layer.self_attention.placed or layer.cross_attention.placed for layer in self.layers)
 
     def begin(self, encoder_output: EncoderOutput) -> DecoderState:
         """Return the state before the first token: each layer's memory of the source, and empty caches.
 
-        The beams of the state are, layer by layer, keys (batch, beam, heads, past, d_score) and
-        values (batch, beam, heads, past, d_head).
+        The beams of the state are, layer by layer, keys (batch, beam, key heads, past, d_score) and
+        values (batch, beam, key heads, past, d_head).
         """
         states, mask, _ = encoder_output
         one = states.new_zeros(states.shape[0], 1, self.d_features)
         memories, caches = [], []
         for layer in self.layers:
             memories.append(layer.cross_attention.memory(states, states, mask[:, None, None, :]))
-            keys, value, _ = layer.self_attention.memory(one, one)
-            caches += [keys[..., :0, :].unsqueeze(1), value[..., :0, :].unsqueeze(1)]
+            caches += [x.unsqueeze(1) for x in layer.self_attention.nothing(one)]
         return DecoderState(tuple(memories), tuple(caches))
 
     def forward(self, tokens: Tensor, state: DecoderState) -> Tensor:
@@ -235,8 +257,10 @@ class TransformerDecoder(nn.Module):
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Return features (batch, beam, d_model) after tokens (batch, beam), and the state with them in its caches."""
-        past = state.beams[0].shape[-2]
-        x = self.embedding(tokens.flatten()[:, None], past).view(*tokens.shape, -1)
+        x = self.embedding(tokens.flatten()[:, None], state.place).view(*tokens.shape, -1)
+        # All beams of a sentence are queries at one place.
+        places = torch.full((tokens.shape[1],), state.place, device=tokens.device) if self.placed else None
+        place = None if places is None else places[:1]
         caches: list[Tensor] = []
         for i, (layer, memory) in enumerate(zip(self.layers, state.memory, strict=True)):
             cached = state.beams[2 * i : 2 * i + 2]
@@ -248,13 +272,9 @@ class TransformerDecoder(nn.Module):
             ) -> Tensor:
                 """Each beam is one query, on its own past: beams join the batch."""
                 x = x.flatten(0, 1).unsqueeze(1)
-                new = attention.memory(x, x)
-                keys, value = (
-                    torch.cat((old.flatten(0, 1), fresh), dim=-2)
-                    for old, fresh in zip(cached, (new.keys, new.value), strict=True)
-                )
-                caches.extend((keys.unflatten(0, tokens.shape), value.unflatten(0, tokens.shape)))
-                return attention(x, Memory(keys, value, None))[0].view(*tokens.shape, -1)
+                seen = attention.extend(tuple(old.flatten(0, 1) for old in cached), x, place)
+                caches.extend(new.unflatten(0, tokens.shape) for new in seen[:2])
+                return attention(x, seen, places=place)[0].view(*tokens.shape, -1)
 
-            x = layer(x, attend, memory)
-        return self.norm(x), state._replace(beams=tuple(caches))
+            x = layer(x, attend, memory, places)
+        return self.norm(x), state._replace(beams=tuple(caches), place=state.place + 1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention import Additive, ScaledDot, Softmax, padding_mask
+from seq2seq.attention import Additive, ScaledDot, SinusoidalPositions, Softmax, padding_mask
 from seq2seq.models import (
     GRU,
     LSTM,
@@ -21,7 +21,7 @@ from seq2seq.models import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from seq2seq.models.embedding import SinusoidalPositions, embedding_table
+from seq2seq.models.embedding import embedding_table
 
 SOURCE_VOCAB, TARGET_VOCAB, PADDING = 23, 29, 1
 D_EMBEDDING, D_ENCODER, D_DECODER = 13, 10, 7

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from seq2seq.attention import ScaledDot, Softmax, padding_mask
+from seq2seq.attention import LearnedPositions, ScaledDot, SinusoidalPositions, Softmax, padding_mask
 from seq2seq.models import EncoderOutput, TransformerDecoder, TransformerEncoder
-from seq2seq.models.embedding import LearnedPositions, SinusoidalPositions, embedding_table
+from seq2seq.models.embedding import embedding_table
 
 D, HEADS, D_FEEDFORWARD = 14, 2, 17
 pre_and_post = pytest.mark.parametrize("norm_first", [True, False], ids=["pre-norm", "post-norm"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seq2seq.attention import Additive, Memory, ScaledDot, Softmax
+from seq2seq.attention import Additive, Memory, ScaledDot, SinusoidalPositions, Softmax
 from seq2seq.attention.invariants import InvariantError
 from seq2seq.attention.masks import causal_mask
 from seq2seq.data.batching import Batch, collate
@@ -24,7 +24,7 @@ from seq2seq.models import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from seq2seq.models.embedding import SinusoidalPositions, embedding_table
+from seq2seq.models.embedding import embedding_table
 from seq2seq.training.checks import AttentionChecks, check_batch
 from seq2seq.training.module import TranslationModule
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from seq2seq.attention import Dot, ScaledDot, Softmax
+from seq2seq.attention import Dot, ScaledDot, SinusoidalPositions, Softmax
 from seq2seq.data.batching import Batch, collate
 from seq2seq.models import (
     LSTM,
@@ -17,7 +17,7 @@ from seq2seq.models import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from seq2seq.models.embedding import SinusoidalPositions, embedding_table
+from seq2seq.models.embedding import embedding_table
 from seq2seq.training.gradients import score_gradients
 
 BATCH = collate([([4, 5, 6, 7], [8, 9, 10], 0), ([4, 5], [9], 1)])

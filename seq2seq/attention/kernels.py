@@ -1,0 +1,67 @@
+"""Faster forms of what `Attention.forward` defines; each gives the same context, and never the weights."""
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seq2seq.attention.masks import causal_mask, combine_masks
+from seq2seq.attention.memory import Memory
+
+
+def fused_softmax(
+    query: Tensor, memory: Memory, bias: Tensor | None, *, scale: float, causal: bool, dropout: float
+) -> Tensor:
+    """Return softmax(scale · query · keys + bias) · value by PyTorch's `scaled_dot_product_attention`.
+
+    Args:
+        query: (..., query, d).
+        memory: keys (..., key, d), value (..., key, d_value) and mask; with heads, as many or fewer than queries have.
+        bias: broadcastable to (..., query, key), float32; None for nothing.
+        scale: of the products.
+        causal: query i sees keys 0..i only.
+        dropout: on the weights.
+    """
+    keys, value, mask = memory
+    is_causal = False
+    if causal:
+        # is_causal aligns at the top left and excludes another mask: only then is it the same and fastest. (A
+        # comparison handed over would be symbolic under torch.compile, and break the graph.)
+        if mask is None and bias is None and query.shape[-2] == keys.shape[-2]:
+            is_causal = True
+        else:
+            mask = combine_masks(mask, causal_mask(query.shape[-2], keys.shape[-2], device=query.device))
+    if mask is not None and mask.dim() < 2:  # kernels want a row for the queries
+        mask = mask.expand(1, keys.shape[-2])
+    if bias is not None:
+        # Hidden is -inf: with the least number instead, kernels give a query that sees nothing a row of noise.
+        mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
+        mask = mask[(None,) * (4 - mask.dim())]  # with 3 dimensions it would take the slow path
+    without_heads = query.dim() == 3
+    if without_heads:  # kernels are for (batch, heads, length, d)
+        query, keys, value = query[:, None], keys[:, None], value[:, None]
+        mask = mask[:, None] if mask is not None and mask.dim() == 3 else mask
+    # On a CPU the gradient of the half-precision kernel takes five times as long as that of the float32 one.
+    exact = value.device.type == "cpu" and torch.is_grad_enabled()
+    dtype = torch.promote_types(value.dtype, torch.float32) if exact else value.dtype
+    if mask is not None and mask.dtype is not torch.bool:
+        mask = _cast(mask, dtype)
+    fewer = query.dim() == 4 and query.shape[1] != keys.shape[1] and keys.shape[1] > 1
+    with torch.autocast("cpu", enabled=False) if exact and torch.is_autocast_enabled("cpu") else nullcontext():
+        context = F.scaled_dot_product_attention(
+            _cast(query, dtype),
+            _cast(keys, dtype),
+            _cast(value, dtype),
+            attn_mask=mask,
+            dropout_p=dropout,
+            is_causal=is_causal,
+            scale=scale,
+            enable_gqa=fewer,
+        )
+    return _cast(context[:, 0] if without_heads else context, value.dtype)
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return x, of any shape, in that dtype; to find out that it has it takes `Tensor.to` ten times as long."""
+    return x if x.dtype is dtype else x.to(dtype)

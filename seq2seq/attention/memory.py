@@ -1,0 +1,32 @@
+"""What queries attend to, and what they are told of the steps before."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Memory(NamedTuple):
+    """Keys and values: made once a sentence, handed around, shared by all its queries and beams."""
+
+    keys: Tensor  # (..., key, d_score), projected by the score
+    value: Tensor  # (..., key, d_value)
+    mask: Tensor | None  # bool, broadcastable to (..., query, key), True = visible; None: all visible
+
+
+class Past(NamedTuple):
+    """What a hypothesis has looked at so far: for a score or normaliser that `remembers`."""
+
+    total: Tensor  # (batch, query, key): the sum of all earlier rows of weights
+    last: Tensor  # (batch, query, key): the row before; at the beginning all on the first key
+
+    @classmethod
+    def nothing(cls, keys: Tensor) -> "Past":
+        """Return what is known before the first step, for keys (batch, key, d) and one query a sentence."""
+        total = keys.new_zeros(keys.shape[0], 1, keys.shape[1], dtype=torch.promote_types(keys.dtype, torch.float32))
+        first = torch.arange(keys.shape[1], device=keys.device) == 0
+        return cls(total, total + first)
+
+    def after(self, weights: Tensor) -> "Past":
+        """Return what is known after one more row of weights (batch, query, key)."""
+        return Past(self.total + weights, weights)
