@@ -5,7 +5,7 @@ import logging
 import sys
 
 from seq2seq.alignment.links import AlignmentScore, Links, alignment_error_rate, read_links
-from seq2seq.cli.options import command_config
+from seq2seq.cli.command import command_config
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import sys
 from seq2seq.alignment.links import format_links
 from seq2seq.build import build_extraction, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.files import read_parallel
 from seq2seq.decoding.translator import Translator

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from seq2seq.cli.options import command_config, nearest
+from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.values import nearest
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention

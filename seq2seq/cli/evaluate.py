@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 
 from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.options import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses

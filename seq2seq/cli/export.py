@@ -11,7 +11,8 @@ import torch
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.options import command_config, nearest
+from seq2seq.cli.command import command_config
+from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
 FORMATS = ("ctranslate2", "onnx", "safetensors")

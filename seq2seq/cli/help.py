@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from seq2seq.cli.options import compose_defaults, config_folder, quote
+from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.quoting import quote
 
 COMMENTS = 44
 """Column where comments begin."""

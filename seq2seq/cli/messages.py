@@ -19,7 +19,8 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from seq2seq.cli.options import compose_defaults, config_folder, nearest
+from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"

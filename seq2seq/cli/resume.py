@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.options import compose_defaults, quote
+from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.quoting import quote
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.text import EARLIER
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers

@@ -18,12 +18,14 @@ from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
-from seq2seq.cli.options import check_types, compose_defaults, compose_hydra, config_folder, quote
+from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder
 from seq2seq.cli.precision import settled
 from seq2seq.cli.processes import Meeting, meeting, rank
+from seq2seq.cli.quoting import quote
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
+from seq2seq.cli.values import check_types
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training.precision import Precision
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from seq2seq.build import build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.options import command_config
+from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.streams import check_stdin
 from seq2seq.data.files import arriving_lines, open_text, unpacked

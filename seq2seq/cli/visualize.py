@@ -16,7 +16,7 @@ from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
 from seq2seq.build import build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
-from seq2seq.cli.options import command_config
+from seq2seq.cli.command import command_config
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer

@@ -10,7 +10,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seq2seq.build import bleu_tokenizer
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import check_types, compose_defaults
+from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.metrics import bleu_metric
@@ -49,6 +50,11 @@ def test_values_at_the_edge_that_do_work_are_accepted() -> None:
     check_types("train", [f"optimizer.{edge}" for edge in edges])
     edges = ["max_epochs=-1", "max_time=00:00:10:00", "val_check_interval=0.5", "limit_val_batches=0", "devices=[0,1]"]
     check_types("train", [*(f"trainer.{edge}" for edge in edges), "trainer.gradient_clip_val=null"])
+
+
+@pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])
+def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
+    check_types("train", ["model=transformer", f"~{key}"])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from seq2seq.cli.options import check_types, compose_defaults, quote
+from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.quoting import quote
 
 PLAIN = [
     "two words.txt",
@@ -81,11 +82,6 @@ def test_added_key_is_a_text_key_too() -> None:
 def test_key_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigCompositionException, match="inptu"):
         compose_defaults("translate", quote(["inptu=x"]))
-
-
-@pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])
-def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
-    check_types("train", ["model=transformer", f"~{key}"])
 
 
 @pytest.mark.parametrize("key", ["hydra.run.dir", "output", "resume", "loader.cache_dir", "+data.train.source"])

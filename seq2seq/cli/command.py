@@ -1,0 +1,33 @@
+"""The configuration of a command that runs once."""
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.quoting import quote
+from seq2seq.cli.values import check_types
+from seq2seq.errors import UserError
+
+
+def command_config(
+    command: str, arguments: list[str], *, text_keys: tuple[str, ...], sentences: tuple[str, ...] = ()
+) -> DictConfig:
+    """Return the configuration of a command that runs once; the keys are as `quote` takes them."""
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith(("-", "~")):
+            raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
+        if argument.startswith("-"):
+            raise UserError(f"{argument}: there is no such option; expected key=value, or --help")
+    defaults = compose_defaults(command, [])
+    texts = (*text_keys, *sentences)
+    optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
+    given = [argument for argument in arguments if argument not in optional]  # they are null already
+    overrides = quote(given, text_keys=text_keys, sentences=sentences)
+    check_types(command, overrides)
+    config = compose_defaults(command, overrides)
+    trusted = config.get("trusted", OmegaConf.create([]))
+    if not (isinstance(trusted, ListConfig) and all(isinstance(package, str) for package in trusted)):
+        raise UserError(f"trusted={trusted}: expected a list of packages, such as [my_models]")
+    for key, value in config.get("loader", {}).items():
+        if key != "cache_dir" and value is not None and not (isinstance(value, int) and value > 0):
+            raise UserError(f"loader.{key}={value}: expected a whole number above 0")
+    return config

@@ -1,0 +1,222 @@
+"""What the keys of a configuration may say: of which type, how large, which words."""
+
+import difflib
+import math
+import pydoc
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder, group_names
+from seq2seq.errors import UserError
+
+KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
+"""Types that a value must keep, and what to call them; the first that fits the default counts."""
+
+MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
+"""Last parts of keys whose numbers may be -1: without end, or all."""
+
+MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
+"""Last parts of keys whose default is a number, and which null switches off."""
+
+NEVER_NULL = ("accelerator", "strategy")
+"""Last parts of keys whose default is a word, and which null does not switch off."""
+
+ABOVE_0 = (
+    "accumulate_grad_batches",
+    "check_val_every_n_epoch",
+    "d_embedding",
+    "d_feedforward",
+    "d_model",
+    "eval_tokens_per_batch",
+    "every",
+    "gradient_clip_val",
+    "limit_train_batches",
+    "log_every_n_steps",
+    "max_epochs",
+    "max_length",
+    "max_steps",
+    "num_heads",
+    "num_layers",
+    "tokens_per_batch",
+    "val_check_interval",
+)
+"""Last parts of keys whose numbers must be above 0."""
+
+SHARES = ("dropout", "momentum")
+"""Ends of keys whose numbers are from 0 to below 1."""
+
+METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
+WORDS: dict[str, tuple[Any, ...]] = {
+    "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "deterministic": (True, False, "warn"),
+    "form": ("raw", "tokenized"),
+    "interval": ("step", "epoch"),
+    "logging_interval": ("step", "epoch"),
+    "mode": ("min", "max"),
+    "model_type": ("bpe", "unigram"),
+    "monitor": tuple(f"val/{metric}" for metric in METRICS),
+    "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
+    "profiler": ("simple", "advanced", "pytorch"),
+    "rnn": ("GRU", "LSTM"),
+    "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
+    "unit": ("words", "pieces"),
+}
+"""What keys of one of these last parts may say."""
+
+DEVICES = r"auto|-1|[1-9]\d*|\d+(,\d+)+|\[\d+(, \d+)*\]"
+FORMS = {
+    "trainer.devices": (DEVICES, "a number of them, -1 for all, a list such as [0,1], or auto"),
+    "trainer.max_time": (r"\d+:\d+:\d+:\d+", "days:hours:minutes:seconds, such as 00:12:00:00"),
+    "trainer.val_check_interval": (
+        r"[1-9]\d*|0\.\d*[1-9]\d*|1\.0",
+        "a number of batches, or a share of an epoch, such as 0.5",
+    ),
+}
+"""What the text of these keys looks like, as a pattern and in words."""
+
+OF_SEVERAL_KINDS = ("resume", "trainer.devices", "trainer.deterministic")
+"""Keys that take text as well, whatever their default is."""
+
+
+def check_types(command: str, overrides: list[str]) -> None:
+    """Refuse text where a key's default is a number or a truth value, unknown words, and classes that do not exist.
+
+    Raises:
+        UserError: naming the key, the value and what is expected.
+    """
+    given = [override for override in overrides if not override.startswith("-")]
+    check_choices(command, given)
+    groups = [o for o in given if "." not in o.partition("=")[0] and o.partition("=")[0] in group_names()]
+    check_values(given, compose_defaults(command, given), compose_defaults(command, groups))
+
+
+def check_choices(command: str, overrides: list[str]) -> None:
+    """Refuse what cannot be the name of a group's choice.
+
+    Raises:
+        UserError: naming the choices.
+    """
+    usual = compose_hydra(command, []).hydra.runtime.choices
+    for override in overrides:
+        group, _, choice = override.partition("=")
+        # Of a group that a command is whole without, null is a choice.
+        none = choice == "" or (choice == "null" and usual.get(group)) or re.fullmatch(r"-?[\d.]+", choice)
+        if none and group in group_names():
+            choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+            raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices)}")
+
+
+def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig) -> None:
+    """Refuse values that a configuration has by overrides, and that never work.
+
+    Args:
+        overrides: those whose keys are looked at.
+        config: the configuration with them.
+        defaults: the same choices of groups without them.
+
+    Raises:
+        UserError: naming the key, the value and what is expected.
+    """
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key.startswith(("hydra", "~")):  # what is taken away has no value
+            continue
+        value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))
+        for fault_of in (_number_fault, _null_fault, _word_fault, _form_fault, _kind_fault):
+            if fault := fault_of(key, value, default):
+                raise UserError(f"{key}={'null' if value is None else value}{fault}")
+
+
+def _number_fault(key: str, value: Any, default: Any) -> str | None:
+    """Return what is wrong with the size of a number, to be read after it."""
+    last = _last_part(key)
+    if last == "betas" and not (isinstance(value, ListConfig) and len(value) == 2 and all(map(_is_share, value))):
+        return f": expected two numbers from 0 to below 1, such as {default}"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    example = f", such as {default}" if isinstance(default, int | float) else ""
+    low = value < 0 or (value == 0 and last in ABOVE_0)
+    if low and last in MAY_BE_MINUS_1:
+        low = value != -1
+    if (low and key not in FORMS) or not math.isfinite(value):
+        expected = "above 0" if last in ABOVE_0 else "0 or above"
+        none = ", or null for none" if last in MAY_BE_NULL else ", or -1" if last in MAY_BE_MINUS_1 else ""
+        return f": expected {expected}{none}{example}"
+    if last.endswith(SHARES) and value >= 1:
+        return f": expected a share from 0 to below 1{example}"
+    return None
+
+
+def _null_fault(key: str, value: Any, default: Any) -> str | None:
+    """Return that a key cannot do without a value."""
+    if value is not None:
+        return None
+    last = _last_part(key)
+    if (isinstance(default, int | float) and last not in MAY_BE_NULL) or last in NEVER_NULL:
+        return f": expected a value, such as {default}"
+    if isinstance(default, DictConfig) and "." not in key:
+        return f": a run needs it; its keys are {', '.join(map(str, default))}"
+    return None
+
+
+def _word_fault(key: str, value: Any, default: Any) -> str | None:
+    """Return that a word or a class is not known, and the nearest that is."""
+    words = WORDS.get(_last_part(key))
+    if words and value not in (*words, None) and not isinstance(value, DictConfig):
+        return f" is not known; {nearest(str(value), map(str, words))}"
+    if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
+        return f": there is no such class; {nearest(value, {str(default), *_targets()})}"
+    return None
+
+
+def _form_fault(key: str, value: Any, default: Any) -> str | None:
+    """Return what the text of a key is to look like."""
+    form, meaning = FORMS.get(key, (".*", ""))
+    plain = value is not None and not isinstance(value, DictConfig)
+    return f": expected {meaning}" if plain and not re.fullmatch(form, str(value), re.DOTALL) else None
+
+
+def _kind_fault(key: str, value: Any, default: Any) -> str | None:
+    """Return the type that a value must keep."""
+    kinds = [(kind, name) for kind, name in KINDS if isinstance(default, kind)]
+    if not kinds or value is None or key in OF_SEVERAL_KINDS:
+        return None
+    kind, name = kinds[0]
+    if isinstance(value, kind):
+        return None
+    several = "; for one run each of several, --multirun" if "," in str(value) else ""
+    return f": expected {name}, such as {default}{several}"
+
+
+def _last_part(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return a hint at the nearest option, or the list of them where none is near."""
+    options = list(options)
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
+        near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _exists(target: str) -> bool:
+    """Return whether a dotted name leads to something that can be called."""
+    try:
+        return ".." not in target and callable(pydoc.locate(target))
+    except pydoc.ErrorDuringImport:
+        return False
+
+
+def _targets() -> set[str]:
+    """Return every class that a configuration file names."""
+    texts = (path.read_text(encoding="utf-8") for path in config_folder().rglob("*.yaml"))
+    return {name for text in texts for name in re.findall(r"^\s*_target_: ([\w.]+)(?:\s|$)", text, re.MULTILINE)}
