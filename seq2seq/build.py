@@ -107,6 +107,27 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     )
 
 
+def check_parts(config: DictConfig) -> None:
+    """Refuse parts of a model that do not go together, before anything is read or written.
+
+    The model is built without data. What cannot be built so, as a part of a user's own, is judged when it is real.
+
+    Raises:
+        UserError: naming the parts and the way out.
+    """
+    source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
+    tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
+    guidance = config.training.guided_alignment
+    try:
+        with torch.device("meta"):
+            guide(build_model(config, tokenizers), **guidance)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+
+
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
     """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
     model = build_model(config, data.tokenizers)

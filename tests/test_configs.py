@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 import seq2seq
 from seq2seq.build import build_model, build_trainer
 from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.shorthand import PARTS, expand, group_of
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.tokenizer import Tokenizers
 
@@ -44,6 +45,12 @@ NEEDED = {
     ("data", "table"): ["data.train=train.tsv", "data.val=val.tsv"],
     ("data", "hub"): ["data.path=somebody/some-set"],
     ("score", "none"): ["model=bottleneck"],
+    **{
+        (group, path.stem): ["model=transformer"]
+        for group in PARTS
+        for path in (CONFIGS / group).glob("*.yaml")
+        if group in ("positions", "pattern")
+    },
 }
 """What a user must say beside the choice of a file."""
 
@@ -57,7 +64,8 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def overrides_for(group: str, name: str) -> tuple[str, ...]:
-    return (f"{group}={name}", "output=outputs/none", *NEEDED.get((group, name), []))
+    given = [f"{group}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
+    return tuple(expand(given)[0])
 
 
 def composed(group: str, name: str) -> DictConfig:
@@ -161,7 +169,9 @@ def all_targets() -> list[Any]:
         if group in ("model", "experiment", "debug"):
             continue  # no targets of their own
         # With an override of one group alone, its files' defaults lists are followed.
-        tree: Any = OmegaConf.to_container(composed(group, name)[group], resolve=False)
+        config = composed(group, name)
+        side = config.encoder if group in ("positions", "pattern") else config
+        tree: Any = OmegaConf.to_container(side[group], resolve=False)
         found += [pytest.param(*target, id=f"{group}/{name}:{target[0]}") for target in targets(tree, group)]
     return found
 
@@ -195,7 +205,9 @@ def test_yaml_and_signature_name_the_same_parameters(key: str, name: str, given:
         assert given.keys() == named - SUPPLIED.get(key, set())
         # Where a library user has a default too, it is the same one.
         defaults = {k: parameters[k].default for k in given if parameters[k].default is not inspect.Parameter.empty}
-        assert defaults == {k: given[k] for k in defaults}
+        assert defaults == {
+            k: get_object(v["_target_"]) if "_target_" in str(v) else v for k, v in given.items() if k in defaults
+        }  # a class stands for its YAML
     else:
         assert given.keys() <= named
 
@@ -256,7 +268,7 @@ def test_all_models_have_the_same_keys() -> None:
 
 def test_every_group_is_one_that_a_command_takes() -> None:
     taken = {
-        key.removeprefix("override ").lstrip("/")
+        group_of(key.removeprefix("override ").lstrip("/"))[0]
         for path in CONFIGS.rglob("*.yaml")
         for entry in plain_yaml(path).get("defaults", [])
         if isinstance(entry, dict)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seq2seq.attention.attention import Attention
 from seq2seq.attention.masks import causal_mask, combine_masks
 from seq2seq.attention.memory import Memory
+from seq2seq.attention.normalizers import Normalizer
 
 TOLERANCE = 1e-4  # float32 sums over a few hundred keys
 
@@ -21,15 +22,28 @@ class InvariantError(AssertionError):
     """An invariant of attention does not hold; the message names it and the likely cause."""
 
 
-def rows_sum_to_one(weights: Tensor, mask: Tensor | None = None) -> None:
-    """Check that each row of weights (..., query, key) sums to 1, and to 0 where the row has no visible key."""
-    expected = weights.new_ones(weights.shape[:-1])
+def rows_sum_to_one(weights: Tensor, mask: Tensor | None = None, *, row_sum: str = "one") -> None:
+    """Check the sums of the rows of weights (..., query, key).
+
+    Args:
+        weights: to check.
+        mask: broadcastable to the weights, True = visible; a row with no visible key sums to 0.
+        row_sum: what other rows sum to, as `Attention.row_sum`: `one`, `at most one`, or `any` number.
+    """
+    seeing = torch.ones_like(weights[..., 0], dtype=torch.bool)
     if mask is not None:
-        expected = mask.expand(weights.shape).any(-1).to(weights.dtype)
+        seeing = mask.expand(weights.shape).any(-1)
     sums = weights.sum(-1)
-    if ((sums == 0) & (expected == 1)).any():
+    if not sums.isfinite().all():
+        raise InvariantError("a row of weights is not finite: did a score overflow?")
+    if sums.masked_fill(seeing, 0.0).count_nonzero():
+        raise InvariantError("a row that sees no key has weights: is the mask applied, True = visible?")
+    if row_sum == "any":
+        return
+    if row_sum == "one" and ((sums == 0) & seeing).any():
         raise InvariantError("a row that must see keys sees none: does the mask broadcast as meant?")
-    worst = (sums - expected).abs().max()
+    misses = (sums - seeing.to(sums.dtype)).abs() if row_sum == "one" else sums - 1
+    worst = misses.max()
     if not worst <= TOLERANCE:
         raise InvariantError(f"a row of weights misses its sum by {worst:.3g}: normalised over the wrong axis?")
 
@@ -71,28 +85,35 @@ def later_inputs_change_nothing(
         )
 
 
-def equal_scores_give_the_mean(
-    attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False, visible_mask: Tensor | None = None
+def equal_scores_give_equal_weights(
+    attention: Attention, query: Tensor, memory: Memory, *, visible_mask: Tensor | None = None, **call: Any
 ) -> None:
-    """Check that equal scores give uniform weights over the visible keys, and their values' mean as context.
+    """Check that equal scores give equal weights to all visible keys, and their sum of values as context.
 
     Arguments as for `check_attention`.
     """
-    handle = attention.score.register_forward_hook(lambda _, __, scores: torch.zeros_like(scores))
+    handle = attention.normalizer.register_forward_pre_hook(_make_scores_equal)
     try:
-        context, weights = attention(query, memory, causal=causal, need_weights=True)
+        context, weights = attention(query, memory, **{**call, "need_weights": True})
     finally:
         handle.remove()
     assert weights is not None
-    visible = _visible(weights, memory.mask, causal, visible_mask).to(weights.dtype)
-    uniform = visible / visible.sum(-1, keepdim=True).clamp(min=1)
-    worst = torch.maximum((weights - uniform).abs().max(), (context - uniform.to(context) @ memory.value).abs().max())
+    visible = _visible(attention, query, memory, weights, visible_mask, call).to(weights.dtype)
+    equal = visible * (weights.sum(-1, keepdim=True) / visible.sum(-1, keepdim=True).clamp(min=1))
+    worst = (weights - equal).abs().max()
+    if type(attention.normalizer).finish is Normalizer.finish:
+        value = memory.value.repeat_interleave(_sharing(weights, memory.value), -3)
+        worst = torch.maximum(worst, (context - equal.to(context) @ value).abs().max())
     if not worst <= TOLERANCE:
-        raise InvariantError(f"equal scores give weights {worst:.3g} away from uniform: wrong axis, or a wrong mask?")
+        raise InvariantError(f"equal scores give weights {worst:.3g} away from equal: wrong axis, or a wrong mask?")
+
+
+def _make_scores_equal(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return torch.zeros_like(args[0]), *args[1:]
 
 
 def check_attention(
-    attention: Attention, query: Tensor, memory: Memory, *, causal: bool = False, visible_mask: Tensor | None = None
+    attention: Attention, query: Tensor, memory: Memory, *, visible_mask: Tensor | None = None, **call: Any
 ) -> None:
     """Check the invariants of one attention call on its own arguments; the module must be in eval mode.
 
@@ -100,16 +121,17 @@ def check_attention(
         attention: what is checked.
         query: (..., query, d_query).
         memory: from `attention.memory`.
-        causal: as in the call.
-        visible_mask: what each query must see and nothing else, broadcastable to (..., query, key), known from
-            elsewhere; None takes the memory's mask and `causal` at their word.
+        visible_mask: what each query must see without the pattern, and nothing else, broadcastable to
+            (..., query, key), known from elsewhere; None takes the memory's mask and `causal` at their word.
+        call: the other arguments of the call, such as `causal`.
     """
-    _, weights = attention(query, memory, causal=causal, need_weights=True)
+    _, weights = attention(query, memory, **{**call, "need_weights": True})
     assert weights is not None
-    mask = _visible(weights, memory.mask, causal, visible_mask)
-    rows_sum_to_one(weights, mask)
+    mask = _visible(attention, query, memory, weights, visible_mask, call)
+    rows_sum_to_one(weights, mask, row_sum=attention.row_sum)
     hidden_keys_have_no_weight(weights, mask)
-    equal_scores_give_the_mean(attention, query, memory, causal=causal, visible_mask=visible_mask)
+    if not attention.moves:
+        equal_scores_give_equal_weights(attention, query, memory, visible_mask=visible_mask, **call)
 
 
 @torch.no_grad()
@@ -130,7 +152,7 @@ def check_model(
         if isinstance(module, Attention):
 
             def remember(attention: Any, args: Any, kwargs: Any, name: str = name) -> None:
-                calls.append((name, attention, args, {"causal": kwargs.get("causal", False)}))
+                calls.append((name, attention, args, dict(kwargs)))
 
             handles.append(module.register_forward_pre_hook(remember, with_kwargs=True))
     was_training = model.training
@@ -153,8 +175,22 @@ def check_model(
         model.train(was_training)
 
 
-def _visible(weights: Tensor, mask: Tensor | None, causal: bool, known: Tensor | None) -> Tensor:
-    """Return what may be seen, expanded to the shape of the weights."""
+def _visible(
+    attention: Attention, query: Tensor, memory: Memory, weights: Tensor, known: Tensor | None, call: dict[str, Any]
+) -> Tensor:
+    """Return what may be seen under mask and pattern, expanded to the shape of the weights."""
     if known is None:
-        known = combine_masks(mask, causal_mask(*weights.shape[-2:], device=weights.device) if causal else None)
+        causal = causal_mask(*weights.shape[-2:], device=weights.device) if call.get("causal") else None
+        known = combine_masks(memory.mask, causal)
+    if attention.pattern is not None:
+        places = call.get("places")
+        places = torch.arange(weights.shape[-2], device=weights.device) if places is None else places
+        # A pattern is asked with the mask that the call has; what is known from elsewhere hides more or nothing.
+        sight = attention.pattern(query, places, weights.shape[-1], memory.mask)
+        known = combine_masks(known, sight.mask)
     return torch.ones_like(weights, dtype=torch.bool) if known is None else known.expand(weights.shape)
+
+
+def _sharing(weights: Tensor, value: Tensor) -> int:
+    """Return how many heads of weights (..., heads, query, key) share each of the values' heads."""
+    return weights.shape[-3] // value.shape[-3] if weights.dim() >= 4 else 1

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.cli.quoting import quote
+from seq2seq.cli.shorthand import expand, group_of
 
 COMMENTS = 44
 """Column where comments begin."""
@@ -22,17 +23,20 @@ KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?:\s+# (?P<comment
 def print_help(command: str, arguments: list[str]) -> None:
     """Print what can be overridden, as it is under the overrides already given."""
     overrides = quote([argument for argument in arguments if not argument.startswith("-")])
+    if command == "train":
+        overrides = expand(overrides)[0]
     config = compose_defaults(command, overrides)
     choices = HydraConfig.get().runtime.choices
     groups = [*(group for group in FIRST if group in choices), *(group for group in choices if group not in FIRST)]
     chosen = {group: choices[group] for group in groups if not group.startswith("hydra")}
     print(f"seq2seq {command} [key=value ...]\n")
     if chosen:
-        width = max(map(len, chosen))
+        width = max(len(group_of(choice)[1]) for choice in chosen)
         print("Groups, group=choice; [the present one]:\n")
-        for group, choice in chosen.items():
+        for key, choice in chosen.items():
+            group, shown = group_of(key)
             names = sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
-            print(f"  {group:<{width}}  {'  '.join(f'[{name}]' if name == choice else name for name in names)}")
+            print(f"  {shown:<{width}}  {'  '.join(f'[{name}]' if name == choice else name for name in names)}")
         print("\nKeys, key=value, inner ones with a dot (optimizer.lr=0.001), and their defaults:\n")
     else:
         print("Keys, key=value, and their defaults:\n")
@@ -51,8 +55,9 @@ def _comments(command: str, chosen: dict[str, str | None]) -> dict[str, str]:
     """Return by dotted key what stands behind it in the files that a configuration is made of."""
     folder = config_folder()
     texts = [((folder / f"{command}.yaml").read_text(encoding="utf-8"), "")]
-    for group, choice in chosen.items():
-        texts += [(text, f"{group}.") for text in _with_parents(folder / group, choice)] if choice else []
+    for key, choice in chosen.items():
+        group, package = group_of(key)
+        texts += [(text, f"{package}.") for text in _with_parents(folder / group, choice)] if choice else []
     found = {}
     for text, package in texts:
         prefix = "" if "@package _global_" in text.partition("\n")[0] else package

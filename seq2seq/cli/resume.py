@@ -23,7 +23,18 @@ log = logging.getLogger(__name__)
 OWN = ("resume", "output")
 """Keys in which a resumed run always differs from the one it continues."""
 
-FIXED = ("data", "tokenizer", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "seed")
+FIXED = (
+    "data",
+    "tokenizer",
+    "model",
+    "encoder",
+    "decoder",
+    "score",
+    "normalizer",
+    "cross_pattern",
+    "optimizer",
+    "seed",
+)
 """Keys in which it may not: its checkpoint would be another model, or of other data."""
 
 

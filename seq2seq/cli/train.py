@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import product
+from typing import NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -14,7 +15,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.build import settle_precision
+from seq2seq.build import check_parts, settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
@@ -25,6 +26,7 @@ from seq2seq.cli.quoting import quote
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
+from seq2seq.cli.shorthand import expand
 from seq2seq.cli.values import check_types
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training.precision import Precision
@@ -54,18 +56,18 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
-    variants = _variants(overrides)
+    variants = _variants(overrides, sweep=sweep)
     place = Meeting()
-    runs: list[list[str] | None] = [[*overrides, *variant] for variant in variants]
+    runs: list[list[str] | None] = [variant.overrides for variant in variants]
     precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            _check_run([*overrides, *variant], sweep=False)
+            _check_run(variant.overrides, sweep=False)
 
         def begin() -> list[list[str] | None]:
             begun: list[list[str] | None] = []
             for number, variant in enumerate(variants):
-                run = resumed([*overrides, *variant], variant=bool(variant))
+                run = resumed(variant.overrides, variant=bool(variant.name))
                 if run is not None:
                     run, precisions[number] = settled(run)
                 begun.append(run)
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> None:
         runs = place.agreed(begin, runs)
     elif sweep and len(options) == 1:
         for variant in variants:
-            for combination in _combinations([*overrides, *variant]):
+            for combination in _combinations(variant.overrides):
                 _check_run(combination, sweep=True)
                 if not any(override.startswith("hydra/launcher=") for override in overrides):  # else elsewhere
                     settled(combination)
@@ -83,7 +85,7 @@ def main(arguments: list[str]) -> None:
     for run, variant, precision in zip(runs, variants, precisions, strict=True):
         try:
             if run is None:
-                print(f"finished already: {' '.join(variant[:-1])}")
+                print(f"finished already: {variant.name}")
             else:
                 _run(run, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
@@ -97,13 +99,20 @@ def main(arguments: list[str]) -> None:
             if len(variants) == 1:
                 raise
             failures.append(error)
-            print(f"error: {' '.join(variant[:-1])}: {explain(error, 'train', [])}", file=sys.stderr)
+            print(f"error: {variant.name}: {explain(error, 'train', [])}", file=sys.stderr)
     if failures:
         raise UserError(f"{len(failures)} of {len(variants)} variants failed; the others are whole")
 
 
-def _variants(overrides: list[str]) -> list[list[str]]:
-    """Return what each variant of an experiment adds to the overrides; nothing, once, where there are none."""
+class Variant(NamedTuple):
+    """One of the runs, or sweeps, that a command asks for."""
+
+    name: str  # what an experiment says of it; empty where there is no experiment of several
+    overrides: list[str]
+
+
+def _variants(overrides: list[str], *, sweep: bool) -> list[Variant]:
+    """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
     given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
     config = compose_defaults("train", given)
     variants = config.variants
@@ -114,7 +123,8 @@ def _variants(overrides: list[str]) -> list[list[str]]:
     asking = [variant for variant in variants or [] if "resume=" in variant]
     if asking:
         raise UserError(f"variants: {asking[0]}: say resume=true beside variants, for all of them")
-    return [[*variant.split(), "variants=null"] for variant in variants] if variants else [[]]
+    added = [(variant, [*variant.split(), "variants=null"]) for variant in variants] if variants else [("", [])]
+    return [Variant(name, run) for name, more in added for run in expand([*overrides, *more], sweep=sweep)]
 
 
 def _combinations(overrides: list[str]) -> list[list[str]]:
@@ -165,6 +175,7 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
         raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
+    check_parts(config)
     places = {CACHE: config.loader.cache_dir}
     if config.resume in (False, "auto"):  # else it goes on elsewhere
         hydra_ = config.hydra

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder, group_names
+from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
@@ -89,7 +90,7 @@ def check_types(command: str, overrides: list[str]) -> None:
     """
     given = [override for override in overrides if not override.startswith("-")]
     check_choices(command, given)
-    groups = [o for o in given if "." not in o.partition("=")[0] and o.partition("=")[0] in group_names()]
+    groups = [override for override in given if group_of(override.partition("=")[0])[0] in group_names()]
     check_values(given, compose_defaults(command, given), compose_defaults(command, groups))
 
 
@@ -101,12 +102,15 @@ def check_choices(command: str, overrides: list[str]) -> None:
     """
     usual = compose_hydra(command, []).hydra.runtime.choices
     for override in overrides:
-        group, _, choice = override.partition("=")
+        key, _, choice = override.partition("=")
+        group, name = group_of(key)
         # Of a group that a command is whole without, null is a choice.
-        none = choice == "" or (choice == "null" and usual.get(group)) or re.fullmatch(r"-?[\d.]+", choice)
+        none = (
+            choice == "" or (choice == "null" and ("@" in key or usual.get(key))) or re.fullmatch(r"-?[\d.]+", choice)
+        )
         if none and group in group_names():
             choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-            raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices)}")
+            raise UserError(f"{name}={choice}: there is no such choice; the options are {', '.join(choices)}")
 
 
 def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig) -> None:
@@ -121,7 +125,7 @@ def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig)
         UserError: naming the key, the value and what is expected.
     """
     for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
+        _, key = group_of(override.partition("=")[0].lstrip("+"))
         if key.startswith(("hydra", "~")):  # what is taken away has no value
             continue
         value, default = (OmegaConf.select(c, key, throw_on_missing=False) for c in (config, defaults))

@@ -27,7 +27,7 @@ from seq2seq.attention.invariants import (
     InvariantError,
     check_attention,
     check_model,
-    equal_scores_give_the_mean,
+    equal_scores_give_equal_weights,
     hidden_inputs_change_nothing,
     hidden_keys_have_no_weight,
     later_inputs_change_nothing,
@@ -196,12 +196,12 @@ def test_a_hidden_key_may_not_have_the_smallest_weight() -> None:
     hidden_keys_have_no_weight(weights * mask, mask)
 
 
-def test_equal_scores_must_give_the_mean_of_the_values() -> None:
+def test_equal_scores_must_give_equal_weights() -> None:
     x = torch.randn(2, LENGTH, D)
     mask = MASK[:, None]
     good = Attention(Dot(D, D))
-    equal_scores_give_the_mean(good, x, good.memory(x, x, mask), causal=True)
+    equal_scores_give_equal_weights(good, x, good.memory(x, x, mask), causal=True)
     bad = Attention(Dot(D, D), InvertedMask())
-    with pytest.raises(InvariantError, match="away from uniform"):
-        equal_scores_give_the_mean(bad, x, bad.memory(x, x, mask))
+    with pytest.raises(InvariantError, match="away from equal"):
+        equal_scores_give_equal_weights(bad, x, bad.memory(x, x, mask))
     assert not bad.score._forward_hooks

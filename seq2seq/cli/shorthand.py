@@ -1,0 +1,99 @@
+"""Short names for the parts of attention: `positions=learned` for `positions@encoder.positions=learned`, and so on."""
+
+from collections.abc import Iterator
+from itertools import product
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from seq2seq.cli.options import compose_hydra
+from seq2seq.errors import UserError
+
+PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
+"""Keys of a Transformer's side that choose a file, and the group that the file is in."""
+
+OPTIONS = ("num_key_heads", "gate")
+"""Keys of a Transformer's side that hold a value."""
+
+CROSS = {"cross_pattern": "pattern"}
+"""Keys of cross-attention that choose a file, and its group."""
+
+SIDES = ("encoder", "decoder")
+
+MODEL = ("model", "experiment", *SIDES)
+"""Groups that decide which sides are Transformers."""
+
+
+def expand(overrides: list[str], *, sweep: bool = False) -> list[list[str]]:
+    """Return overrides in which every short name is what Hydra calls it; of a sweep over such names, a list each.
+
+    `encoder.positions=learned` chooses a file as a group does; `positions=learned` does it for both sides.
+
+    Args:
+        overrides: quoted.
+        sweep: whether `a,b` means one run each.
+
+    Raises:
+        UserError: a name for a side that has no such part.
+    """
+    if not any(_is_short(override) for override in overrides):
+        return [overrides]
+    runs = product(*(_each(override) if sweep else [override] for override in overrides))
+    return [[new for override in run for new in _expanded(override, run)] for run in runs]
+
+
+def group_of(choice: str) -> tuple[str, str]:
+    """Return the group and the short name of one of Hydra's choices, such as `positions@encoder.positions`."""
+    group, _, package = choice.partition("@")
+    return group, package or group
+
+
+def _parts(override: str) -> tuple[str, str, str]:
+    """Return the side that an override names, or none, the name of the part, and the value."""
+    key, _, value = override.partition("=")
+    side, dot, name = key.partition(".")
+    return (side, name, value) if dot and side in SIDES else ("", key, value)
+
+
+def _is_short(override: str) -> bool:
+    side, name, value = _parts(override)
+    if value.startswith("{"):  # a whole part, said key by key
+        return False
+    return name in PARTS or (not side and (name in CROSS or name in OPTIONS))
+
+
+def _each(override: str) -> list[str]:
+    """Return the overrides that one is in a sweep, if it is short or decides the model; else itself."""
+    if not _is_short(override) and override.partition("=")[0] not in MODEL:
+        return [override]
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_discrete_sweep():
+            return [override]
+    except HydraException:
+        return [override]
+    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+
+
+def _expanded(override: str, run: tuple[str, ...]) -> Iterator[str]:
+    side, name, value = _parts(override)
+    if not _is_short(override):
+        yield override
+    elif name in CROSS:
+        yield f"{CROSS[name]}@{name}={value}"
+    else:
+        sides = _transformer_sides(run)
+        if not sides or side not in ("", *sides):
+            who = f"{side} is" if side else "both sides are"
+            raise UserError(
+                f"{override}: {who} recurrent here, and only a Transformer's self-attention has {name}; "
+                f"take {f'{side}=transformer' if side else 'model=transformer'}, or leave it out"
+            )
+        for one in [side] if side else sides:
+            yield f"{PARTS[name]}@{one}.{name}={value}" if name in PARTS else f"{one}.{name}={value}"
+
+
+def _transformer_sides(run: tuple[str, ...]) -> list[str]:
+    chosen = [override for override in run if override.partition("=")[0] in MODEL]
+    choices = compose_hydra("train", chosen).hydra.runtime.choices
+    return [side for side in SIDES if choices.get(side) == "transformer"]
