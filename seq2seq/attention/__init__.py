@@ -3,7 +3,8 @@
     weights = normalise(score(query, key) + bias, visible) · factor        context = weights · value
 
 scores.py       what query and key say to each other   Additive, Dot, ScaledDot, General, Cosine, Location
-positions.py    where they stand                       Sinusoidal, Learned, NoPositions
+positions.py    where they stand                       Sinusoidal, Learned, Random, NoPositions
+distances.py    how far apart they stand               Rotary, Alibi, T5, Shaw
 patterns.py     who sees whom                          Full, Window
 normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
 
@@ -18,17 +19,25 @@ A new variant is one class and one YAML of its group in configs/; every test of 
 """
 
 from seq2seq.attention.attention import Attention
+from seq2seq.attention.distances import AlibiPositions, RotaryPositions, ShawPositions, T5Positions
 from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
 from seq2seq.attention.patterns import Full, Pattern, Sight, Window
-from seq2seq.attention.positions import LearnedPositions, NoPositions, Positions, SinusoidalPositions
+from seq2seq.attention.positions import (
+    LearnedPositions,
+    NoPositions,
+    Positions,
+    RandomPositions,
+    SinusoidalPositions,
+)
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
 
 __all__ = [
     "Additive",
+    "AlibiPositions",
     "Attention",
     "Concat",
     "Cosine",
@@ -46,12 +55,16 @@ __all__ = [
     "Past",
     "Pattern",
     "Positions",
+    "RandomPositions",
+    "RotaryPositions",
     "ScaledDot",
     "Score",
+    "ShawPositions",
     "Sight",
     "SinusoidalPositions",
     "Softmax",
     "Sparsemax",
+    "T5Positions",
     "Window",
     "causal_mask",
     "combine_masks",

@@ -143,8 +143,8 @@ class TransformerStack(nn.Module):
         gate: bool = False,
     ) -> None:
         super().__init__()
-        d_head = d_model // max(num_heads, 1)
-        made = positions(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        heads = max(num_heads, 1)  # an attention refuses fewer
+        made = positions(d_model, d_head=d_model // heads, num_heads=heads, two_sided=two_sided)
         self.embedding = PositionedEmbedding(table, d_model, positions=made, dropout=dropout)
         self.num_layers = num_layers
         attention = partial(
