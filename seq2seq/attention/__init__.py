@@ -6,7 +6,9 @@ scores.py       what query and key say to each other   Additive, Dot, ScaledDot,
 positions.py    where they stand                       Sinusoidal, Learned, Random, NoPositions
 distances.py    how far apart they stand               Rotary, Alibi, T5, Shaw
 patterns.py     who sees whom                          Full, Window
-normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
+normalizers.py  how a row shares itself out            Softmax, LogLength; sparse_normalizers.py: Sparsemax, Entmax15,
+                                                       Entmax, TopK; open_normalizers.py: Sigmoid, Sink, Leaky,
+                                                       Differential, Monotonic
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
@@ -23,7 +25,8 @@ from seq2seq.attention.distances import AlibiPositions, RotaryPositions, ShawPos
 from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.multihead import MultiHeadAttention
-from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
+from seq2seq.attention.normalizers import LogLength, Normalizer, Softmax
+from seq2seq.attention.open_normalizers import Differential, Leaky, Monotonic, Sigmoid, Sink
 from seq2seq.attention.patterns import Full, Pattern, Sight, Window
 from seq2seq.attention.positions import (
     LearnedPositions,
@@ -34,6 +37,7 @@ from seq2seq.attention.positions import (
 )
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
+from seq2seq.attention.sparse_normalizers import Entmax, Entmax15, Sparsemax, TopK
 
 __all__ = [
     "Additive",
@@ -41,13 +45,18 @@ __all__ = [
     "Attention",
     "Concat",
     "Cosine",
+    "Differential",
     "Dot",
+    "Entmax",
     "Entmax15",
     "Full",
     "General",
+    "Leaky",
     "LearnedPositions",
     "Location",
+    "LogLength",
     "Memory",
+    "Monotonic",
     "MultiHeadAttention",
     "NoPositions",
     "NoScore",
@@ -61,10 +70,13 @@ __all__ = [
     "Score",
     "ShawPositions",
     "Sight",
+    "Sigmoid",
+    "Sink",
     "SinusoidalPositions",
     "Softmax",
     "Sparsemax",
     "T5Positions",
+    "TopK",
     "Window",
     "causal_mask",
     "combine_masks",
