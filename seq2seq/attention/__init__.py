@@ -4,7 +4,8 @@
 
 scores.py       what query and key say to each other   Additive, Dot, ScaledDot, General, Cosine, Location
 positions.py    where they stand                       Sinusoidal, Learned, NoPositions
-patterns.py     who sees whom                          Full, Window
+patterns.py     who sees whom                          Full, Window, Dilated, Chunked, BigBird
+                                                       with weights, in weighing_patterns.py: LocalP, Fixed
 normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
@@ -22,21 +23,28 @@ from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
-from seq2seq.attention.patterns import Full, Pattern, Sight, Window
+from seq2seq.attention.patterns import BigBird, Chunked, Dilated, Full, LocalM, Pattern, Sight, Window
 from seq2seq.attention.positions import LearnedPositions, NoPositions, Positions, SinusoidalPositions
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
+from seq2seq.attention.weighing_patterns import Fixed, LocalP
 
 __all__ = [
     "Additive",
     "Attention",
+    "BigBird",
+    "Chunked",
     "Concat",
     "Cosine",
+    "Dilated",
     "Dot",
     "Entmax15",
+    "Fixed",
     "Full",
     "General",
     "LearnedPositions",
+    "LocalM",
+    "LocalP",
     "Location",
     "Memory",
     "MultiHeadAttention",

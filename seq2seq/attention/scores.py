@@ -31,6 +31,9 @@ class Score(nn.Module):
     remembers = False
     """Whether `forward` wants a `Past` as its third argument."""
 
+    equal = False
+    """Whether every key gets the same score."""
+
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
         super().__init__()
         self.d_query = d_query
