@@ -44,7 +44,7 @@ class Attention(nn.Module):
         self.score = score
         self.normalizer = normalizer or Softmax()
         self.pattern = pattern if pattern is not None and pattern.hides else None
-        if self.pattern is not None and self.pattern.wants_equal_scores and not score.equal:
+        if self.pattern is not None and self.pattern.decides and (score.asks_query or score.asks_key):
             raise UserError(
                 f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
                 f"{type(score).__name__} would not be heard; use {self.pattern.score_key}=uniform with it"

@@ -156,9 +156,9 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
             "use self_score=scaled_dot, dot or cosine, or positions that join the scores or the embeddings"
         )
     pattern = made.attention.pattern
-    if positions is not None and positions.biases and pattern is not None and pattern.wants_equal_scores:
+    if positions is not None and positions.biases and pattern is not None and pattern.decides:
         raise UserError(
-            f"{type(positions).__name__} joins the scores, which {type(pattern).__name__} needs to be equal; "
+            f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
             "use positions that join the embeddings"
         )
     if shares_keys and score.key_parameters:

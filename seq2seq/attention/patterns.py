@@ -45,8 +45,8 @@ class Pattern(nn.Module):
     row_sum = "one"
     """What its factors leave of a row's sum: `one`, or `at most one`."""
 
-    wants_equal_scores = False
-    """Whether places alone give the weights, so that scores must not."""
+    decides = False
+    """Whether places alone give the weights, so that scores must be equal."""
 
     seats: tuple[str, ...] = ("encoder", "decoder", "cross")
     """Where it has a meaning."""

@@ -77,7 +77,7 @@ class Fixed(Pattern):
     """
 
     moves = True
-    wants_equal_scores = True
+    decides = True
 
     def __init__(
         self,
