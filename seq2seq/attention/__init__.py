@@ -9,6 +9,10 @@ patterns.py     who sees whom                          Full, Window
 normalizers.py  how a row shares itself out            Softmax, LogLength; sparse_normalizers.py: Sparsemax, Entmax15,
                                                        Entmax, TopK; open_normalizers.py: Sigmoid, Sink, Leaky,
                                                        Differential, Monotonic
+positions.py    where they stand                       Sinusoidal, Learned, NoPositions
+patterns.py     who sees whom                          Full, Window, Dilated, Chunked, BigBird
+                                                       with weights, in weighing_patterns.py: LocalP, Fixed
+normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
@@ -38,21 +42,33 @@ from seq2seq.attention.positions import (
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
 from seq2seq.attention.sparse_normalizers import Entmax, Entmax15, Sparsemax, TopK
+from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
+from seq2seq.attention.patterns import BigBird, Chunked, Dilated, Full, LocalM, Pattern, Sight, Window
+from seq2seq.attention.positions import LearnedPositions, NoPositions, Positions, SinusoidalPositions
+from seq2seq.attention.recorder import record_attention
+from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
+from seq2seq.attention.weighing_patterns import Fixed, LocalP
 
 __all__ = [
     "Additive",
     "AlibiPositions",
     "Attention",
+    "BigBird",
+    "Chunked",
     "Concat",
     "Cosine",
     "Differential",
+    "Dilated",
     "Dot",
     "Entmax",
     "Entmax15",
+    "Fixed",
     "Full",
     "General",
     "Leaky",
     "LearnedPositions",
+    "LocalM",
+    "LocalP",
     "Location",
     "LogLength",
     "Memory",

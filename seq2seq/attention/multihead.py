@@ -159,6 +159,12 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
             f"{type(positions).__name__} turns queries and keys, which {type(score).__name__} does not see; "
             "use self_score=scaled_dot, dot or cosine, or positions that join the scores or the embeddings"
         )
+    pattern = made.attention.pattern
+    if positions is not None and positions.biases and pattern is not None and pattern.decides:
+        raise UserError(
+            f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
+            "use positions that join the embeddings"
+        )
     if shares_keys and score.key_parameters:
         raise UserError(
             f"{type(score).__name__} has parameters for each head's own keys, so heads cannot share keys; "
