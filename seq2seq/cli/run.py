@@ -34,7 +34,7 @@ from seq2seq.training.last_checkpoint import event_files, rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
-from seq2seq.training.settings import check_devices, check_monitors
+from seq2seq.training.settings import check_monitors
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,6 @@ def run_training(
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
     with meeting.alike() as ours:
         found = whole_checkpoint(folder) if config.resume else WholeCheckpoint()
         data = build_data(config, found.tokenizers)

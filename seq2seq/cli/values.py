@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder, group_names
+from seq2seq.cli.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names
 from seq2seq.errors import UserError
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
@@ -105,8 +105,7 @@ def check_choices(command: str, overrides: list[str]) -> None:
         # Of a group that a command is whole without, null is a choice.
         none = choice == "" or (choice == "null" and usual.get(group)) or re.fullmatch(r"-?[\d.]+", choice)
         if none and group in group_names():
-            choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-            raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices)}")
+            raise UserError(f"{override}: there is no such choice; the options are {', '.join(choices_of(group))}")
 
 
 def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig) -> None:
