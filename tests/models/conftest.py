@@ -114,13 +114,21 @@ SMALL: dict[str, dict[str, Any]] = {
     "window": {"width": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
+    "topk": {"k": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = set()
+COARSE: set[str] = {"topk"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-REFUSED: dict[str, set[str]] = {}
+RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
+"""Decoders with an attention that has no heads."""
+
+REFUSED: dict[str, set[str]] = {
+    "normalizer=differential": set(RECURRENT),
+    "normalizer=leaky": set(RECURRENT),
+    "normalizer=monotonic": {"self", "cross"},
+}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
@@ -178,7 +186,7 @@ def variants() -> Iterator[Variant]:
                 continue
             cross = {"cross_pattern" if group == "pattern" else group: made}
             yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
-            for decoder in ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"):
+            for decoder in RECURRENT:
                 recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
                 yield Variant(f"{group}={name}", decoder, recurrent)
     for name, options in EXTRA.items():
