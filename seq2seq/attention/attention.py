@@ -10,6 +10,7 @@ from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
 from seq2seq.dropout import dropout
+from seq2seq.errors import UserError
 
 
 class Attention(nn.Module):
@@ -26,6 +27,9 @@ class Attention(nn.Module):
         normalizer: scores to weights; the softmax by default.
         pattern: who sees whom, beside the mask; everybody everything by default.
         dropout: on the weights, in training.
+
+    Raises:
+        UserError: a pattern that gives the weights alone, beside a score that tells keys apart.
     """
 
     def __init__(
@@ -40,6 +44,11 @@ class Attention(nn.Module):
         self.score = score
         self.normalizer = normalizer or Softmax()
         self.pattern = pattern if pattern is not None and pattern.hides else None
+        if self.pattern is not None and self.pattern.decides and (score.asks_query or score.asks_key):
+            raise UserError(
+                f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
+                f"{type(score).__name__} would not be heard; use {self.pattern.score_key}=uniform with it"
+            )
         self.dropout = dropout
         # Plain attributes, set once: to look into a module for a part of a part takes longer than a small sum.
         self.score_remembers, self.normalizer_remembers = score.remembers, self.normalizer.remembers
