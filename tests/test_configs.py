@@ -54,6 +54,9 @@ NEEDED = {
 }
 """What a user must say beside the choice of a file."""
 
+ONE_SIDED = {"random": "encoder.positions"}
+"""Files that not every seat takes, and a key that does."""
+
 GPU_ONLY = ("gpu", "ddp", "fsdp")
 """Trainers that Lightning refuses to make without a GPU: here they are only composed."""
 
@@ -64,7 +67,7 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def overrides_for(group: str, name: str) -> tuple[str, ...]:
-    given = [f"{group}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
+    given = [f"{ONE_SIDED.get(name, group)}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
     return tuple(expand(given)[0])
 
 

@@ -114,13 +114,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "window": {"width": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
+    "t5": {"num_buckets": 6, "max_distance": 3},
+    "shaw": {"max_distance": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
 COARSE: set[str] = set()
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-REFUSED: dict[str, set[str]] = {}
+REFUSED: dict[str, set[str]] = {"positions=random": {"self"}}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
@@ -132,6 +134,8 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"positions": "alibi", "pattern": "window"},
+    {"positions": "rotary", "self_score": "cosine"},
 ]
 """Choices that are to work with each other."""
 
