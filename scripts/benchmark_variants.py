@@ -2,7 +2,8 @@
 
 A variant is overrides as of `seq2seq train`, commas between them; the default is what `--base` makes alone. Weights are
 untrained, sentences random tokens, half to all of the length in the table. Every round takes each model once, in a new
-order; a ratio is the median over rounds of variant ÷ default, and beside it the middle half of them.
+order; a ratio is the median over rounds of variant ÷ default, and beside it the middle half of them. Times are those of
+the processor, so that other work on the machine counts for little.
 
     python scripts/benchmark_variants.py positions=rotary positions=alibi,pattern=window num_key_heads=1
     python scripts/benchmark_variants.py --base model=luong --lengths 24 -- cross_pattern=window score=dot
@@ -88,14 +89,14 @@ def decoding(model: EncoderDecoder, length: int, batch: Batch) -> Callable[[], A
 
 
 def compare(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tuple[float, list[float]]]:
-    """Return for each work its median in milliseconds, and its ratios to the default's: the quartiles."""
+    """Return for each work its median in milliseconds, and the quartiles of its ratios to the default."""
     found: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name in random.Random(number).sample(list(works), len(works)):
-            begin = time.perf_counter()
+            begin = time.process_time()
             works[name]()
             if number:  # the first warms up
-                found[name].append(1e3 * (time.perf_counter() - begin))
+                found[name].append(1e3 * (time.process_time() - begin))
     ratios = {name: [x / base for x, base in zip(found[name], found[DEFAULT], strict=True)] for name in works}
     return {name: (statistics.median(found[name]), statistics.quantiles(ratios[name], n=4)) for name in works}
 

@@ -39,7 +39,7 @@ def tables(model: EncoderDecoder) -> dict[str, Tensor]:
 def check_shared(model: EncoderDecoder) -> None:
     """Check that the layers of each side still have its one table."""
     found = tables(model)
-    assert len(found) == 6 and TABLES < set(found)
+    assert len(found) == 6 and set(found) > TABLES
     for name, table in found.items():
         assert table is found[f"{name.partition('.')[0]}.embedding.positions.weight"]
 
