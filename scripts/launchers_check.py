@@ -27,7 +27,12 @@ from omegaconf import OmegaConf
 from slurm_check import PROGRAMS, slurm
 from two_hosts import Verdict, need, report
 
-PLUGINS = ["hydra-joblib-launcher==1.2.0", "hydra-submitit-launcher==1.2.0", "hydra-optuna-sweeper==1.3.0", "sqlalchemy<2"]
+PLUGINS = [
+    "hydra-joblib-launcher==1.2.0",
+    "hydra-submitit-launcher==1.2.0",
+    "hydra-optuna-sweeper==1.3.0",
+    "sqlalchemy<2",
+]
 """With SQLAlchemy 2 the sweeper's Optuna, which is of 2022, cannot keep a study in a file."""
 
 SMALL = """

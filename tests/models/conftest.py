@@ -120,6 +120,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
     "topk": {"k": 2},
+    "t5": {"num_buckets": 6, "max_distance": 3},
+    "shaw": {"max_distance": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
@@ -142,6 +144,7 @@ REFUSED: dict[str, set[str]] = {
     "pattern=local_p": {"self"},
     "pattern=fixed": EVERYWHERE,
 }
+REFUSED: dict[str, set[str]] = {"positions=random": {"self"}}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
@@ -153,6 +156,8 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"positions": "alibi", "pattern": "window"},
+    {"positions": "rotary", "self_score": "cosine"},
 ]
 """Choices that are to work with each other."""
 
