@@ -18,6 +18,7 @@ from torch import Tensor
 from seq2seq.alignment.fonts import make_writable
 from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_angles, place_parts
 from seq2seq.alignment.links import Links
+from seq2seq.alignment.shares import NOWHERE, is_seen
 
 # White to navy in steps of equal CIELAB lightness, so that equal steps of weight look equal.
 COLORS = ("#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f")
@@ -36,6 +37,7 @@ def heatmap(
     *,
     title: str = "",
     gold: Links | None = None,
+    nowhere: Tensor | None = None,
 ) -> Figure:
     """Return one heatmap, source across and target down, on a fixed 0-1 scale.
 
@@ -45,11 +47,13 @@ def heatmap(
         target_labels: a label for every row.
         title: one or more lines; the first is the heading.
         gold: links to outline, sure ones solid and possible ones dashed; those outside the picture are left out.
+        nowhere: `(target,)`, what each row gives to no column: a last column apart, where that is more than 0.01.
 
     Raises:
         ValueError: when there are not as many labels as weights, or none.
     """
-    return _draw(weights.unsqueeze(0), [""], source_labels, target_labels, title, gold)
+    rest = None if nowhere is None else nowhere.unsqueeze(0)
+    return _draw(weights.unsqueeze(0), [""], source_labels, target_labels, title, gold, rest)
 
 
 def heatmap_grid(
@@ -59,16 +63,19 @@ def heatmap_grid(
     *,
     title: str = "",
     gold: Links | None = None,
+    nowhere: Tensor | None = None,
 ) -> Figure:
     """Return a heatmap for the mean of the heads and for each, on one scale, labelled along the outer edges only.
 
-    `weights` is `(heads, target, source)`; otherwise as `heatmap`. A single head is its own mean and drawn once.
+    `weights` is `(heads, target, source)` and `nowhere` `(heads, target)`; otherwise as `heatmap`. A single head is its
+    own mean and drawn once.
     """
     if len(weights) == 1:
-        return _draw(weights, [""], source_labels, target_labels, title, gold)
+        return _draw(weights, [""], source_labels, target_labels, title, gold, nowhere)
     names = ["mean", *(f"head {head}" for head in range(len(weights)))]
     weights = torch.cat((weights.mean(0, keepdim=True), weights))
-    return _draw(weights, names, source_labels, target_labels, title, gold)
+    rest = None if nowhere is None else torch.cat((nowhere.mean(0, keepdim=True), nowhere))
+    return _draw(weights, names, source_labels, target_labels, title, gold, rest)
 
 
 def draw_image(figure: Figure) -> np.ndarray:
@@ -97,8 +104,12 @@ def _draw(
     target_labels: Sequence[str],
     title: str,
     gold: Links | None,
+    nowhere: Tensor | None,
 ) -> Figure:
     """Return the figure of all panels of `weights`, `(panels, target, source)`, each with its name below."""
+    apart = nowhere is not None and is_seen(nowhere)
+    if nowhere is not None and apart:
+        weights, source_labels = torch.cat((weights, nowhere.unsqueeze(-1)), dim=-1), [*source_labels, NOWHERE]
     num_panels, num_target, num_source = weights.shape
     if (num_target, num_source) != (len(target_labels), len(source_labels)) or weights.numel() == 0:
         raise ValueError(
@@ -147,6 +158,8 @@ def _draw(
                 _write(axes, left - GAP, middle, label, font, ha="right", va="center_baseline")
         axes.text(left + width / 2, top + height + GAP, name, ha="center", va="top", size=8, color=GREY)
     _draw_grids(axes, layout.panels, panels.cell)
+    if apart:
+        _draw_border(axes, layout.panels, panels.cell)
     _draw_bar(axes, layout.bar)
     if gold is not None:
         _draw_key(axes, layout.key)
@@ -173,6 +186,12 @@ def _draw_grids(axes: Axes, panels: Sequence[Place], cell: float) -> None:
         lines += [[(left, top + y * cell), (right, top + y * cell)] for y in range(round(height / cell) + 1)]
         lines += [[(left + x * cell, top), (left + x * cell, bottom)] for x in range(round(width / cell) + 1)]
     axes.add_collection(LineCollection(lines, colors=GRID, linewidths=0.5), autolim=False)
+
+
+def _draw_border(axes: Axes, panels: Sequence[Place], cell: float) -> None:
+    """Part the last column of each panel, which is no token, from the others."""
+    lines = [[(left + width - cell, top), (left + width - cell, top + height)] for left, top, width, height in panels]
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=1.2), autolim=False)
 
 
 def _draw_links(axes: Axes, place: Place, cell: float, gold: Links) -> None:
