@@ -24,14 +24,15 @@ class Guidance(NamedTuple):
         """Return the cross-entropy of the head's shares against the links, summed over target tokens (4.2, eq. 2).
 
         With what goes nowhere, shares (`shares`) sum to one. So a link costs the same whether the rest of its row goes
-        to other words or nowhere, and a row that sums to more than one gains nothing by that.
+        to other words or nowhere, and a row that sums to more than one gains nothing by that. A link whose weight is
+        below 0 has a share of 0, which pulls at nothing: there the weight itself pulls.
 
         Args:
             record: weights (batch, heads, target, source), with gradients.
             link_weights: `Batch.link_weights`; a row of zeros asks for nothing.
         """
-        given = shares(record[self.name][:, self.head])
-        return -(link_weights * (given + EPSILON).log()).sum()
+        weights = record[self.name][:, self.head]
+        return -(link_weights * ((shares(weights) + EPSILON).log() + weights.clamp(max=0))).sum()
 
 
 def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> Guidance | None:
