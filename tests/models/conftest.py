@@ -1,15 +1,22 @@
-"""Small models of every kind in float64, and a padded batch for them. Sizes are prime where they may be."""
+"""Small models of every kind in float64, and a padded batch for them. Sizes are prime where they may be.
 
-from collections.abc import Callable
+A new variant of attention is among them by its file in configs/.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import product
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from seq2seq.attention import Additive, ScaledDot, SinusoidalPositions, Softmax, padding_mask
+from seq2seq.cli.options import config_folder
 from seq2seq.models import (
     GRU,
     LSTM,
@@ -68,19 +75,139 @@ def build_model(
     decoder: str,
     *,
     score: Callable[..., nn.Module] = Additive,
-    normalizer: Callable[[], nn.Module] = Softmax,
+    normalizer: Callable[..., nn.Module] = Softmax,
+    encoder_options: Mapping[str, Any] = MappingProxyType({}),
     **decoder_options: Any,
 ) -> EncoderDecoder:
     """Return a model of two kinds, by their names in the tables above."""
     source, target = (
         embedding_table(size, D_EMBEDDING, padding_index=PADDING) for size in (SOURCE_VOCAB, TARGET_VOCAB)
     )
-    reader = ENCODERS[encoder](source)
+    reader = ENCODERS[encoder](source, **encoder_options)
     writer = DECODERS[decoder](
         target, d_encoder=reader.d_model, d_summary=reader.d_summary, score=score, normalizer=normalizer,
         **decoder_options,
     )  # fmt: skip
     return EncoderDecoder(reader, writer, vocab_size=TARGET_VOCAB)
+
+
+class Case(NamedTuple):
+    """A model that must do what every model must."""
+
+    name: str
+    build: Callable[[], EncoderDecoder]
+    untouched: frozenset[str] = frozenset()  # parameters that get no gradient
+    sees_source: bool = True  # whether each target position depends on each source position
+    coarse: bool = False  # whether bfloat16 may choose other keys than float32
+
+
+def _pair_case(encoder: str, decoder: str) -> Case:
+    untouched: set[str] = set()
+    if decoder.startswith("bottleneck") and not encoder.startswith("transformer"):
+        # Only the backward direction's state at the first word reaches the decoder.
+        top = int(encoder[-1]) - 1
+        untouched = {f"encoder.forwards.{top}.{name}_l0" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    return Case(f"{encoder} under {decoder}", partial(build_model, encoder, decoder), frozenset(untouched))
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "window": {"width": 1},
+    "local_m": {"width": 2},
+    "local_p": {"width": 2},
+    "dilated": {"width": 1},
+    "chunked": {"size": 3},
+    "bigbird": {"width": 1, "num_random": 1},
+    "location": {"max_positions": 9},
+    "learned": {"max_positions": 9},
+}
+"""Options with which a variant does something to a sentence of seven tokens."""
+
+COARSE: set[str] = {"pattern=local_p"}
+"""Variants that choose: in bfloat16 they may choose otherwise."""
+
+EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
+REFUSED: dict[str, set[str]] = {
+    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    "pattern=local_p": {"self"},
+    "pattern=fixed": EVERYWHERE,
+}
+"""Seats in which a variant has no meaning, by group=name."""
+
+SIZE = {"d_model": 16}
+EXTRA: dict[str, dict[str, Any]] = {
+    "multi-query": {"num_key_heads": 1},
+    "gate": {"gate": True},
+}
+"""Options of a Transformer's two sides that are no files."""
+
+TOGETHER: list[dict[str, str]] = [
+    {"positions": "learned", "pattern": "window"},
+]
+"""Choices that are to work with each other."""
+
+
+def part(group: str, name: str) -> Any:
+    """Return what a file of configs/ makes, with small sizes."""
+    options: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(config_folder() / group / f"{name}.yaml"))
+    return instantiate({**options, **SMALL.get(name, {})})
+
+
+class Variant(NamedTuple):
+    """A file of a group of attention, in one seat of a model."""
+
+    name: str  # group=name
+    seat: str
+    build: Callable[[], EncoderDecoder]
+
+    @property
+    def refused(self) -> bool:
+        return self.seat in REFUSED.get(self.name, set())
+
+
+def variant_cases() -> Iterator[Case]:
+    """Yield a model for each file of the groups of attention in each of its seats."""
+    for variant in VARIANTS:
+        if not variant.refused:
+            hides = variant.name.startswith("pattern=") and variant.seat != "self"
+            coarse = any(name in variant.name for name in COARSE)
+            yield Case(f"{variant.name} in {variant.seat}", variant.build, sees_source=not hides, coarse=coarse)
+
+
+def variants() -> Iterator[Variant]:
+    """Yield every variant, those that are refused as well."""
+    folder = config_folder()
+    for group in ("score", "normalizer", "pattern", "positions"):
+        for name in sorted(path.stem for path in (folder / group).glob("*.yaml")):
+            if name == "none" and group == "score":
+                continue
+            made = part(group, name)
+            key = {"score": "self_score", "normalizer": "self_normalizer"}.get(group, group)
+            yield Variant(f"{group}={name}", "self", partial(_transformer, {key: made}))
+            if group == "positions":
+                yield Variant(f"{group}={name}", "encoder", partial(_transformer, {}, {key: made}))
+                continue
+            cross = {"cross_pattern" if group == "pattern" else group: made}
+            yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
+            for decoder in ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"):
+                recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
+                yield Variant(f"{group}={name}", decoder, recurrent)
+    for name, options in EXTRA.items():
+        yield Variant(name, "self", partial(_transformer, options, score=ScaledDot))
+    for choices in TOGETHER:
+        made = {
+            key: part({"self_score": "score", "self_normalizer": "normalizer"}.get(key, key), name)
+            for key, name in choices.items()
+        }
+        yield Variant(" ".join(f"{k}={v}" for k, v in choices.items()), "self", partial(_transformer, made))
+
+
+def _transformer(both: Mapping[str, Any], encoder: Mapping[str, Any] = MappingProxyType({}), **cross: Any) -> Any:
+    return build_model(
+        "transformer-pre2", "transformer-pre2", encoder_options={**SIZE, **both, **encoder}, **SIZE, **both, **cross
+    )
+
+
+VARIANTS = list(variants())
 
 
 @pytest.fixture(autouse=True)
@@ -93,15 +220,20 @@ def build() -> Callable[..., EncoderDecoder]:
     return build_model
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: " under ".join(pair))
-def names(request: pytest.FixtureRequest) -> tuple[str, str]:
+@pytest.fixture(params=[*(_pair_case(*pair) for pair in PAIRS), *variant_cases()], ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda variant: f"{variant.name} in {variant.seat}")
+def variant(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
 @pytest.fixture
-def model(names: tuple[str, str]) -> EncoderDecoder:
-    """Return any encoder under any decoder, in float64, without dropout."""
-    return build_model(*names).double().eval()
+def model(case: Case) -> EncoderDecoder:
+    """Return any encoder under any decoder with any attention, in float64, without dropout."""
+    return case.build().double().eval()
 
 
 @pytest.fixture
