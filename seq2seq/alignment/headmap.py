@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq.alignment.heatmap import COLORMAP, GREY, INK
+from seq2seq.alignment.colors import COLORMAP, GREY, INK
 from seq2seq.alignment.shares import LEAST
 
 PANELS = {

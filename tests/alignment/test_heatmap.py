@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 import seq2seq
-from seq2seq.alignment.heatmap import COLORS, GOLD, draw_image, heatmap, heatmap_grid, save_figure, save_image
+from seq2seq.alignment.colors import COLORS, GOLD
+from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_figure, save_image
 from seq2seq.alignment.links import Links, parse_links
 
 SOURCE = ["the", "old", "man", "saw", "a", "dog", "</s>"]
