@@ -125,7 +125,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = {"topk"}
+COARSE: set[str] = {"topk", "local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
 RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
@@ -135,16 +135,11 @@ REFUSED: dict[str, set[str]] = {
     "normalizer=differential": set(RECURRENT),
     "normalizer=leaky": set(RECURRENT),
     "normalizer=monotonic": {"self", "cross"},
-COARSE: set[str] = {"pattern=local_p"}
-"""Variants that choose: in bfloat16 they may choose otherwise."""
-
-EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
-REFUSED: dict[str, set[str]] = {
-    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    **{f"pattern={name}": {"cross", *RECURRENT} for name in ("dilated", "chunked", "bigbird")},
     "pattern=local_p": {"self"},
-    "pattern=fixed": EVERYWHERE,
+    "pattern=fixed": {"self", "cross", *RECURRENT},  # beside the usual score
+    "positions=random": {"self"},
 }
-REFUSED: dict[str, set[str]] = {"positions=random": {"self"}}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
