@@ -18,9 +18,9 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) == 1, reason="needs Linux and two cores"
 )
 
-QUIET, CROWDED = Usage(0.01, 2.0, 0.0), Usage(0.7, 1.4, 0.0)  # on all cores
-BUSY, LEFT = Usage(0.9, 1.0, 0.0), Usage(0.9, 1.0, 1.0)  # on half of them: others use the other half, or have left it
-SHARED = Usage(0.9, 0.5, 0.9)
+QUIET, CROWDED = Usage(0.01, 0.0, 0.0), Usage(0.7, 0.0, 0.0)  # on all cores
+BUSY, LEFT = Usage(0.9, 0.0, 0.0), Usage(0.9, 0.0, 1.0)  # on half of them: others use the other half, or have left it
+SHARED = Usage(0.9, 0.5, 0.3)  # others are on both halves
 
 
 @pytest.fixture
@@ -82,6 +82,7 @@ def test_vain_attempts_become_rare() -> None:
 
 
 def test_two_processes_on_one_core_come_apart() -> None:
+    """Even where the other core is not quite free: else they share one of two for as long as that is so."""
     assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (SHARED, PERIOD * 2)) == [
         "give way",
         "move",
@@ -90,9 +91,9 @@ def test_two_processes_on_one_core_come_apart() -> None:
 
 
 def test_a_process_that_has_a_core_leaves_its_neighbour_alone() -> None:
-    """It computes little where its threads often wait for each other; the other core would be no better."""
-    idle = Usage(0.9, 0.5, 0.1)
-    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (idle, 30)) == ["give way"]
+    """Small work on its core is no reason to look for another, which would be no better."""
+    helped = Usage(0.9, 0.2, 0.1)
+    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (helped, 30)) == ["give way"]
 
 
 def test_every_thread_moves_and_comes_back(watch: Watch) -> None:
@@ -161,3 +162,21 @@ def test_nothing_is_watched_with_one_thread_or_beside_a_gpu(two_threads: None) -
     assert not any(isinstance(thread, Watch) for thread in threading.enumerate())
     torch.set_num_threads(1)
     assert not watched("cpu")
+
+
+def test_what_others_compute_on_its_cores_is_counted_and_no_pause_of_its_own(watch: Watch) -> None:
+    watch.give_way()
+
+    def shared() -> float:
+        before = watch._count()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            time.sleep(0.005)
+        return watch._count().since(before).shared
+
+    alone = shared()
+    core = str(min(os.sched_getaffinity(0)))
+    with subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", "while True: pass"]) as busy:
+        beside = shared()
+        busy.kill()
+    assert beside > alone and beside > 0.5
