@@ -94,11 +94,13 @@ class Plan:
             self.patience = min(2 * self.patience, PATIENCE[1]) if vain else PATIENCE[0]
             self._gave_way, self._since = True, now
             return "give way"
+        if usage.shared > SHARED * self.half:
+            return "move"
         free = usage.free > FREE * self.others
         if now - self._since > (self.patience if free else PATIENCE[1]):
             self._gave_way, self._since, self._crowded = False, now, 0
             return "spread"
-        return "move" if usage.shared > SHARED * self.half else None
+        return None
 
 
 class Watch(threading.Thread):

@@ -90,6 +90,12 @@ def test_two_processes_on_one_core_come_apart() -> None:
     ]
 
 
+def test_cores_that_others_use_are_left_before_all_are_taken_again() -> None:
+    """The other half is free because all are on this one: who then takes both finds it crowded at once."""
+    together = Usage(0.9, 0.5, 1.0)
+    assert set(follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (together, 30))) == {"give way", "move"}
+
+
 def test_a_process_that_has_a_core_leaves_its_neighbour_alone() -> None:
     """Small work on its core is no reason to look for another, which would be no better."""
     helped = Usage(0.9, 0.2, 0.1)
@@ -164,19 +170,21 @@ def test_nothing_is_watched_with_one_thread_or_beside_a_gpu(two_threads: None) -
     assert not watched("cpu")
 
 
-def test_what_others_compute_on_its_cores_is_counted_and_no_pause_of_its_own(watch: Watch) -> None:
+@pytest.mark.parametrize(("idle", "shared", "free"), [(1.0, 0.0, 1.0), (0.5, 0.5, 1.0), (0.0, 1.0, 1.0)])
+def test_work_of_others_on_its_cores_is_counted_and_no_pause(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle: float, shared: float, free: float
+) -> None:
+    """Work of low priority yields, yet takes its share of a core where this process's has low priority too."""
+
+    def stand(seconds: float) -> None:
+        nice, idles = (round(100 * seconds * share) for share in (1 - idle, idle))
+        stat.write_text("".join(f"cpu{core} 7 {nice} 0 {idles} 0 0 0\n" for core in watch.cores))
+
+    monkeypatch.setattr("seq2seq.cli.crowding.STAT", stat := tmp_path / "stat")
     watch.give_way()
-
-    def shared() -> float:
-        before = watch._count()
-        end = time.monotonic() + 1
-        while time.monotonic() < end:
-            time.sleep(0.005)
-        return watch._count().since(before).shared
-
-    alone = shared()
-    core = str(min(os.sched_getaffinity(0)))
-    with subprocess.Popen(["taskset", "-c", core, sys.executable, "-c", "while True: pass"]) as busy:
-        beside = shared()
-        busy.kill()
-    assert beside > alone and beside > 0.5
+    stand(0)
+    before = watch._count()
+    time.sleep(0.3)
+    stand(time.monotonic() - before.time)
+    usage = watch._count().since(before)
+    assert usage.shared == pytest.approx(shared, abs=0.2) and usage.free == pytest.approx(free, abs=0.2)
