@@ -58,10 +58,10 @@ def main(arguments: list[str]) -> None:
     precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            run = [*overrides, *variant]
-            check_types("train", run)
-            config = compose_hydra("train", run)
-            _check_run(run, config, sweep=False)
+            given = [*overrides, *variant]
+            check_types("train", given)
+            config = compose_hydra("train", given)
+            _check_run(given, config, sweep=False)
             check_devices(config.trainer.accelerator, config.trainer.devices)
 
         def begin() -> list[list[str] | None]:
@@ -79,9 +79,9 @@ def main(arguments: list[str]) -> None:
         launcher = any(override.startswith("hydra/launcher=") for override in overrides)  # which may start it elsewhere
         refuse_several("--multirun", handed_on=launcher)
         for variant in variants:
-            run = [*overrides, *variant]
-            for config in configurations(run):
-                _check_run(run, config, sweep=True)
+            given = [*overrides, *variant]
+            for config in configurations(given):
+                _check_run(given, config, sweep=True)
                 if not launcher:
                     settle_here(config)
     failures: list[Exception] = []
