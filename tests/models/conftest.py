@@ -123,24 +123,19 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = {"topk"}
+COARSE: set[str] = {"normalizer=topk", "pattern=local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
-"""Decoders with an attention that has no heads."""
+RECURRENT = {"bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
+"""Decoders whose attention has no heads."""
 
-REFUSED: dict[str, set[str]] = {
-    "normalizer=differential": set(RECURRENT),
-    "normalizer=leaky": set(RECURRENT),
-    "normalizer=monotonic": {"self", "cross"},
-COARSE: set[str] = {"pattern=local_p"}
-"""Variants that choose: in bfloat16 they may choose otherwise."""
-
-EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
+EVERYWHERE = {"self", "cross", *RECURRENT}
 REFUSED: dict[str, set[str]] = {
     **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
     "pattern=local_p": {"self"},
     "pattern=fixed": EVERYWHERE,
+    **{f"normalizer={name}": RECURRENT for name in ("differential", "leaky")},
+    "normalizer=monotonic": {"self", "cross"},
 }
 """Seats in which a variant has no meaning, by group=name."""
 
@@ -199,7 +194,7 @@ def variants() -> Iterator[Variant]:
                 continue
             cross = {"cross_pattern" if group == "pattern" else group: made}
             yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
-            for decoder in RECURRENT:
+            for decoder in sorted(RECURRENT):
                 recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
                 yield Variant(f"{group}={name}", decoder, recurrent)
     for name, options in EXTRA.items():
