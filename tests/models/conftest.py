@@ -120,22 +120,25 @@ SMALL: dict[str, dict[str, Any]] = {
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
     "topk": {"k": 2},
+    "t5": {"num_buckets": 6, "max_distance": 3},
+    "shaw": {"max_distance": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = {"normalizer=topk", "pattern=local_p"}
+COARSE: set[str] = {"topk", "local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-RECURRENT = {"bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
-"""Decoders whose attention has no heads."""
+RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
+"""Decoders with an attention that has no heads."""
 
-EVERYWHERE = {"self", "cross", *RECURRENT}
 REFUSED: dict[str, set[str]] = {
-    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
-    "pattern=local_p": {"self"},
-    "pattern=fixed": EVERYWHERE,
-    **{f"normalizer={name}": RECURRENT for name in ("differential", "leaky")},
+    "normalizer=differential": set(RECURRENT),
+    "normalizer=leaky": set(RECURRENT),
     "normalizer=monotonic": {"self", "cross"},
+    **{f"pattern={name}": {"cross", *RECURRENT} for name in ("dilated", "chunked", "bigbird")},
+    "pattern=local_p": {"self"},
+    "pattern=fixed": {"self", "cross", *RECURRENT},  # beside the usual score
+    "positions=random": {"self"},
 }
 """Seats in which a variant has no meaning, by group=name."""
 
@@ -148,6 +151,8 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"positions": "alibi", "pattern": "window"},
+    {"positions": "rotary", "self_score": "cosine"},
 ]
 """Choices that are to work with each other."""
 
@@ -194,7 +199,7 @@ def variants() -> Iterator[Variant]:
                 continue
             cross = {"cross_pattern" if group == "pattern" else group: made}
             yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
-            for decoder in sorted(RECURRENT):
+            for decoder in RECURRENT:
                 recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
                 yield Variant(f"{group}={name}", decoder, recurrent)
     for name, options in EXTRA.items():
