@@ -133,11 +133,12 @@ class Attention(nn.Module):
         if self.dropout and self.training and query.device.type == "cpu":
             return None  # no kernel of PyTorch's drops weights there; what it does instead is slower than ours
         fused = self.score.fused_query(query)
-        temperature = self.normalizer.fused_temperature
+        normalizer = self.normalizer
+        temperature = normalizer.fused_temperature
         if fused is None or temperature is None or torch.compiler.is_exporting():
             return None  # an exported kernel gives a query that sees no key the mean of all values
         query, scale = fused
-        rows = self.normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
+        rows = normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
         if rows is not None:
             if bias is not None:
                 return None  # a bias that needs a gradient takes a kernel's slow path

@@ -166,6 +166,11 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
             f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
             "use positions that join the embeddings"
         )
+    if normalizer.streams > 1 and pattern is not None and pattern.moves:
+        raise UserError(
+            f"{type(normalizer).__name__} makes one row of weights of {normalizer.streams} rows of scores, each of "
+            f"which {type(pattern).__name__} would weigh in its own way; use another pattern, or normalizer=softmax"
+        )
     if shares_keys and score.key_parameters:
         raise UserError(
             f"{type(score).__name__} has parameters for each head's own keys, so heads cannot share keys; "

@@ -153,6 +153,9 @@ TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
     {"positions": "alibi", "pattern": "window"},
     {"positions": "rotary", "self_score": "cosine"},
+    {"positions": "rotary", "self_normalizer": "differential"},
+    {"positions": "alibi", "self_normalizer": "log_length"},
+    {"pattern": "window", "self_normalizer": "leaky"},
 ]
 """Choices that are to work with each other."""
 
