@@ -4,9 +4,12 @@
 
 scores.py       what query and key say to each other   Additive, Dot, ScaledDot, General, Cosine, Location
 positions.py    where they stand                       Sinusoidal, Learned, Random, NoPositions
-distances.py    how far apart they stand               Rotary, Alibi, T5, Shaw
-patterns.py     who sees whom                          Full, Window
-normalizers.py  how a row shares itself out            Softmax, Sparsemax, Entmax15
+distances.py      how far apart                        Rotary, Alibi, T5, Shaw
+patterns.py     who sees whom                          Full, Window, Dilated, Chunked, BigBird, LocalM
+weighing_patterns.py  and how much                     LocalP, Fixed
+normalizers.py  how a row shares itself out            Softmax, LogLength
+sparse_normalizers.py  among few                       Sparsemax, Entmax15, Entmax, TopK
+open_normalizers.py    or not all of it                Sigmoid, Sink, Leaky, Differential, Monotonic
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
@@ -23,8 +26,9 @@ from seq2seq.attention.distances import AlibiPositions, RotaryPositions, ShawPos
 from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.multihead import MultiHeadAttention
-from seq2seq.attention.normalizers import Entmax15, Normalizer, Softmax, Sparsemax
-from seq2seq.attention.patterns import Full, Pattern, Sight, Window
+from seq2seq.attention.normalizers import LogLength, Normalizer, Softmax
+from seq2seq.attention.open_normalizers import Differential, Leaky, Monotonic, Sigmoid, Sink
+from seq2seq.attention.patterns import BigBird, Chunked, Dilated, Full, LocalM, Pattern, Sight, Window
 from seq2seq.attention.positions import (
     LearnedPositions,
     NoPositions,
@@ -34,20 +38,33 @@ from seq2seq.attention.positions import (
 )
 from seq2seq.attention.recorder import record_attention
 from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
+from seq2seq.attention.sparse_normalizers import Entmax, Entmax15, Sparsemax, TopK
+from seq2seq.attention.weighing_patterns import Fixed, LocalP
 
 __all__ = [
     "Additive",
     "AlibiPositions",
     "Attention",
+    "BigBird",
+    "Chunked",
     "Concat",
     "Cosine",
+    "Differential",
+    "Dilated",
     "Dot",
+    "Entmax",
     "Entmax15",
+    "Fixed",
     "Full",
     "General",
+    "Leaky",
     "LearnedPositions",
+    "LocalM",
+    "LocalP",
     "Location",
+    "LogLength",
     "Memory",
+    "Monotonic",
     "MultiHeadAttention",
     "NoPositions",
     "NoScore",
@@ -61,10 +78,13 @@ __all__ = [
     "Score",
     "ShawPositions",
     "Sight",
+    "Sigmoid",
+    "Sink",
     "SinusoidalPositions",
     "Softmax",
     "Sparsemax",
     "T5Positions",
+    "TopK",
     "Window",
     "causal_mask",
     "combine_masks",

@@ -10,6 +10,7 @@ from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
 from seq2seq.dropout import dropout
+from seq2seq.errors import UserError
 
 
 class Attention(nn.Module):
@@ -26,6 +27,9 @@ class Attention(nn.Module):
         normalizer: scores to weights; the softmax by default.
         pattern: who sees whom, beside the mask; everybody everything by default.
         dropout: on the weights, in training.
+
+    Raises:
+        UserError: a pattern that gives the weights alone, beside a score that tells keys apart.
     """
 
     def __init__(
@@ -40,9 +44,15 @@ class Attention(nn.Module):
         self.score = score
         self.normalizer = normalizer or Softmax()
         self.pattern = pattern if pattern is not None and pattern.hides else None
+        if self.pattern is not None and self.pattern.decides and (score.asks_query or score.asks_key):
+            raise UserError(
+                f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
+                f"{type(score).__name__} would not be heard; use {self.pattern.score_key}=uniform with it"
+            )
         self.dropout = dropout
         # Plain attributes, set once: to look into a module for a part of a part takes longer than a small sum.
         self.score_remembers, self.normalizer_remembers = score.remembers, self.normalizer.remembers
+        self.wants_query = self.normalizer.wants_query
         self.remembers = self.score_remembers or self.normalizer_remembers
         self.placed = self.pattern is not None
         """Whether it matters where queries stand."""
@@ -110,12 +120,13 @@ class Attention(nn.Module):
             mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
         # A normaliser of a user's own, in half precision, would round small weights away and no longer sum to 1.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        weights = self.normalizer(scores, mask, past) if self.normalizer_remembers else self.normalizer(scores, mask)
+        told = (past,) if self.normalizer_remembers else (query,) if self.wants_query else ()
+        weights = self.normalizer(scores, mask, *told)
         if factor is not None:
             weights = weights * factor
         dropped = dropout(weights, self.dropout, self.training)
-        context = self.normalizer.finish(dropped.to(value.dtype) @ _one_a_head(value, weights))
-        return context, weights if need_weights else None
+        context = dropped.to(value.dtype) @ _one_a_head(value, weights)
+        return self.normalizer.finish(context, weights, mask), weights if need_weights else None
 
     def _fused(self, query: Tensor, memory: Memory, bias: Tensor | None, *, causal: bool) -> Tensor | None:
         """Return the context by a fused kernel; None where the score or the normaliser has no fused form."""
@@ -126,6 +137,11 @@ class Attention(nn.Module):
         if fused is None or temperature is None or torch.compiler.is_exporting():
             return None  # an exported kernel gives a query that sees no key the mean of all values
         query, scale = fused
+        rows = self.normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
+        if rows is not None:
+            if bias is not None:
+                return None  # a bias that needs a gradient takes a kernel's slow path
+            query = query * rows.to(query.dtype)
         return fused_softmax(
             query,
             memory,

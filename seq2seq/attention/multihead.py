@@ -63,6 +63,7 @@ class MultiHeadAttention(nn.Module):
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
         self.num_heads = num_heads
+        self.num_key_heads = key_heads
         self.d_value = d_model // num_heads
         made = normalizer(num_heads=num_heads, d_value=self.d_value, layer=layer)
         if self.d_value % made.streams:
@@ -158,6 +159,12 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
         raise UserError(
             f"{type(positions).__name__} turns queries and keys, which {type(score).__name__} does not see; "
             "use self_score=scaled_dot, dot or cosine, or positions that join the scores or the embeddings"
+        )
+    pattern = made.attention.pattern
+    if positions is not None and positions.biases and pattern is not None and pattern.decides:
+        raise UserError(
+            f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
+            "use positions that join the embeddings"
         )
     if shares_keys and score.key_parameters:
         raise UserError(

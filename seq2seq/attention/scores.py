@@ -31,6 +31,12 @@ class Score(nn.Module):
     remembers = False
     """Whether `forward` wants a `Past` as its third argument."""
 
+    asks_query = True
+    """Whether the score looks at the query: if not, multi-head attention does not project it."""
+
+    asks_key = True
+    """Whether the score looks at the key, and not only at how many there are: likewise."""
+
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None) -> None:
         super().__init__()
         self.d_query = d_query

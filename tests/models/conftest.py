@@ -112,6 +112,11 @@ def _pair_case(encoder: str, decoder: str) -> Case:
 
 SMALL: dict[str, dict[str, Any]] = {
     "window": {"width": 1},
+    "local_m": {"width": 2},
+    "local_p": {"width": 2},
+    "dilated": {"width": 1},
+    "chunked": {"size": 3},
+    "bigbird": {"width": 1, "num_random": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
     "t5": {"num_buckets": 6, "max_distance": 3},
@@ -119,10 +124,16 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = set()
+COARSE: set[str] = {"pattern=local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
 REFUSED: dict[str, set[str]] = {"positions=random": {"self"}}
+EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
+REFUSED: dict[str, set[str]] = {
+    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    "pattern=local_p": {"self"},
+    "pattern=fixed": EVERYWHERE,
+}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
