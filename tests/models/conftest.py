@@ -127,12 +127,12 @@ SMALL: dict[str, dict[str, Any]] = {
 COARSE: set[str] = {"pattern=local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-REFUSED: dict[str, set[str]] = {"positions=random": {"self"}}
 EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
 REFUSED: dict[str, set[str]] = {
     **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
     "pattern=local_p": {"self"},
     "pattern=fixed": EVERYWHERE,
+    "positions=random": {"self"},
 }
 """Seats in which a variant has no meaning, by group=name."""
 
@@ -147,6 +147,9 @@ TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
     {"positions": "alibi", "pattern": "window"},
     {"positions": "rotary", "self_score": "cosine"},
+    {"positions": "rotary", "self_normalizer": "differential"},
+    {"positions": "t5", "self_normalizer": "differential"},
+    {"positions": "shaw", "self_normalizer": "differential"},
 ]
 """Choices that are to work with each other."""
 
