@@ -41,6 +41,7 @@ REAL = padding_mask(LENGTHS, LENGTH)
 TOLERANCE = 1e-5
 
 Module = Any
+"""Ours and theirs: what is in them is known here, but not to a type checker."""
 Difference = Callable[[], float]
 
 
@@ -54,14 +55,14 @@ def ours(positions: Callable[..., Any] = NoPositions, *, causal: bool = False, *
     return attention
 
 
-def copy(attention: MultiHeadAttention, *theirs: nn.Linear) -> None:
+def copy(attention: Module, *theirs: nn.Linear) -> None:
     """Give a peer's projections of query, key, value and output our weights."""
     for mine, other in zip((attention.query, attention.key, attention.value, attention.output), theirs, strict=True):
         other.weight.copy_(mine.weight)
 
 
 def difference(
-    attention: MultiHeadAttention, theirs: Callable[[Tensor], Tensor], *, causal: bool = False, sentences: int = 2
+    attention: Module, theirs: Callable[[Tensor], Tensor], *, causal: bool = False, sentences: int = 2
 ) -> float:
     """Return the largest difference of outputs at real positions of the first sentences."""
     x = torch.randn(2, LENGTH, D)
@@ -76,7 +77,7 @@ def hidden(*, causal: bool) -> Tensor:
 
 
 def x_transformers(
-    attention: MultiHeadAttention, *, causal: bool = False, rotary: bool = False, bias: str = "", sigmoid: bool = False
+    attention: Module, *, causal: bool = False, rotary: bool = False, bias: str = "", sigmoid: bool = False
 ) -> float:
     """Against `x_transformers.Attention`, with its rotary embedding, one of its biases, or its sigmoid."""
     package: Module = importlib.import_module("x_transformers.x_transformers")
@@ -99,7 +100,7 @@ def x_transformers(
     return difference(attention, lambda x: theirs(x, **options), causal=causal)
 
 
-def huggingface_t5(attention: MultiHeadAttention, *, causal: bool) -> float:
+def huggingface_t5(attention: Module, *, causal: bool) -> float:
     """Against `transformers`' T5, which leaves products unscaled: its queries are ours, scaled."""
     package: Module = importlib.import_module("transformers.models.t5.modeling_t5")
     config = package.T5Config(d_model=D, d_kv=D_HEAD, num_heads=HEADS, is_decoder=causal)
@@ -110,7 +111,7 @@ def huggingface_t5(attention: MultiHeadAttention, *, causal: bool) -> float:
     return difference(attention, lambda x: theirs(x, mask=hidden(causal=causal))[0], causal=causal)
 
 
-def huggingface_shaw(attention: MultiHeadAttention, *, distance: int) -> float:
+def huggingface_shaw(attention: Module, *, distance: int) -> float:
     """Against `transformers`' Wav2Vec2-BERT with position_embeddings_type="relative_key"."""
     package: Module = importlib.import_module("transformers.models.wav2vec2_bert.modeling_wav2vec2_bert")
     config = package.Wav2Vec2BertConfig(
@@ -126,7 +127,7 @@ def huggingface_shaw(attention: MultiHeadAttention, *, distance: int) -> float:
     return difference(attention, lambda x: theirs(x, attention_mask=hidden(causal=False))[0])
 
 
-def huggingface_llama(attention: MultiHeadAttention, *, rotary: bool) -> float:
+def huggingface_llama(attention: Module, *, rotary: bool) -> float:
     """Against `transformers`' Llama, whose rotary pairs are halves of a head: weights change places accordingly."""
     package: Module = importlib.import_module("transformers.models.llama.modeling_llama")
     key_heads = attention.key.out_features // D_HEAD
@@ -146,7 +147,7 @@ def huggingface_llama(attention: MultiHeadAttention, *, rotary: bool) -> float:
     return difference(attention, lambda x: theirs(x, (cos, sin), hidden(causal=True))[0], causal=True)
 
 
-def huggingface_gpt_oss(attention: MultiHeadAttention) -> float:
+def huggingface_gpt_oss(attention: Module) -> float:
     """Against `transformers`' gpt-oss, without its rotary positions."""
     package: Module = importlib.import_module("transformers.models.gpt_oss.modeling_gpt_oss")
     config = package.GptOssConfig(
@@ -160,7 +161,7 @@ def huggingface_gpt_oss(attention: MultiHeadAttention) -> float:
     return difference(attention, lambda x: theirs(x, unturned, hidden(causal=True))[0], causal=True)
 
 
-def huggingface_differential(attention: MultiHeadAttention, *, layer: int) -> float:
+def huggingface_differential(attention: Module, *, layer: int) -> float:
     """Against `transformers`' DiffLlama, without its rotary positions; its heads are the halves of ours."""
     package: Module = importlib.import_module("transformers.models.diffllama.modeling_diffllama")
     config = package.DiffLlamaConfig(
