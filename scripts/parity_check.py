@@ -12,6 +12,7 @@ The packages are no part of this project; install them apart:
 
 import argparse
 import importlib
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -22,10 +23,13 @@ from torch import Tensor, nn
 
 from seq2seq.attention import (
     AlibiPositions,
+    Differential,
     MultiHeadAttention,
     NoPositions,
     RotaryPositions,
     ShawPositions,
+    Sigmoid,
+    Sink,
     T5Positions,
     padding_mask,
 )
@@ -37,6 +41,7 @@ REAL = padding_mask(LENGTHS, LENGTH)
 TOLERANCE = 1e-5
 
 Module = Any
+"""Ours and theirs: what is in them is known here, but not to a type checker."""
 Difference = Callable[[], float]
 
 
@@ -50,17 +55,19 @@ def ours(positions: Callable[..., Any] = NoPositions, *, causal: bool = False, *
     return attention
 
 
-def copy(attention: MultiHeadAttention, *theirs: nn.Linear) -> None:
+def copy(attention: Module, *theirs: nn.Linear) -> None:
     """Give a peer's projections of query, key, value and output our weights."""
     for mine, other in zip((attention.query, attention.key, attention.value, attention.output), theirs, strict=True):
         other.weight.copy_(mine.weight)
 
 
-def difference(attention: MultiHeadAttention, theirs: Callable[[Tensor], Tensor], *, causal: bool = False) -> float:
-    """Return the largest difference of outputs at real positions."""
+def difference(
+    attention: Module, theirs: Callable[[Tensor], Tensor], *, causal: bool = False, sentences: int = 2
+) -> float:
+    """Return the largest difference of outputs at real positions of the first sentences."""
     x = torch.randn(2, LENGTH, D)
     context, _ = attention(x, attention.memory(x, x, REAL[:, None, None]), causal=causal)
-    return float((context - theirs(x))[REAL].abs().max())
+    return float((context - theirs(x))[:sentences][REAL[:sentences]].abs().max())
 
 
 def hidden(*, causal: bool) -> Tensor:
@@ -69,13 +76,20 @@ def hidden(*, causal: bool) -> Tensor:
     return torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
 
 
-def x_transformers(attention: MultiHeadAttention, *, causal: bool, rotary: bool = False, bias: str = "") -> float:
-    """Against `x_transformers.Attention`, with its rotary embedding or one of its biases."""
+def x_transformers(
+    attention: Module, *, causal: bool = False, rotary: bool = False, bias: str = "", sigmoid: bool = False
+) -> float:
+    """Against `x_transformers.Attention`, with its rotary embedding, one of its biases, or its sigmoid."""
     package: Module = importlib.import_module("x_transformers.x_transformers")
     kv_heads = attention.key.out_features // D_HEAD
-    theirs = package.Attention(D, dim_head=D_HEAD, heads=HEADS, kv_heads=kv_heads, causal=causal).eval()
+    theirs = package.Attention(
+        D, dim_head=D_HEAD, heads=HEADS, kv_heads=kv_heads, causal=causal, sigmoid=sigmoid
+    ).eval()  # fmt: skip
     copy(attention, theirs.to_q, theirs.to_k, theirs.to_v, theirs.to_out)
     options: dict[str, Any] = {"mask": REAL}
+    if sigmoid:  # without - log n, which is the same number in the first sentence
+        attention.attention.normalizer.bias.fill_(math.log(LENGTH))
+        return difference(attention, lambda x: theirs(x, **options), sentences=1)
     if rotary:
         options["rotary_pos_emb"] = package.RotaryEmbedding(D_HEAD).forward_from_seq_len(LENGTH)
     if bias == "alibi":
@@ -86,7 +100,7 @@ def x_transformers(attention: MultiHeadAttention, *, causal: bool, rotary: bool 
     return difference(attention, lambda x: theirs(x, **options), causal=causal)
 
 
-def huggingface_t5(attention: MultiHeadAttention, *, causal: bool) -> float:
+def huggingface_t5(attention: Module, *, causal: bool) -> float:
     """Against `transformers`' T5, which leaves products unscaled: its queries are ours, scaled."""
     package: Module = importlib.import_module("transformers.models.t5.modeling_t5")
     config = package.T5Config(d_model=D, d_kv=D_HEAD, num_heads=HEADS, is_decoder=causal)
@@ -97,7 +111,7 @@ def huggingface_t5(attention: MultiHeadAttention, *, causal: bool) -> float:
     return difference(attention, lambda x: theirs(x, mask=hidden(causal=causal))[0], causal=causal)
 
 
-def huggingface_shaw(attention: MultiHeadAttention, *, distance: int) -> float:
+def huggingface_shaw(attention: Module, *, distance: int) -> float:
     """Against `transformers`' Wav2Vec2-BERT with position_embeddings_type="relative_key"."""
     package: Module = importlib.import_module("transformers.models.wav2vec2_bert.modeling_wav2vec2_bert")
     config = package.Wav2Vec2BertConfig(
@@ -113,7 +127,7 @@ def huggingface_shaw(attention: MultiHeadAttention, *, distance: int) -> float:
     return difference(attention, lambda x: theirs(x, attention_mask=hidden(causal=False))[0])
 
 
-def huggingface_llama(attention: MultiHeadAttention, *, rotary: bool) -> float:
+def huggingface_llama(attention: Module, *, rotary: bool) -> float:
     """Against `transformers`' Llama, whose rotary pairs are halves of a head: weights change places accordingly."""
     package: Module = importlib.import_module("transformers.models.llama.modeling_llama")
     key_heads = attention.key.out_features // D_HEAD
@@ -133,15 +147,47 @@ def huggingface_llama(attention: MultiHeadAttention, *, rotary: bool) -> float:
     return difference(attention, lambda x: theirs(x, (cos, sin), hidden(causal=True))[0], causal=True)
 
 
+def huggingface_gpt_oss(attention: Module) -> float:
+    """Against `transformers`' gpt-oss, without its rotary positions."""
+    package: Module = importlib.import_module("transformers.models.gpt_oss.modeling_gpt_oss")
+    config = package.GptOssConfig(
+        hidden_size=D, num_attention_heads=HEADS, num_key_value_heads=attention.key.out_features // D_HEAD,
+        head_dim=D_HEAD, attention_bias=False, num_hidden_layers=2, attn_implementation="eager",
+    )  # fmt: skip
+    theirs = package.GptOssAttention(config, layer_idx=1).eval()  # no window here
+    copy(attention, theirs.q_proj, theirs.k_proj, theirs.v_proj, theirs.o_proj)
+    theirs.sinks.copy_(attention.attention.normalizer.bias.flatten())
+    unturned = torch.ones(1, LENGTH, D_HEAD // 2), torch.zeros(1, LENGTH, D_HEAD // 2)
+    return difference(attention, lambda x: theirs(x, unturned, hidden(causal=True))[0], causal=True)
+
+
+def huggingface_differential(attention: Module, *, layer: int) -> float:
+    """Against `transformers`' DiffLlama, without its rotary positions; its heads are the halves of ours."""
+    package: Module = importlib.import_module("transformers.models.diffllama.modeling_diffllama")
+    config = package.DiffLlamaConfig(
+        hidden_size=D, num_attention_heads=2 * HEADS, num_key_value_heads=2 * HEADS, head_dim=D_HEAD // 2,
+        rms_norm_eps=1e-5, attn_implementation="eager",
+    )  # fmt: skip
+    theirs = package.DiffLlamaAttention(config, layer_idx=layer).eval()
+    copy(attention, theirs.q_proj, theirs.k_proj, theirs.v_proj, theirs.o_proj)
+    theirs.v_proj.weight.copy_(attention.value.weight.unflatten(0, (HEADS, 2, -1)).transpose(0, 1).flatten(0, 2))
+    normalizer = attention.attention.normalizer
+    for number in (1, 2):
+        for side, letter in (("query", "q"), ("key", "k")):
+            getattr(theirs, f"lambda_{letter}{number}").copy_(getattr(normalizer, f"{side}_{number}"))
+    unturned = torch.ones(1, LENGTH, D_HEAD // 2), torch.zeros(1, LENGTH, D_HEAD // 2)
+    return difference(attention, lambda x: theirs(x, unturned, hidden(causal=True))[0], causal=True)
+
+
 T5 = partial(T5Positions, num_buckets=32, max_distance=128)
 CHECKS: dict[str, tuple[str, Difference]] = {
-    "rotary": ("x-transformers", lambda: x_transformers(ours(RotaryPositions), causal=False, rotary=True)),
+    "rotary": ("x-transformers", lambda: x_transformers(ours(RotaryPositions), rotary=True)),
     "rotary, causal": ("transformers, Llama", lambda: huggingface_llama(ours(RotaryPositions), rotary=True)),
-    "alibi": ("x-transformers", lambda: x_transformers(ours(AlibiPositions), causal=False, bias="alibi")),
+    "alibi": ("x-transformers", lambda: x_transformers(ours(AlibiPositions), bias="alibi")),
     "alibi, causal": ("x-transformers", lambda: x_transformers(ours(AlibiPositions), causal=True, bias="alibi")),
     "t5": ("transformers, T5", lambda: huggingface_t5(ours(T5), causal=False)),
     "t5, causal": ("transformers, T5", lambda: huggingface_t5(ours(T5, causal=True), causal=True)),
-    "t5, two-sided": ("x-transformers", lambda: x_transformers(ours(T5), causal=False, bias="t5")),
+    "t5, two-sided": ("x-transformers", lambda: x_transformers(ours(T5), bias="t5")),
     "shaw": (
         "transformers, Wav2Vec2-BERT",
         lambda: huggingface_shaw(ours(partial(ShawPositions, max_distance=8)), distance=8),
@@ -152,6 +198,12 @@ CHECKS: dict[str, tuple[str, Difference]] = {
         lambda: huggingface_llama(ours(RotaryPositions, num_key_heads=2), rotary=True),
     ),
     "one key head": ("x-transformers", lambda: x_transformers(ours(num_key_heads=1), causal=True)),
+    "sink": ("transformers, gpt-oss", lambda: huggingface_gpt_oss(ours(normalizer=Sink, num_key_heads=2))),
+    "sigmoid": ("x-transformers", lambda: x_transformers(ours(normalizer=Sigmoid), sigmoid=True)),
+    "differential": (
+        "transformers, DiffLlama",
+        lambda: huggingface_differential(ours(normalizer=Differential, layer=2), layer=2),
+    ),
 }
 """What is compared: its peer, and how."""
 

@@ -175,12 +175,14 @@ class ShawPositions(Positions):
         Heads that hold several streams of queries (batch, streams · heads, query, d / streams) share a out among them.
         """
         d = query.shape[-1]
-        vectors = self.weight.to(query.dtype).unflatten(1, (-1, d)).permute(1, 2, 0)  # (streams, d, distances)
-        streams = (query * d**-0.5).unflatten(1, (vectors.shape[0], -1))
-        products = (streams @ vectors[:, None]).flatten(1, 2)
+        vectors = (self.weight.to(query.dtype) * d**-0.5).unflatten(1, (-1, d)).permute(1, 2, 0)
+        streams = vectors.shape[0]
+        # Queries before heads, as projections leave them: one plain product, and nothing is copied.
+        rows = query.transpose(1, 2).unflatten(2, (streams, -1))
+        products = (rows @ vectors.squeeze(0)).flatten(2, 3)  # (batch, query, heads, distances)
         products = products.to(torch.promote_types(query.dtype, torch.float32))
         index = _distances(places, num_keys).clamp(-self.max_distance, self.furthest) + self.max_distance
-        return products.gather(-1, index.expand(*products.shape[:-1], num_keys))
+        return products.gather(-1, index[:, None].expand(*products.shape[:-1], num_keys)).transpose(1, 2)
 
 
 def _distances(places: Tensor, num_keys: int) -> Tensor:

@@ -11,6 +11,7 @@ from seq2seq.attention import (
     Additive,
     AlibiPositions,
     Cosine,
+    Differential,
     Dot,
     Entmax15,
     General,
@@ -145,27 +146,32 @@ def test_heads_that_do_not_divide_the_size_are_a_user_error() -> None:
         MultiHeadAttention(15, 2)
 
 
+@pytest.mark.parametrize("normalizer", [Softmax, Differential])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("need_weights", [True, False])
 @pytest.mark.parametrize("num_key_heads", [1, 2, 3, 6])
-def test_query_heads_share_keys_and_values(num_key_heads: int, need_weights: bool, causal: bool) -> None:
+def test_query_heads_share_keys_and_values(
+    num_key_heads: int, need_weights: bool, causal: bool, normalizer: type[Normalizer]
+) -> None:
     """As with the keys and values of each key head written out for the query heads that share it."""
     d, heads = 24, 6
-    shared = MultiHeadAttention(d, heads, num_key_heads=num_key_heads).double()
-    full = MultiHeadAttention(d, heads).double()
+    shared = MultiHeadAttention(d, heads, num_key_heads=num_key_heads, normalizer=normalizer).double()
+    full = MultiHeadAttention(d, heads, normalizer=normalizer).double()
     with torch.no_grad():
         for parameter in shared.parameters():
             parameter.copy_(torch.randn_like(parameter) / 3)
         for ours, theirs in ((full.query, shared.query), (full.output, shared.output)):
             ours.load_state_dict(theirs.state_dict())
-        for ours, theirs in ((full.key, shared.key), (full.value, shared.value)):
+        full.attention.load_state_dict(shared.attention.state_dict())
+        for ours, theirs, streams in ((full.key, shared.key, normalizer.streams), (full.value, shared.value, 1)):
             for name, parameter in ours.named_parameters():
-                by_head = theirs.get_parameter(name).unflatten(0, (num_key_heads, -1))
+                by_head = theirs.get_parameter(name).unflatten(0, (streams * num_key_heads, -1))
                 parameter.copy_(by_head.repeat_interleave(heads // num_key_heads, 0).flatten(0, 1))
     x = torch.randn(BATCH, KEYS, d, dtype=torch.float64, requires_grad=True)
     mask = padding_mask(torch.tensor([KEYS, 3]), KEYS)[:, None, None]
     memory = shared.memory(x, x, mask)
-    assert memory.keys.shape == memory.value.shape == (BATCH, num_key_heads, KEYS, d // heads)
+    assert memory.value.shape == (BATCH, num_key_heads, KEYS, d // heads)
+    assert memory.keys.numel() == memory.value.numel()
     actual, weights = shared(x, memory, causal=causal, need_weights=need_weights)
     expected, expected_weights = full(x, full.memory(x, x, mask), causal=causal, need_weights=need_weights)
     assert_close(actual, expected)

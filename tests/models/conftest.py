@@ -156,6 +156,8 @@ TOGETHER: list[dict[str, str]] = [
     {"positions": "rotary", "self_normalizer": "differential"},
     {"positions": "alibi", "self_normalizer": "log_length"},
     {"pattern": "window", "self_normalizer": "leaky"},
+    {"positions": "t5", "self_normalizer": "differential"},
+    {"positions": "shaw", "self_normalizer": "differential"},
 ]
 """Choices that are to work with each other."""
 

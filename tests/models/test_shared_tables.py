@@ -5,8 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+import lightning
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import Precision
@@ -97,20 +98,21 @@ def test_tables_go_to_adam(make: Callable[[], EncoderDecoder], batch: dict[str, 
 def test_average_of_weights_follows_a_table_once_and_leaves_constants(
     kind: type[Positions], build: Build, batch: dict[str, Tensor]
 ) -> None:
-    model: Any = build("transformer-pre2", "transformer-pre2", encoder_options={"positions": kind}, positions=kind)
+    module, run = lightning.LightningModule(), cast(Any, SimpleNamespace(global_step=0, precision_plugin=Precision()))
+    model = module.model = build(
+        "transformer-pre2", "transformer-pre2", encoder_options={"positions": kind}, positions=kind
+    )
     average = ExponentialMovingAverage(decay=0.5)
-    run: Any = SimpleNamespace(global_step=0, precision_plugin=Precision())
-    model.device = torch.device("cpu")
-    average.setup(run, model, "fit")
-    average.on_fit_start(run, model)
+    average.setup(run, module, "fit")
+    average.on_fit_start(run, module)
     assert average._average_model is not None
-    averaged: Any = average._average_model.module
+    averaged: Any = average._average_model.module.model
     constants = {name: x.clone() for name, x in averaged.named_buffers()}
     optimizer, expected = torch.optim.SGD(model.parameters(), lr=0.01), {}
     for step in (1, 2, 3):
         train(model, batch, optimizer)
         run.global_step = step
-        average.on_train_batch_end(run, model)
+        average.on_train_batch_end(run, module)
         decay = min(0.5, step / (9 + step)) if step > 1 else 0.0
         for name, table in tables(model).items():
             expected[name] = decay * expected.get(name, 0) + (1 - decay) * table.detach()

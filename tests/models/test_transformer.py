@@ -115,3 +115,17 @@ def test_heads_that_do_not_divide_the_size_are_a_user_error() -> None:
     wrong = {**options(norm_first=True, positions=SinusoidalPositions), "num_heads": 3}
     with pytest.raises(ValueError, match=r"d_model=14 is not a multiple of num_heads=3"):
         TransformerEncoder(embedding_table(23, 13, padding_index=1), **wrong)
+
+
+def test_fewer_key_heads_make_smaller_memories_and_caches() -> None:
+    decoder = TransformerDecoder(
+        embedding_table(29, 13, padding_index=1), d_encoder=D, d_summary=D, score=ScaledDot, normalizer=Softmax,
+        num_key_heads=1, **options(norm_first=True, positions=SinusoidalPositions),
+    )  # fmt: skip
+    states = torch.randn(3, 5, D)
+    state = decoder.begin(EncoderOutput(states, torch.ones(3, 5, dtype=torch.bool), states[:, 0]))
+    assert [x.shape for memory in state.memory for x in memory[:2]] == [(3, 1, 5, D // HEADS)] * 4
+    assert [x.shape for x in state.beams] == [(3, 1, 1, 0, D // HEADS)] * 4
+    state = state.reorder(torch.zeros(3, 2, dtype=torch.int64))
+    _, state = decoder.step(torch.full((3, 2), 5), state)
+    assert [x.shape for x in state.beams] == [(3, 2, 1, 1, D // HEADS)] * 4
