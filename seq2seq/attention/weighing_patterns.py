@@ -79,6 +79,10 @@ class Fixed(Pattern):
     moves = True
     decides = True
 
+    nearest: Tensor
+    farthest: Tensor
+    rises: Tensor
+
     def __init__(
         self,
         d_query: int,
