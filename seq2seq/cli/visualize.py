@@ -74,7 +74,10 @@ def one_sentence(key: str, text: str) -> str:
     """Return a text, as one line, that can be read and written; key is what messages call it."""
     text = one_line(text)
     if is_blank(text):
-        raise UserError(f'{key} is empty; give a sentence, such as {key}="the wolf slept"')
+        raise UserError(
+            f"{key} is empty, so it has an empty translation and no links, and there is no attention to see; give a "
+            f'sentence, such as {key}="the wolf slept"'
+        )
     try:
         text.encode()
     except UnicodeEncodeError:

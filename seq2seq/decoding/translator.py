@@ -115,9 +115,13 @@ class Translator:
         extraction: LinkExtraction,
         *,
         name: str = "input",
+        first: int = 1,
     ) -> Iterator[set[Link]]:
-        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target."""
-        for start, chunk in _chunks(pairs, 1):
+        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target.
+
+        `name` is what warnings call the input, and `first` the number of its first pair.
+        """
+        for start, chunk in _chunks(pairs, first):
             sentences = [
                 tuple(
                     self._sentence(tokenizer, text, f"{name}:{start + i}")

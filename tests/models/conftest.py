@@ -119,9 +119,20 @@ SMALL: dict[str, dict[str, Any]] = {
     "bigbird": {"width": 1, "num_random": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
+    "topk": {"k": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
+COARSE: set[str] = {"topk"}
+"""Variants that choose: in bfloat16 they may choose otherwise."""
+
+RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
+"""Decoders with an attention that has no heads."""
+
+REFUSED: dict[str, set[str]] = {
+    "normalizer=differential": set(RECURRENT),
+    "normalizer=leaky": set(RECURRENT),
+    "normalizer=monotonic": {"self", "cross"},
 COARSE: set[str] = {"pattern=local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
@@ -188,7 +199,7 @@ def variants() -> Iterator[Variant]:
                 continue
             cross = {"cross_pattern" if group == "pattern" else group: made}
             yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
-            for decoder in ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"):
+            for decoder in RECURRENT:
                 recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
                 yield Variant(f"{group}={name}", decoder, recurrent)
     for name, options in EXTRA.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from seq2seq.cli.options import compose_defaults
 from seq2seq.errors import UserError
 from seq2seq.training import precision
 from seq2seq.training.precision import Precision, bfloat16_speed, choose_precision, relative_speed
@@ -106,6 +107,17 @@ def test_run_goes_on_in_its_precision_where_that_is_well(stored: str) -> None:
 def test_run_of_another_machine_goes_on_in_float32_and_says_so(asked: str, stored: str, lstm: bool) -> None:
     chosen = choose(asked, speed=AVX2, stored=stored, lstm=lstm)
     assert chosen.value == "32-true" and chosen.warning.endswith("the run goes on in 32-true")
+
+
+@pytest.mark.parametrize(("dtype", "finite"), [(torch.float16, False), (torch.float32, True)])
+def test_what_is_said_of_float16_is_so(dtype: torch.dtype, finite: bool) -> None:
+    weight = torch.nn.Parameter(torch.ones(1, dtype=dtype))
+    options = compose_defaults("train", []).optimizer
+    adam = torch.optim.Adam([weight], lr=options.lr, betas=tuple(options.betas), eps=options.eps, fused=options.fused)
+    for gradient in (1e-3, 0.0):
+        weight.grad = torch.full((1,), gradient, dtype=dtype)
+        adam.step()
+    assert bool(weight.isfinite().all()) == finite
 
 
 class Machine:
