@@ -27,7 +27,12 @@ from omegaconf import OmegaConf
 from slurm_check import PROGRAMS, slurm
 from two_hosts import Verdict, need, report
 
-PLUGINS = ["hydra-joblib-launcher==1.2.0", "hydra-submitit-launcher==1.2.0", "hydra-optuna-sweeper==1.3.0", "sqlalchemy<2"]
+PLUGINS = [
+    "hydra-joblib-launcher==1.2.0",
+    "hydra-submitit-launcher==1.2.0",
+    "hydra-optuna-sweeper==1.3.0",
+    "sqlalchemy<2",
+]
 """With SQLAlchemy 2 the sweeper's Optuna, which is of 2022, cannot keep a study in a file."""
 
 SMALL = """
@@ -45,7 +50,7 @@ def environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     (packages,) = folder.glob("lib/*/site-packages")
     (packages / "seen.pth").write_text(f"{Path(__file__).parents[1]}\n{sysconfig.get_path('purelib')}\n")
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", *PLUGINS]
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile", *PLUGINS]
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"cannot install {', '.join(PLUGINS)}: {done.stderr.strip().splitlines()[-1]}")

@@ -49,7 +49,10 @@ ABOVE_0 = (
 SHARES = ("dropout", "momentum")
 """Ends of keys whose numbers are from 0 to below 1."""
 
-METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
+METRICS = (
+    *("bleu", "chrf", "loss", "perplexity", "token_accuracy"),
+    *("aer", "aer_argmax", "entropy", "sink_mass", "nowhere"),
+)
 WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "deterministic": (True, False, "warn"),

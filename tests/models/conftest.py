@@ -120,10 +120,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
     "topk": {"k": 2},
+    "t5": {"num_buckets": 6, "max_distance": 3},
+    "shaw": {"max_distance": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = {"topk"}
+COARSE: set[str] = {"topk", "local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
 RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
@@ -133,14 +135,10 @@ REFUSED: dict[str, set[str]] = {
     "normalizer=differential": set(RECURRENT),
     "normalizer=leaky": set(RECURRENT),
     "normalizer=monotonic": {"self", "cross"},
-COARSE: set[str] = {"pattern=local_p"}
-"""Variants that choose: in bfloat16 they may choose otherwise."""
-
-EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
-REFUSED: dict[str, set[str]] = {
-    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    **{f"pattern={name}": {"cross", *RECURRENT} for name in ("dilated", "chunked", "bigbird")},
     "pattern=local_p": {"self"},
-    "pattern=fixed": EVERYWHERE,
+    "pattern=fixed": {"self", "cross", *RECURRENT},  # beside the usual score
+    "positions=random": {"self"},
 }
 """Seats in which a variant has no meaning, by group=name."""
 
@@ -153,6 +151,8 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"positions": "alibi", "pattern": "window"},
+    {"positions": "rotary", "self_score": "cosine"},
 ]
 """Choices that are to work with each other."""
 

@@ -162,3 +162,22 @@ def measured_anew() -> Iterator[None]:
 def test_this_processor_is_measured_once() -> None:
     assert 0 < bfloat16_speed() == bfloat16_speed()
     assert bfloat16_speed.cache_info().misses == 1
+
+
+@pytest.mark.usefixtures("measured_anew")
+def test_one_thread_measures_and_all_compute_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads each waits for the other, which hides what the processor does well."""
+    before, seen = torch.get_num_threads(), []
+
+    def measure(*_: object) -> float:
+        seen.append(torch.get_num_threads())
+        return 1.8
+
+    monkeypatch.setattr(precision, "relative_speed", measure)
+    torch.set_num_threads(2)
+    try:
+        assert bfloat16_speed() == 1.8
+        seen.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2]
