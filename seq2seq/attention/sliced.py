@@ -12,13 +12,16 @@ from seq2seq.attention.patterns import Pattern
 BLOCK = 32
 """Queries of a slice, at least: products of fewer take no less time."""
 
-WINS = 4
-"""From how many slices' keys on slices take less time than all pairs, hidden or not: measured, forward and backward."""
+SAVED = 160
+"""How many keys a query must be spared, at least, for slices to take less time than all pairs under a mask.
+
+Measured forward and backward: what it takes to cut and to join is the same for every width.
+"""
 
 
 def worth_slicing(pattern: Pattern, query: Tensor, memory: Memory) -> bool:
     """Return whether slices are possible and faster: for queries (..., query, d) a matter of lengths alone."""
-    if pattern.reach is None or min(query.shape[-2], memory.keys.shape[-2]) < WINS * _seen(pattern, pattern.reach):
+    if pattern.reach is None or memory.keys.shape[-2] < SAVED + _seen(pattern, pattern.reach):
         return False
     mask = memory.mask
     return query.dim() in (3, 4) and (mask is None or mask.dim() < 2 or mask.shape[-2] == 1)
