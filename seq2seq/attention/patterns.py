@@ -135,7 +135,7 @@ class Dilated(Pattern):
 
 
 class Chunked(Pattern):
-    """Keys of the query's own block of `size` places, floor(i / size) = floor(j / size) (Parmar et al. 2018, 3.3)."""
+    """Keys of the query's own block, floor(i / size) = floor(j / size) ("local attention" of Liu et al. 2018)."""
 
     seats = ("encoder", "decoder")
     reach = 0
