@@ -1,4 +1,4 @@
-"""Time and memory of attention against sequence length, forward and backward: explicit, fused and additive.
+"""Time and memory of attention against sequence length, forward and backward: explicit, fused, additive and local.
 
 One sentence, four heads of 32 that attend to themselves, float32. `SDPA` is a bare call of PyTorch's
 scaled_dot_product_attention on the same tensors: the fused path is to cost what it costs. All take turns, there and
@@ -22,12 +22,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq.attention import Additive, Attention, ScaledDot
+from seq2seq.attention import Additive, Attention, BigBird, Chunked, Pattern, ScaledDot, Window
 from seq2seq.training.memory import peak_mib, reset_peak
 
 HEADS, D_HEAD = 4, 32
 LENGTHS = [64 << i for i in range(8)]
-LONGEST = {"additive": 2048}
+LONGEST = {"additive": 2048, "bigbird": 2048}
+PATTERNS: dict[str, Pattern] = {
+    **{f"window {width}": Window(D_HEAD, width=width) for width in (4, 16, 64)},
+    "chunks of 64": Chunked(D_HEAD, size=64),
+    "bigbird": BigBird(D_HEAD),
+}
+"""Windows and chunks run in slices; bigbird stands for what is a mask of all pairs."""
+
 TURN = 0.05  # seconds
 
 Ask = Callable[[Tensor], Tensor]
@@ -41,11 +48,16 @@ def make_asks(device: torch.device) -> dict[str, Ask]:
     def explicit(x: Tensor) -> Tensor:
         return dot(x, dot.memory(x, x), need_weights=True)[0]
 
+    def local(x: Tensor, attention: Attention) -> Tensor:
+        return attention(x, attention.memory(x, x))[0]
+
+    patterns = {name: Attention(ScaledDot(D_HEAD, D_HEAD), pattern=made) for name, made in PATTERNS.items()}
     return {
         "explicit": explicit,
         "fused": lambda x: dot(x, dot.memory(x, x))[0],
         "SDPA": lambda x: F.scaled_dot_product_attention(x, x, x),
         "additive": lambda x: additive(x, additive.memory(x, x))[0],
+        **{name: partial(local, attention=attention) for name, attention in patterns.items()},
     }
 
 

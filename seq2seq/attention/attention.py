@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_exporting
 
 from seq2seq.attention.kernels import fused_softmax
 from seq2seq.attention.masks import causal_mask, check_mask, combine_masks
@@ -9,6 +10,7 @@ from seq2seq.attention.memory import Memory, Past
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
+from seq2seq.attention.sliced import cut, worth_slicing
 from seq2seq.dropout import dropout
 from seq2seq.errors import UserError
 
@@ -106,10 +108,37 @@ class Attention(nn.Module):
             check_mask(mask, query, keys)
         factor = None
         if self.pattern is not None:
+            whole = places is None and bias is None and past is None and not need_weights
+            if whole and worth_slicing(self.pattern, query, memory) and self.score.asks_key and not is_exporting():
+                slices = cut(query, memory, self.pattern, causal=causal)
+                return slices.join(self._attend(slices.query, slices.memory)[0]), None
             places = torch.arange(query.shape[-2], device=query.device) if places is None else places
             mask, factor = self.pattern(query, places, keys.shape[-2], mask)
+        return self._attend(
+            query,
+            Memory(keys, value, mask),
+            bias=bias,
+            factor=factor,
+            past=past,
+            causal=causal,
+            need_weights=need_weights,
+        )
+
+    def _attend(
+        self,
+        query: Tensor,
+        memory: Memory,
+        *,
+        bias: Tensor | None = None,
+        factor: Tensor | None = None,
+        past: Past | None = None,
+        causal: bool = False,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what `forward` returns, of a mask that has the pattern in it, and the pattern's factor."""
+        keys, value, mask = memory
         if not need_weights and factor is None and past is None:
-            context = self._fused(query, Memory(keys, value, mask), bias, causal=causal)
+            context = self._fused(query, memory, bias, causal=causal)
             if context is not None:
                 return context, None
         keys = _one_a_head(keys, query)
@@ -135,7 +164,7 @@ class Attention(nn.Module):
         fused = self.score.fused_query(query)
         normalizer = self.normalizer
         temperature = normalizer.fused_temperature
-        if fused is None or temperature is None or torch.compiler.is_exporting():
+        if fused is None or temperature is None or is_exporting():
             return None  # an exported kernel gives a query that sees no key the mean of all values
         query, scale = fused
         rows = normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
