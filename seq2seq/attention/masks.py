@@ -50,7 +50,10 @@ def check_mask(mask: Tensor, query: Tensor, keys: Tensor) -> None:
                 break
         else:
             return  # as it nearly always is: what follows takes longer
-    wanted = (*torch.broadcast_shapes(queries[:-2], keys.shape[:-2]), queries[-2], num_keys)
+    leading, of_keys = queries[:-2], keys.shape[:-2]
+    if len(of_keys) > 1 and len(leading) > 1:  # heads may share keys
+        of_keys = (*of_keys[:-1], max(of_keys[-1], leading[-1]))
+    wanted = (*torch.broadcast_shapes(leading, of_keys), queries[-2], num_keys)
     missing = len(wanted) - len(shape)
     if missing < 0 or any(size not in (n, 1) for size, n in zip(shape, wanted[missing:], strict=True)):
         raise UserError(

@@ -104,6 +104,7 @@ def _attend(
     first_head: int = 0,
 ) -> None:
     """Fill in an attention; one of its heads can come first, which CTranslate2 then reports."""
+    assert attention.query is not None and attention.key is not None  # as the scaled dot product has them
     projections = [
         _by_head(linear.weight, linear.bias, attention.num_heads, first_head)
         for linear in (attention.query, attention.key, attention.value)

@@ -114,13 +114,17 @@ SMALL: dict[str, dict[str, Any]] = {
     "window": {"width": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
+    "synthesizer": {"max_positions": 9, "d_hidden": 5},
+    "performer": {"num_features": 11},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
 COARSE: set[str] = set()
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-REFUSED: dict[str, set[str]] = {}
+REFUSED: dict[str, set[str]] = {
+    "score=coverage": {"self", "cross"},
+}
 """Seats in which a variant has no meaning, by group=name."""
 
 SIZE = {"d_model": 16}
