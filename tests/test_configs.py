@@ -32,7 +32,7 @@ SUPPLIED = {
     "normalizer": {"num_heads", "d_value", "layer"},
     "self_normalizer": {"num_heads", "d_value", "layer"},
     "positions": {"d_model", "d_head", "num_heads", "two_sided"},
-    "pattern": {"d_query", "num_heads"},
+    "pattern": {"d_query", "num_heads", "seat"},
     "rnn": {"d_input", "d_hidden", "num_layers", "dropout"},
     "optimizer": {"named_parameters"},
     "scheduler": {"optimizer"},
@@ -51,8 +51,12 @@ NEEDED = {
         for path in (CONFIGS / group).glob("*.yaml")
         if group in ("positions", "pattern")
     },
+    ("pattern", "fixed"): ["score=uniform"],
 }
 """What a user must say beside the choice of a file."""
+
+CROSS_PATTERNS = ("local_m", "local_p", "fixed")
+"""Files of the group `pattern` that are chosen by `cross_pattern=`."""
 
 GPU_ONLY = ("gpu", "ddp", "fsdp")
 """Trainers that Lightning refuses to make without a GPU: here they are only composed."""
@@ -64,7 +68,8 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def overrides_for(group: str, name: str) -> tuple[str, ...]:
-    given = [f"{group}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
+    key = "cross_pattern" if group == "pattern" and name in CROSS_PATTERNS else group
+    given = [f"{key}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
     return tuple(expand(given)[0])
 
 
@@ -171,7 +176,8 @@ def all_targets() -> list[Any]:
         # With an override of one group alone, its files' defaults lists are followed.
         config = composed(group, name)
         side = config.encoder if group in ("positions", "pattern") else config
-        tree: Any = OmegaConf.to_container(side[group], resolve=False)
+        node = config.cross_pattern if group == "pattern" and name in CROSS_PATTERNS else side[group]
+        tree: Any = OmegaConf.to_container(node, resolve=False)
         found += [pytest.param(*target, id=f"{group}/{name}:{target[0]}") for target in targets(tree, group)]
     return found
 

@@ -29,6 +29,9 @@ class Attention(nn.Module):
         pattern: who sees whom, beside the mask; everybody everything by default.
         dropout: on the weights, in training.
         biased: whether a bias is going to join the scores.
+
+    Raises:
+        UserError: a pattern that gives the weights alone, beside a score that tells keys apart.
     """
 
     def __init__(
@@ -44,9 +47,15 @@ class Attention(nn.Module):
         self.score = score
         self.normalizer = normalizer or Softmax()
         self.pattern = pattern if pattern is not None and pattern.hides else None
+        if self.pattern is not None and self.pattern.decides and (score.asks_query or score.asks_key):
+            raise UserError(
+                f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
+                f"{type(score).__name__} would not be heard; use {self.pattern.score_key}=uniform with it"
+            )
         self.dropout = dropout
         # Plain attributes, set once: to look into a module for a part of a part takes longer than a small sum.
         self.score_remembers, self.normalizer_remembers = score.remembers, self.normalizer.remembers
+        self.wants_query = self.normalizer.wants_query
         self.remembers = self.score_remembers or self.normalizer_remembers
         self.placed = self.pattern is not None
         """Whether it matters where queries stand."""
@@ -137,12 +146,13 @@ class Attention(nn.Module):
             mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
         # A normaliser of a user's own, in half precision, would round small weights away and no longer sum to 1.
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        weights = self.normalizer(scores, mask, past) if self.normalizer_remembers else self.normalizer(scores, mask)
+        told = (past,) if self.normalizer_remembers else (query,) if self.wants_query else ()
+        weights = self.normalizer(scores, mask, *told)
         if factor is not None:
             weights = weights * factor
         dropped = dropout(weights, self.dropout, self.training)
-        context = self.normalizer.finish(dropped.to(value.dtype) @ one_a_head(value, weights))
-        return context, weights if need_weights else None
+        context = dropped.to(value.dtype) @ one_a_head(value, weights)
+        return self.normalizer.finish(context, weights, mask), weights if need_weights else None
 
     def kernel(self, device: str) -> str:
         """Return what computes a context whose weights nobody wants on a type of device: fused, linear or explicit."""
@@ -175,6 +185,11 @@ class Attention(nn.Module):
         if fused is None or temperature is None:
             return None
         query, scale = fused
+        rows = self.normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
+        if rows is not None:
+            if bias is not None:
+                return None  # a bias that needs a gradient takes a kernel's slow path
+            query = query * rows.to(query.dtype)
         return fused_softmax(
             query,
             memory,
@@ -189,7 +204,8 @@ def _fastest_kernel(score: Score, normalizer: Normalizer, *, has_more: bool) -> 
     """Return `linear`, `fused` or `explicit`: has_more means that bias or pattern are there beside the score."""
     kind, temperature = type(score), normalizer.fused_temperature
     if kind.features is not Score.features:
-        return "linear" if temperature == 1.0 and not has_more else "explicit"
+        plain = temperature == 1.0 and type(normalizer).row_scale is Normalizer.row_scale
+        return "linear" if plain and not has_more else "explicit"
     return "fused" if kind.fused_query is not Score.fused_query and temperature is not None else "explicit"
 
 

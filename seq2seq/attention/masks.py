@@ -50,7 +50,7 @@ def check_mask(mask: Tensor, query: Tensor, keys: Tensor) -> None:
                 break
         else:
             return  # as it nearly always is: what follows takes longer
-    leading, of_keys = queries[:-2], keys.shape[:-2]
+    leading, of_keys = tuple(queries[:-2]), tuple(keys.shape[:-2])
     if len(of_keys) > 1 and len(leading) > 1:  # heads may share keys
         of_keys = (*of_keys[:-1], max(of_keys[-1], leading[-1]))
     wanted = (*torch.broadcast_shapes(leading, of_keys), queries[-2], num_keys)

@@ -56,7 +56,9 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if num_heads < 1 or d_model % num_heads:
             raise UserError(f"d_model={d_model} is not a multiple of num_heads={num_heads}; change one of them")
-        key_heads = num_key_heads or num_heads
+        key_heads = num_heads if num_key_heads is None else num_key_heads
+        if key_heads < 1:
+            raise UserError(f"num_key_heads={key_heads}: set 1 (all query heads share one), or more, or null")
         if num_heads % key_heads:
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
@@ -155,10 +157,18 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
             f"{type(part).__name__} goes on from what earlier steps looked at, which heads that run all at once do "
             "not know; use it with model=bahdanau or model=luong"
         )
+    if positions is not None:
+        positions.check(made.d_head)
     if positions is not None and positions.turns and not score.turns:
         raise UserError(
             f"{type(positions).__name__} turns queries and keys, which {type(score).__name__} does not see; "
             "use self_score=scaled_dot, dot or cosine, or positions that join the scores or the embeddings"
+        )
+    pattern = made.attention.pattern
+    if positions is not None and positions.biases and pattern is not None and pattern.decides:
+        raise UserError(
+            f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
+            "use positions that join the embeddings"
         )
     if shares_keys and score.key_parameters:
         raise UserError(

@@ -1,11 +1,15 @@
-"""Normalisers: scores to weights over the key axis. Hidden keys get exactly 0, a row with no visible key all zeros."""
+"""Normalisers: scores to weights over the key axis. Hidden keys get exactly 0, a row with no visible key all zeros.
+
+Here the base and the dense ones; `sparse_normalizers` give many keys exactly 0, rows of `open_normalizers` need not
+sum to 1.
+"""
 
 from typing import Any
 
-import entmax
 import torch
 from torch import Tensor, nn
 
+from seq2seq.attention.masks import causal_mask, combine_masks
 from seq2seq.errors import UserError
 
 # Far below any shifted score that matters, yet small enough for float32 sums over thousands of hidden keys.
@@ -38,6 +42,9 @@ class Normalizer(nn.Module):
     remembers = False
     """Whether `forward` wants a `Past` as its third argument."""
 
+    wants_query = False
+    """Whether `forward` wants the queries as its third argument."""
+
     def __init__(self, *, num_heads: int | None = None, d_value: int = 0, layer: int = 0) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -51,20 +58,37 @@ class Normalizer(nn.Module):
 
         They are float32 at least: in half precision small weights are rounded away, and entmax's sums overflow.
         """
-        scores = _exact(scores)
+        scores = exact(scores)
         if mask is None:
             return self.normalize(scores - scores.amax(-1, keepdim=True).detach())
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
         shifted = (scores - scores.amax(-1, keepdim=True).detach()).clamp(min=HIDDEN)
         return self.normalize(shifted).masked_fill(~mask, 0.0)
 
-    def finish(self, context: Tensor) -> Tensor:
-        """Return the context (..., query, d_value) as it leaves the attention."""
+    def row_scale(self, query: Tensor, num_keys: int, mask: Tensor | None, *, causal: bool) -> Tensor | None:
+        """Return what `fused_temperature` leaves out: factors (..., query or 1, 1) of the scores; None for 1.
+
+        Args:
+            query: (..., query, d_query).
+            num_keys: how many keys there are.
+            mask: broadcastable to (..., query, key); None: all visible.
+            causal: query i sees keys 0..i only.
+        """
+        return None
+
+    def finish(self, context: Tensor, weights: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the context as it leaves the attention.
+
+        Args:
+            context: weights · value, (..., query, d_value).
+            weights: (..., query, key), before dropout.
+            mask: broadcastable to the weights; None: all visible.
+        """
         return context
 
     def a_head(self, value: float) -> nn.Parameter:
-        """Return a parameter that begins at value: one number, or one a head, (heads, 1, 1)."""
-        return nn.Parameter(torch.full(() if self.num_heads is None else (self.num_heads, 1, 1), value))
+        """Return a parameter that begins at value: one number a head, (heads, 1, 1); without heads one, (1,)."""
+        return nn.Parameter(torch.full((1,) if self.num_heads is None else (self.num_heads, 1, 1), value))
 
 
 class Softmax(Normalizer):
@@ -79,29 +103,59 @@ class Softmax(Normalizer):
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
-        return super().forward(_exact(scores) / self.temperature, mask)
+        return super().forward(exact(scores) / self.temperature, mask)
 
     def normalize(self, scores: Tensor) -> Tensor:
         """Return the softmax of the rows."""
         return torch.softmax(scores, dim=-1)
 
 
-class Sparsemax(Normalizer):
-    """Euclidean projection onto the simplex: exact zeros (Martins & Astudillo 2016, eq. 2)."""
+class LogLength(Normalizer):
+    """softmax(c · log n · scores), n the keys that a row sees: as sharp among many keys as among few.
+
+    c, learned a head, multiplies all that joined the scores: the biases of positions too (Chiang & Cholak 2022;
+    "scalable softmax", Nakanishi 2025).
+
+    Args:
+        initial_scale: of c.
+        place: as `Normalizer`.
+    """
+
+    fused_temperature = 1.0
+
+    def __init__(self, *, initial_scale: float = 0.43, **place: Any) -> None:
+        super().__init__(**place)
+        self.scale = self.a_head(initial_scale)
+
+    def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
+        scores = exact(scores)
+        return super().forward(scores * (self.scale * log_visible(scores.shape[-1], mask, like=scores)), mask)
 
     def normalize(self, scores: Tensor) -> Tensor:
-        """Return the sparsemax of the rows."""
-        return entmax.sparsemax(scores, dim=-1)
+        """Return the softmax of the rows."""
+        return torch.softmax(scores, dim=-1)
+
+    def row_scale(self, query: Tensor, num_keys: int, mask: Tensor | None, *, causal: bool) -> Tensor:
+        """Return c · log n."""
+        if causal:
+            mask = combine_masks(mask, causal_mask(query.shape[-2], num_keys, device=query.device))
+        return self.scale * log_visible(num_keys, mask, like=self.scale)
 
 
-class Entmax15(Normalizer):
-    """Entmax with alpha 1.5: between softmax and sparsemax (Peters et al. 2019, section 3.2)."""
+def log_visible(num_keys: int, mask: Tensor | None, *, like: Tensor) -> Tensor:
+    """Return log n, n the keys that a row sees, 0 where it sees none, broadcastable to (..., query, 1).
 
-    def normalize(self, scores: Tensor) -> Tensor:
-        """Return the 1.5-entmax of the rows."""
-        return entmax.entmax15(scores, dim=-1)
+    Args:
+        num_keys: how many keys there are.
+        mask: broadcastable to (..., query, key); None: all visible.
+        like: whose dtype, and device, it gets.
+    """
+    if mask is None:
+        mask = torch.ones(num_keys, dtype=torch.bool, device=like.device)
+    return mask.expand(*mask.shape[:-1], num_keys).sum(-1, keepdim=True, dtype=like.dtype).clamp(min=1).log()
 
 
-def _exact(scores: Tensor) -> Tensor:
+def exact(scores: Tensor) -> Tensor:
     """Return scores, of any shape, as float32, or float64 where they are."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

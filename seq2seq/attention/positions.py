@@ -1,4 +1,7 @@
-"""Positions: where tokens stand, told to a stack of layers. Places count from 0 in each sentence."""
+"""Positions: where tokens stand, told to a stack of layers. Places count from 0 in each sentence.
+
+Here are those that join the embeddings; those between queries and keys are in `distances.py`.
+"""
 
 import math
 
@@ -34,6 +37,9 @@ class Positions(nn.Module):
         self.num_heads = num_heads
         self.two_sided = two_sided
 
+    def check(self, d_head: int) -> None:
+        """Raise UserError where queries and keys of that size cannot be turned."""
+
     def embed(self, x: Tensor, places: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return embeddings x (batch, length, d_model) that know their places (length,).
 
@@ -68,8 +74,7 @@ class SinusoidalPositions(Positions):
 
     def __init__(self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True) -> None:
         super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
-        if d_model % 2:
-            raise UserError(f"sinusoidal positions need an even d_model, not {d_model}")
+        _even(d_model)
 
     def embed(self, x: Tensor, places: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return x (batch, length, d_model) and the waves of its places."""
@@ -89,12 +94,79 @@ class LearnedPositions(Positions):
         max_positions: int = 512,
     ) -> None:
         super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        at_least_one(self, max_positions=max_positions)
         self.limit = max_positions
         self.weight = nn.Parameter(torch.randn(max_positions, d_model) * d_model**-0.5)
 
     def embed(self, x: Tensor, places: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return x (batch, length, d_model) and the vectors of its places."""
         return x + self.weight.index_select(0, places)
+
+
+class RandomPositions(Positions):
+    """Sinusoids of a sorted random sample of places: longer sentences then meet no new place (Ruoss et al. 2023, 3).
+
+    In training, the n tokens of a sentence stand at n of the places 0 ... L - 1, drawn without repetition, anew each
+    time. Else token j stands at (j + 1)(L + 1) / (n + 1) - 1, the mean of such samples. A decoder does not know n.
+
+    Args:
+        d_model: size of an embedding.
+        d_head: size of a head's queries and keys.
+        num_heads: heads a layer.
+        two_sided: whether this is an encoder.
+        max_positions: L.
+
+    Raises:
+        UserError: in a decoder; d_model is odd, or there are no places.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        d_head: int = 0,
+        num_heads: int = 1,
+        two_sided: bool = True,
+        max_positions: int = 256,
+    ) -> None:
+        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        if not two_sided:
+            raise UserError(
+                "random positions need the length of a sentence, which a decoder does not know; "
+                "use encoder.positions=random, and another file for decoder.positions"
+            )
+        _even(d_model)
+        at_least_one(self, max_positions=max_positions)
+        self.limit = max_positions
+
+    def embed(self, x: Tensor, places: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return x (batch, length, d_model) and the waves of places that each sentence's own length (batch,) gives."""
+        n = x.new_full(x.shape[:1], x.shape[1], dtype=torch.int64) if lengths is None else lengths
+        chosen = self._sample(places, n) if self.training else self._mean(places, n)
+        return x + waves(chosen, self.d_model).to(x.dtype)
+
+    def _sample(self, places: Tensor, lengths: Tensor) -> Tensor:
+        """Return sorted random places (batch, length); padding stands anywhere."""
+        assert self.limit is not None
+        drawn = torch.rand(lengths.shape[0], self.limit, device=places.device).argsort(-1)[:, : places.shape[0]]
+        return drawn.masked_fill(places >= lengths[:, None], self.limit).sort(-1).values
+
+    def _mean(self, places: Tensor, lengths: Tensor) -> Tensor:
+        """Return where samples of a size stand on average, (batch, length)."""
+        assert self.limit is not None
+        return (places + 1) * ((self.limit + 1) / (lengths[:, None].float() + 1)) - 1
+
+
+def at_least_one(positions: Positions, **options: int) -> None:
+    """Refuse a number below 1, by its key."""
+    for key, value in options.items():
+        if value < 1:
+            raise UserError(f"{type(positions).__name__} with {key}={value} have no place; set {key} to 1 or more")
+
+
+def _even(d_model: int) -> None:
+    if d_model % 2:
+        raise UserError(f"sinusoidal positions need an even d_model, not {d_model}")
 
 
 def waves(places: Tensor, d_model: int) -> Tensor:

@@ -6,12 +6,14 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.options import compose_defaults, group_names
 from seq2seq.cli.quoting import quote
+from seq2seq.cli.shorthand import group_of
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.text import EARLIER
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
@@ -54,14 +56,15 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     config = compose_defaults("train", overrides)
     if config.resume is False:
         return overrides
+    usual = compose_defaults("train", [o for o in overrides if group_of(o.partition("=")[0])[0] in group_names()])
     if config.resume not in (True, "auto"):
         folder = Path(str(config.resume))
         if variant:
             raise UserError(f"resume={folder}: a folder holds one run, but there are several variants; resume=true")
         if whole_checkpoint(folder).path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
-        _check_same_model(config, folder)
-        if _finished(folder) and not _longer(config, folder / "config.yaml"):
+        _check_same_model(config, folder, usual)
+        if _finished(folder) and not _longer(config, folder / "config.yaml", usual):
             raise UserError(
                 f"resume={folder}: that run is finished; to train it on, raise trainer.max_epochs or trainer.max_steps"
             )
@@ -71,7 +74,7 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     paths = sorted(
         Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml"), key=lambda path: path.parent.name
     )
-    runs = [path.parent for path in reversed(paths) if _same(config, path)]
+    runs = [path.parent for path in reversed(paths) if _same(config, path, usual)]
     if variant and any(_finished(run) for run in runs):
         return None
     unfinished = [run for run in runs if not _finished(run)]
@@ -155,9 +158,28 @@ def _into(folder: Path, overrides: list[str]) -> list[str]:
     return [*overrides, *quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))]
 
 
-def _check_same_model(config: DictConfig, folder: Path) -> None:
+def _leave_out_new(ours: dict[Any, Any], theirs: dict[Any, Any], usual: Any) -> None:
+    """Take out of our configuration the keys that theirs does not have and that are as usual."""
+    for key, value in list(ours.items()):
+        default = usual.get(key) if isinstance(usual, dict) else None
+        if key not in theirs:
+            if value == default:
+                del ours[key]
+        elif isinstance(value, dict) and isinstance(theirs[key], dict):
+            _leave_out_new(value, theirs[key], default)
+        elif key == "_target_" and _has_moved(theirs[key], value):
+            ours[key] = theirs[key]
+
+
+def _has_moved(earlier: str, now: str) -> bool:
+    """Return whether two names of ours are of one thing."""
+    ours = all(name.startswith("seq2seq.") for name in (earlier, now))
+    return ours and earlier != now and get_object(earlier) is get_object(now)
+
+
+def _check_same_model(config: DictConfig, folder: Path, usual: DictConfig) -> None:
     """Refuse to go on with a run under settings by which its checkpoint would be another model, or of other data."""
-    ours, theirs = _plain(config, folder / "config.yaml")
+    ours, theirs = _plain(config, folder / "config.yaml", usual)
     for key in FIXED:
         if ours.get(key) != theirs.get(key):
             raise UserError(
@@ -166,10 +188,10 @@ def _check_same_model(config: DictConfig, folder: Path) -> None:
             )
 
 
-def _same(config: DictConfig, path: Path) -> bool:
+def _same(config: DictConfig, path: Path, usual: DictConfig) -> bool:
     """Return whether the run that wrote a config.yaml was started with this configuration, here or elsewhere."""
     try:
-        ours, theirs = _plain(config, path)
+        ours, theirs = _plain(config, path, usual)
         stored = theirs["trainer"]["precision"]
         if config.trainer.precision == AUTO or settle_precision(config, stored=stored).value == stored:
             ours["trainer"]["precision"] = stored  # what that run took, or came to where it could not be had
@@ -178,9 +200,9 @@ def _same(config: DictConfig, path: Path) -> bool:
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 
 
-def _longer(config: DictConfig, path: Path) -> bool:
+def _longer(config: DictConfig, path: Path, usual: DictConfig) -> bool:
     """Return whether a configuration trains for longer than the stored one."""
-    ours, theirs = (plain["trainer"] for plain in _plain(config, path))
+    ours, theirs = (plain["trainer"] for plain in _plain(config, path, usual))
     raised = any(_limit(ours[key]) > _limit(theirs[key]) for key in ("max_epochs", "max_steps"))
     return raised or ours["max_time"] != theirs["max_time"]
 
@@ -190,8 +212,11 @@ def _limit(value: int | None) -> float:
     return math.inf if value in (None, -1) else value
 
 
-def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return this configuration, as if it were of the same folder, and the stored one, both as plain data."""
+def _plain(config: DictConfig, path: Path, usual: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return this configuration, as if it were of the same folder, and the stored one, both as plain data.
+
+    What the stored one, of an earlier version, does not name is left out where it is as usual.
+    """
     try:
         theirs = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
         config.output = theirs["output"]  # type: ignore[index,call-overload]
@@ -200,4 +225,5 @@ def _plain(config: DictConfig, path: Path) -> tuple[dict[str, Any], dict[str, An
     ours = OmegaConf.to_container(config, resolve=True)
     assert isinstance(ours, dict) and isinstance(theirs, dict)
     as_earlier(ours, theirs)
+    _leave_out_new(ours, theirs, OmegaConf.to_container(usual, resolve=False))
     return {str(k): v for k, v in ours.items()}, {str(k): v for k, v in theirs.items()}

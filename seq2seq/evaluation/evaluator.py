@@ -15,15 +15,18 @@ from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
-from seq2seq.data.text import comparable
+from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator, LinkCounts
-from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, score_translations
+from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
 from seq2seq.models import EncoderDecoder
 
 LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
+
+PLACES = (5, 10, 15, 20, 30, 40)
+"""Places in the target, in pieces from 1, at which the accuracy of forced tokens is split."""
 
 ROWS = {"cpu": 256}
 """Target tokens whose logits are at hand at once, by the device's type: those of a batch would take most memory."""
@@ -81,8 +84,7 @@ class Evaluator:
         self._heads = HeadEvaluator(tokenizers, extraction)
         self._hypotheses: dict[int, str] = {}
         self._likelihood = 0.0
-        self._correct = 0
-        self._tokens = 0
+        self._places = torch.zeros(2, len(PLACES) + 1, dtype=torch.float64)  # by range: forced tokens, and right ones
         self._search_seconds = 0.0
 
     @torch.no_grad()
@@ -95,12 +97,13 @@ class Evaluator:
         at_once, found = ROWS.get(features.device.type, MANY_ROWS), []
         for rows, wanted in zip(features.split(at_once), batch.target_output[:, None].split(at_once), strict=True):
             log_probabilities = model.output(rows).float().log_softmax(-1)
-            correct = (log_probabilities.argmax(-1, keepdim=True) == wanted).sum().float()
-            found.append(torch.stack((log_probabilities.gather(1, wanted).sum(), correct)))
-        for likelihood, correct in torch.stack(found).tolist():  # one look at the device a batch
-            self._likelihood -= likelihood
-            self._correct += int(correct)
-        self._tokens += batch.num_tokens
+            correct = log_probabilities.argmax(-1, keepdim=True) == wanted
+            found.append(torch.cat((log_probabilities.gather(1, wanted), correct), dim=-1))
+        likelihood, correct = torch.cat(found).double().cpu().unbind(-1)  # one look at the device a batch
+        self._likelihood -= likelihood.sum().item()
+        place = batch.target_indices.cpu() % batch.target_input.shape[1]
+        range_ = torch.bucketize(place, torch.tensor(PLACES), right=True)
+        self._places.index_add_(1, range_, torch.stack((torch.ones_like(correct), correct)))
         begin = time.perf_counter()
         translations = search_batch(self.search, model, batch)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
@@ -119,16 +122,15 @@ class Evaluator:
 
     def collected(self) -> tuple[Any, ...]:
         """Return what it has collected, for another process to add."""
-        sums = (self._likelihood, self._correct, self._tokens, self._search_seconds)
+        sums = (self._likelihood, self._places, self._search_seconds)
         return self._hypotheses, sums, self._heads.collected()
 
     def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
         """Add what another has collected of other pairs of the data set."""
         self._hypotheses |= hypotheses
-        likelihood, correct, tokens, seconds = sums
+        likelihood, places, seconds = sums
         self._likelihood += likelihood
-        self._correct += correct
-        self._tokens += tokens
+        self._places += places
         self._search_seconds += seconds
         self._heads.merge(*heads)
 
@@ -150,11 +152,13 @@ class Evaluator:
         form = comparable(self.tokenizers.target.normalization)
         said, expected = ([form(text) for text in texts] for texts in (hypotheses, columns["reference"]))
         scores = score_translations(said, expected, with_ter=detailed, **options)
-        loss = self._likelihood / max(1, self._tokens)
+        forced, right = self._places.tolist()
+        tokens = max(1.0, sum(forced))
+        loss = self._likelihood / tokens
         metrics = {
             "loss": loss,
             "perplexity": math.exp(min(loss, 700.0)),
-            "token_accuracy": self._correct / max(1, self._tokens),
+            "token_accuracy": sum(right) / tokens,
             "bleu": scores.bleu,
             "chrf": scores.chrf,
         }
@@ -169,7 +173,10 @@ class Evaluator:
             by_tag = exact_match_by_tag(said, expected, columns["tags"])
             metrics["ter"] = scores.ter
             metrics["sentences_per_second"] = len(indices) / max(self._search_seconds, 1e-9)
-            metrics |= {f"bleu_by_length/{words}": bleu for words, bleu in by_length.items()}
+            metrics["length_ratio"] = sum(map(len, map(words, said))) / max(1, sum(map(len, map(words, expected))))
+            by_place = zip(range_names(PLACES), forced, right, strict=True)
+            metrics |= {f"token_accuracy_by_place/{name}": hits / n for name, n, hits in by_place if n}
+            metrics |= {f"bleu_by_length/{length}": bleu for length, bleu in by_length.items()}
             metrics |= {f"exact_match/{tag}": share for tag, share in by_tag.items()}
             metrics |= {f"aer_by_tag/{tag}": aer for tag, aer in _aer_by_tag(sentences).items()}
         return Evaluation(metrics, sentences, self._heads.heads(), scores.signatures, alignment)

@@ -53,6 +53,12 @@ def score_translations(
     return TranslationScores(scores["bleu"], scores["chrf"], scores.get("ter", math.nan), signatures)
 
 
+def range_names(edges: Sequence[int]) -> list[str]:
+    """Return what ranges with these last numbers are called: `1-10`, `11-20` and `21+` of 10 and 20."""
+    starts = [1, *(edge + 1 for edge in edges)]
+    return [*(f"{start}-{end}" for start, end in zip(starts, edges, strict=False)), f"{starts[-1]}+"]
+
+
 def bleu_by_length(
     sources: Sequence[str],
     hypotheses: Sequence[str],
@@ -71,8 +77,7 @@ def bleu_by_length(
     """
     _check_lines(hypotheses, references)
     bleu = bleu_metric(tokenize, lowercase=lowercase)
-    starts = [1, *(edge + 1 for edge in edges)]
-    names = [*(f"{start}-{end}" for start, end in zip(starts, edges, strict=False)), f"{starts[-1]}+"]
+    names = range_names(edges)
     ranges: list[list[tuple[str, str]]] = [[] for _ in names]
     for source, hypothesis, reference in zip(sources, hypotheses, references, strict=True):
         ranges[bisect_left(edges, len(words(source)))].append((hypothesis, reference))

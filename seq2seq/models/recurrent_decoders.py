@@ -96,7 +96,7 @@ class AskingDecoder(RecurrentDecoder):
         d_encoder: size of the encoder's states.
         score: called as score(d_query, d_key).
         normalizer: called without arguments.
-        cross_pattern: called as pattern(d_query).
+        cross_pattern: called as pattern(d_query, seat=).
         attention_dropout: on attention weights.
     """
 
@@ -114,7 +114,10 @@ class AskingDecoder(RecurrentDecoder):
     ) -> None:
         super().__init__(table, d_model=d_model, **options)
         self.attention = Attention(
-            score(d_model, d_encoder), normalizer(), pattern=cross_pattern(d_model), dropout=attention_dropout
+            score(d_model, d_encoder),
+            normalizer(),
+            pattern=cross_pattern(d_model, seat="cross"),
+            dropout=attention_dropout,
         )
         self.num_past = 2 if self.attention.remembers else 0
         """How many of a state's beams are what the hypothesis has looked at; they come first."""

@@ -116,7 +116,7 @@ class TransformerStack(nn.Module):
         feedforward_dropout: inside the feed-forward sublayer.
         norm_first: pre-norm (with a last norm at the end), else post-norm.
         positions: called as positions(d_model, d_head=, num_heads=, two_sided=).
-        pattern: of self-attention, called as pattern(d_head, num_heads=).
+        pattern: of self-attention, called as pattern(d_head, num_heads=, seat=).
         self_score: called as score(d_head, d_head, num_heads=).
         self_normalizer: called as normalizer(num_heads=, d_value=, layer=).
         gate: whether each head's context is gated.
@@ -143,8 +143,8 @@ class TransformerStack(nn.Module):
         gate: bool = False,
     ) -> None:
         super().__init__()
-        d_head = d_model // max(num_heads, 1)
-        made = positions(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        heads = max(num_heads, 1)  # an attention refuses fewer
+        made = positions(d_model, d_head=d_model // heads, num_heads=heads, two_sided=two_sided)
         self.embedding = PositionedEmbedding(table, d_model, positions=made, dropout=dropout)
         self.num_layers = num_layers
         attention = partial(
@@ -152,7 +152,11 @@ class TransformerStack(nn.Module):
         )
         self._cross_attention = attention
         self._self_attention = partial(
-            attention, score=self_score, normalizer=self_normalizer, pattern=pattern, positions=made
+            attention,
+            score=self_score,
+            normalizer=self_normalizer,
+            pattern=partial(pattern, seat="encoder" if two_sided else "decoder"),
+            positions=made,
         )
         self._feedforward = partial(FeedForward, d_model, d_feedforward, dropout=feedforward_dropout)
         self._residual = partial(Residual, d_model, dropout=dropout, norm_first=norm_first)
@@ -195,7 +199,7 @@ class TransformerDecoder(TransformerStack):
         d_summary: size of its summary, which a Transformer does not use.
         score: of cross-attention, called as score(d_head, d_head, num_heads=).
         normalizer: of cross-attention, called as normalizer(num_heads=, d_value=, layer=).
-        cross_pattern: of cross-attention, called as pattern(d_head, num_heads=).
+        cross_pattern: of cross-attention, called as pattern(d_head, num_heads=, seat=).
     """
 
     def __init__(
@@ -213,7 +217,11 @@ class TransformerDecoder(TransformerStack):
         super().__init__(table, two_sided=False, d_model=d_model, **options)
         self.d_features = d_model
         cross = partial(
-            self._cross_attention, score=score, normalizer=normalizer, pattern=cross_pattern, d_memory=d_encoder
+            self._cross_attention,
+            score=score,
+            normalizer=normalizer,
+            pattern=partial(cross_pattern, seat="cross"),
+            d_memory=d_encoder,
         )
         layers = (
             DecoderLayer(
@@ -231,7 +239,7 @@ class TransformerDecoder(TransformerStack):
         """Return the state before the first token: each layer's memory of the source, and empty caches.
 
         The beams of the state are, layer by layer, keys (batch, beam, key heads, past, d_score) and
-        values (batch, beam, key heads, past, d_head).
+        values (batch, beam, key heads, past, d_head); or sums of both, as `Attention.nothing` says.
         """
         states, mask, _ = encoder_output
         one = states.new_zeros(states.shape[0], 1, self.d_features)

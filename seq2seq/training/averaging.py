@@ -6,6 +6,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor, nn
 
 from seq2seq.errors import UserError
 
@@ -54,7 +55,11 @@ class ExponentialMovingAverage(WeightAveraging):
             return  # of the batches that are accumulated, this was not the last
         assert average is not None
         decay = min(self.decay, step / (9 + step)) if self._latest_update_step else 0.0
-        averaged = chain(average.module.parameters(), average.module.buffers())
-        torch._foreach_lerp_(list(averaged), list(chain(module.parameters(), module.buffers())), 1 - decay)
+        torch._foreach_lerp_(_averageable(average.module), _averageable(module), 1 - decay)
         average.n_averaged += 1
         self._latest_update_step = step
+
+
+def _averageable(module: nn.Module) -> list[Tensor]:
+    """Return all weights of a module, and its buffers but for whole numbers, which are constants or counts."""
+    return [x for x in chain(module.parameters(), module.buffers()) if x.is_floating_point()]

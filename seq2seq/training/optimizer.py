@@ -41,7 +41,8 @@ class MuonAdam(Optimizer):
         matrices: list[tuple[str, Tensor]] = []
         others: list[tuple[str, Tensor]] = []
         for name, parameter in named_parameters:
-            hidden = parameter.ndim == 2 and not name.endswith(VOCABULARY)
+            # A matrix of one row or column, such as the last of an additive score, is a vector.
+            hidden = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.endswith(VOCABULARY)
             (matrices if hidden else others).append((name, parameter))
         self._parts: list[Optimizer] = []
         if matrices:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from seq2seq.cli.run_folder import claimed
 from seq2seq.training.callbacks import Throughput, ValidationReport
@@ -278,6 +279,24 @@ def test_run_goes_on_with_the_tokenizers_of_its_checkpoint(
     assert said.status == 0, said.err
     assert not list((tmp_path / "second").glob("tokenizer-*"))
     assert "normalization:" not in config.read_text()
+
+
+def test_run_of_a_version_with_fewer_keys_goes_on_where_they_are_as_usual(
+    command: Command, text: list[str], interrupted: Callable[..., Path]
+) -> None:
+    folder = interrupted("model=transformer")
+    path = folder / "config.yaml"
+    config = OmegaConf.load(path)
+    del config["cross_pattern"], config.encoder["pattern"], config.encoder["gate"], config.decoder["num_key_heads"]
+    config.encoder.positions._target_ = "seq2seq.models.SinusoidalPositions"  # where it was
+    OmegaConf.save(config, path)
+    transformer = ["model=transformer", f"resume={folder}"]
+    for other in ("cross_pattern=window", "encoder.gate=true"):
+        said = command("train", *text, *BRIEF, *transformer, other)
+        assert said.status == 1 and "is not what that run was started with" in said.err
+    said = command("train", *text, *BRIEF, *transformer)
+    assert said.status == 0, said.err
+    assert (folder / "metrics.json").exists()
 
 
 def test_changed_data_is_refused_with_what_changed(

@@ -17,6 +17,7 @@ from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, WordPieces
 from seq2seq.decoding.search import GreedySearch, Hypothesis
 from seq2seq.errors import UserError
+from seq2seq.evaluation import evaluator
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models import EncoderDecoder
 
@@ -246,11 +247,26 @@ def test_whole_evaluation_is_detailed_and_leaves_the_model_as_it_was() -> None:
     # One of three words is replaced.
     assert metrics["ter"] == pytest.approx(100 / 3)
     assert [name for name in metrics if name.startswith("bleu_by_length")] == ["bleu_by_length/1-5"]
+    by_place = {name: value for name, value in metrics.items() if name.startswith("token_accuracy_by_place")}
+    assert by_place == {"token_accuracy_by_place/1-5": pytest.approx(metrics["token_accuracy"])}
+    assert metrics["length_ratio"] == 1.0
     assert metrics["aer"] == pytest.approx(0.2)
     assert (metrics["aer_by_tag/short"], metrics["aer_by_tag/plain"]) == (pytest.approx(0.2), 0.0)
     assert metrics["sentences_per_second"] > 0
     evaluate(cast(EncoderDecoder, model.eval()), [make_batch(0)], make_evaluator())
     assert not model.training
+
+
+def test_forced_accuracy_is_counted_by_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "PLACES", (1, 2))
+    evaluation = evaluate(
+        cast(EncoderDecoder, Told(CROSSED, STRAIGHT)), [make_batch(1), make_batch(0)], make_evaluator()
+    )
+    metrics = evaluation.metrics
+    ranges = [metrics[f"token_accuracy_by_place/{name}"] for name in ("1-1", "2-2", "3+")]
+    assert len(set(ranges)) > 1
+    # Two sentences: each has a first and a second token; those after them are the rest of the five.
+    assert (2 * ranges[0] + 2 * ranges[1] + ranges[2]) / 5 == pytest.approx(metrics["token_accuracy"])
 
 
 def test_scores_are_of_the_pairs_that_were_seen() -> None:

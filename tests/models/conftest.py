@@ -112,6 +112,11 @@ def _pair_case(encoder: str, decoder: str) -> Case:
 
 SMALL: dict[str, dict[str, Any]] = {
     "window": {"width": 1},
+    "local_m": {"width": 2},
+    "local_p": {"width": 2},
+    "dilated": {"width": 1},
+    "chunked": {"size": 3},
+    "bigbird": {"width": 1, "num_random": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
     "synthesizer": {"max_positions": 9, "d_hidden": 5},
@@ -119,13 +124,24 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = set()
+COARSE: set[str] = {"pattern=local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
+EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
 REFUSED: dict[str, set[str]] = {
     "score=coverage": {"self", "cross"},
+    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    "pattern=local_p": {"self"},
+    "pattern=fixed": EVERYWHERE,
 }
 """Seats in which a variant has no meaning, by group=name."""
+
+UNTOUCHED: dict[tuple[str, str], set[str]] = {
+    ("score=uniform", "cross"): {
+        f"decoder.layers.{layer}.cross_residual.norm.{kind}" for layer in (0, 1) for kind in ("weight", "bias")
+    },
+}
+"""Parameters that get a gradient of 0, by variant and seat: a norm before a query that nobody looks at."""
 
 SIZE = {"d_model": 16}
 EXTRA: dict[str, dict[str, Any]] = {
@@ -136,6 +152,10 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"pattern": "fixed", "self_score": "uniform"},
+    {"pattern": "window", "self_score": "linear"},
+    {"positions": "alibi", "self_score": "performer"},
+    {"self_score": "linear", "self_normalizer": "sink"},
 ]
 """Choices that are to work with each other."""
 
@@ -164,7 +184,9 @@ def variant_cases() -> Iterator[Case]:
         if not variant.refused:
             hides = variant.name.startswith("pattern=") and variant.seat != "self"
             coarse = any(name in variant.name for name in COARSE)
-            yield Case(f"{variant.name} in {variant.seat}", variant.build, sees_source=not hides, coarse=coarse)
+            untouched = frozenset(UNTOUCHED.get((variant.name, variant.seat), ()))
+            name = f"{variant.name} in {variant.seat}"
+            yield Case(name, variant.build, untouched, sees_source=not hides, coarse=coarse)
 
 
 def variants() -> Iterator[Variant]:

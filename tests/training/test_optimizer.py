@@ -103,3 +103,9 @@ def test_a_model_may_lack_either_kind(missing: str) -> None:
     parameter.grad = torch.ones_like(parameter)
     optimizer.step()
     assert (parameter != 1).any()
+
+
+def test_matrix_of_one_row_or_column_is_a_vector_and_goes_to_adam() -> None:
+    named = {"inner.weight": torch.zeros(4, 6), "score.energy": torch.zeros(4, 1), "row": torch.zeros(1, 4)}
+    optimizer = MuonAdam([(name, nn.Parameter(value)) for name, value in named.items()], **OPTIONS)
+    assert [[p.shape for p in group["params"]] for group in optimizer.param_groups] == [[(4, 6)], [(4, 1), (1, 4)]]

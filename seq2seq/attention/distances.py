@@ -1,0 +1,203 @@
+"""Positions between a query and a key: they turn both, or join the score. Keys stand at 0, 1, ..."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.attention.positions import Positions, at_least_one
+from seq2seq.errors import UserError
+
+
+class RotaryPositions(Positions):
+    """Queries and keys turned by their places: q·k then depends on the distance alone (Su et al. 2021, eq. 15-16).
+
+    Each two neighbours (x_2m, x_2m+1) are a point of the plane, turned by place · base^(-2m/d).
+
+    Args:
+        d_model: size of an embedding.
+        d_head: size of a head's queries and keys, d; even.
+        num_heads: heads a layer.
+        two_sided: whether a query sees keys on both sides.
+        base: a larger one turns more slowly, for longer sentences.
+
+    Raises:
+        UserError: the size of a head is odd, or the base is not above 0.
+    """
+
+    turns = True
+
+    def __init__(
+        self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True, base: float = 10000.0
+    ) -> None:
+        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        if not base > 0:
+            raise UserError(f"rotary positions with base={base} cannot turn; set a base above 0, such as 10000")
+        self.base = base
+        self.check(d_head)
+
+    def check(self, d_head: int) -> None:
+        """Raise UserError where a head's size is odd."""
+        if d_head % 2:
+            raise UserError(
+                f"rotary positions turn pairs of numbers, and a head has {d_head}; "
+                "choose d_model and num_heads such that heads have an even size"
+            )
+
+    def turn(self, x: Tensor, places: Tensor) -> Tensor:
+        """Return x (batch, heads, length, d) turned; angles are float32, in half precision place 257 would be 256."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        d = x.shape[-1]
+        rates = self.base ** (torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / -d)
+        angles = places[:, None] * rates
+        # A complex product is a turn, and takes a third of the time of its four real ones.
+        turns = torch.view_as_complex(torch.stack((angles.cos(), angles.sin()), dim=-1).to(exact.dtype))
+        turned = torch.view_as_complex(exact.unflatten(-1, (-1, 2))) * turns
+        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+class AlibiPositions(Positions):
+    """score - slope · |i - j|: the further, the less (Press et al. 2022, section 3). Nothing is learned.
+
+    Of H heads, head h has slope 2^(-8h/H). Where H is no power of two, there are first those of the next smaller power
+    P, then every other one of 2P, as in the paper's code. The paper is about decoders; in an encoder both sides count.
+
+    Args:
+        d_model: size of an embedding.
+        d_head: size of a head's queries and keys.
+        num_heads: heads a layer, H.
+        two_sided: whether a query sees keys on both sides.
+    """
+
+    biases = True
+
+    def __init__(self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True) -> None:
+        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        power = 1 << num_heads.bit_length() - 1
+        exponents = [8 * h / power for h in range(1, power + 1)]
+        exponents += [4 * (2 * h - 1) / power for h in range(1, num_heads - power + 1)]
+        self.register_buffer("slopes", torch.tensor([2.0**-x for x in exponents]), persistent=False)
+        self.slopes: Tensor  # (heads,)
+
+    def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor:
+        """Return - slope · |i - j|, (heads, query, key), for places (query,)."""
+        exact = torch.promote_types(self.slopes.dtype, torch.float32)
+        return _distances(places, num_keys).abs() * -self.slopes.to(exact)[:, None, None]
+
+
+class T5Positions(Positions):
+    """score + a learned number a head and bucket of j - i, one table a stack (Raffel et al. 2020, 2.1).
+
+    Half of the buckets are for one distance each, the others for distances that grow by a factor up to max_distance;
+    the last is for all beyond. A query that sees both sides has half of the buckets for each.
+
+    Args:
+        d_model: size of an embedding.
+        d_head: size of a head's queries and keys.
+        num_heads: heads a layer.
+        two_sided: whether a query sees keys on both sides.
+        num_buckets: even.
+        max_distance: from which all distances are one.
+
+    Raises:
+        UserError: there are too few buckets or distances.
+    """
+
+    biases = True
+
+    def __init__(
+        self,
+        d_model: int,
+        *,
+        d_head: int = 0,
+        num_heads: int = 1,
+        two_sided: bool = True,
+        num_buckets: int = 32,
+        max_distance: int = 16,
+    ) -> None:
+        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        if num_buckets < 4 or num_buckets % 2:
+            raise UserError(f"T5 positions with num_buckets={num_buckets}: set an even number, 4 or more")
+        self.side = num_buckets // 2 if two_sided else num_buckets
+        exact = self.side // 2
+        if max_distance < exact:
+            raise UserError(
+                f"T5 positions with max_distance={max_distance}: {exact} distances have a bucket of their own here; "
+                f"set max_distance to {exact} or more, or lower num_buckets"
+            )
+        borders = _borders(self.side, max_distance)
+        self.register_buffer("borders", torch.tensor(borders), persistent=False)
+        self.borders: Tensor  # (buckets of a side - 1,): where each but the first begins
+        self.weight = nn.Parameter(torch.randn(num_buckets, num_heads) * d_model**-0.5)
+
+    def buckets(self, distances: Tensor) -> Tensor:
+        """Return the buckets of distances j - i, of any shape."""
+        found = torch.bucketize(distances.abs() if self.two_sided else -distances, self.borders, right=True)
+        return found + self.side * (distances > 0) if self.two_sided else found
+
+    def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor:
+        """Return the numbers of all pairs, (heads, query, key), for places (query,)."""
+        exact = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+        buckets = self.buckets(_distances(places, num_keys))
+        return exact.mT.index_select(1, buckets.flatten()).unflatten(1, buckets.shape)
+
+
+class ShawPositions(Positions):
+    """q·(k_j + a) / sqrt(d), a a learned vector a distance j - i, cut to ±max_distance (Shaw et al. 2018, eq. 4).
+
+    One table serves all layers and heads of a stack; the paper has one a layer, in its smaller model one a head too.
+    Values stay as they are: in the paper's ablation (its table 3) that costs nothing.
+
+    Args:
+        d_model: size of an embedding.
+        d_head: size of a head's queries and keys, d.
+        num_heads: heads a layer.
+        two_sided: whether a query sees keys on both sides; else only distances up to 0 have a vector.
+        max_distance: from which all distances to one side are one.
+
+    Raises:
+        UserError: max_distance is below 1.
+    """
+
+    biases = True
+
+    def __init__(
+        self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True, max_distance: int = 8
+    ) -> None:
+        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+        at_least_one(self, max_distance=max_distance)
+        self.max_distance = max_distance
+        self.furthest = max_distance if two_sided else 0
+        self.weight = nn.Parameter(torch.randn(max_distance + 1 + self.furthest, d_head) * max(d_head, 1) ** -0.5)
+
+    def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor:
+        """Return q·a / sqrt(d), (batch, heads, query, key), for places (query,).
+
+        Heads that hold several streams of queries (batch, streams · heads, query, d / streams) share a out among them.
+        """
+        d = query.shape[-1]
+        vectors = self.weight.to(query.dtype).unflatten(1, (-1, d)).permute(1, 2, 0)  # (streams, d, distances)
+        streams = (query * d**-0.5).unflatten(1, (vectors.shape[0], -1))
+        products = (streams @ vectors[:, None]).flatten(1, 2)
+        products = products.to(torch.promote_types(query.dtype, torch.float32))
+        index = _distances(places, num_keys).clamp(-self.max_distance, self.furthest) + self.max_distance
+        return products.gather(-1, index.expand(*products.shape[:-1], num_keys))
+
+
+def _distances(places: Tensor, num_keys: int) -> Tensor:
+    """Return j - i, (query, key), for queries at places i (query,) and keys j = 0, 1, ..."""
+    return torch.arange(num_keys, device=places.device) - places[:, None]
+
+
+def _borders(buckets: int, max_distance: int) -> list[int]:
+    """Return the distances at which buckets 1, 2, ... begin, in whole numbers: logarithms miss borders by rounding.
+
+    Of e = buckets / 2 exact ones, bucket e + k has the distances x with (x / e)^(buckets - e) >= (max_distance / e)^k.
+    """
+    exact = buckets // 2
+    rest = buckets - exact
+    borders = list(range(1, exact + 1))
+    for k in range(1, rest):
+        begin = borders[-1]
+        while begin**rest * exact**k < max_distance**k * exact**rest:
+            begin += 1
+        borders.append(begin)
+    return borders
