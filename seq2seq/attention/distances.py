@@ -123,6 +123,7 @@ class T5Positions(Positions):
                 f"T5 positions with max_distance={max_distance}: {exact} distances have a bucket of their own here; "
                 f"set max_distance to {exact} or more, or lower num_buckets"
             )
+        self.max_distance = max_distance
         borders = _borders(self.side, max_distance)
         self.register_buffer("borders", torch.tensor(borders), persistent=False)
         self.borders: Tensor  # (buckets of a side - 1,): where each but the first begins

@@ -63,6 +63,7 @@ class MultiHeadAttention(nn.Module):
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
         self.num_heads = num_heads
+        self.num_key_heads = key_heads
         self.d_value = d_model // num_heads
         made = normalizer(num_heads=num_heads, d_value=self.d_value, layer=layer)
         if self.d_value % made.streams:

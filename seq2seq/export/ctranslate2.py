@@ -10,9 +10,20 @@ from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
 from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from seq2seq.attention import MultiHeadAttention, ScaledDot, Softmax
-from seq2seq.attention.positions import LearnedPositions
+from seq2seq.attention import (
+    LearnedPositions,
+    MultiHeadAttention,
+    NoPositions,
+    Positions,
+    RotaryPositions,
+    ScaledDot,
+    ShawPositions,
+    SinusoidalPositions,
+    Softmax,
+    T5Positions,
+)
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.tokenizer import BOS, EOS, UNK, Tokenizers
 from seq2seq.errors import UserError
@@ -40,12 +51,10 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     for name, module in model.named_modules():
         if isinstance(module, MultiHeadAttention):
             _check_attention(name, module)
-    heads = [layers[0].self_attention.num_heads for layers in (encoder.layers, decoder.layers)]
-    pre_norm = encoder.layers[0].self_residual.norm_first, decoder.layers[0].self_residual.norm_first
     layer = -1 if alignment is None else site_of(alignment.layer).layer
     spec = TransformerSpec(
-        TransformerEncoderSpec(len(encoder.layers), heads[0], pre_norm=pre_norm[0]),
-        TransformerDecoderSpec(len(decoder.layers), heads[1], pre_norm=pre_norm[1], alignment_layer=layer),
+        TransformerEncoderSpec(**_options(encoder)),
+        TransformerDecoderSpec(**_options(decoder), alignment_layer=layer),
     )
     if alignment is not None and alignment.head is None:
         spec.decoder.alignment_heads = spec.decoder.num_heads  # the mean
@@ -75,8 +84,37 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     spec.save(str(folder))
 
 
+def _options(side: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
+    """Return how a side is specified: its size, and how it knows where tokens stand."""
+    attention, positions = side.layers[0].self_attention, side.embedding.positions
+    options = {
+        "num_layers": len(side.layers),
+        "num_heads": attention.num_heads,
+        "num_heads_kv": None if attention.num_key_heads == attention.num_heads else attention.num_key_heads,
+        "pre_norm": side.layers[0].self_residual.norm_first,
+    }
+    if isinstance(positions, RotaryPositions):
+        return options | {"rotary_dim": 0, "rotary_interleave": True, "rotary_base": positions.base}
+    if isinstance(positions, T5Positions):
+        return options | {"relative_attention_bias": True}
+    if isinstance(positions, ShawPositions):
+        return options | {"relative_position": True}
+    if type(positions) not in (SinusoidalPositions, LearnedPositions, NoPositions):
+        raise UserError(
+            f"format=ctranslate2 does not know {type(positions).__name__}; use format=onnx, or train with positions "
+            "sinusoidal, learned, none, rotary, t5 or shaw"
+        )
+    return options
+
+
 def _check_attention(name: str, module: MultiHeadAttention) -> None:
     score, normalizer = module.attention.score, module.attention.normalizer
+    other = [type(part).__name__ for part in (module.attention.pattern, module.gate) if part is not None]
+    if other:
+        raise UserError(
+            f"format=ctranslate2 knows full attention without a gate alone, but {name} has {' and '.join(other)}; "
+            "use format=onnx"
+        )
     if type(score) is not ScaledDot or type(normalizer) is not Softmax or normalizer.temperature != 1:
         raise UserError(
             f"format=ctranslate2 knows the scaled dot product and a plain softmax alone, but {name} has "
@@ -92,7 +130,29 @@ def _embed(
     d_model, positions = embedding.table.embedding_dim, embedding.positions
     length = len(positions.weight) if isinstance(positions, LearnedPositions) else POSITIONS
     spec.weight = _array(embedding.table.weight)
-    side.position_encodings.encodings = _array(positions(torch.zeros(1, length, d_model)))
+    if hasattr(side, "position_encodings"):
+        encodings = positions.embed(torch.zeros(1, length, d_model), torch.arange(length))[0]
+        side.position_encodings.encodings = _array(encodings)
+    for layer in side.layer:
+        _place(layer.self_attention, positions)
+
+
+def _place(spec: MultiHeadAttentionSpec, positions: Positions) -> None:
+    """Fill in the table of positions that join the scores: each layer has it, and it is written once."""
+    if isinstance(positions, T5Positions):
+        weight: Tensor = positions.weight
+        exact = positions.side // 2
+        if positions.max_distance == exact:  # then no logarithm tells its other buckets apart: they are all the last
+            weight = torch.cat(
+                [torch.cat((w[:exact], w[-1:].expand(len(w) - exact, -1))) for w in weight.split(positions.side)]
+            )
+        spec.relative_attention_bias = _array(weight)
+        distance = max(positions.max_distance, exact + 1)
+        spec.relative_attention_max_distance = np.dtype("int32").type(distance)
+    if isinstance(positions, ShawPositions):
+        later = positions.max_distance - positions.furthest  # a decoder has no vectors for tokens to come
+        keys = _array(F.pad(positions.weight, (0, 0, 0, later)))
+        spec.relative_position_keys, spec.relative_position_values = keys, np.zeros_like(keys)
 
 
 def _attend(
@@ -104,25 +164,31 @@ def _attend(
     first_head: int = 0,
 ) -> None:
     """Fill in an attention; one of its heads can come first, which CTranslate2 then reports."""
+    heads, key_heads = _orders(attention, first_head)
     assert attention.query is not None and attention.key is not None  # as the scaled dot product has them
-    projections = [
-        _by_head(linear.weight, linear.bias, attention.num_heads, first_head)
-        for linear in (attention.query, attention.key, attention.value)
-    ]
+    projections = [_by_head(attention.query.weight, attention.query.bias, heads)]
+    projections += [_by_head(linear.weight, linear.bias, key_heads) for linear in (attention.key, attention.value)]
     groups = [projections] if is_self else [projections[:1], projections[1:]]
     for linear, group in zip(spec.linear[:-1], groups, strict=True):
         linear.weight = _array(torch.cat([weight for weight, _ in group]))
         linear.bias = _array(torch.cat([bias for _, bias in group]))
-    turned, _ = _by_head(attention.output.weight.T, attention.output.bias, attention.num_heads, first_head)
+    turned, _ = _by_head(attention.output.weight.T, attention.output.bias, heads)
     spec.linear[-1].weight = _array(turned.T)
     spec.linear[-1].bias = _array(attention.output.bias)
     _norm(spec.layer_norm, residual.norm)
 
 
-def _by_head(weight: Tensor, bias: Tensor, num_heads: int, first: int) -> tuple[Tensor, Tensor]:
-    """Return weight (heads · d, ...) and bias with one head before the others."""
-    order = [first, *(head for head in range(num_heads) if head != first)]
-    weight, bias = (x.unflatten(0, (num_heads, -1))[order].flatten(0, 1) for x in (weight, bias))
+def _orders(attention: MultiHeadAttention, first: int) -> tuple[list[int], list[int]]:
+    """Return heads with one before the others, and key heads, so that those which share keys stay together."""
+    each = attention.num_heads // attention.num_key_heads
+    key_heads = [first // each, *(head for head in range(attention.num_key_heads) if head != first // each)]
+    heads = [head for key_head in key_heads for head in range(key_head * each, (key_head + 1) * each)]
+    return [first, *(head for head in heads if head != first)], key_heads
+
+
+def _by_head(weight: Tensor, bias: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:
+    """Return weight (heads · d, ...) and bias with the heads in an order."""
+    weight, bias = (x.unflatten(0, (len(order), -1))[order].flatten(0, 1) for x in (weight, bias))
     return weight, bias
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import onnxscript  # noqa: F401 what torch.onnx needs: better missed now than in the middle
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seq2seq.attention import Memory, record_attention
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
@@ -32,7 +33,7 @@ class Begin(nn.Module):
 
 
 class Step(nn.Module):
-    """Tokens (batch, beam) int64 and a state to logits (batch, beam, vocab) and the state after them.
+    """Tokens (batch, beam) int64, their place and a state to logits (batch, beam, vocab) and the state after them.
 
     Where the model has an alignment, its weights (batch, beam, source) come last.
     """
@@ -43,12 +44,12 @@ class Step(nn.Module):
         self.alignment = alignment
         self.masked = [memory.mask is not None for memory in like.memory]
 
-    def forward(self, tokens: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def forward(self, tokens: Tensor, place: int, state: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the logits, what of the state has changed (the beams), and the weights."""
         rest = list(state)
         memory = tuple(Memory(rest.pop(0), rest.pop(0), rest.pop(0) if masked else None) for masked in self.masked)
         with record_attention(self.model, names=(self.alignment.layer,) if self.alignment else ()) as record:
-            logits, after = self.model.step(tokens, DecoderState(memory, tuple(rest)))
+            logits, after = self.model.step(tokens, DecoderState(memory, tuple(rest), place))
         if self.alignment is None:
             return logits, *after.beams
         weights, head = record[self.alignment.layer], self.alignment.head
@@ -74,21 +75,22 @@ def names(state: DecoderState) -> list[str]:
 def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
     """Write `begin.onnx`, `step.onnx`, and `graphs.json` with the special ids and the names of the state's tensors."""
     source, lengths = torch.tensor([[4, 4, 4, EOS], [4, 4, EOS, PAD], [4, EOS, PAD, PAD]]), torch.tensor([4, 3, 2])
-    mask = torch.arange(4) < lengths[:, None]
+    tokens = torch.full((3, 2), BOS)
     # Sizes of 0 and 1 would be taken for constants: the example has two beams, each with two earlier tokens.
-    state = model.begin(source, mask, lengths).reorder(torch.zeros(3, 2, dtype=torch.long))
-    for _ in range(2):
-        _, state = model.step(torch.full((3, 2), BOS), state)
+    state = _after(model, source, lengths, tokens, steps=2)
+    others = _after(model, source, lengths, tokens, steps=3), _after(model, F.pad(source, (0, 1)), lengths, tokens, 2)
     state_names = names(state)
     beams = state_names[-len(state.beams) :]
     batch, length, beam, past = (torch.export.Dim(name) for name in ("batch", "source", "beam", "past"))
 
-    def sizes(name: str, x: Tensor) -> dict[int, torch.export.Dim]:
-        if name in beams:
-            return {0: batch, 1: beam} | ({3: past} if x.dim() == 5 else {})  # the keys and values of earlier tokens
-        return {0: batch, x.dim() - (1 if name.endswith("mask") else 2): length}
+    def sizes(name: str, x: Tensor, later: Tensor, longer: Tensor) -> dict[int, torch.export.Dim]:
+        """Return which sizes of a tensor of the state are free: those that another state has otherwise."""
+        free = {axis: past for axis in range(x.dim()) if x.shape[axis] != later.shape[axis]}
+        free |= {axis: length for axis in range(x.dim()) if x.shape[axis] != longer.shape[axis]}
+        return free | {0: batch} | ({1: beam} if name in beams else {})
 
-    dynamic = [sizes(name, x) for name, x in zip(state_names, flatten(state), strict=True)]
+    tensors = zip(state_names, flatten(state), *map(flatten, others), strict=True)
+    dynamic = [sizes(*named) for named in tensors]
     _write(
         folder / "begin.onnx",
         Begin(model),
@@ -100,13 +102,23 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     _write(
         folder / "step.onnx",
         Step(model, state, checkpoint.alignment),
-        (torch.full((3, 2), BOS), flatten(state)),
-        {"tokens": {0: batch, 1: beam}, "state": tuple(dynamic)},
-        inputs=["tokens", *state_names],
+        (tokens, state.place, flatten(state)),
+        {"tokens": {0: batch, 1: beam}, "place": torch.export.Dim.DYNAMIC, "state": tuple(dynamic)},
+        inputs=["tokens", "place", *state_names],
         outputs=["logits", *(f"{name}_next" for name in beams), *(["attention"] if checkpoint.alignment else [])],
     )
+    # `place` counts the tokens before: 0 in the first step. Models that do not ask for it take it and let it be.
     graphs = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS, "state": state_names, "beams": beams}
     (folder / "graphs.json").write_text(json.dumps(graphs, indent=2), encoding="utf-8")
+
+
+def _after(model: EncoderDecoder, source: Tensor, lengths: Tensor, tokens: Tensor, steps: int) -> DecoderState:
+    """Return the state of two beams of each sentence after some steps."""
+    mask = torch.arange(source.shape[1]) < lengths[:, None]
+    state = model.begin(source, mask, lengths).reorder(torch.zeros_like(tokens))
+    for _ in range(steps):
+        _, state = model.step(tokens, state)
+    return state
 
 
 def _write(

@@ -20,6 +20,7 @@ from seq2seq.attention import record_attention
 from seq2seq.build import build_model, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
@@ -40,7 +41,8 @@ def untrained(run: Any, *overrides: str) -> tuple[EncoderDecoder, Checkpoint, To
     """Return a random model with the tokenizers of a run; large weights, so that every part matters."""
     checkpoint = read_checkpoint(run.best)
     tokenizers = load_model(checkpoint, torch.device("cpu"))[1]
-    config = compose_defaults("train", ["model.d_model=16", "model.d_embedding=16", *overrides])
+    (given,) = expand(["model.d_model=16", "model.d_embedding=16", *overrides])
+    config = compose_defaults("train", given)
     torch.manual_seed(1)
     model = build_model(config, tokenizers).eval()
     with torch.no_grad():
@@ -116,10 +118,17 @@ def test_ctranslate2_ends_sentences_where_our_search_does(
 @pytest.mark.parametrize("overrides", [
     ["encoder.norm_first=false", "decoder.norm_first=false"],
     ["encoder.num_heads=4", "decoder.num_heads=2", "encoder.num_layers=1"],
-    [f"{side}.positions._target_=seq2seq.models.LearnedPositions" for side in ("encoder", "decoder")],
+    ["positions=learned"],
+    ["positions=none"],
+    ["positions=rotary"],
+    ["positions=t5"],
+    ["positions=t5", "encoder.positions.max_distance=40", "decoder.positions.max_distance=40"],
+    ["positions=shaw", "encoder.positions.max_distance=3", "decoder.positions.max_distance=3"],
+    ["num_key_heads=2"],
+    ["num_key_heads=1", "positions=rotary"],
     ["model.tie_embeddings=false", "model.tie_output=false"],
-], ids=["post-norm", "heads", "learned", "untied"])  # fmt: skip
-@pytest.mark.parametrize("head", [0, 1, None])
+], ids=lambda overrides: " ".join(overrides)[:40])  # fmt: skip
+@pytest.mark.parametrize("head", [1, None])
 def test_ctranslate2_knows_every_variant_and_the_chosen_head(
     transformer: Any, sentences: list[str], tmp_path: Path, overrides: list[str], head: int | None
 ) -> None:
@@ -144,6 +153,10 @@ def test_ctranslate2_knows_every_variant_and_the_chosen_head(
 @pytest.mark.parametrize("overrides, part", [
     (["score=general"], "GeneralScore|General"),
     (["encoder.self_normalizer.temperature=0.5"], "Softmax"),
+    (["positions=alibi"], "AlibiPositions.*format=onnx"),
+    (["encoder.pattern=window"], "Window.*format=onnx"),
+    (["normalizer=sink"], "Sink.*format=onnx"),
+    (["gate=true"], "without a gate"),
     (["model.d_embedding=8", "model.tie_output=false"], "model.d_embedding"),
 ])  # fmt: skip
 def test_what_ctranslate2_does_not_know_is_named(
@@ -169,8 +182,9 @@ class WithOnnx:
         wanted = {node.name for node in self.step.get_inputs()}
         outputs = [node.name for node in self.step.get_outputs()]
         tokens, attention = [np.full((len(source), 1), self.graphs["bos"])], []
-        for _ in range(steps):
-            given = {name: x for name, x in {"tokens": tokens[-1], **state}.items() if name in wanted}
+        for place in range(steps):
+            given = {"tokens": tokens[-1], "place": np.array(place), **state}
+            given = {name: x for name, x in given.items() if name in wanted}
             found = dict(zip(outputs, self.step.run(None, given), strict=True))
             state |= {name: found[f"{name}_next"] for name in self.graphs["beams"]}
             found["logits"][..., [self.graphs["pad"], self.graphs["bos"]]] = -np.inf
@@ -184,7 +198,13 @@ class WithOnnx:
     ["model=luong", "model.rnn=LSTM", "decoder.input_feeding=true", "score=location"],
     ["model=transformer", "encoder.num_layers=1", "decoder.num_layers=2", "normalizer=entmax15"],
     ["model=bottleneck"],
-], ids=lambda overrides: overrides[0])  # fmt: skip
+    ["model=bahdanau", "normalizer=monotonic", "score=additive"],
+    ["model=luong", "cross_pattern=local_p", "score=dot"],
+    ["model=transformer", "positions=t5", "num_key_heads=2", "gate=true", "normalizer=sink"],
+    ["model=transformer", "positions=alibi", "pattern=window", "self_normalizer=log_length"],
+    ["model=transformer", "positions=shaw", "self_normalizer=differential", "normalizer=sigmoid"],
+    ["model=transformer", "positions=rotary", "cross_pattern=local_m", "normalizer=leaky"],
+], ids=lambda overrides: " ".join(overrides[:2]))  # fmt: skip
 def test_onnx_graphs_search_as_the_model_does(
     bahdanau: Any, sentences: list[str], tmp_path: Path, overrides: list[str]
 ) -> None:
