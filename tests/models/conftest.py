@@ -152,7 +152,6 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
-    {"pattern": "fixed", "self_score": "uniform"},
     {"pattern": "window", "self_score": "linear"},
     {"positions": "alibi", "self_score": "performer"},
     {"self_score": "linear", "self_normalizer": "sink"},
