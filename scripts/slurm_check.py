@@ -25,7 +25,9 @@ from crash_test import SETTINGS, write_text
 from two_hosts import Verdict, need, report, same
 
 PROGRAMS = {name: "slurm-wlm" for name in ("slurmctld", "slurmd", "sbatch", "srun", "scontrol")} | {"munged": "munge"}
-SMALL = [*SETTINGS, "loader.num_workers=0", "loader.tokens_per_batch=512", "trainer.val_check_interval=20"]
+SMALL = """
+loader.num_workers=0 loader.tokens_per_batch=512 trainer.val_check_interval=20 callbacks.early_stopping=null
+""".split()  # noqa: SIM905
 CONFIGURATION = """
 ClusterName=check
 SlurmctldHost={host}
@@ -201,7 +203,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["signal", "time-limit", "scancel", "requeue", "no-srun"]
     parser.add_argument("checks", nargs="*", metavar="check", help=f"some of {', '.join(names)}; all by default")
-    parser.add_argument("--epochs", type=int, default=100, help="of a training; it has to last 2 minutes (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=5, help="of a training; it has to last 2 minutes (%(default)s)")
     options = parser.parse_args()
     wanted = options.checks or names
     if unknown := set(wanted) - set(names):
@@ -210,6 +212,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as name, slurm(Path(name)):
         folder = Path(name)
         settings = [
+            *SETTINGS,
             *SMALL,
             *write_text(folder, 1),
             f"trainer.max_epochs={options.epochs}",

@@ -55,8 +55,8 @@ NEEDED = {
 }
 """What a user must say beside the choice of a file."""
 
-CROSS_PATTERNS = ("local_m", "local_p", "fixed")
-"""Files of the group `pattern` that are chosen by `cross_pattern=`."""
+SEATS = {"random": "encoder.positions", **dict.fromkeys(("local_m", "local_p", "fixed"), "cross_pattern")}
+"""Files that not every seat takes, and a key that does."""
 
 GPU_ONLY = ("gpu", "ddp", "fsdp")
 """Trainers that Lightning refuses to make without a GPU: here they are only composed."""
@@ -68,8 +68,7 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def overrides_for(group: str, name: str) -> tuple[str, ...]:
-    key = "cross_pattern" if group == "pattern" and name in CROSS_PATTERNS else group
-    given = [f"{key}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
+    given = [f"{SEATS.get(name, group)}={name}", "output=outputs/none", *NEEDED.get((group, name), [])]
     return tuple(expand(given)[0])
 
 
@@ -176,7 +175,7 @@ def all_targets() -> list[Any]:
         # With an override of one group alone, its files' defaults lists are followed.
         config = composed(group, name)
         side = config.encoder if group in ("positions", "pattern") else config
-        node = config.cross_pattern if group == "pattern" and name in CROSS_PATTERNS else side[group]
+        node = config.cross_pattern if SEATS.get(name) == "cross_pattern" else side[group]
         tree: Any = OmegaConf.to_container(node, resolve=False)
         found += [pytest.param(*target, id=f"{group}/{name}:{target[0]}") for target in targets(tree, group)]
     return found

@@ -6,17 +6,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seq2seq.alignment.shares import nowhere, shares
+
 SPECIAL = ("<s>", "</s>")
 SATURATED = 0.99
 
 
 class HeadStatistics(NamedTuple):
-    """Means over the rows of weights."""
+    """Means over the rows of shares (`shares`); nowhere counts as a key of rows that give something to no key."""
 
-    entropy: Tensor  # nats: 0 where one key has all weight, log(keys) where all are equal
+    entropy: Tensor  # nats: 0 where one key has all, log(keys) where all are equal
     normalized_entropy: Tensor  # 0-1: entropy over log(number of visible keys); 0 where one key is visible
-    saturation: Tensor  # share 0-1 of rows in which one key has at least 0.99 of the weight
+    saturation: Tensor  # share 0-1 of rows in which one key, not nowhere, has at least 0.99
     sink_mass: Tensor  # weight 0-1 on begin and end of sentence and on punctuation
+    nowhere: Tensor  # weight 0-1 on no key
     previous: Tensor  # weight 0-1 on the key before the diagonal's
     diagonal: Tensor  # weight 0-1 on the key at the same relative place: in self-attention, on the query itself
     next: Tensor  # weight 0-1 on the key after the diagonal's
@@ -28,19 +31,22 @@ def head_statistics(weights: Tensor, visible_mask: Tensor, sink_mask: Tensor) ->
     Sums, so that those of many batches can be added before they are divided.
 
     Args:
-        weights: `(..., query, key)`; rows sum to 1.
+        weights: `(..., query, key)`, made shares here.
         visible_mask: True where a query may see a key, False in all of a padded row; broadcastable to the weights.
         sink_mask: True where a key is a sink (`is_sink`), broadcastable to `(..., key)`.
     """
     visible = visible_mask.expand(weights.shape)
     real = visible.any(-1)
-    entropy = torch.special.entr(weights).sum(-1)
-    largest = visible.sum(-1).clamp(min=1).to(weights.dtype).log()
+    weights = shares(weights)
+    rest = nowhere(weights)
+    entropy = torch.special.entr(weights).sum(-1) + torch.special.entr(rest)
+    largest = (visible.sum(-1) + (rest > 0)).clamp(min=1).to(weights.dtype).log()
     rows = HeadStatistics(
         entropy=entropy,
         normalized_entropy=entropy / largest.where(largest > 0, 1),
         saturation=(weights.amax(-1) >= SATURATED).to(weights.dtype),
         sink_mass=(weights * sink_mask.unsqueeze(-2)).sum(-1),
+        nowhere=rest,
         previous=_beside_diagonal(weights, visible, -1),
         diagonal=_beside_diagonal(weights, visible, 0),
         next=_beside_diagonal(weights, visible, 1),

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from seq2seq.alignment.heatmap import COLORMAP, GREY, INK
+from seq2seq.alignment.colors import COLORMAP, GREY, INK
+from seq2seq.alignment.shares import LEAST
 
 PANELS = {
     "aer": "alignment error",
     "normalized_entropy": "entropy ÷ log(keys)",
     "saturation": "saturated rows",
     "sink_mass": "on </s>, <s>, punctuation",
+    "nowhere": "nowhere",
     "previous": "on previous",
     "diagonal": "on diagonal",
     "next": "on next",
@@ -25,13 +27,16 @@ def head_map(heads: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
     """Return a figure of the statistics of all heads, in percent.
 
     Args:
-        heads: a row a head with kind, layer, head (None for the mean) and any of the statistics in `PANELS`.
+        heads: a row a head with kind, layer, head (None for the mean) and any of the statistics in `PANELS`; `nowhere`
+            is left out where no head gives more than 0.01 to it.
         title: a line.
     """
     order = KINDS
     places = sorted({(row["kind"], row["layer"]) for row in heads}, key=lambda place: (order.index(place[0]), place[1]))
     columns = [None, *range(max((row["head"] for row in heads if row["head"] is not None), default=-1) + 1)]
     panels = {name: label for name, label in PANELS.items() if any(name in row for row in heads)}
+    if all(row.get("nowhere", 0) <= LEAST for row in heads):
+        panels.pop("nowhere", None)
     panel_width, height = CELL * len(columns), CELL * len(places)
     size = (1.2 + len(panels) * (panel_width + 0.35), height + 1.05)
     figure = Figure(figsize=size, dpi=120, facecolor="white")

@@ -9,21 +9,18 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image
 from torch import Tensor
 
+from seq2seq.alignment.colors import COLORMAP, GREY, GRID, INK
 from seq2seq.alignment.fonts import make_writable
 from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_angles, place_parts
 from seq2seq.alignment.links import Links
+from seq2seq.alignment.outlines import draw_links, draw_links_key
+from seq2seq.alignment.shares import NOWHERE, is_seen
 
-# White to navy in steps of equal CIELAB lightness, so that equal steps of weight look equal.
-COLORS = ("#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f")
-INK, GREY, GRID, GOLD = "#1a1a1a", "#6b6b6b", "#dcdce2", "#e8590c"
-COLORMAP = LinearSegmentedColormap.from_list("weights", COLORS)
-DASHED = (0, (2, 1.2))  # as matplotlib writes it: from 0, two line widths on, 1.2 off
 FONT_MIN, FONT_MAX = 6.5, 10.0  # points
 TITLE_WIDTH = 4.5  # inches that a title may take even where the cells take less
 LABEL_MAX = 24  # characters
@@ -36,6 +33,7 @@ def heatmap(
     *,
     title: str = "",
     gold: Links | None = None,
+    nowhere: Tensor | None = None,
 ) -> Figure:
     """Return one heatmap, source across and target down, on a fixed 0-1 scale.
 
@@ -45,11 +43,13 @@ def heatmap(
         target_labels: a label for every row.
         title: one or more lines; the first is the heading.
         gold: links to outline, sure ones solid and possible ones dashed; those outside the picture are left out.
+        nowhere: `(target,)`, what each row gives to no column: a last column apart, where that is more than 0.01.
 
     Raises:
         ValueError: when there are not as many labels as weights, or none.
     """
-    return _draw(weights.unsqueeze(0), [""], source_labels, target_labels, title, gold)
+    rest = None if nowhere is None else nowhere.unsqueeze(0)
+    return _draw(weights.unsqueeze(0), [""], source_labels, target_labels, title, gold, rest)
 
 
 def heatmap_grid(
@@ -59,16 +59,19 @@ def heatmap_grid(
     *,
     title: str = "",
     gold: Links | None = None,
+    nowhere: Tensor | None = None,
 ) -> Figure:
     """Return a heatmap for the mean of the heads and for each, on one scale, labelled along the outer edges only.
 
-    `weights` is `(heads, target, source)`; otherwise as `heatmap`. A single head is its own mean and drawn once.
+    `weights` is `(heads, target, source)` and `nowhere` `(heads, target)`; otherwise as `heatmap`. A single head is its
+    own mean and drawn once.
     """
     if len(weights) == 1:
-        return _draw(weights, [""], source_labels, target_labels, title, gold)
+        return _draw(weights, [""], source_labels, target_labels, title, gold, nowhere)
     names = ["mean", *(f"head {head}" for head in range(len(weights)))]
     weights = torch.cat((weights.mean(0, keepdim=True), weights))
-    return _draw(weights, names, source_labels, target_labels, title, gold)
+    rest = None if nowhere is None else torch.cat((nowhere.mean(0, keepdim=True), nowhere))
+    return _draw(weights, names, source_labels, target_labels, title, gold, rest)
 
 
 def draw_image(figure: Figure) -> np.ndarray:
@@ -97,8 +100,12 @@ def _draw(
     target_labels: Sequence[str],
     title: str,
     gold: Links | None,
+    nowhere: Tensor | None,
 ) -> Figure:
     """Return the figure of all panels of `weights`, `(panels, target, source)`, each with its name below."""
+    apart = nowhere is not None and is_seen(nowhere)
+    if nowhere is not None and apart:
+        weights, source_labels = torch.cat((weights, nowhere.unsqueeze(-1)), dim=-1), [*source_labels, NOWHERE]
     num_panels, num_target, num_source = weights.shape
     if (num_target, num_source) != (len(target_labels), len(source_labels)) or weights.numel() == 0:
         raise ValueError(
@@ -137,7 +144,7 @@ def _draw(
         left, top, width, height = place
         _draw_image(axes, place, values[panel])
         if gold is not None:
-            _draw_links(axes, place, panels.cell, gold)
+            draw_links(axes, place, panels.cell, gold)
         if panel < panels.across:
             for x, (label, angle) in enumerate(zip(sources, angles, strict=True)):
                 _label_column(axes, left + x * panels.cell, top - GAP, panels.cell, label, angle, font)
@@ -147,9 +154,11 @@ def _draw(
                 _write(axes, left - GAP, middle, label, font, ha="right", va="center_baseline")
         axes.text(left + width / 2, top + height + GAP, name, ha="center", va="top", size=8, color=GREY)
     _draw_grids(axes, layout.panels, panels.cell)
+    if apart:
+        _draw_border(axes, layout.panels, panels.cell)
     _draw_bar(axes, layout.bar)
     if gold is not None:
-        _draw_key(axes, layout.key)
+        draw_links_key(axes, layout.key)
     return figure
 
 
@@ -175,22 +184,10 @@ def _draw_grids(axes: Axes, panels: Sequence[Place], cell: float) -> None:
     axes.add_collection(LineCollection(lines, colors=GRID, linewidths=0.5), autolim=False)
 
 
-def _draw_links(axes: Axes, place: Place, cell: float, gold: Links) -> None:
-    """Outline the cells of the gold links."""
-    left, top, width, height = place
-    num_source, num_target = round(width / cell), round(height / cell)
-    for links, style in ((gold.sure, "solid"), (gold.possible - gold.sure, DASHED)):
-        inside = [link for link in links if link[0] < num_source and link[1] < num_target]
-        boxes = [_box(left + x * cell, top + y * cell, cell) for x, y in inside]
-        axes.add_collection(
-            LineCollection(boxes, colors=GOLD, linewidths=1.3, linestyles=[style], zorder=3), autolim=False
-        )
-
-
-def _box(left: float, top: float, cell: float) -> list[tuple[float, float]]:
-    """Return the outline of a cell, a little inside it."""
-    corners = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9), (0.1, 0.1))
-    return [(left + x * cell, top + y * cell) for x, y in corners]
+def _draw_border(axes: Axes, panels: Sequence[Place], cell: float) -> None:
+    """Part the last column of each panel, which is no token, from the others."""
+    lines = [[(left + width - cell, top), (left + width - cell, top + height)] for left, top, width, height in panels]
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=1.2), autolim=False)
 
 
 def _label_column(axes: Axes, left: float, y: float, cell: float, label: str, angle: int, font: FontProperties) -> None:
@@ -219,15 +216,6 @@ def _draw_bar(axes: Axes, place: Place) -> None:
     axes.add_collection(LineCollection([frame], colors=GRID, linewidths=0.8), autolim=False)
     for value, label in ((0, "0"), (0.5, ".5"), (1, "1")):
         axes.text(left + 1.6 * width, top + (1 - value) * height, label, size=8, color=GREY, va="center")
-
-
-def _draw_key(axes: Axes, place: Place) -> None:
-    """Say what the outlines of gold links mean."""
-    left, top, _, size = place
-    for x, label, style in ((0, "gold, sure", "solid"), (5, "possible", DASHED)):
-        box = _box(left + x * size, top, size)
-        axes.add_collection(LineCollection([box], colors=GOLD, linewidths=1.3, linestyles=[style]), autolim=False)
-        axes.text(left + (x + 1.3) * size, top + size / 2, label, size=8, color=GREY, va="center_baseline")
 
 
 def _title_lines(lines: Sequence[str], families: list[str], width: float) -> list[tuple[str, FontProperties]]:

@@ -3,19 +3,27 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from seq2seq.alignment.sentence import Axis, Sentence
+from seq2seq.alignment.shares import nowhere, remark, shares
 from seq2seq.alignment.words import merge_pieces
 from seq2seq.models.encoder_decoder import Site, site_of
 
 
 class View(NamedTuple):
-    """Weights with a label for every row and column."""
+    """Shares (`shares`) with a label for every row and column."""
 
-    weights: Tensor  # (heads, query, key)
+    weights: Tensor  # (heads, query, key); rows sum to at most 1
+    nowhere: Tensor  # (heads, query): what each row gives to no key
     query_labels: list[str]
     key_labels: list[str]
+
+    def of(self, head: int | None) -> tuple[Tensor, Tensor]:
+        """Return the shares `(query, key)` of a head, or of the mean of all for None, and what goes nowhere."""
+        weights, rest = ((part.mean(0) if head is None else part[head]) for part in (self.weights, self.nowhere))
+        return weights, rest
 
 
 class AttentionMap(NamedTuple):
@@ -26,16 +34,22 @@ class AttentionMap(NamedTuple):
 
     name: str  # of the module
     site: Site
-    weights: Tensor  # (heads, query pieces, key pieces), float32 on the CPU
+    weights: Tensor  # (heads, query pieces, key pieces) as they are, float32 on the CPU
     query: Axis
     key: Axis
 
     def view(self, unit: str) -> View:
-        """Return the weights between `words` or between `pieces`."""
-        weights = self.weights
+        """Return the shares between `words` or between `pieces`."""
+        given = shares(self.weights)
+        rows = torch.cat((given, nowhere(given).unsqueeze(-1)), dim=-1)
         if unit == "words":
-            weights = merge_pieces(weights, self.query.word_of_piece, self.key.word_of_piece)
-        return View(weights, self.query.labels(unit), self.key.labels(unit))
+            key_words = self.key.word_of_piece
+            rows = merge_pieces(rows, self.query.word_of_piece, [*key_words, max(key_words) + 1])
+        return View(rows[..., :-1], rows[..., -1], self.query.labels(unit), self.key.labels(unit))
+
+    def remark(self, head: int | None) -> str:
+        """Return what a reader must know of how the weights of a head, or of all for None, became shares."""
+        return remark(self.weights if head is None else self.weights[head])
 
 
 def attention_maps(

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from seq2seq.alignment.links import Link
+from seq2seq.alignment.shares import nowhere_to_end, shares
 
 LinkExtraction = Callable[[Tensor], Tensor]
 """From word weights `(..., target words + 1, source words + 1)`, the end of the sentence last, to links as a bool
-Tensor `(..., target words, source words)`. The end of the sentence is never linked."""
+Tensor `(..., target words, source words)`. The end of the sentence is never linked. The weights are from `word_shares`:
+their end of the sentence also has what goes nowhere."""
 
 TINY = 1e-9
 LEAST_COLUMN = 0.2  # a source word at which nobody looks is not all of whoever glances at it
@@ -39,6 +41,14 @@ def merge_pieces(weights: Tensor, query_words: Sequence[int], key_words: Sequenc
     rows = weights.new_zeros(*weights.shape[:-2], num_query, num_key).index_add(-2, query, columns)
     pieces = torch.bincount(query, minlength=num_query).clamp(min=1)
     return rows / pieces.unsqueeze(-1)
+
+
+def word_shares(weights: Tensor, query_words: Sequence[int], key_words: Sequence[int]) -> Tensor:
+    """Return what links are read from: shares (`shares`) between words, and nowhere joined to the last, the end.
+
+    Arguments as for `merge_pieces`, of weights as they are.
+    """
+    return merge_pieces(nowhere_to_end(shares(weights)), query_words, key_words)
 
 
 def argmax_links(word_weights: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ class Normalizer(nn.Module):
 
     def a_head(self, value: float) -> nn.Parameter:
         """Return a parameter that begins at value: one number a head, (heads, 1, 1); without heads one, (1,)."""
-        return nn.Parameter(torch.full((1,) if self.num_heads is None else (self.num_heads, 1, 1), value))
+        return nn.Parameter(torch.full((1,) if self.num_heads is None else (self.num_heads, 1, 1), float(value)))
 
 
 class Softmax(Normalizer):

@@ -9,8 +9,8 @@ from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
-from seq2seq.data.files import read_parallel
-from seq2seq.decoding.translator import Translator
+from seq2seq.data.files import arriving_parallel
+from seq2seq.decoding.translator import CHUNK, Translator
 from seq2seq.errors import UserError
 
 
@@ -30,8 +30,12 @@ def main(arguments: list[str]) -> None:
         max_length=config.loader.max_length or checkpoint.max_length,
     )
     extraction = build_extraction(config.get("links"), checkpoint)
-    pairs = ((source, target) for source, target in read_parallel(config.source, config.target))
     reading = config.source, config.target, config.checkpoint
+    done = 0
     with write_whole(config.output, reading=reading) as output, sharing_cores(device):
-        for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source):
-            output.write(f"{format_links(links)}\n")
+        for lines in arriving_parallel(config.source, config.target, most=CHUNK):
+            pairs = [(source, target) for source, target in lines]
+            for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source, first=done + 1):
+                output.write(f"{format_links(links)}\n")
+                done += 1
+            output.flush()  # somebody may wait for it

@@ -27,8 +27,8 @@ CROWDED = 0.2
 LOOKS = 2
 """So many looks in a row must find it crowded."""
 
-OWN = 0.9
-"""The share of half of the cores below which others compute there too."""
+SHARED = 0.3
+"""The share of the time that others compute on its half of the cores, above which the process looks for another."""
 
 FREE = 0.7
 """The share of the time that the other half of the cores idles, or does work of low priority, when they are free."""
@@ -69,7 +69,7 @@ class Usage(NamedTuple):
     """What this process used lately and others left, in seconds a second."""
 
     waited: float  # for a core, by all threads together
-    computed: float  # by all threads together
+    shared: float  # by others, on the cores of its threads
     free: float  # on cores that are left to others
 
 
@@ -94,11 +94,13 @@ class Plan:
             self.patience = min(2 * self.patience, PATIENCE[1]) if vain else PATIENCE[0]
             self._gave_way, self._since = True, now
             return "give way"
+        if usage.shared > SHARED * self.half:
+            return "move"
         free = usage.free > FREE * self.others
         if now - self._since > (self.patience if free else PATIENCE[1]):
             self._gave_way, self._since, self._crowded = False, now, 0
             return "spread"
-        return "move" if free and usage.computed < OWN * self.half else None
+        return None
 
 
 class Watch(threading.Thread):
@@ -120,14 +122,17 @@ class Watch(threading.Thread):
         """Look, until the end."""
         plan = Plan(half=self._half, others=len(self.cores) - self._half)
         steps = {"give way": self.give_way, "spread": self.spread, "move": self._move_to_some}
-        before = _Counts.now(self.cores - self._on)
+        before = self._count()
         while not self._ended.wait(PERIOD):
-            now = _Counts.now(self.cores - self._on)
+            now = self._count()
             step = plan.next(now.since(before), now.time)
             if step:
                 steps[step]()
-                now = _Counts.now(self.cores - self._on)
+                now = self._count()
             before = now
+
+    def _count(self) -> "_Counts":
+        return _Counts.now(self._on, left=self.cores - self._on)
 
     def end(self) -> None:
         """Give the threads back their cores, and stop."""
@@ -175,17 +180,22 @@ class _Counts(NamedTuple):
 
     time: float
     waited: float
-    computed: float
+    shared: float
     free: float
 
     @classmethod
-    def now(cls, left: set[int]) -> "_Counts":
-        """Return the counts; left are the cores that are left to others."""
+    def now(cls, cores: set[int], *, left: set[int]) -> "_Counts":
+        """Return the counts; cores are those of this process, and left those that are left to others."""
         waited = 0
         for task in os.listdir(TASKS):  # not with pathlib, which takes four times as long: the others wait meanwhile
             with suppress(OSError), open(f"{TASKS}/{task}/schedstat", "rb", buffering=0) as file:  # it may have ended
                 waited += int(file.read().split()[1])
-        return cls(time.monotonic(), waited / 1e9, time.process_time(), _free(left) if left else 0.0)
+        now, shared, free = time.monotonic(), 0.0, 0.0
+        if left:
+            spent = _spent()
+            shared = len(cores) * now - time.process_time() - sum(spent[core].idle for core in cores)
+            free = sum(sum(spent[core]) for core in left)
+        return cls(now, waited / 1e9, shared, free)
 
     def since(self, before: "_Counts") -> Usage:
         """Return what was used since, a second."""
@@ -193,15 +203,22 @@ class _Counts(NamedTuple):
         return Usage(*((now - then) / seconds for now, then in zip(self[1:], before[1:], strict=True)))
 
 
-def _free(cores: set[int]) -> float:
-    """Return the seconds in which cores idled, waited for a disk, or did work of low priority (proc_stat(5))."""
-    ticks = 0
+class _Spent(NamedTuple):
+    """Seconds of a core without work of ordinary priority."""
+
+    idle: float  # or waiting for a disk
+    nice: float  # at work of low priority
+
+
+def _spent() -> dict[int, _Spent]:
+    """Return what the cores spent since ever (proc_stat(5))."""
+    spent = {}
     for line in STAT.read_text().splitlines():
         name, *counts = line.split()
-        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in cores:
-            _, nice, _, idle, disk = map(int, counts[:5])
-            ticks += nice + idle + disk
-    return ticks / os.sysconf("SC_CLK_TCK")
+        if name.startswith("cpu") and name[3:].isdecimal():
+            _, nice, _, idle, disk = (int(count) / os.sysconf("SC_CLK_TCK") for count in counts[:5])
+            spent[int(name[3:])] = _Spent(idle + disk, nice)
+    return spent
 
 
 class _ShortWaits:

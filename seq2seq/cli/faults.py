@@ -1,17 +1,12 @@
-"""What befalls a training from outside: out of memory, a dead worker, pre-emption."""
+"""What befalls a training from outside: out of memory, a dead worker, a lost process, a full disk."""
 
-import logging
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import torch
 
 from seq2seq.data.batching import Batch
 from seq2seq.data.cache import is_full
-
-log = logging.getLogger(__name__)
 
 NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
 DEAD_WORKER = re.compile(
@@ -42,20 +37,3 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
     if is_full(error):
         return f"no space left on the disk of {folder}: make some"
     return None
-
-
-def requeue(reason: str) -> None:
-    """Tell SLURM, where it runs this job, to start it again: it has sent SIGUSR1 ahead of the end of its time.
-
-    The reason is said before, as SLURM may end this process at once.
-    """
-    job = os.environ.get("SLURM_JOB_ID")
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    if job is None:
-        return
-    log.info("%s; SLURM is asked to start job %s again", reason, job)
-    try:
-        subprocess.run(["scontrol", "requeue", job], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        log.warning("job %s could not be requeued: %s", job, error)

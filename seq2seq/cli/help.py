@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.options import choices_of, compose_defaults, config_folder
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand, group_of
 
@@ -35,8 +35,8 @@ def print_help(command: str, arguments: list[str]) -> None:
         print("Groups, group=choice; [the present one]:\n")
         for key, choice in chosen.items():
             group, shown = group_of(key)
-            names = sorted(file.stem for file in (config_folder() / group).glob("*.yaml"))
-            print(f"  {shown:<{width}}  {'  '.join(f'[{name}]' if name == choice else name for name in names)}")
+            names = [f"[{name}]" if name == choice else name for name in choices_of(group)]
+            print(f"  {shown:<{width}}  {'  '.join(names)}")
         print("\nKeys, key=value, inner ones with a dot (optimizer.lr=0.001), and their defaults:\n")
     else:
         print("Keys, key=value, and their defaults:\n")

@@ -4,10 +4,11 @@ import difflib
 import importlib
 import os
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
 from seq2seq.cli.quota import keep_to_quota
+from seq2seq.cli.signals import ending_in_a_line
 from seq2seq.cli.streams import open_streams, use_utf8
 from seq2seq.errors import Interrupted, UserError
 
@@ -83,4 +84,5 @@ def _run(arguments: list[str]) -> int:
     keep_freed_memory()
     keep_few_kernels()
     keep_to_quota()
-    return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0
+    with ending_in_a_line() if command == "train" else nullcontext():
+        return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0

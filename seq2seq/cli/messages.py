@@ -19,7 +19,7 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from seq2seq.cli.options import compose_defaults, config_folder
+from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
@@ -85,10 +85,10 @@ def _missing_option(message: str) -> str:
     if not found:
         return _one_line(message)
     group, name = found[1], found[2]
-    options = [path.stem for path in (config_folder() / group).glob("*.yaml")]
+    options = choices_of(group)
     if group.startswith("hydra/"):
         return f"{group}={name} does not exist here; launchers and sweepers are installed, as hydra-joblib-launcher is"
-    return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(sorted(options))})"
+    return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(options)})"
 
 
 def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> str:

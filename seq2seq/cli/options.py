@@ -24,6 +24,11 @@ def group_names() -> list[str]:
     return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
+def choices_of(group: str) -> list[str]:
+    """Return the choices of a group of configuration files."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
 def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command."""
     config = compose_hydra(command, overrides)
@@ -39,9 +44,9 @@ def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
     return config
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
-    """Compose; kept, because a command looks at few configurations, each several times, before it begins."""
+    """Compose; kept, because a command looks at its configurations, also those of variants, each several times."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return compose(command, list(overrides), return_hydra_config=True)

@@ -1,12 +1,23 @@
-"""The precision of a run, settled before anything is written, and the same in all its processes."""
+"""On what and in which precision a run trains, settled before anything is written, and alike in all its processes."""
 
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import settle_precision
 from seq2seq.cli.options import compose_hydra
 from seq2seq.training.precision import Precision
+from seq2seq.training.settings import check_devices
+
+
+def settle_here(config: DictConfig) -> Precision:
+    """Return the precision in which a run that begins trains on this machine.
+
+    Raises:
+        UserError: devices or precision cannot be had here.
+    """
+    check_devices(config.trainer.accelerator, config.trainer.devices)
+    return settle_precision(config)
 
 
 def settled(overrides: list[str]) -> tuple[list[str], Precision]:

@@ -118,6 +118,25 @@ class Meeting:
         return told
 
 
+def refuse_several(what: str, *, handed_on: bool) -> None:
+    """Refuse what only a process that was started alone can do.
+
+    Args:
+        what: it is.
+        handed_on: whether its work is done elsewhere, as by a launcher that a job's script may well use.
+
+    Raises:
+        UserError: torchrun or srun has started several.
+    """
+    torchrun = TorchElasticEnvironment.detect() and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if torchrun or (_tasks() > 1 and ("SLURM_STEP_ID" in os.environ or not handed_on)):
+        starter = "torchrun" if torchrun else "SLURM"
+        raise UserError(
+            f"{what}: {starter} has started several processes, which train one run together; leave {what} out and give "
+            f"each run a command of its own, or start {what} alone: trainer=ddp then starts the processes of one host"
+        )
+
+
 def meeting() -> Meeting:
     """Return where the processes of this launch, of torchrun or SLURM, meet.
 
@@ -129,11 +148,8 @@ def meeting() -> Meeting:
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # what an earlier one agreed on is still there
         store = PrefixStore(f"seq2seq-{attempt}", store)
         return Meeting(store, number=number, processes=processes) if processes > 1 else Meeting()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's, that srun is there and is not used
-        detected = SLURMEnvironment.detect()
-    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
-    if not detected or tasks == 1:
+    tasks = _tasks()
+    if tasks == 1:
         return Meeting()
     remedy = f"start each of SLURM's {tasks} tasks by srun, and ask for them with --ntasks-per-node"
     if "SLURM_STEP_ID" not in os.environ:
@@ -146,6 +162,13 @@ def meeting() -> Meeting:
         return Meeting(store, number=number, processes=tasks)
     except RuntimeError as error:
         raise UserError(f"the tasks did not meet ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+def _tasks() -> int:
+    """Return the number of tasks that SLURM is to start together; 1 where it starts none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's, that srun is there and is not used
+        return int(os.environ.get("SLURM_NTASKS", "1")) if SLURMEnvironment.detect() else 1
 
 
 def _with_folder(overrides: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.options import compose_defaults, group_names
+from seq2seq.cli.options import compose_defaults, config_folder, group_names
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import group_of
 from seq2seq.data.datamodule import TranslationDataModule
@@ -61,14 +61,15 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         folder = Path(str(config.resume))
         if variant:
             raise UserError(f"resume={folder}: a folder holds one run, but there are several variants; resume=true")
-        if whole_checkpoint(folder).path is None and not (folder / "config.yaml").exists():
+        found = whole_checkpoint(folder)
+        if found.path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
         _check_same_model(config, folder, usual)
         if _finished(folder) and not _longer(config, folder / "config.yaml", usual):
             raise UserError(
                 f"resume={folder}: that run is finished; to train it on, raise trainer.max_epochs or trainer.max_steps"
             )
-        if _finished(folder) and whole_checkpoint(folder).path is None:
+        if _finished(folder) and found.path is None:
             raise UserError(f"resume={folder}: that run is finished, and has no checkpoint to train on from")
         return _into(folder, overrides)
     paths = sorted(
@@ -92,8 +93,8 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
 class WholeCheckpoint(NamedTuple):
     """The newest checkpoint of a run that can be read."""
 
-    path: Path | None  # None: there is none yet
-    fault: str | None  # what is the matter with a newer one
+    path: Path | None = None  # None: there is none yet
+    fault: str | None = None  # what is the matter with a newer one
     tokenizers: Tokenizers | None = None  # that it holds
 
 
@@ -115,16 +116,15 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
                 return WholeCheckpoint(path, str(faults[0]) if faults else None, tokenizers)
     if faults:
         raise faults[0]
-    return WholeCheckpoint(None, None)
+    return WholeCheckpoint()
 
 
-def begin_from(run: Path, data: TranslationDataModule) -> Path | None:
-    """Return the checkpoint to go on from, once the data stand where it does; None where there is none yet.
+def begin_from(found: WholeCheckpoint, data: TranslationDataModule) -> Path | None:
+    """Return the checkpoint to go on from, once the data stand where it does; None where there is none.
 
     Raises:
         UserError: the data are not what the run was begun with.
     """
-    found = whole_checkpoint(run)
     if found.fault:
         log.warning("%s; going on from %s", found.fault.partition(";")[0], found.path)
     if found.path:
@@ -141,8 +141,13 @@ def as_earlier(ours: dict[Any, Any], theirs: Any) -> None:
     It goes on with the tokenizers of its checkpoint, so the default of today changes nothing; another choice stays.
     """
     tokenizer = theirs.get("tokenizer")
-    earlier = isinstance(tokenizer, dict) and "normalization" not in tokenizer
-    if earlier and ours["tokenizer"].get("normalization") in ("nfc", EARLIER):
+    if not isinstance(tokenizer, dict) or "normalization" in tokenizer:
+        return
+    usual = {
+        OmegaConf.select(OmegaConf.load(choice), "normalization")
+        for choice in (config_folder() / "tokenizer").glob("*.yaml")
+    }
+    if ours["tokenizer"].get("normalization") in {*usual, EARLIER}:
         del ours["tokenizer"]["normalization"]
 
 

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -18,13 +17,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from seq2seq.build import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.faults import explain_fault, requeue
+from seq2seq.cli.faults import explain_fault
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.cli.processes import Meeting
 from seq2seq.cli.quota import share_quota
 from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import as_earlier, begin_from, whole_checkpoint
-from seq2seq.cli.run_folder import Record, keep_results
+from seq2seq.cli.resume import WholeCheckpoint, as_earlier, begin_from, whole_checkpoint
+from seq2seq.cli.run_folder import Record, go_on_with, keep_results
 from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
@@ -35,7 +34,7 @@ from seq2seq.training.last_checkpoint import event_files, rewind_events
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
-from seq2seq.training.settings import check_devices, check_monitors
+from seq2seq.training.settings import check_monitors
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +54,11 @@ def run_training(
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
         config.callbacks.progress_bar = None
-    check_devices(str(config.trainer.accelerator), config.trainer.devices)  # known at once, so said at once
     with meeting.alike() as ours:
-        data = build_data(config, whole_checkpoint(folder).tokenizers if config.resume else None)
+        found = whole_checkpoint(folder) if config.resume else WholeCheckpoint()
+        data = build_data(config, found.tokenizers)
         splits = _test_splits(config, data)
-        start = begin_from(folder, data) if config.resume else None
+        start = begin_from(found, data)
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
     trainer = build_trainer(config)
@@ -164,16 +163,13 @@ def _fit(
     start: Path | None,
 ) -> None:
     last = folder / "checkpoints" / LAST
-    remedy = f"go on with resume={from_here(folder)} and the same overrides"
+    remedy = go_on_with(folder)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except Interrupted as interruption:
-        if interruption.number in (signal.SIGUSR1, signal.SIGUSR2) and trainer.is_global_zero:
-            requeue(str(interruption))
         if not trainer.is_global_zero:
             interruption.args = ()  # one of several processes speaks for all
-            raise
-        raise interruption.saying(remedy) from None
+        raise
     except SystemExit:  # what Lightning makes of a second Ctrl-C, once it has closed its loggers
         if not trainer.interrupted:
             raise

@@ -20,7 +20,7 @@ from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.cli.messages import explain
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.data.datamodule import TranslationDataModule
-from seq2seq.errors import UserError
+from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.module import TranslationModule
@@ -122,8 +122,21 @@ def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]
         except Exception as error:
             record.fail(error)
             raise
+        except Interrupted as interruption:
+            if interruption.args and record.begun:
+                interruption.saying(go_on_with(folder))
+            raise
+        except KeyboardInterrupt as interruption:
+            if record.begun and not interruption.args:
+                interruption.args = (go_on_with(folder),)
+            raise
         finally:
             record.close()
+
+
+def go_on_with(folder: Path) -> str:
+    """Return what to say of a run that was stopped after it had begun."""
+    return f"go on with resume={from_here(folder)} and the same overrides"
 
 
 def bears_time(options: Any) -> bool:

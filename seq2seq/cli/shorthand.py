@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
-from seq2seq.cli.options import compose_hydra
+from seq2seq.cli.options import choices_of, compose_hydra
 from seq2seq.errors import UserError
 
 PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
@@ -68,6 +70,11 @@ def _each(override: str) -> list[str]:
         return [override]
     try:
         parsed = OverridesParser.create().parse_override(override)
+        value = cast(Any, parsed.value())
+        if isinstance(value, Glob):
+            key = parsed.get_key_element()
+            name = _parts(override)[1]
+            return [f"{key}={choice}" for choice in value.filter(choices_of({**PARTS, **CROSS}.get(name, name)))]
         if not parsed.is_discrete_sweep():
             return [override]
     except HydraException:

@@ -5,31 +5,30 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import product
 from typing import NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.build import check_parts, settle_precision
+from seq2seq.build import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder
-from seq2seq.cli.precision import settled
-from seq2seq.cli.processes import Meeting, meeting, rank
+from seq2seq.cli.precision import settle_here, settled
+from seq2seq.cli.processes import Meeting, meeting, rank, refuse_several
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
 from seq2seq.cli.shorthand import expand
+from seq2seq.cli.sweep import composed_once, configurations
 from seq2seq.cli.values import check_types
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training.precision import Precision
+from seq2seq.training.settings import check_devices
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
@@ -62,7 +61,10 @@ def main(arguments: list[str]) -> None:
     precisions: list[Precision | None] = [None for _ in variants]
     if not options:  # else there are several, or Hydra only shows what there would be
         for variant in variants:
-            _check_run(variant.overrides, sweep=False)
+            check_types("train", variant.overrides)
+            config = compose_hydra("train", variant.overrides)
+            _check_run(variant.overrides, config, sweep=False)
+            check_devices(config.trainer.accelerator, config.trainer.devices)
 
         def begin() -> list[list[str] | None]:
             begun: list[list[str] | None] = []
@@ -76,11 +78,13 @@ def main(arguments: list[str]) -> None:
         place = meeting()
         runs = place.agreed(begin, runs)
     elif sweep and len(options) == 1:
+        launcher = any(override.startswith("hydra/launcher=") for override in overrides)  # which may start it elsewhere
+        refuse_several("--multirun", handed_on=launcher)
         for variant in variants:
-            for combination in _combinations(variant.overrides):
-                _check_run(combination, sweep=True)
-                if not any(override.startswith("hydra/launcher=") for override in overrides):  # else elsewhere
-                    settled(combination)
+            for config in configurations(variant.overrides):
+                _check_run(variant.overrides, config, sweep=True)
+                if not launcher:
+                    settle_here(config)
     failures: list[Exception] = []
     for run, variant, precision in zip(runs, variants, precisions, strict=True):
         try:
@@ -127,35 +131,12 @@ def _variants(overrides: list[str], *, sweep: bool) -> list[Variant]:
     return [Variant(name, run) for name, more in added for run in expand([*overrides, *more], sweep=sweep)]
 
 
-def _combinations(overrides: list[str]) -> list[list[str]]:
-    """Return the overrides of every run of a --multirun, of an interval those of its ends.
-
-    None where Hydra alone can tell, as of glob(*).
-    """
-    parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
-    try:
-        values = [_values(override) for override in parsed]
-    except HydraException:
-        return []
-    return [list(run) for run in product(*values)]
-
-
-def _values(override: Override) -> list[str]:
-    value = override.value()
-    if isinstance(value, IntervalSweep):
-        return [f"{override.get_key_element()}={end}" for end in (value.start, value.end)]
-    if override.is_discrete_sweep():
-        return [f"{override.get_key_element()}={found}" for found in override.sweep_string_iterator()]
-    return [str(override.input_line)]
-
-
-def _check_run(overrides: list[str], *, sweep: bool) -> None:
+def _check_run(overrides: list[str], config: DictConfig, *, sweep: bool) -> None:
     """Refuse now what would else be found when other variants have been trained, or never."""
-    check_types("train", overrides)
-    config = compose_hydra("train", overrides)
-    moved = [override.partition("=")[2] for override in overrides if override.startswith("output=")]
-    if moved:
-        raise UserError(f"output={moved[0]} would move only some of the run's files; give hydra.run.dir={moved[0]}")
+    if any(override.startswith("output=") for override in overrides):
+        raise UserError(
+            f"output={config.output} would move only some of the run's files; give hydra.run.dir={config.output}"
+        )
     check_objective(config.objective, config.hydra.sweeper)
     name = str(config.run_name)
     plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
@@ -163,7 +144,7 @@ def _check_run(overrides: list[str], *, sweep: bool) -> None:
         raise UserError(
             f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
         )
-    if HydraConfig.get().job.chdir:
+    if config.hydra.job.chdir:
         raise UserError(
             "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: "
             "all that a run writes is in its folder anyway"
@@ -195,11 +176,11 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
             record = None
             with ExitStack() as claim:
                 with place.alike():
+                    chosen = settle_here(config) if sweep else precision or Precision(config.trainer.precision)
                     if rank() == 0:  # the first process speaks, and writes
                         record = claim.enter_context(own_folder(config, subfolder=subfolder))
                     else:
                         logging.disable(logging.WARNING)
-                chosen = settle_precision(config) if sweep else precision or Precision(config.trainer.precision)
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
                 metrics = run_training(config, chosen, place, record)
@@ -214,7 +195,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
     subfolder = _subfolder(overrides)
-    with _hydra_raises():
+    with _hydra_raises(), composed_once():
         # Hydra's parser takes options before overrides only.
         given = sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))
         # Hydra itself would write its account of the command before it is known whose the folder is.

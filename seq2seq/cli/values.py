@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder, group_names
+from seq2seq.cli.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names
 from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError
 
@@ -49,7 +49,10 @@ ABOVE_0 = (
 SHARES = ("dropout", "momentum")
 """Ends of keys whose numbers are from 0 to below 1."""
 
-METRICS = ("bleu", "chrf", "loss", "perplexity", "token_accuracy", "aer", "aer_argmax", "entropy", "sink_mass")
+METRICS = (
+    *("bleu", "chrf", "loss", "perplexity", "token_accuracy"),
+    *("aer", "aer_argmax", "entropy", "sink_mass", "nowhere"),
+)
 WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "deterministic": (True, False, "warn"),
@@ -109,8 +112,8 @@ def check_choices(command: str, overrides: list[str]) -> None:
             choice == "" or (choice == "null" and ("@" in key or usual.get(key))) or re.fullmatch(r"-?[\d.]+", choice)
         )
         if none and group in group_names():
-            choices = sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-            raise UserError(f"{name}={choice}: there is no such choice; the options are {', '.join(choices)}")
+            options = ", ".join(choices_of(group))
+            raise UserError(f"{name}={choice}: there is no such choice; the options are {options}")
 
 
 def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig) -> None:

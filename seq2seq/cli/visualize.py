@@ -74,7 +74,10 @@ def one_sentence(key: str, text: str) -> str:
     """Return a text, as one line, that can be read and written; key is what messages call it."""
     text = one_line(text)
     if is_blank(text):
-        raise UserError(f'{key} is empty; give a sentence, such as {key}="the wolf slept"')
+        raise UserError(
+            f"{key} is empty, so it has an empty translation and no links, and there is no attention to see; give a "
+            f'sentence, such as {key}="the wolf slept"'
+        )
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -172,13 +175,15 @@ def save_figures(
     for attention in maps:
         view = attention.view("words")
         labels = view.key_labels, view.query_labels
-        figure = heatmap_grid(view.weights, *labels, title=f"{title}\n{attention.site}")
+        about = f"{title}\n{attention.site}\n{attention.remark(None)}"
+        figure = heatmap_grid(view.weights, *labels, title=about, nowhere=view.nowhere)
         _save(figure, folder / str(attention.site).replace("/", "-"), formats)
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
-            weights = view.weights.mean(0) if head is None else view.weights[head]
+            weights, rest = view.of(head)
             name = "the only head" if len(view.weights) == 1 else head_name(head)
-            _save(heatmap(weights, *labels, title=f"{title}\n{attention.site} · {name}"), folder / "alignment", formats)
+            about = f"{title}\n{attention.site} · {name}\n{attention.remark(head)}"
+            _save(heatmap(weights, *labels, title=about, nowhere=rest), folder / "alignment", formats)
 
 
 def _save(figure: Figure, path: Path, formats: list[str]) -> None:

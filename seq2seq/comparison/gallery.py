@@ -16,8 +16,8 @@ from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.errors import UserError
 
-STATISTICS = ("aer", "agreement", "normalized_entropy", "entropy", "saturation", "sink_mass", "previous", "diagonal",
-              "next")  # fmt: skip
+STATISTICS = ("aer", "agreement", "normalized_entropy", "entropy", "saturation", "sink_mass", "nowhere", "previous",
+              "diagonal", "next")  # fmt: skip
 
 
 def show_run(variant: Variant) -> Run | None:
@@ -91,19 +91,26 @@ def _choice(run: Run) -> AlignmentChoice | None:
 
 
 def _chosen(cross: list[AttentionMap], choice: AlignmentChoice | None) -> dict[str, Any]:
-    """Return the weights between words of the chosen head, without a choice of the last layer's mean over heads."""
+    """Return the shares between words of the chosen head, without a choice of the last layer's mean over heads."""
     if not cross:
         return {"values": None, "head": "no attention"}
     found = next((attention for attention in cross if choice and attention.name == choice.layer), cross[-1])
     head = choice.head if choice and found.name == choice.layer else None
     view = found.view("words")
     several = len(view.weights) > 1
-    weights = view.weights.mean(0) if head is None else view.weights[head]
+    weights, rest = view.of(head)
     layers = len(cross) > 1
     label = f"layer {found.site.layer}, " if layers else ""
     label += (f"head {head}" if head is not None else "mean of heads") if several else "one head"
     values = [[round(value, 3) for value in row] for row in weights.tolist()]
-    return {"values": values, "rows": view.query_labels, "columns": view.key_labels, "head": label}
+    return {
+        "values": values,
+        "nowhere": [round(value, 3) for value in rest.tolist()],
+        "rows": view.query_labels,
+        "columns": view.key_labels,
+        "head": label,
+        "remark": found.remark(head),
+    }
 
 
 def head_rows(run: Run, split: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from seq2seq.alignment.shares import LEAST, NOWHERE
 from seq2seq.comparison.curves import Curve
 from seq2seq.comparison.gallery import gallery, head_rows, show_run
 from seq2seq.comparison.table import Comparison, format_cell, splits_of
@@ -54,6 +55,7 @@ def as_page(table: Comparison, attention: dict[str, Any], title: str) -> str:
         ],
         "notes": table.notes,
         "remarks": table.remarks,
+        "nowhere": {"label": NOWHERE, "least": LEAST},
         **attention,
     }
     return render_page(title, data, scripts=SCRIPTS, libraries=[get_plotlyjs()])

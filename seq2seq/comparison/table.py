@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from seq2seq.alignment.shares import LEAST
 from seq2seq.comparison.chance import Chance, Tested
 from seq2seq.comparison.runs import Run
 from seq2seq.comparison.variants import Variant
@@ -124,6 +125,7 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
         Column("train/peak_memory_mib", "peak MiB", 0, better=-1, about="peak memory of training"),
         Column(f"{split}/entropy", "entropy", 2, about="of the rows of the alignment's weights, nats"),
         Column(f"{split}/sink_mass", "sink", 2, about="weight on end of sentence and punctuation, 0-1"),
+        Column(f"{split}/nowhere", "nowhere", 2, about="weight that goes to no word, 0-1"),
         Column("epochs", "epochs", 0, spread=False, about="epochs trained"),
         Column("train/seconds", "train s", 0, spread=False, about="seconds of training, without validation"),
     ]
@@ -132,6 +134,8 @@ def _columns(variants: Sequence[Variant], split: str, chance: Chance | None) -> 
 def _has(variants: Sequence[Variant], column: Column, chance: Chance | None) -> bool:
     if column.key in TESTED:
         return bool(_tests(column, chance))
+    if column.key.endswith("/nowhere"):  # in most comparisons nothing goes there
+        return any(found.mean > LEAST for variant in variants if (found := variant.statistic(column.key)))
     return column.key.endswith("/bleu") or any(variant.statistic(column.key) for variant in variants)
 
 

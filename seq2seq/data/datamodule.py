@@ -1,14 +1,7 @@
 """The corpus as Lightning's loaders of token-budget batches."""
 
-import hashlib
-import logging
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,37 +11,27 @@ from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, Example
-from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
-from seq2seq.data.fidelity import Losses, describe_losses
+from seq2seq.data.encoding import sampled_ids
 from seq2seq.data.loader import batch_loader, loader_of
 from seq2seq.data.progress import EpochProgress, Taken
+from seq2seq.data.sampled_files import SampledFiles
+from seq2seq.data.splits import EncodedSplits
 from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
 from seq2seq.errors import UserError
-
-logger = logging.getLogger(__name__)
-
-SAMPLED = "seq2seq-sampled-"
-"""What names of temporary folders begin with; the number of the process follows."""
-
-STREAM_LOOKED_AT = 1_000
-"""Training pairs of a stream in which is counted what the tokenizers lose."""
 
 LINKS_LOOKED_FOR = 10_000
 """Training pairs among the first of which at least one must have links where training needs them."""
 
 
 class TranslationDataModule(LightningDataModule):
-    """Batches of a corpus; tokenizers and ids come from the cache or are made there, by one process under a lock.
+    """Batches of a corpus, of whose splits `EncodedSplits` tells what is dropped and what is cut (`dropped` counts it).
 
-    Lengths are in pieces, without EOS. Training pairs are dropped by `max_length` and `max_ratio` (`dropped` counts
-    them); validation and test pairs are all kept, and cut to `max_length` with a warning. The order of the training
-    batches follows from `seed` and the trainer's epoch: let the trainer reload the loaders every epoch, and not put a
-    distributed sampler of its own in their place. The training pairs of a streaming corpus are read anew every epoch:
-    how many batches they make is not known beforehand. `tokenizers` are those of a run that goes on; without them they
-    are trained on the corpus.
+    Lengths are in pieces, without EOS. The order of the training batches follows from `seed` and the trainer's epoch:
+    let the trainer reload the loaders every epoch, and not put a distributed sampler of its own in their place. The
+    training pairs of a streaming corpus are read anew every epoch: how many batches they make is not known beforehand.
+    `tokenizers` are those of a run that goes on; without them they are trained on the corpus.
     """
 
     def __init__(
@@ -75,36 +58,31 @@ class TranslationDataModule(LightningDataModule):
         self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
         self.max_length, self.max_ratio = max_length, max_ratio
         self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
-        self.cache_dir = Path(cache_dir).expanduser()
         self.tokenizers: Tokenizers
-        self._given_tokenizers = tokenizers
         self.dropped: dict[str, int] = {}
-        self._splits: dict[str, EncodedSplit] = {}
+        self._splits = EncodedSplits(
+            corpus,
+            tokenizer,
+            max_length=max_length,
+            max_ratio=max_ratio,
+            cache_dir=Path(cache_dir).expanduser(),
+            tokenizers=tokenizers,
+        )
+        self._sampled_files = SampledFiles()
         self._progress = EpochProgress()
         self._interval: int | None = None  # trainer.val_check_interval as it was given
 
     def prepare_data(self) -> None:
         """Fills the cache: trains the tokenizers and encodes the train and val splits."""
-        tokenizers = self._made_tokenizers()
-        for split in ("val",) if self.corpus.streaming else ("train", "val"):
-            self._encoded(split, tokenizers)
+        self._splits.fill_cache()
 
     def setup(self, stage: str | None = None) -> None:
         """Opens what `prepare_data` made."""
-        self.tokenizers = self._made_tokenizers()
-        if self.corpus.streaming:
-            losses = Losses(self.tokenizers, sample=False)
-            for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
-                ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
-                losses.add(pair, ids, line)
-            self._say_losses("train", losses.as_data())
-        else:
-            self.dropped = self._split("train").dropped
+        self.tokenizers = self._splits.open()
+        if not self.corpus.streaming:
+            self.dropped = self._splits.split("train").dropped
         if self.with_links:
             self._check_links()
-
-    def _made_tokenizers(self) -> Tokenizers:
-        return self._given_tokenizers or trained_tokenizers(self.corpus, self.config, self.cache_dir)
 
     def _check_links(self) -> None:
         if self.config.sampling:
@@ -121,19 +99,11 @@ class TranslationDataModule(LightningDataModule):
 
     def dataset(self, split: str) -> datasets.Dataset:
         """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
-        return self._split(split).dataset
+        return self._splits.split(split).dataset
 
     def contents(self) -> dict[str, Any]:
         """What a training reads, by its content: alike on two hosts that have the same, in whatever place."""
-        sums = {
-            split: built_sums(Path(self.dataset(split).cache_files[0]["filename"]).parent)
-            for split in (["val"] if self.corpus.streaming else ["train", "val"])
-        }
-        return {
-            "the training data": sums.get("train") or self.corpus.fingerprint("train"),
-            "the validation data": sums["val"],
-            "the vocabulary": [hashlib.sha256(tokenizer.model_proto).hexdigest() for tokenizer in self.tokenizers],
-        }
+        return self._splits.contents()
 
     def took(self, batch: Batch) -> None:
         """Notes that the training has done with the next batch of the epoch."""
@@ -148,12 +118,12 @@ class TranslationDataModule(LightningDataModule):
         return {
             "progress": self._progress.state_dict(),
             "num_workers": self.num_workers,
-            "data": self._identity(),
+            "data": self._splits.identity(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on at that place. Raises UserError where the data has changed, so that there is no such place."""
-        for split, now in self._identity().items():
+        for split, now in self._splits.identity().items():
             before = state["data"][split]
             if now != before:
                 counts = "" if now[0] == before[0] else f": {before[0]} pairs then, {now[0]} now"
@@ -169,15 +139,6 @@ class TranslationDataModule(LightningDataModule):
             )
         self._progress = progress
 
-    def _identity(self) -> dict[str, list[Any]]:
-        """Of each split that training depends on: the number of pairs if it is known, fingerprint, and filters."""
-        counts = {
-            "train": None if self.corpus.streaming else len(self.dataset("train")),
-            "val": len(self.dataset("val")),
-        }
-        filters: dict[str, list[Any]] = {"train": [self.max_length, self.max_ratio], "val": [self.max_length]}
-        return {split: [counts[split], self.corpus.fingerprint(split), *filters[split]] for split in counts}
-
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the trainer's epoch (0 without a trainer), with a segmentation of its own if sampled."""
         epoch = self.trainer.current_epoch if self.trainer else 0
@@ -186,7 +147,16 @@ class TranslationDataModule(LightningDataModule):
             return self._stream(progress)
         rows = self.dataset("train")
         if self.config.sampling:
-            rows = self._sampled_afresh(rows, epoch)
+            # A file that the next epoch deletes.
+            rows = sampled_ids(
+                rows,
+                self.tokenizers,
+                alpha=self.config.sampling,
+                max_length=self.max_length,
+                seed=self.seed,
+                epoch=epoch,
+                path=self._sampled_files.place_of(epoch),
+            )
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
         loader = self._loader("train", rows, self.tokens_per_batch, shuffle=True, **options)
         self._fit_interval(len(loader), epoch)
@@ -241,31 +211,6 @@ class TranslationDataModule(LightningDataModule):
     def _evaluation(self, split: str) -> DataLoader[Example]:
         return self._loader(split, self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
 
-    def _sampled_afresh(self, rows: datasets.Dataset, epoch: int) -> datasets.Dataset:
-        """The ids of the rows in a segmentation of this epoch's own, in a file that the next epoch deletes."""
-        self._sampled_folder.mkdir(exist_ok=True)  # a system may clear its temporary files after some days
-        for file in self._sampled_folder.iterdir():
-            file.unlink()
-        return sampled_ids(
-            rows,
-            self.tokenizers,
-            alpha=self.config.sampling,
-            max_length=self.max_length,
-            seed=self.seed,
-            epoch=epoch,
-            path=self._sampled_folder / f"epoch-{epoch}.arrow",
-        )
-
-    @cached_property
-    def _sampled_folder(self) -> Path:
-        for left in Path(tempfile.gettempdir()).glob(f"{SAMPLED}*"):
-            process = left.name.removeprefix(SAMPLED).partition("-")[0]
-            if process.isdecimal() and not _lives(int(process)):
-                shutil.rmtree(left, ignore_errors=True)  # its process was killed
-        folder = Path(tempfile.mkdtemp(prefix=f"{SAMPLED}{os.getpid()}-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
     def _loader(
         self,
         split: str,
@@ -294,37 +239,3 @@ class TranslationDataModule(LightningDataModule):
             taken=taken,
             **share,
         )
-
-    def _split(self, split: str) -> EncodedSplit:
-        """A split, opened and reported on once; a test split is encoded when it is first asked for."""
-        if split not in self._splits:
-            self._splits[split] = encoded = self._encoded(split, self.tokenizers)
-            if any(encoded.dropped.values()):
-                counts = ", ".join(f"{count} by {reason}" for reason, count in encoded.dropped.items() if count)
-                logger.info("%s: %d pairs, after %s were dropped", split, len(encoded.dataset), counts)
-            if encoded.cut:
-                lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")
-                logger.warning("%s: cut to %d pieces (loader.max_length): line %s", split, self.max_length, lines)
-            self._say_losses(split, encoded.losses)
-        return self._splits[split]
-
-    def _say_losses(self, split: str, counts: Sequence[dict[str, int]]) -> None:
-        lost = describe_losses(counts, self.tokenizers, coverage=self.config.character_coverage)
-        if lost:
-            logger.warning("%s: %s", split, lost)
-
-    def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
-        max_ratio = self.max_ratio if split == "train" else None
-        return encoded_split(
-            self.corpus, split, tokenizers, max_length=self.max_length, max_ratio=max_ratio, cache_dir=self.cache_dir
-        )
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from seq2seq.data.pair import Pair
-from seq2seq.data.text import nfc, words
+from seq2seq.data.text import FAITHFUL, nfc, words
 from seq2seq.data.tokenizer import UNK, Tokenizer, Tokenizers
 
 ALL_LINES = 2_000
@@ -89,8 +89,9 @@ def describe_losses(counts: Iterable[dict[str, int]], tokenizers: Tokenizers, *,
             found.append(
                 f"{lines} (first without an unknown piece line {loss.rewritten_line})" if loss.rewritten else lines
             )
-        if loss.rewritten and tokenizer.normalization not in ("nfc", "identity"):
-            remedy = f"tokenizer.normalization={tokenizer.normalization} rewrites characters, nfc and identity do not"
+        if loss.rewritten and tokenizer.normalization not in FAITHFUL:
+            kept = " and ".join(FAITHFUL)
+            remedy = f"tokenizer.normalization={tokenizer.normalization} rewrites characters, {kept} do not"
             remedies.append(remedy)
     if not found:
         return None

@@ -10,8 +10,8 @@ import stat
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -210,7 +210,27 @@ def arriving_lines(stream: BinaryIO, name: str, *, most: int) -> Iterator[list[s
 
 def read_parallel(*paths: str) -> Iterator[tuple[str, ...]]:
     """Line n of every file, for each n; raises UserError when they are empty or not equally long."""
-    files = [read_lines(path) for path in paths]
+    return _joined(paths, [read_lines(path) for path in paths])
+
+
+def arriving_parallel(*paths: str, most: int) -> Iterator[list[tuple[str, ...]]]:
+    """Lists of what `read_parallel` gives: up to `most`, or what has come when a file is a pipe and pauses."""
+    with ExitStack() as opened:
+        sources = [Arriving(unpacked(opened.enter_context(open_text(path)), path)) for path in paths]
+        together: list[tuple[str, ...]] = []
+        files = [decode_lines(source, path) for source, path in zip(sources, paths, strict=True)]
+        for lines in _joined(paths, files):
+            if not together:
+                until = time.monotonic() + PAUSE
+            together.append(lines)
+            if len(together) == most or any(source.pauses(until - time.monotonic()) for source in sources):
+                yield together
+                together = []
+        if together:
+            yield together
+
+
+def _joined(paths: Sequence[str], files: Sequence[Iterator[str]]) -> Iterator[tuple[str, ...]]:
     number = 0
     for number, lines in enumerate(zip_longest(*files), start=1):
         if None in lines:

@@ -10,6 +10,9 @@ import sentencepiece
 NORMALIZATIONS = ("nfc", "identity", "nfkc", "nmt_nfkc")
 """What may happen to text before it is cut into pieces, by how much it changes: `tokenizer.normalization`."""
 
+FAITHFUL = ("nfc", "identity")
+"""Those by which no character becomes another, as a reader sees it."""
+
 EARLIER = "nmt_nfkc"
 """What did happen before there was a choice: of configurations that do not name one."""
 
@@ -20,11 +23,15 @@ WORD = re.compile(r"[^ \t]+")
 _STAND_INS = {"▁": "\ufdd0", "▅": "\ufdd1", "\x1f": "\ufdd2", "\0": "\ufdd3"}
 _TAB = "\t", "\ufdd4"
 
+# Where a text has one of those itself, or this, this stands before it.
+_ESCAPE = "\ufdd5"
+
 _RESERVED = re.compile(f"[{''.join(_STAND_INS)}{_TAB[0]}]")
-_STANDING_IN = re.compile(f"[{''.join(_STAND_INS.values())}{_TAB[1]}]")
+_TAKEN = re.compile(f"[{''.join(_STAND_INS.values())}{_TAB[1]}{_ESCAPE}]")
+_STANDING_IN = re.compile(f"{_ESCAPE}({_TAKEN.pattern})|{_TAKEN.pattern}")
 _TO_PIECES = str.maketrans(_STAND_INS | {_TAB[0]: " "})
 _TO_PIECES_WITH_TABS = str.maketrans(_STAND_INS | dict([_TAB]))
-_TO_TEXT = str.maketrans({stand_in: character for character, stand_in in [*_STAND_INS.items(), _TAB]})
+_TO_TEXT = {stand_in: character for character, stand_in in [*_STAND_INS.items(), _TAB]}
 
 
 def words(text: str) -> list[str]:
@@ -50,6 +57,11 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def escape(text: str) -> str:
+    """The text with a mark before each character that `stand_in` would put in another's place."""
+    return text if _TAKEN.search(text) is None else _TAKEN.sub(rf"{_ESCAPE}\g<0>", text)
+
+
 def stand_in(text: str, *, keep_tabs: bool) -> str:
     """The text, as long as it was, without the characters that SentencePiece keeps for itself."""
     if _RESERVED.search(text) is None:
@@ -58,8 +70,8 @@ def stand_in(text: str, *, keep_tabs: bool) -> str:
 
 
 def restore(text: str) -> str:
-    """The text that `stand_in` was given."""
-    return text if _STANDING_IN.search(text) is None else text.translate(_TO_TEXT)
+    """The text that `escape`, and then `stand_in`, was given."""
+    return _STANDING_IN.sub(lambda found: found[1] or _TO_TEXT.get(found[0], found[0]), text)
 
 
 @cache
@@ -68,7 +80,7 @@ def comparable(normalization: str) -> Callable[[str], str]:
 
     That is what its normalisation leaves of them, as it can say nothing else, and then NFC.
     """
-    if normalization in ("nfc", "identity"):
+    if normalization in FAITHFUL:
         return nfc
     rules = sentencepiece.SentencePieceNormalizer(
         rule_name=normalization, add_dummy_prefix=False, escape_whitespaces=False, remove_extra_whitespaces=True

@@ -12,7 +12,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from seq2seq.data.sampling import Segmenter
-from seq2seq.data.text import NORMALIZATIONS, is_blank, nfc, restore, stand_in
+from seq2seq.data.text import NORMALIZATIONS, escape, is_blank, nfc, restore, stand_in
 from seq2seq.errors import UserError
 
 UNK, PAD, BOS, EOS = 0, 1, 2, 3
@@ -101,19 +101,21 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
-        return self._processor.encode(self._stand_in(self._composed(text)))
+        return self._processor.encode(self._stand_in(self._prepared(text)))
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
-        normalized = self._processor.normalize(self._stand_in(self._composed(text)))
+        normalized = self._processor.normalize(self._stand_in(self._prepared(text)))
         return self._segmenter.sample(normalized, alpha, Random(seed))
 
     @cached_property
     def _segmenter(self) -> Segmenter:
         return Segmenter(self.model_proto)
 
-    def _composed(self, text: str) -> str:
-        return nfc(text) if self.normalization == "nfc" else text
+    def _prepared(self, text: str) -> str:
+        """The text with the same words, and no character in it that will stand for another."""
+        text = nfc(text) if self.normalization == "nfc" else text
+        return escape(text) if self._has_stand_ins else text
 
     def _stand_in(self, text: str) -> str:
         """The text as long as it was, as the model reads it."""
@@ -139,14 +141,14 @@ class Tokenizer:
         shifts nothing. A piece without a visible character of its own, such as a lone `▁`, belongs to the next word.
         A word that normalises to nothing has no piece.
         """
-        composed = self._composed(text)  # which has the same words
-        mapping = self._processor.encode_as_offset_mapping(self._stand_in(composed))
-        word_of_character = _word_of_character(composed)
+        prepared = self._prepared(text)
+        mapping = self._processor.encode_as_offset_mapping(self._stand_in(prepared))
+        word_of_character = _word_of_character(prepared)
         found: list[int] = []
         word = max(word_of_character, default=0)
         for piece, (begin, end) in zip(reversed(mapping["pieces"]), reversed(mapping["offsets"]), strict=True):
             # A piece spans two words where the first of them normalises to nothing: the second counts.
-            if piece != "▁" and not is_blank(composed[begin:end]):
+            if piece != "▁" and not is_blank(prepared[begin:end]):
                 word = word_of_character[end - 1]
             found.append(word)
         return WordPieces(mapping["ids"], found[::-1])
@@ -178,7 +180,7 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
     model = io.BytesIO()
     keeps_all = config.normalization == "identity"
     prepare = nfc if config.normalization == "nfc" else str
-    readable = (stand_in(prepare(line), keep_tabs=keeps_all) for line in lines if not is_blank(line))
+    readable = (stand_in(escape(prepare(line)), keep_tabs=keeps_all) for line in lines if not is_blank(line))
     mistakes: list[UserError] = []  # SentencePiece would turn one in the lines into an error of its own
     try:
         sentencepiece.SentencePieceTrainer.train(

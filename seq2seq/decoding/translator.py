@@ -10,7 +10,8 @@ import torch
 
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence, sentence_of
-from seq2seq.alignment.words import LinkExtraction, link_pairs, merge_pieces
+from seq2seq.alignment.shares import shares
+from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
@@ -115,9 +116,13 @@ class Translator:
         extraction: LinkExtraction,
         *,
         name: str = "input",
+        first: int = 1,
     ) -> Iterator[set[Link]]:
-        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target."""
-        for start, chunk in _chunks(pairs, 1):
+        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target.
+
+        `name` is what warnings call the input, and `first` the number of its first pair.
+        """
+        for start, chunk in _chunks(pairs, first):
             sentences = [
                 tuple(
                     self._sentence(tokenizer, text, f"{name}:{start + i}")
@@ -135,12 +140,11 @@ class Translator:
                     )
                 if choice.layer not in record:
                     raise UserError(f"the model has no attention {choice.layer}; train it again")
-                weights = record[choice.layer].float().cpu()
+                weights = shares(record[choice.layer].float().cpu())
                 weights = weights.mean(1) if choice.head is None else weights[:, choice.head]
                 for row, i in zip(weights, batch.indices.tolist(), strict=True):
                     source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
-                    words = merge_pieces(row[: len(target), : len(source)], target, source)
-                    results[i] = link_pairs(extraction(words))
+                    results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 
     def _sentence(self, tokenizer: Tokenizer, text: str, where: str) -> Sentence:

@@ -9,7 +9,8 @@ from torch import Tensor
 from seq2seq.alignment.analysis import HeadStatistics, head_statistics, is_sink
 from seq2seq.alignment.links import AlignmentScore, Links
 from seq2seq.alignment.sentence import Sentence
-from seq2seq.alignment.words import LinkExtraction, agreement, argmax_links, diagonal_links, merge_pieces
+from seq2seq.alignment.shares import shares
+from seq2seq.alignment.words import LinkExtraction, agreement, argmax_links, diagonal_links, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import words
@@ -73,7 +74,7 @@ class HeadEvaluator:
         gold: Iterable[Links | None],
     ) -> None:
         """Add a batch: its record, its pairs as sentences, and their gold links where there are any."""
-        weights = {name: _with_mean(record[name].float()) for name in record}
+        weights = {name: _with_mean(shares(record[name].float())) for name in record}
         for name in weights:
             self._add_statistics(name, weights[name], batch)
         cross = [name for name in weights if site_of(name).kind == "cross"]
@@ -83,7 +84,7 @@ class HeadEvaluator:
         stacked = torch.cat([weights[name] for name in cross], dim=1).cpu()
         for row, index, (source, target), links in zip(stacked, batch.indices.tolist(), sentences, gold, strict=True):
             pieces = target.ending().word_of_piece, source.ending().word_of_piece
-            row = merge_pieces(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
+            row = word_shares(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
             self._add_links(index, row, links, source, target)
 
     def _add_statistics(self, name: str, weights: Tensor, batch: Batch) -> None:
@@ -149,7 +150,7 @@ class HeadEvaluator:
                     if head.head is None:
                         metrics[f"aer_by_layer/layer{site_of(head.name).layer}"] = _score(counts).aer
         report = next(row for row in self.heads() if row["name"] == choice.layer and row["head"] == choice.head)
-        return metrics | {name: report[name] for name in ("entropy", "sink_mass")}
+        return metrics | {name: report[name] for name in ("entropy", "sink_mass", "nowhere")}
 
     def counts(self, choice: AlignmentChoice) -> dict[int, LinkCounts]:
         """Return the counts of the chosen head for each pair that has gold links."""
@@ -185,7 +186,7 @@ class HeadEvaluator:
 
 
 def _with_mean(weights: Tensor) -> Tensor:
-    """Return weights (batch, heads, query, key) with the mean over heads before them, where there are several."""
+    """Return shares (batch, heads, query, key) with the mean over heads before them, where there are several."""
     return weights if weights.shape[1] == 1 else torch.cat((weights.mean(1, keepdim=True), weights), dim=1)
 
 

@@ -10,13 +10,18 @@ function scaleKey(low, high, ramp) {
   return element("span", { class: "key" }, low, bar, high);
 }
 
+/** Return a map with a last column for what goes nowhere, where that is asked for. */
+function withRest(map, asked) {
+  return asked ? { ...map, ...withNowhere(map), apart: true } : map;
+}
+
 /** Return one map as a figure; what is pointed at in one of `maps` is marked, and its value told, in all of them. */
 function mapFigure(map, caption, about, maps, { difference = false, gold = null } = {}) {
   const widest = Math.max(map.rows.length, map.columns.length);
   const words = String(map.rows.slice(0, -1)) === String(map.words); // gold links count words between spaces
   const drawn = heatmap({
     values: map.values, rows: map.rows, columns: map.columns, difference, gold: words ? gold : null,
-    cell: widest > 28 ? 13 : widest > 18 ? 16 : 20, onhover: (row, column) => maps.forEach((other) => other(row, column)),
+    apart: map.apart, cell: widest > 28 ? 13 : widest > 18 ? 16 : 20, onhover: (row, column) => maps.forEach((other) => other(row, column)),
   });
   const told = element("span", { class: "about" }, about);
   maps.push((row, column) => {
@@ -31,12 +36,13 @@ function attention() {
   const sentences = DATA.gallery;
   const shown = variants.filter((variant) => sentences.some((sentence) => sentence.maps[variant.number]?.values));
   if (!shown.length) return;
+  const lost = sentences.some(({ maps }) => Object.values(maps).some((map) => map.values && loses(map.nowhere)));
   const goldKey = sentences.some(({ gold }) => gold) ? [element("span", { class: "key" }, element("i", { class: "outlined" }), "gold link, dashed where it is only possible")] : [];
   const cut = (text) => (text.length > 90 ? `${text.slice(0, 89)}…` : text);
   const sentence = choice("sentence", "sentence", sentences.map(({ source }, i) => [i, `${i + 1}  ${cut(source)}`]), draw);
   const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
   section("Attention", "Cross-attention under forced decoding of the reference, between words, by the head that was chosen as the alignment. " +
-    "Rows are target words, columns source words. Point at a cell to see it everywhere.",
+    `Rows are target words, columns source words. Point at a cell to see it everywhere.${lost ? ` ${DATA.nowhere.label}: what a row gives to no word.` : ""}`,
     element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", WEIGHTS), ...goldKey), reference, cards);
   const [a, b] = [choice("A", "variant-a", named(shown), compare), choice("B", "variant-b", named(shown), compare, Math.min(1, shown.length - 1))];
   const pair = element("div", { class: "row", id: "difference" });
@@ -55,8 +61,9 @@ function attention() {
       const seed = found.seed === null ? "" : `, seed ${found.seed}`;
       const caption = [swatch(variant), element("b", {}, variant.name)];
       const about = `${found.head}${seed}`;
-      const card = found.values ? mapFigure(found, caption, about, maps, { gold: chosen.gold })
+      const card = found.values ? mapFigure(withRest(found, loses(found.nowhere)), caption, about, maps, { gold: chosen.gold })
         : element("figure", { class: "card" }, element("figcaption", {}, ...caption, element("span", { class: "about" }, about)));
+      if (found.remark) card.append(element("p", { class: "said grey" }, found.remark));
       if (found.translation !== null) {
         const right = found.translation === chosen.target;
         card.append(element("p", { class: right ? "said grey" : "said" }, right ? "translated as the reference" : `translated: ${found.translation}`));
@@ -67,11 +74,13 @@ function attention() {
     compare();
   }
   function compare() {
-    const [left, right] = [map(a.value), map(b.value)];
+    let [left, right] = [map(a.value), map(b.value)];
     if (!left?.values || !right?.values) return pair.replaceChildren(element("p", {}, "One of the two has not kept this sentence."));
     if (String([left.rows, left.columns]) !== String([right.rows, right.columns])) {
       return pair.replaceChildren(element("p", {}, "The two cut this sentence differently, so their maps cannot be subtracted."));
     }
+    const rest = loses(left.nowhere) || loses(right.nowhere);
+    [left, right] = [left, right].map((found) => withRest(found, rest));
     const values = left.values.map((row, y) => row.map((value, x) => value - right.values[y][x]));
     const moved = values.flat().reduce((sum, value) => sum + Math.abs(value), 0) / 2 / values.length;
     const maps = [];
@@ -90,7 +99,7 @@ function attention() {
 
 const HEAD_STATISTICS = {
   aer: ["AER", ERRORS], agreement: ["agreement of both directions", WEIGHTS], normalized_entropy: ["entropy, share of the largest", WEIGHTS],
-  saturation: ["saturated rows", WEIGHTS], sink_mass: ["weight on sinks", WEIGHTS], previous: ["weight on the previous", WEIGHTS],
+  saturation: ["saturated rows", WEIGHTS], sink_mass: ["weight on sinks", WEIGHTS], nowhere: ["weight that goes nowhere", WEIGHTS], previous: ["weight on the previous", WEIGHTS],
   diagonal: ["weight on the diagonal", WEIGHTS], next: ["weight on the next", WEIGHTS],
 };
 

@@ -32,12 +32,13 @@ function color(value, { low = 0, high = 1, ramp = WEIGHTS } = {}) {
  *
  * values: rows of numbers; rows, columns: their labels; gold: {sure: [[column, row] ...], possible: [...]} to outline;
  * cell: pixels; difference: values from -1 to 1; high: the value that is darkest; labelled: false for no labels;
+ * apart: whether a line parts the last column, which is no token, from the others;
  * visible(row, column): false for a cell that is none, because the query may not see the key;
  * onhover(row, column), onselect(row, column): of a cell or a label; either may be null.
  * The element has a method light(row, column) that marks a row, a column, or both.
  */
 function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, high = 1, onhover = null,
-                   onselect = null, labelled = true, visible = () => true }) {
+                   onselect = null, labelled = true, apart = false, visible = () => true }) {
   const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high };
   const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
   const font = Math.min(cell - 1, FONT);
@@ -68,6 +69,7 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
       grid.append(element("rect", { class: `gold ${kind}`, ...inside, "pointer-events": "none" }));
     }
   }
+  if (apart) grid.append(element("line", { class: "apart", x1: width - cell, x2: width - cell, y1: 0, y2: height }));
   svg.append(grid);
   const texts = { row: [], column: [] };
   if (labelled) {
@@ -102,8 +104,8 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
   svg.light = (row, column) => {
     texts.row.forEach((text, y) => text.classList.toggle("lit", y === row));
     texts.column.forEach((text, x) => text.classList.toggle("lit", x === column));
-    place(cursors.row, row !== null, { x: 0, y: row * cell, width, height: cell });
-    place(cursors.column, column !== null, { x: column * cell, y: 0, width: cell, height });
+    place(cursors.row, row !== null && row < rows.length, { x: 0, y: row * cell, width, height: cell });
+    place(cursors.column, column !== null && column < columns.length, { x: column * cell, y: 0, width: cell, height });
   };
   function place(cursor, isShown, box) {
     if (!isShown) return cursor.remove();
@@ -111,6 +113,16 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
     grid.append(cursor);
   }
   return svg;
+}
+
+/** Return whether some row gives so much to no key that a picture has a column for it. */
+function loses(nowhere) {
+  return nowhere.some((share) => share > DATA.nowhere.least);
+}
+
+/** Return values and column labels with a last column for what each row gives to no key. */
+function withNowhere({ values, columns, nowhere }) {
+  return { values: values.map((row, y) => [...row, nowhere[y]]), columns: [...columns, DATA.nowhere.label] };
 }
 
 const FONT = 12; // pixels, or what a small cell leaves room for

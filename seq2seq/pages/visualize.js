@@ -36,11 +36,27 @@ function headsOf(map) {
 
 /** Return rows of weights from 0 to 1 of a head, or of the mean over heads. */
 function weightsOf(map, unit, head) {
-  const all = map[unit].weights;
-  const chosen = all.length === 1 ? all : head === MEAN ? all : [all[head]];
+  const chosen = chosenOf(map[unit].weights, head);
   return chosen[0].map((row, y) =>
     row.map((_, x) => chosen.reduce((sum, weights) => sum + weights[y][x], 0) / chosen.length / DATA.one),
   );
+}
+
+/** Return from 0 to 1 what each row of a head, or of the mean over heads, gives to no key. */
+function nowhereOf(map, unit, head) {
+  const chosen = chosenOf(map[unit].nowhere, head);
+  return chosen[0].map((_, y) => chosen.reduce((sum, rows) => sum + rows[y], 0) / chosen.length / DATA.one);
+}
+
+/** Return of a list by head the one of a head, or all whose mean is meant. */
+function chosenOf(all, head) {
+  return all.length === 1 || head === MEAN ? all : [all[head]];
+}
+
+/** Return whether the pictures in the middle have a column for what goes nowhere. */
+function apart() {
+  const shown = state.side && state.kind !== "encoder" ? DATA.targets : [DATA.targets[state.target]];
+  return shown.some((target) => loses(nowhereOf(mapOf(target), state.unit, state.head)));
 }
 
 function isAlignment({ kind, layer, head }) {
@@ -155,18 +171,18 @@ function show() {
   const key = ["choice", "target", "head"].find((name) => place[name]);
   const focused = key ? `[data-${key}="${CSS.escape(place[key])}"]` : document.activeElement?.id ? `#${document.activeElement.id}` : null;
   panels = [];
-  const apart = state.side && state.kind !== "encoder";
-  const shown = (apart ? DATA.targets : [DATA.targets[state.target]]).map(panel);
+  const beside = state.side && state.kind !== "encoder";
+  const shown = (beside ? DATA.targets : [DATA.targets[state.target]]).map(panel);
   const aside = element("aside", { class: "row" }, overview(), statistics());
-  const attention = apart
+  const attention = beside
     ? [element("div", { class: "row" }, ...shown.map(({ name, caption, lines, picture }) =>
         element("figure", { class: "panel", "data-panel": name }, element("figcaption", {}, caption), lines, picture))),
       aside]
     : [shown[0].lines, element("div", { class: "row" }, shown[0].picture, aside)];
   const main = element("main", {},
     element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
-    translations(), controls(), element("p", {}, KINDS[state.kind].note), ...attention,
-    element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1; layers and heads count from 0`,
+    translations(), controls(), element("p", {}, KINDS[state.kind].note, apart() ? ` ${DATA.nowhere.label}: what a row gives to none of them.` : ""), ...attention,
+    element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1${apart() ? ` with ${DATA.nowhere.label}` : ""}; layers and heads count from 0`,
       DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : ""));
   const before = document.querySelector("main");
   if (before) before.replaceWith(main);

@@ -10,6 +10,7 @@ from seq2seq.alignment.analysis import head_statistics, is_sink
 from seq2seq.alignment.headmap import PANELS
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence
+from seq2seq.alignment.shares import LEAST, NOWHERE, shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.pages import render_page
 
@@ -56,6 +57,7 @@ def page_data(
         "alignment": choice,
         "statistics": STATISTICS,
         "one": ONE,
+        "nowhere": {"label": NOWHERE, "least": LEAST},
         "encoder": [_map_data(m) for m in targets[0].maps if m.site.kind == "encoder"],
         "targets": [
             {
@@ -71,7 +73,7 @@ def page_data(
 
 def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
     """Return the statistics between pieces, a value a head; where there are several, that of their mean is first."""
-    weights = attention.weights
+    weights = shares(attention.weights)
     if len(weights) > 1:
         weights = torch.cat((weights.mean(0, keepdim=True), weights))
     visible = torch.ones(weights.shape[-2:], dtype=torch.bool)
@@ -83,12 +85,15 @@ def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
 
 
 def _map_data(attention: AttentionMap) -> dict[str, Any]:
-    data: dict[str, Any] = attention.site._asdict() | {"statistics": map_statistics(attention)}
+    heads = [None, *range(len(attention.weights))]  # the mean first, and without it where there is one head
+    remarks = [attention.remark(head) for head in (heads if len(heads) > 2 else heads[1:])]
+    data: dict[str, Any] = attention.site._asdict() | {"statistics": map_statistics(attention), "remarks": remarks}
     for unit in ("words", "pieces"):
         view = attention.view(unit)
         data[unit] = {
             "rows": view.query_labels,
             "columns": view.key_labels,
             "weights": (view.weights * ONE).round().int().tolist(),  # (heads, rows, columns)
+            "nowhere": (view.nowhere * ONE).round().int().tolist(),  # (heads, rows)
         }
     return data

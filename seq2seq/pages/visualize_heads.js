@@ -6,11 +6,13 @@ const THUMBNAIL = 52; // pixels
 
 /** Return a small picture of weights on a button that chooses their head. */
 function thumbnail(map, head) {
-  const values = weightsOf(map, state.unit, head);
+  const weights = weightsOf(map, state.unit, head);
+  const nowhere = nowhereOf(map, state.unit, head);
+  const values = loses(nowhere) ? withNowhere({ values: weights, columns: [], nowhere }).values : weights;
   const size = { width: Math.min(values[0].length, THUMBNAIL), height: Math.min(values.length, THUMBNAIL) };
   const canvas = element("canvas", size);
   const context = canvas.getContext("2d");
-  const high = state.stretch ? Math.max(...values.flat(), 1e-6) : 1;
+  const high = state.stretch ? Math.max(...weights.flat(), 1e-6) : 1;
   // A pixel that stands for several cells shows the heaviest: none may vanish.
   const pixels = Array.from({ length: size.height }, () => new Array(size.width).fill(0));
   values.forEach((row, y) => row.forEach((value, x) => {

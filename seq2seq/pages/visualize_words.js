@@ -10,9 +10,10 @@ let pinned = null; // [panel, row, column] that a click chose
 /** Return the lines of the sentence pair and the heatmap of one target, and tell `panels` how to light them. */
 function panel(target, number) {
   const map = mapOf(target);
-  const { rows, columns } = map[state.unit];
-  const values = weightsOf(map, state.unit, state.head);
-  const high = state.stretch ? Math.max(...values.flat(), 1e-6) : 1;
+  const { rows, columns: tokens } = map[state.unit];
+  const weights = { values: weightsOf(map, state.unit, state.head), columns: tokens, nowhere: nowhereOf(map, state.unit, state.head) };
+  const { values, columns } = apart() ? withNowhere(weights) : weights;
+  const high = state.stretch ? Math.max(...weights.values.flat(), 1e-6) : 1;
   const [looked, looking] = { cross: ["source", nameOf(target)], encoder: ["looked at", "looking"], decoder: ["looked at", "looking"] }[state.kind];
   const point = { onhover: (row, column) => light(number, row, column), onselect: (row, column) => pin(number, row, column) };
   const keys = sentence(looked, columns, "column", (i, act) => point[act](null, i));
@@ -20,8 +21,8 @@ function panel(target, number) {
   const readout = element("p", { class: "readout", "aria-live": "polite" });
   const longest = Math.max(rows.length, columns.length);
   const cell = Math.min(Math.max(Math.floor(520 / longest), longest > MANY ? 11 : 14), state.side ? 22 : 30);
-  const picture = heatmap({ values, rows, columns, high, cell, ...point,
-    visible: (y, x) => state.kind !== "decoder" || x <= y });
+  const picture = heatmap({ values, rows, columns, high, cell, ...point, apart: apart(),
+    visible: (y, x) => state.kind !== "decoder" || x <= y || x === tokens.length });
   picture.setAttribute("aria-label", `${rows.length} rows looking at ${columns.length} columns`);
   panels.push((row, column) => {
     keys.shade(column, row === null ? null : values[row], high);
@@ -33,7 +34,7 @@ function panel(target, number) {
     name: target.name,
     caption: nameOf(target),
     lines: element("div", { class: "lines" }, keys.line, queries.line, readout),
-    picture: element("div", { class: "scroll" }, picture, legend(high)),
+    picture: element("div", { class: "scroll" }, picture, legend(high), element("p", { class: "remark" }, map.remarks[headsOf(map).indexOf(state.head)])),
   };
 }
 
@@ -48,7 +49,7 @@ function legend(high) {
 function sentence(caption, labels, axis, act) {
   const rtl = directionOf(labels.filter((label) => !/^<.*>$/.test(label)).join(" ")) === "rtl";
   const words = labels.map((label, i) =>
-    element("button", { class: "word", type: "button", [`data-${axis}-word`]: i, onmouseenter: () => act(i, "onhover"),
+    element("button", { class: label === DATA.nowhere.label ? "word nowhere" : "word", type: "button", [`data-${axis}-word`]: i, onmouseenter: () => act(i, "onhover"),
       onmouseleave: () => act(null, "onhover"), onfocus: () => act(i, "onhover"), onblur: () => act(null, "onhover"),
       onclick: () => act(i, "onselect") },
       element("bdi", {}, label || "▁"), element("span", { class: "percent" })),

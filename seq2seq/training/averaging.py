@@ -28,6 +28,7 @@ class ExponentialMovingAverage(WeightAveraging):
             raise UserError(f"callbacks.ema.decay={decay} must be from 0 to below 1, such as 0.999")
         super().__init__()
         self.decay = decay
+        self._exact: list[Tensor] = []
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Bring the average to the device of the weights: it was made before they were moved there."""
@@ -35,10 +36,14 @@ class ExponentialMovingAverage(WeightAveraging):
         self._average_model.to(module.device)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Make the average of the type that the weights will have, to which Lightning converts them later."""
+        """Make the average of the type that the weights will have, to which Lightning converts them later.
+
+        That of weights in half precision is in float32: in theirs, a step of the average is too small to change it.
+        """
         super().setup(trainer, pl_module, stage)
         if self._average_model is not None:
             trainer.precision_plugin.convert_module(self._average_model)
+            self._average_model.to(torch.promote_types(self._averaged()[0].dtype, torch.float32))
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Return whether Lightning is to update the average by itself: never."""
@@ -55,9 +60,30 @@ class ExponentialMovingAverage(WeightAveraging):
             return  # of the batches that are accumulated, this was not the last
         assert average is not None
         decay = min(self.decay, step / (9 + step)) if self._latest_update_step else 0.0
-        torch._foreach_lerp_(_averageable(average.module), _averageable(module), 1 - decay)
+        averaged, weights = self._averaged(), _averageable(module)
+        alike = [weight.to(tensor.dtype) for tensor, weight in zip(averaged, weights, strict=True)]
+        torch._foreach_lerp_(averaged, alike, 1 - decay)
         average.n_averaged += 1
         self._latest_update_step = step
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Put the average in the place of the weights; where it is rounded there, it is kept as it was."""
+        averaged, weights = self._averaged(), _averageable(pl_module)
+        if any(tensor.dtype != weight.dtype for tensor, weight in zip(averaged, weights, strict=False)):
+            self._exact = [tensor.detach().clone() for tensor in averaged]
+        super().on_validation_epoch_start(trainer, pl_module)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Put the weights back."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        if self._exact:
+            torch._foreach_copy_(self._averaged(), self._exact)
+        self._exact = []
+
+    def _averaged(self) -> list[Tensor]:
+        """Return the tensors of the average, in the order of the model's; none before training."""
+        return [] if self._average_model is None else _averageable(self._average_model.module)
 
 
 def _averageable(module: nn.Module) -> list[Tensor]:

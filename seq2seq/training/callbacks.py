@@ -24,7 +24,7 @@ CHARTS = {
     "alignment": {
         "alignment error rate": ["val/aer", "val/aer_argmax", "val/aer_diagonal"],
         "entropy, nats": ["val/entropy"],
-        "weight on </s>, <s> and punctuation": ["val/sink_mass"],
+        "weight on </s>, <s> and punctuation, and on nothing": ["val/sink_mass", "val/nowhere"],
     },
     "training": {
         "target tokens a second": ["train/target_tokens_per_second"],

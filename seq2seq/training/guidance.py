@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from seq2seq.alignment.shares import shares
 from seq2seq.attention import Attention
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import site_of
 
-EPSILON = 1e-6  # keeps the logarithm of a weight of exactly 0 finite, as sparse normalisers give it
+EPSILON = 1e-6  # keeps the logarithm of a share of exactly 0 finite: of a sparse normaliser, or a weight below 0
 
 
 class Guidance(NamedTuple):
@@ -20,14 +21,18 @@ class Guidance(NamedTuple):
     weight: float  # of the loss, beside a translation loss of weight 1
 
     def loss(self, record: Mapping[str, Tensor], link_weights: Tensor) -> Tensor:
-        """Return the cross-entropy of the head's weights against the links, summed over target tokens (4.2, eq. 2).
+        """Return the cross-entropy of the head's shares against the links, summed over target tokens (4.2, eq. 2).
+
+        With what goes nowhere, shares (`shares`) sum to one. So a link costs the same whether the rest of its row goes
+        to other words or nowhere, and a row that sums to more than one gains nothing by that. A link whose weight is
+        below 0 has a share of 0, which pulls at nothing: there the weight itself pulls.
 
         Args:
             record: weights (batch, heads, target, source), with gradients.
             link_weights: `Batch.link_weights`; a row of zeros asks for nothing.
         """
         weights = record[self.name][:, self.head]
-        return -(link_weights * (weights + EPSILON).log()).sum()
+        return -(link_weights * ((shares(weights) + EPSILON).log() + weights.clamp(max=0))).sum()
 
 
 def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> Guidance | None:

@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.data.batching import Batch
-from seq2seq.errors import Interrupted, UserError
+from seq2seq.errors import Interrupted, UserError, interrupt
 from seq2seq.training.callbacks import boards
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,8 @@ class LastCheckpoint(Callback):
                 loop._batches_that_stepped -= 1  # Lightning is going to pass over a step without making it
 
     def _listen(self) -> None:
-        unheard = [number for number in WHERE_NOBODY_LISTENS if signal.getsignal(number) == signal.SIG_DFL]
+        nobody = (signal.SIG_DFL, interrupt)  # who would not save
+        unheard = [number for number in WHERE_NOBODY_LISTENS if signal.getsignal(number) in nobody]
         for number in (*SIGNALS, *unheard):  # Lightning brings back what was there before, however the training ends
             signal.signal(number, self._on_signal)
 

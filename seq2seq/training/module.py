@@ -29,7 +29,7 @@ from seq2seq.training.loss import token_loss
 
 log = logging.getLogger(__name__)
 
-SEEN = ("entropy", "saturation", "sink_mass")
+SEEN = ("entropy", "saturation", "sink_mass", "nowhere")
 """Statistics of each layer, the mean over its heads, that are logged at every validation."""
 
 

@@ -79,19 +79,21 @@ class PinnedSentences(Callback):
         """Yield the figures of a sentence by tag: its alignment, and of the first sentence every layer's heads."""
         gold = parse_links(row["links"], where="gold links") if row["links"] and self.unit == "words" else None
         for attention in maps:
-            weights, target, source = attention.view(self.unit)
+            view = attention.view(self.unit)
+            labels, several = (view.key_labels, view.query_labels), len(view.weights) > 1
             kind, layer = attention.site
             links = gold if kind == "cross" else None
             if choice is not None and attention.name == choice.layer:
-                chosen = weights.mean(0) if choice.head is None else weights[choice.head]
-                head = f", {head_name(choice.head)} of layer {layer}" if len(weights) > 1 else ""
-                title = f"sentence {number} · step {step} · {KINDS[kind]}{head}"
-                yield f"cross/sentence-{number}", heatmap(chosen, source, target, title=title, gold=links)
-                if len(weights) == 1:
+                weights, rest = view.of(choice.head)
+                head = f", {head_name(choice.head)} of layer {layer}" if several else ""
+                title = f"sentence {number} · step {step} · {KINDS[kind]}{head}\n{attention.remark(choice.head)}"
+                yield f"cross/sentence-{number}", heatmap(weights, *labels, title=title, gold=links, nowhere=rest)
+                if not several:
                     continue  # the same picture again
             if number == 1 and kind in self.every_head:
-                title = f"sentence {number} · step {step} · {KINDS[kind]}, layer {layer}"
-                yield str(attention.site), heatmap_grid(weights, source, target, title=title, gold=links)
+                title = f"sentence {number} · step {step} · {KINDS[kind]}, layer {layer}\n{attention.remark(None)}"
+                grid = heatmap_grid(view.weights, *labels, title=title, gold=links, nowhere=view.nowhere)
+                yield str(attention.site), grid
 
     def _show(self, trainer: lightning.Trainer, tag: str, figure: Figure) -> None:
         image = draw_image(figure)

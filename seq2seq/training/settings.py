@@ -14,7 +14,7 @@ DEVICES: dict[str, type[Accelerator]] = {"cuda": CUDAAccelerator, "mps": MPSAcce
 """Kinds of devices beside the CPU; the first that is here is what `auto` means."""
 
 OF_LINKS = ("val/aer", "val/aer_argmax")
-OF_ATTENTION = (*OF_LINKS, "val/entropy", "val/sink_mass")
+OF_ATTENTION = (*OF_LINKS, "val/entropy", "val/sink_mass", "val/nowhere")
 """Scores that a run has only with word links, or only with attention."""
 
 MORE_IS_BETTER: dict[str, bool | None] = {
@@ -33,6 +33,7 @@ MORE_IS_BETTER: dict[str, bool | None] = {
     "val/aer_argmax": False,
     "val/entropy": None,
     "val/sink_mass": None,
+    "val/nowhere": None,
 }
 """Figures of a run by which something may be chosen, None where neither is better; none is of a test set."""
 

@@ -97,3 +97,37 @@ def test_ends_and_punctuation_are_sinks(label: str) -> None:
 @pytest.mark.parametrize("label", ["the", "▁the", "s", "3.5", "U.S.", "don't", "$", "+", "▁", "", "今日", "🙂"])
 def test_words_numbers_and_symbols_are_not_sinks(label: str) -> None:
     assert not is_sink(label)
+
+
+@pytest.mark.parametrize("kind", ["less than one", "more than one", "below 0", "nothing"])
+def test_statistics_of_rows_that_do_not_sum_to_one_stay_from_zero_to_one(kind: str) -> None:
+    weights = torch.rand(2, 3, 7, 5)
+    weights = {
+        "less than one": weights.softmax(-1) * torch.rand(2, 3, 7, 1),
+        "more than one": weights,
+        "below 0": weights.softmax(-1) - 0.7 * weights.roll(1, -1).softmax(-1),
+        "nothing": torch.zeros_like(weights),
+    }[kind]
+    for visible in (None, torch.ones(7, 5, dtype=torch.bool).tril()):
+        shown = weights if visible is None else weights.masked_fill(~visible, 0)
+        found = means(shown, None if visible is None else visible.expand(weights.shape))
+        for name, values in found._asdict().items():
+            assert values.isfinite().all() and (values >= 0).all(), name
+            assert name == "entropy" or (values <= 1 + 1e-6).all(), name
+
+
+def test_nowhere_counts_as_one_more_key_in_entropy_and_has_a_figure_of_its_own() -> None:
+    found = means(torch.tensor([[0.25, 0.25, 0.25]]))
+    torch.testing.assert_close(found.entropy, torch.tensor(math.log(4)))
+    torch.testing.assert_close(found.normalized_entropy, torch.tensor(1.0))
+    torch.testing.assert_close(found.nowhere, torch.tensor(0.25))
+    assert means(torch.zeros(1, 3)).entropy == 0 and means(torch.zeros(1, 3)).nowhere == 1
+    # 0.05 on one key is not sharp, and nothing that is nowhere is a saturated row.
+    assert means(torch.tensor([[0.05, 0.0, 0.0]])).saturation == 0
+
+
+def test_mass_of_a_row_that_sums_to_more_than_one_is_a_share_of_it() -> None:
+    sinks = torch.tensor([False, False, True])
+    found = means(torch.tensor([[0.9, 0.6, 0.5]]), sinks=sinks)
+    torch.testing.assert_close(found.sink_mass, torch.tensor(0.25))
+    assert found.nowhere == 0

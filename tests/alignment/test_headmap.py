@@ -32,3 +32,12 @@ def test_each_statistic_is_a_panel_with_layers_down_and_heads_across() -> None:
         ((0, 1), "91"), ((1, 1), "92"), ((2, 1), "93"),
     }  # fmt: skip
     assert draw_image(figure).min() < 100
+
+
+def test_panel_of_nowhere_is_there_only_where_some_head_gives_to_it() -> None:
+    rows = [row("cross", 0, head, sink_mass=0.1, nowhere=0.0) for head in (None, 0, 1)]
+    assert len(head_map(rows).axes) == 1
+    rows[1]["nowhere"] = 0.4
+    sinks, nowhere = head_map(rows).axes
+    assert nowhere.get_title(loc="left") == "nowhere"
+    assert [text.get_text() for text in nowhere.texts] == ["0", "40", "0"]

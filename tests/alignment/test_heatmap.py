@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 import seq2seq
-from seq2seq.alignment.heatmap import COLORS, GOLD, draw_image, heatmap, heatmap_grid, save_figure, save_image
+from seq2seq.alignment.colors import COLORS, GOLD
+from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_figure, save_image
 from seq2seq.alignment.links import Links, parse_links
 
 SOURCE = ["the", "old", "man", "saw", "a", "dog", "</s>"]
@@ -263,3 +264,23 @@ def test_drawing_never_loads_pyplot() -> None:
     root = Path(seq2seq.__path__[0]).parent
     out = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True).stdout
     assert out.strip() == "False"
+
+
+def test_what_goes_nowhere_is_a_last_column_apart_only_where_a_row_loses_more_than_a_hundredth() -> None:
+    weights = uniform(5, 7) * 0.6
+    figure = heatmap(weights, SOURCE, TARGET, nowhere=torch.tensor([0.4, 0.4, 0.4, 0.4, 1.0]), gold=parse_links("6-4"))
+    assert words_of(figure)[: len(SOURCE) + 1] == [*SOURCE, "(nowhere)"]
+    assert cell_color(figure, 7, 4).max() < 100  # the darkest
+    assert outlines(figure)["solid"] == {(6, 4)}
+    assert_text_inside(figure)
+    plain = draw_image(heatmap(weights, SOURCE, TARGET))
+    np.testing.assert_array_equal(draw_image(heatmap(weights, SOURCE, TARGET, nowhere=torch.full((5,), 0.01))), plain)
+
+
+def test_all_panels_of_a_grid_have_the_column_where_one_head_loses() -> None:
+    weights = torch.eye(5, 7).expand(2, 5, 7)
+    nowhere = torch.tensor([[0.0] * 5, [0.8] * 5])
+    figure = heatmap_grid(weights, SOURCE, TARGET, nowhere=nowhere)
+    shown = [image.get_array()[:, -1] for image in figure.axes[0].images[:-1]]
+    np.testing.assert_allclose(shown, [[0.4] * 5, [0.0] * 5, [0.8] * 5], atol=1e-6)
+    assert_text_inside(figure)

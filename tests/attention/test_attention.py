@@ -1,6 +1,7 @@
 """Attention: the explicit path against a plain loop, the fused path against the explicit one."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from seq2seq.attention import (
     Entmax15,
     General,
     Location,
+    LogLength,
     Normalizer,
     ScaledDot,
     Score,
@@ -140,15 +142,18 @@ def test_explicit_path_equals_a_softmax_over_visible_keys_row_by_row(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @ranks
 @visibilities
-@pytest.mark.parametrize("score", FUSED)
+@pytest.mark.parametrize(
+    ("score", "normalizer"), [*((score, partial(Softmax, temperature=0.7)) for score in FUSED), (ScaledDot, LogLength)]
+)
 def test_fused_path_equals_explicit_path_in_context_and_gradients(
     score: type[Score],
+    normalizer: Callable[..., Normalizer],
     visibility: Visibility,
     heads: int | None,
     dtype: torch.dtype,
     fused_calls: list[dict[str, Any]],
 ) -> None:
-    case = make(score, visibility, heads=heads, dtype=dtype)
+    case = make(score, visibility, heads=heads, dtype=dtype, normalizer=partial(normalizer, num_heads=heads))
     explicit, _ = case.run(causal=visibility.causal, need_weights=True)
     assert not fused_calls
     fused, weights = case.run(causal=visibility.causal)

@@ -1,5 +1,7 @@
 """Multi-head attention against torch.nn.MultiheadAttention, and with every score inside."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch.testing import assert_close
 
 from seq2seq.attention import (
     Additive,
+    AlibiPositions,
     Cosine,
     Dot,
     Entmax15,
@@ -14,12 +17,17 @@ from seq2seq.attention import (
     Linear,
     Location,
     MultiHeadAttention,
+    NoPositions,
     Normalizer,
+    Positions,
+    RotaryPositions,
     ScaledDot,
     Score,
+    ShawPositions,
     Softmax,
     Sparsemax,
     Synthesizer,
+    T5Positions,
     Uniform,
     padding_mask,
 )
@@ -155,3 +163,94 @@ def test_projections_that_a_score_never_looks_at_are_not_there_and_those_of_earl
 def test_heads_that_do_not_divide_the_size_are_a_user_error() -> None:
     with pytest.raises(UserError, match=r"d_model=15 is not a multiple of num_heads=2"):
         MultiHeadAttention(15, 2)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("num_key_heads", [1, 2, 3, 6])
+def test_query_heads_share_keys_and_values(num_key_heads: int, need_weights: bool, causal: bool) -> None:
+    """As with the keys and values of each key head written out for the query heads that share it."""
+    d, heads = 24, 6
+    shared = MultiHeadAttention(d, heads, num_key_heads=num_key_heads).double()
+    full = MultiHeadAttention(d, heads).double()
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            parameter.copy_(torch.randn_like(parameter) / 3)
+        for ours, theirs in ((full.query, shared.query), (full.output, shared.output)):
+            ours.load_state_dict(theirs.state_dict())
+        for ours, theirs in ((full.key, shared.key), (full.value, shared.value)):
+            for name, parameter in ours.named_parameters():
+                by_head = theirs.get_parameter(name).unflatten(0, (num_key_heads, -1))
+                parameter.copy_(by_head.repeat_interleave(heads // num_key_heads, 0).flatten(0, 1))
+    x = torch.randn(BATCH, KEYS, d, dtype=torch.float64, requires_grad=True)
+    mask = padding_mask(torch.tensor([KEYS, 3]), KEYS)[:, None, None]
+    memory = shared.memory(x, x, mask)
+    assert memory.keys.shape == memory.value.shape == (BATCH, num_key_heads, KEYS, d // heads)
+    actual, weights = shared(x, memory, causal=causal, need_weights=need_weights)
+    expected, expected_weights = full(x, full.memory(x, x, mask), causal=causal, need_weights=need_weights)
+    assert_close(actual, expected)
+    assert_close(weights, expected_weights)
+    assert_close(*(torch.autograd.grad(y.square().sum(), x, retain_graph=True) for y in (actual, expected)))
+
+
+def test_cache_holds_the_key_heads_alone() -> None:
+    attention = MultiHeadAttention(24, 6, num_key_heads=2)
+    token = torch.randn(BATCH, 1, 24)
+    cache = attention.nothing(token)
+    assert [x.shape for x in cache] == [(BATCH, 2, 0, 4)] * 2
+    memory = attention.extend(cache, token, None)
+    assert [x.shape for x in memory[:2]] == [(BATCH, 2, 1, 4)] * 2
+
+
+@pytest.mark.parametrize("number", [0, -1, 4, 12])
+def test_key_heads_that_cannot_be_shared_out_are_a_user_error(number: int) -> None:
+    with pytest.raises(UserError, match=rf"num_key_heads={number}"):
+        MultiHeadAttention(24, 6, num_key_heads=number)
+
+
+@pytest.mark.parametrize("score", [General, Additive])
+def test_scores_with_parameters_of_each_key_head_do_not_share_keys(score: type[Score]) -> None:
+    with pytest.raises(UserError, match=rf"{score.__name__} has parameters.*leave num_key_heads out"):
+        MultiHeadAttention(24, 6, score=score, num_key_heads=2)
+    MultiHeadAttention(24, 6, score=score, num_key_heads=6)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_gate_weighs_the_context_of_each_head(need_weights: bool) -> None:
+    gated = MultiHeadAttention(D, HEADS, gate=True).double()
+    assert gated.gate is not None and gated.gate.weight.shape == (HEADS, D)
+    x = torch.randn(BATCH, QUERIES, D, dtype=torch.float64)
+    actual, _ = gated(x, gated.memory(x, x), need_weights=need_weights)
+    gate, gated.gate = gated.gate, None
+    parts = []
+    for head in range(HEADS):
+        columns = slice(head * D // HEADS, (head + 1) * D // HEADS)
+        alone = copy.deepcopy(gated)
+        with torch.no_grad():
+            alone.output.bias.zero_()
+            hidden = torch.ones(D, dtype=torch.bool)
+            hidden[columns] = False
+            alone.output.weight[:, hidden] = 0
+        weight = torch.sigmoid(x @ gate.weight[head] + gate.bias[head])
+        parts.append(alone(x, alone.memory(x, x))[0] * weight[..., None])
+    assert_close(actual, sum(parts) + gated.output.bias)
+
+
+@pytest.mark.parametrize("num_key_heads", [None, 1])
+@pytest.mark.parametrize("positions", [NoPositions, RotaryPositions, AlibiPositions, T5Positions, ShawPositions])
+def test_causal_attention_compiles_as_one_graph_for_all_sizes(
+    positions: type[Positions], num_key_heads: int | None
+) -> None:
+    attention = MultiHeadAttention(
+        24, 6, positions=positions(24, d_head=4, num_heads=6, two_sided=False), num_key_heads=num_key_heads
+    )
+
+    def attend(x: Tensor) -> Tensor:
+        return attention(x, attention.memory(x, x), causal=True)[0]
+
+    torch.compiler.reset()
+    compiled = torch.compile(attend, fullgraph=True, backend="eager", dynamic=True)
+    for batch, length in ((2, 7), (3, 11), (5, 4)):
+        x = torch.randn(batch, length, 24, requires_grad=True)
+        assert_close(compiled(x), attend(x))
+        assert_close(*(torch.autograd.grad(y(x).sum(), x) for y in (compiled, attend)))

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seq2seq.attention import Entmax15, Normalizer, Softmax, Sparsemax, padding_mask
+from seq2seq.attention import Entmax, Entmax15, LogLength, Normalizer, Softmax, Sparsemax, TopK, padding_mask
+from seq2seq.errors import UserError
 
-NORMALIZERS = [Softmax, Sparsemax, Entmax15]
+NORMALIZERS = [Softmax, Sparsemax, Entmax15, Entmax, TopK, LogLength]
 MASK = padding_mask(torch.tensor([11, 5, 1]), 11)[:, None]
 
 
@@ -141,3 +142,86 @@ def test_row_with_no_visible_key_is_zero_and_has_no_gradient(kind: type[Normaliz
 def test_gradient_equals_finite_differences(kind: type[Normalizer], mask: Tensor | None) -> None:
     scores = torch.randn(3, 2, 11, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: kind()(x, mask), (scores,))
+
+
+def learned(alpha: float) -> Entmax:
+    normalizer = Entmax()
+    with torch.no_grad():
+        normalizer.raw_alpha.fill_(math.log((alpha - 1.01) / (1.99 - alpha)))
+    return normalizer
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "expected"),
+    [
+        (TopK(k=2), [0.731059, 0.268941, 0]),
+        (LogLength(initial_scale=1), [0.692308, 0.230769, 0.076923]),
+        (learned(1.25), [0.750700, 0.214850, 0.034450]),
+        (learned(1.5), [0.830719, 0.169281, 0]),
+        (learned(1.75), [0.901807, 0.098193, 0]),
+    ],
+    ids=["top-2", "log length", "alpha 1.25", "alpha 1.5", "alpha 1.75"],
+)
+def test_weights_of_scores_2_1_0(normalizer: Normalizer, expected: list[float]) -> None:
+    weights = normalizer(torch.tensor([[2.0, 1, 0]]))
+    assert_close(weights, torch.tensor([expected]), atol=1e-6, rtol=0)
+
+
+def test_top_k_keeps_ties_and_all_of_a_short_row() -> None:
+    scores = torch.tensor([[1.0, 0, 1, 1, -1], [3, 2, 1, 0, 0]])
+    assert_close(TopK(k=2)(scores)[0], torch.tensor([1 / 3, 0, 1 / 3, 1 / 3, 0]))
+    assert_close(TopK(k=9)(scores), Softmax()(scores))
+    mask = torch.tensor([[True, False, False, False, True]])
+    assert_close(TopK(k=3)(scores, mask), Softmax()(scores, mask))
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_top_k_of_no_key_is_refused(k: int) -> None:
+    with pytest.raises(UserError, match=rf"normalizer\.k={k} .* use 1 or more"):
+        TopK(k=k)
+
+
+def test_log_length_counts_what_each_row_sees_and_scales_each_head() -> None:
+    scores = torch.randn(3, 2, 7, 11)
+    normalizer = LogLength(num_heads=2)
+    with torch.no_grad():
+        normalizer.scale.copy_(torch.tensor([0.5, 2])[:, None, None])
+    weights = normalizer(scores, MASK[:, None])
+    for b, n in enumerate((11, 5, 1)):
+        for head, scale in enumerate((0.5, 2)):
+            expected = torch.softmax(scores[b, head, :, :n] * scale * math.log(n), dim=-1)
+            assert_close(weights[b, head, :, :n], expected)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (11,), (7, 1), (1, 11), (7, 11), (3, 7, 1)], ids=str)
+def test_log_length_counts_under_a_mask_of_any_shape(shape: tuple[int, ...]) -> None:
+    mask, scores = torch.rand(shape) < 0.7, torch.randn(3, 7, 11)
+    assert_close(LogLength()(scores, mask), LogLength()(scores, mask.expand(3, 7, 11)))
+
+
+def test_alpha_is_learned_a_head_and_stays_between_softmax_and_sparsemax() -> None:
+    normalizer = Entmax(num_heads=3)
+    with torch.no_grad():
+        normalizer.raw_alpha.copy_(torch.tensor([-100.0, 0, 100])[:, None, None])
+    scores = torch.randn(2, 3, 7, 11, requires_grad=True)
+    weights = normalizer(scores, MASK[:2, None])
+    assert_close(normalizer.alpha.flatten(), torch.tensor([1.01, 1.5, 1.99]))
+    assert_close(weights[:, 0], Softmax()(scores, MASK[:2, None])[:, 0], atol=0.05, rtol=0)
+    assert_close(weights[:, 1], Entmax15()(scores, MASK[:2, None])[:, 1], atol=1e-5, rtol=1e-5)
+    assert_close(weights[:, 2], Sparsemax()(scores, MASK[:2, None])[:, 2], atol=0.05, rtol=0)
+    (weights * torch.randn(11)).sum().backward()
+    assert scores.grad is not None and scores.grad.isfinite().all()
+    assert normalizer.raw_alpha.grad is not None and normalizer.raw_alpha.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [Entmax, LogLength])
+def test_gradient_of_a_number_a_head_equals_finite_differences(kind: type[Normalizer]) -> None:
+    normalizer = kind(num_heads=2).double()
+    scores = torch.randn(3, 2, 2, 11, dtype=torch.float64)
+    (name, parameter), *others = normalizer.named_parameters()
+    assert not others
+
+    def weights(value: Tensor) -> Tensor:
+        return torch.func.functional_call(normalizer, {name: value}, (scores, MASK[:, None]))
+
+    assert torch.autograd.gradcheck(weights, (parameter,))

@@ -52,6 +52,16 @@ def test_empty_side_gives_an_empty_line(command: Command, bahdanau: Any, tmp_pat
     assert said.out.split("\n")[:2] == ["", ""] and said.out.count("\n") == 3
 
 
+def test_pairs_are_numbered_on_where_the_input_paused(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.cli.align.CHUNK", 2)
+    (tmp_path / "source").write_text("a\n\na\nthe wolf slept well\n")
+    (tmp_path / "target").write_text("a\na\na\na\n")
+    said = command("align", f"checkpoint={bahdanau.best}", "source=source", "target=target", "loader.max_length=3")
+    assert said.status == 0 and said.out.count("\n") == 4 and said.err.startswith("source:4: ")
+
+
 def test_model_without_attention_says_so(
     command: Command, train_briefly: Any, text_folder: Path, tmp_path: Path
 ) -> None:

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) == 1, reason="needs Linux and two cores"
 )
 
-QUIET, CROWDED = Usage(0.01, 2.0, 0.0), Usage(0.7, 1.4, 0.0)  # on all cores
-BUSY, LEFT = Usage(0.9, 1.0, 0.0), Usage(0.9, 1.0, 1.0)  # on half of them: others use the other half, or have left it
-SHARED = Usage(0.9, 0.5, 0.9)
+QUIET, CROWDED = Usage(0.01, 0.0, 0.0), Usage(0.7, 0.0, 0.0)  # on all cores
+BUSY, LEFT = Usage(0.9, 0.0, 0.0), Usage(0.9, 0.0, 1.0)  # on half of them: others use the other half, or have left it
+SHARED = Usage(0.9, 0.5, 0.3)  # others are on both halves
 
 
 @pytest.fixture
@@ -82,6 +82,7 @@ def test_vain_attempts_become_rare() -> None:
 
 
 def test_two_processes_on_one_core_come_apart() -> None:
+    """Even where the other core is not quite free: else they share one of two for as long as that is so."""
     assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (SHARED, PERIOD * 2)) == [
         "give way",
         "move",
@@ -89,10 +90,16 @@ def test_two_processes_on_one_core_come_apart() -> None:
     ]
 
 
+def test_cores_that_others_use_are_left_before_all_are_taken_again() -> None:
+    """The other half is free because all are on this one: who then takes both finds it crowded at once."""
+    together = Usage(0.9, 0.5, 1.0)
+    assert set(follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (together, 30))) == {"give way", "move"}
+
+
 def test_a_process_that_has_a_core_leaves_its_neighbour_alone() -> None:
-    """It computes little where its threads often wait for each other; the other core would be no better."""
-    idle = Usage(0.9, 0.5, 0.1)
-    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (idle, 30)) == ["give way"]
+    """Small work on its core is no reason to look for another, which would be no better."""
+    helped = Usage(0.9, 0.2, 0.1)
+    assert follow(Plan(half=1, others=1), (CROWDED, PERIOD * LOOKS), (helped, 30)) == ["give way"]
 
 
 def test_every_thread_moves_and_comes_back(watch: Watch) -> None:
@@ -161,3 +168,23 @@ def test_nothing_is_watched_with_one_thread_or_beside_a_gpu(two_threads: None) -
     assert not any(isinstance(thread, Watch) for thread in threading.enumerate())
     torch.set_num_threads(1)
     assert not watched("cpu")
+
+
+@pytest.mark.parametrize(("idle", "shared", "free"), [(1.0, 0.0, 1.0), (0.5, 0.5, 1.0), (0.0, 1.0, 1.0)])
+def test_work_of_others_on_its_cores_is_counted_and_no_pause(
+    watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle: float, shared: float, free: float
+) -> None:
+    """Work of low priority yields, yet takes its share of a core where this process's has low priority too."""
+
+    def stand(seconds: float) -> None:
+        nice, idles = (round(100 * seconds * share) for share in (1 - idle, idle))
+        stat.write_text("".join(f"cpu{core} 7 {nice} 0 {idles} 0 0 0\n" for core in watch.cores))
+
+    monkeypatch.setattr("seq2seq.cli.crowding.STAT", stat := tmp_path / "stat")
+    watch.give_way()
+    stand(0)
+    before = watch._count()
+    time.sleep(0.3)
+    stand(time.monotonic() - before.time)
+    usage = watch._count().since(before)
+    assert usage.shared == pytest.approx(shared, abs=0.2) and usage.free == pytest.approx(free, abs=0.2)

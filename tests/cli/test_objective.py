@@ -7,7 +7,6 @@ from omegaconf import OmegaConf
 
 from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.options import compose_defaults
-from seq2seq.cli.train import _combinations
 from seq2seq.errors import UserError
 
 METRICS = {"val/loss": 2.5, "val/bleu": 30.0, "parameters": 100.0}
@@ -51,10 +50,3 @@ def test_search_for_the_best_is_accepted() -> None:
         *either,
     ]:
         check_objective(OmegaConf.create([objective])[0], OmegaConf.create({"direction": direction}))
-
-
-def test_both_ends_of_an_interval_are_checked() -> None:
-    assert _combinations(["seed=1", "optimizer.lr=interval(0.001,0.01)"]) == [
-        ["seed=1", "optimizer.lr=0.001"],
-        ["seed=1", "optimizer.lr=0.01"],
-    ]

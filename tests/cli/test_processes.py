@@ -3,13 +3,14 @@
 import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch.distributed import HashStore
 
 from seq2seq.cli import processes
-from seq2seq.cli.processes import Meeting, meeting
+from seq2seq.cli.processes import Meeting, meeting, refuse_several
 from seq2seq.errors import UserError
 
 
@@ -107,6 +108,34 @@ def test_script_of_a_job_that_did_not_start_its_tasks_is_refused(monkeypatch: py
     monkeypatch.delenv("SLURM_STEP_ID", raising=False)
     with pytest.raises(UserError, match="start each of SLURM's 2 tasks by srun"):
         meeting()
+
+
+@pytest.mark.parametrize(
+    ("starter", "environment"),
+    [
+        ("torchrun", {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}),
+        ("SLURM", {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "job.sh", "SLURM_STEP_ID": "0"}),
+    ],
+)
+def test_sweep_is_no_work_for_several_processes(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, starter: str, environment: Any
+) -> None:
+    """Each of them would make runs of its own, and wait for the others in the first."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for launcher in ([], ["hydra/launcher=basic"]):
+        said = command("train", "--multirun", "seed=1,2", *launcher)
+        assert said.status == 1 and said.err.startswith(f"error: --multirun: {starter} has started several processes")
+        assert said.err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_script_of_a_job_may_hand_its_sweep_to_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_JOB_NAME", "job.sh")
+    monkeypatch.delenv("SLURM_STEP_ID", raising=False)
+    refuse_several("--multirun", handed_on=True)
+    with pytest.raises(UserError, match="--multirun: SLURM has started several"):
+        refuse_several("--multirun", handed_on=False)
 
 
 def test_slurm_that_is_installed_and_not_used_is_not_spoken_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,7 @@ def test_board_shows_the_curves(board: EventAccumulator) -> None:
     tags = set(board.Tags()["scalars"])
     training = {"loss", "perplexity", "gradient_norm", "target_tokens_per_second", "padding_share", "waiting_share"}
     training.add("flops_utilization")
-    validation = {"loss", "perplexity", "token_accuracy", "bleu", "chrf", "aer", "entropy", "sink_mass"}
+    validation = {"loss", "perplexity", "token_accuracy", "bleu", "chrf", "aer", "entropy", "sink_mass", "nowhere"}
     assert {f"train/{name}" for name in training} | {f"val/{name}" for name in validation} <= tags
     assert any(tag.startswith("lr") for tag in tags)
 
@@ -163,9 +163,8 @@ def test_board_groups_the_main_curves_and_every_curve_is_there(board: EventAccum
 
 def test_board_shows_what_each_layer_does(run: Any, board: EventAccumulator) -> None:
     places = {name for name in pictures(run) if "layer" in name} or {"cross/layer0"}
-    assert {f"attention/{name}/{place}" for name in ("entropy", "saturation", "sink_mass") for place in places} <= set(
-        board.Tags()["scalars"]
-    )
+    statistics = ("entropy", "saturation", "sink_mass", "nowhere")
+    assert {f"attention/{name}/{place}" for name in statistics for place in places} <= set(board.Tags()["scalars"])
 
 
 def test_scores_of_the_run_are_those_of_its_best_validation(run: Any, board: EventAccumulator) -> None:

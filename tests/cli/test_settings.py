@@ -81,6 +81,15 @@ def test_setting_that_does_not_fit_is_found_before_the_training(
     assert not (tmp_path / "run" / "config.yaml").exists() and not list((tmp_path / "run").glob("events*"))
 
 
+@pytest.mark.parametrize("overrides", [["trainer.devices=[0,1]"], ["-m", "trainer.accelerator=cpu,tpu"]], ids=" ".join)
+def test_device_that_is_not_here_is_refused_before_there_is_a_folder(
+    command: Command, text: list[str], tmp_path: Path, overrides: list[str]
+) -> None:
+    said = command("train", *text, *overrides)
+    assert said.status == 1 and said.err.startswith("error: trainer.") and said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_score_that_is_not_there_for_want_of_validations_is_said(
     command: Command, text: list[str], tmp_path: Path
 ) -> None:

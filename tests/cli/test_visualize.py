@@ -184,7 +184,7 @@ def test_text_is_taken_as_it_is_typed(command: Command, bahdanau: Any, tmp_path:
         (["source=a"], ["checkpoint is not given"]),
         (["checkpoint=none.ckpt", "source=a"], ["there is no checkpoint none.ckpt"]),
         (["checkpoint={}"], ["source is not given"]),
-        (["checkpoint={}", "source="], ["source is empty", 'source="the wolf slept"']),
+        (["checkpoint={}", "source="], ["source is empty, so it has an empty translation", 'source="the wolf slept"']),
         (["checkpoint={}", "source=  "], ["source is empty"]),
         (["checkpoint={}", "source=\udce4"], ["is not text in UTF-8"]),
         (["checkpoint={}", "source=a", "target="], ["target is empty"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.data.files import arriving_lines, digest, read_lines, read_parallel, unpacked
+from seq2seq.data.files import arriving_lines, arriving_parallel, digest, read_lines, read_parallel, unpacked
 from seq2seq.errors import UserError
 
 
@@ -188,6 +188,23 @@ def test_lines_are_not_held_back_when_the_stream_pauses() -> None:
         assert next(lists) == ["three"]
         writer.close()
         assert list(lists) == []
+
+
+def test_lines_of_two_pipes_come_together_when_one_of_them_pauses(tmp_path: Path) -> None:
+    for name in "ab":
+        os.mkfifo(tmp_path / name)
+    a, b = (os.open(tmp_path / name, os.O_RDWR) for name in "ab")  # which waits for no reader
+    pairs = arriving_parallel(str(tmp_path / "a"), str(tmp_path / "b"), most=4096)
+    os.write(a, b"one\ntwo\nthree\n")
+    os.write(b, b"eins\nzwei\n")
+    assert next(pairs) == [("one", "eins"), ("two", "zwei")]
+    os.write(b, b"drei\n")
+    assert next(pairs) == [("three", "drei")]
+    os.write(a, b"four\n")
+    for end in (a, b):
+        os.close(end)
+    with pytest.raises(UserError, match=r"a has 4 lines, .*b has 3 lines"):
+        next(pairs)
 
 
 def test_slow_stream_is_not_waited_for_until_it_ends() -> None:

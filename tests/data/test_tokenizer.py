@@ -141,6 +141,17 @@ def test_every_character_comes_back(model_type: str, normalization: str) -> None
         assert tokenizer.decode(tokenizer.encode_sampled(text, alpha=0.3, seed=2)) == tokenizer.decode(ids)
 
 
+@pytest.mark.parametrize("normalization", ["nfc", "identity"])
+def test_characters_that_stand_in_for_others_come_back_as_well(normalization: str) -> None:
+    text = "\ufdd0 a\ufdd1b\ufdd2 ▁\ufdd3 \ufdd4\ufdd5 \ufdd5\ufdd0▁ \ufdd5\ufdd5 \ufdd6 a\ufdd5"
+    config = replace(CONFIG, model_type="bpe", vocab_size=40, normalization=normalization)
+    tokenizer = Tokenizer(train_tokenizer([text] * 9, config))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.decode(tokenizer.encode_sampled(text, alpha=0.5, seed=3)) == text
+    found = tokenizer.word_of_piece(text)
+    assert found.ids == tokenizer.encode(text) and sorted(set(found.words)) == list(range(len(words(text))))
+
+
 def test_letters_are_composed_but_left_alone_by_identity() -> None:
     composed, apart = (unicodedata.normalize(form, "Tiếng Việt được viết") for form in ("NFC", "NFD"))
     made = Tokenizer(train_tokenizer([apart, "ab"], replace(CONFIG, vocab_size=22)))

@@ -121,18 +121,27 @@ SMALL: dict[str, dict[str, Any]] = {
     "learned": {"max_positions": 9},
     "synthesizer": {"max_positions": 9, "d_hidden": 5},
     "performer": {"num_features": 11},
+    "topk": {"k": 2},
+    "t5": {"num_buckets": 6, "max_distance": 3},
+    "shaw": {"max_distance": 2},
 }
 """Options with which a variant does something to a sentence of seven tokens."""
 
-COARSE: set[str] = {"pattern=local_p"}
+COARSE: set[str] = {"topk", "local_p"}
 """Variants that choose: in bfloat16 they may choose otherwise."""
 
-EVERYWHERE = {"self", "cross", "bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"}
+RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
+"""Decoders with an attention that has no heads."""
+
 REFUSED: dict[str, set[str]] = {
     "score=coverage": {"self", "cross"},
-    **{f"pattern={name}": EVERYWHERE - {"self"} for name in ("dilated", "chunked", "bigbird")},
+    "normalizer=differential": set(RECURRENT),
+    "normalizer=leaky": set(RECURRENT),
+    "normalizer=monotonic": {"self", "cross"},
+    **{f"pattern={name}": {"cross", *RECURRENT} for name in ("dilated", "chunked", "bigbird")},
     "pattern=local_p": {"self"},
-    "pattern=fixed": EVERYWHERE,
+    "pattern=fixed": {"self", "cross", *RECURRENT},  # beside the usual score
+    "positions=random": {"self"},
 }
 """Seats in which a variant has no meaning, by group=name."""
 
@@ -155,6 +164,8 @@ TOGETHER: list[dict[str, str]] = [
     {"pattern": "window", "self_score": "linear"},
     {"positions": "alibi", "self_score": "performer"},
     {"self_score": "linear", "self_normalizer": "sink"},
+    {"positions": "alibi", "pattern": "window"},
+    {"positions": "rotary", "self_score": "cosine"},
 ]
 """Choices that are to work with each other."""
 
@@ -203,7 +214,7 @@ def variants() -> Iterator[Variant]:
                 continue
             cross = {"cross_pattern" if group == "pattern" else group: made}
             yield Variant(f"{group}={name}", "cross", partial(_transformer, {}, {}, **cross))
-            for decoder in ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2"):
+            for decoder in RECURRENT:
                 recurrent = partial(build_model, "gru1", decoder, d_model=D_ENCODER, **cross)
                 yield Variant(f"{group}={name}", decoder, recurrent)
     for name, options in EXTRA.items():

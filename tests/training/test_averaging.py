@@ -6,7 +6,7 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.plugins.precision import HalfPrecision, Precision
 from torch import nn
 from torch.testing import assert_close
 
@@ -66,3 +66,26 @@ def test_average_comes_to_the_device_to_which_the_weights_were_moved_and_never_l
 @pytest.mark.parametrize("option", [{"step_idx": 3}, {"epoch_idx": 1}])
 def test_lightning_does_not_average_a_second_time(option: dict[str, int]) -> None:
     assert not ExponentialMovingAverage(decay=0.9).should_update(**option)
+
+
+def test_average_of_weights_in_bfloat16_moves_by_steps_that_they_could_not_make() -> None:
+    """At a decay of 0.999 a step is a thousandth of the way, and bfloat16 tells apart what differs by a 128th."""
+    module, plugin = Module(), HalfPrecision("bf16-true")
+    average = ExponentialMovingAverage(decay=0.999)
+    step = SimpleNamespace(global_step=10_000, precision_plugin=plugin)
+    average.setup(step, module, "fit")  # type: ignore[arg-type]
+    plugin.convert_module(module)
+    with torch.no_grad():
+        module.layer.weight.fill_(1.0)
+    average.on_train_batch_end(step, module)  # type: ignore[arg-type]
+    with torch.no_grad():
+        module.layer.weight.fill_(2.0)
+    for step.global_step in range(10_001, 10_501):
+        average.on_train_batch_end(step, module)  # type: ignore[arg-type]
+        if step.global_step == 10_250:  # a validation is made with it, and does not round it
+            average.on_validation_epoch_start(step, module)  # type: ignore[arg-type]
+            assert module.layer.weight.dtype == torch.bfloat16
+            assert_close(module.layer.weight.float(), torch.full((2, 3), 2 - 0.999**250), rtol=2**-8, atol=0)
+            average.on_validation_epoch_end(step, module)  # type: ignore[arg-type]
+            assert (module.layer.weight == 2).all()
+    assert_close(averaged(average), torch.full((2, 3), 2 - 0.999**500), rtol=1e-5, atol=0)

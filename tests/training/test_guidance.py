@@ -50,6 +50,36 @@ def test_weight_of_exactly_zero_on_a_link_gives_a_finite_loss_and_gradient() -> 
     assert loss.isfinite() and weights.grad is not None and weights.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("kind", ["less than one", "more than one", "below 0", "nothing"])
+def test_rows_that_do_not_sum_to_one_give_a_finite_loss_that_teaches(kind: str) -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(1, 1, 3, 4, requires_grad=True)
+    links = torch.eye(3, 4)[None]
+
+    def loss() -> torch.Tensor:
+        weights = {
+            "less than one": lambda: scores.exp() / (3 + scores.exp().sum(-1, keepdim=True)),
+            "more than one": scores.sigmoid,
+            "below 0": lambda: scores.softmax(-1) - 0.5 * scores.flip(-1).softmax(-1),
+            "nothing": lambda: scores.softmax(-1) * 0,
+        }[kind]()
+        return Guidance("a", 0, 1.0).loss({"a": weights}, links)
+
+    before = loss()
+    for _ in range(300):
+        (gradient,) = torch.autograd.grad(loss(), scores)
+        assert gradient.isfinite().all()
+        scores.data -= 0.1 * gradient
+    assert before.isfinite() and loss() < 0.2 * before or kind == "nothing"
+
+
+def test_row_that_sums_to_more_than_one_gains_nothing_by_it() -> None:
+    links = torch.tensor([[[1.0, 0.0, 0.0]]])
+    for row, expected in (([0.9, 0.9, 0.0], math.log(2)), ([0.5, 0.0, 0.0], math.log(2)), ([9.0, 0.0, 0.0], 0.0)):
+        loss = Guidance("a", 0, 1.0).loss({"a": torch.tensor([[[row]]])}, links)
+        assert loss == pytest.approx(expected, abs=1e-5)
+
+
 def test_gradient_flows_into_the_guided_head_alone() -> None:
     attention = MultiHeadAttention(8, 2)
     x, y = torch.randn(1, 3, 8), torch.randn(1, 4, 8)

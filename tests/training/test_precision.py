@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
+from seq2seq.cli.options import compose_defaults
 from seq2seq.errors import UserError
 from seq2seq.training import precision
 from seq2seq.training.precision import Precision, bfloat16_speed, choose_precision, relative_speed
@@ -108,6 +109,17 @@ def test_run_of_another_machine_goes_on_in_float32_and_says_so(asked: str, store
     assert chosen.value == "32-true" and chosen.warning.endswith("the run goes on in 32-true")
 
 
+@pytest.mark.parametrize(("dtype", "finite"), [(torch.float16, False), (torch.float32, True)])
+def test_what_is_said_of_float16_is_so(dtype: torch.dtype, finite: bool) -> None:
+    weight = torch.nn.Parameter(torch.ones(1, dtype=dtype))
+    options = compose_defaults("train", []).optimizer
+    adam = torch.optim.Adam([weight], lr=options.lr, betas=tuple(options.betas), eps=options.eps, fused=options.fused)
+    for gradient in (1e-3, 0.0):
+        weight.grad = torch.full((1,), gradient, dtype=dtype)
+        adam.step()
+    assert bool(weight.isfinite().all()) == finite
+
+
 class Machine:
     """A clock that calls move on: each takes its seconds, and now and then is interrupted."""
 
@@ -150,3 +162,22 @@ def measured_anew() -> Iterator[None]:
 def test_this_processor_is_measured_once() -> None:
     assert 0 < bfloat16_speed() == bfloat16_speed()
     assert bfloat16_speed.cache_info().misses == 1
+
+
+@pytest.mark.usefixtures("measured_anew")
+def test_one_thread_measures_and_all_compute_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two threads each waits for the other, which hides what the processor does well."""
+    before, seen = torch.get_num_threads(), []
+
+    def measure(*_: object) -> float:
+        seen.append(torch.get_num_threads())
+        return 1.8
+
+    monkeypatch.setattr(precision, "relative_speed", measure)
+    torch.set_num_threads(2)
+    try:
+        assert bfloat16_speed() == 1.8
+        seen.append(torch.get_num_threads())
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 2]

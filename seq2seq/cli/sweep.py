@@ -1,0 +1,90 @@
+"""The runs of a --multirun: what each changes, and its configuration, known before the first begins."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any, NamedTuple, cast
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.cli.options import choices_of, compose_defaults, compose_hydra, group_names
+from seq2seq.cli.shorthand import group_of
+from seq2seq.cli.values import check_choices, check_values
+
+
+class Axis(NamedTuple):
+    """An override of a sweep: the runs differ in which of its values they have."""
+
+    values: list[str]  # overrides of one run each
+    plain: bool  # another value changes nothing but its own key, and takes the place of the one before
+
+
+def axes_of(overrides: list[str]) -> list[Axis]:
+    """Return what the runs of a sweep may have of each override, of an interval its ends."""
+    parsed = OverridesParser.create().parse_overrides([o for o in overrides if not o.startswith("-")])
+    return [Axis(_values(override), _is_plain(override)) for override in parsed]
+
+
+def configurations(overrides: list[str]) -> Iterator[DictConfig]:
+    """Yield the configuration of every run of a sweep, once its values are known to be possible.
+
+    Hydra takes half a second to compose one. It composes one for each combination of choices; where runs differ in
+    plain values alone, these are put into it, which is what Hydra itself does last. So each is to be done with before
+    the next is taken.
+
+    Raises:
+        UserError: naming a key and its value.
+    """
+    axes = axes_of(overrides)
+    check_choices("train", [value for axis in axes for value in axis.values])
+    plain = [[_setting(value) for value in axis.values] for axis in axes if axis.plain]
+    groups = group_names()
+    for composed in product(*(axis.values for axis in axes if not axis.plain)):
+        defaults = compose_defaults("train", [o for o in composed if group_of(o.partition("=")[0])[0] in groups])
+        config = compose_hydra("train", list(composed))
+        for settings in product(*plain):
+            for key, value in settings:
+                OmegaConf.update(config, key, value)
+            check_values([*composed, *(key for key, _ in settings)], config, defaults)
+            yield config
+
+
+@contextmanager
+def composed_once() -> Iterator[None]:
+    """Keep Hydra's sweeper from composing every run of a sweep before the first: they have been checked."""
+    check = BasicSweeper.validate_batch_is_legal
+    BasicSweeper.validate_batch_is_legal = lambda *_: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        BasicSweeper.validate_batch_is_legal = check  # type: ignore[method-assign]
+
+
+def _values(override: Override) -> list[str]:
+    key, value = override.get_key_element(), cast(Any, override.value())
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={end}" for end in (value.start, value.end)]
+    if isinstance(value, Glob):
+        return [f"{key}={choice}" for choice in value.filter(choices_of(group_of(key)[0]))]
+    if override.is_discrete_sweep():
+        return [f"{key}={found}" for found in override.sweep_string_iterator()]
+    return [str(override.input_line)]
+
+
+def _is_plain(override: Override) -> bool:
+    key = override.get_key_element()
+    return (
+        override.type == OverrideType.CHANGE
+        and key not in group_names()
+        and not key.startswith("hydra")
+        and not set("/@") & set(key)
+        and "{" not in str(override.input_line)  # a value that is merged into what is there
+    )
+
+
+def _setting(override: str) -> tuple[str, Any]:
+    parsed = OverridesParser.create().parse_override(override)
+    return str(parsed.key_or_group), parsed.value()

@@ -1,0 +1,122 @@
+"""A signal that comes while nothing is trained ends the training in a line; SLURM is asked for another start."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.cli import run, signals
+from seq2seq.cli.signals import ASKING, ending_in_a_line, requeue
+from seq2seq.errors import interrupt
+
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """SLURM's, in whose job 17 this is; it writes what it is asked to the file that is returned."""
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    return tmp_path / "asked"
+
+
+def kill(number: int) -> Callable[..., None]:
+    return lambda *_: os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP])
+def test_signal_before_the_first_step_ends_in_a_line(
+    command: Command, text: list[str], scontrol: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As while a cache is made; by default the process would die without a word, and SLURM end the job."""
+    handlers = [signal.getsignal(number) for number in ASKING]
+    monkeypatch.setattr(run, "build_data", kill(number))
+    said = command("train", *text)
+    assert said.status == 128 + number
+    line = f"stopped by {number.name}; no step was made: give the same command again"
+    assert said.err.splitlines()[-1] == line and "Traceback" not in said.err
+    assert scontrol.exists() == (number == signal.SIGUSR1)
+    assert [signal.getsignal(number) for number in ASKING] == handlers
+
+
+def test_signal_after_the_last_step_says_how_to_go_on(
+    command: Command, text: list[str], scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_test", kill(signal.SIGUSR1))
+    said = command("train", *text, "trainer.max_steps=1", "trainer.limit_val_batches=0", "hydra.run.dir=tested")
+    assert said.status == 128 + signal.SIGUSR1
+    assert "stopped by SIGUSR1; go on with resume=tested and the same overrides" in said.err
+    assert scontrol.read_text() == "requeue 17\n"
+
+
+def test_ctrl_c_after_the_last_step_says_how_to_go_on(
+    command: Command, text: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_test", interrupted)
+    said = command("train", *text, "trainer.max_steps=1", "trainer.limit_val_batches=0", "hydra.run.dir=tested")
+    assert said.status == 128 + signal.SIGINT
+    assert said.err.splitlines()[-1] == "interrupted; go on with resume=tested and the same overrides"
+
+
+def test_one_of_several_processes_speaks_for_all(
+    command: Command, text: list[str], scontrol: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setattr(run, "build_data", kill(signal.SIGUSR1))
+    said = command("train", *text)
+    assert said.status == 128 + signal.SIGUSR1 and "stopped by" not in said.err and not scontrol.exists()
+
+
+def test_process_that_a_training_has_forked_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    """As one that loads data, which is sent the signal along with the training."""
+    with ending_in_a_line():
+        child = multiprocessing.get_context("fork").Process(target=kill(signal.SIGUSR1))
+        child.start()
+        child.join()
+    assert child.exitcode == -signal.SIGUSR1 and capfd.readouterr().err == ""
+
+
+def test_signal_that_is_ignored_stays_ignored() -> None:
+    """As SIGHUP is under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_in_a_line():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) == interrupt
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_array_job_is_requeued_by_its_own_number(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(signals.subprocess, "run", lambda command, check: asked.append(command))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    requeue("stopped by SIGUSR1")
+    assert asked == []
+    for name, value in {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with caplog.at_level("WARNING"):
+        requeue("stopped by SIGUSR1")
+    assert asked == [["scontrol", "requeue", "7_2"]]
+    assert caplog.messages == ["stopped by SIGUSR1; SLURM is asked to start job 7_2 again"]
+
+
+def test_slurm_that_does_not_answer_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    requeue("stopped by SIGUSR1")
+    assert "job 9 could not be requeued" in caplog.text and os.environ["SLURM_JOB_ID"] == "9"
