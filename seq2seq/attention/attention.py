@@ -59,7 +59,7 @@ class Attention(nn.Module):
         self.remembers = self.score_remembers or self.normalizer_remembers
         self.placed = self.pattern is not None
         """Whether it matters where queries stand."""
-        self.fastest = _fastest_kernel(score, self.normalizer, has_more=biased or self.placed)
+        self.fastest = _fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
         self.recorders = 0
         """How many look at the weights now."""
 
@@ -88,8 +88,8 @@ class Attention(nn.Module):
         Where the sums are all that a query needs they are all that is kept, unless somebody looks at the weights.
         """
         if self.fastest == "linear" and not self.recorders:
-            sums = add_up(like)
-            return torch.zeros_like(sums.keys), torch.zeros_like(sums.value)
+            keys, value, _ = like
+            return torch.zeros_like(keys[..., 0, :]), keys.new_zeros(*keys.shape[:-2], keys.shape[-1], value.shape[-1])
         return like.keys[..., :0, :], like.value[..., :0, :]
 
     def extend(self, cache: tuple[Tensor, ...], new: Memory) -> Memory | Sums:
@@ -200,13 +200,14 @@ class Attention(nn.Module):
         )
 
 
-def _fastest_kernel(score: Score, normalizer: Normalizer, *, has_more: bool) -> str:
-    """Return `linear`, `fused` or `explicit`: has_more means that bias or pattern are there beside the score."""
-    kind, temperature = type(score), normalizer.fused_temperature
-    if kind.features is not Score.features:
-        plain = temperature == 1.0 and type(normalizer).row_scale is Normalizer.row_scale
-        return "linear" if plain and not has_more else "explicit"
-    return "fused" if kind.fused_query is not Score.fused_query and temperature is not None else "explicit"
+def _fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | None, *, biased: bool) -> str:
+    """Return `linear`, `fused` or `explicit`: what can compute the context of these parts without weights."""
+    temperature, scales = normalizer.fused_temperature, type(normalizer).row_scale is not Normalizer.row_scale
+    if temperature is None or (biased and scales) or (pattern is not None and pattern.moves):
+        return "explicit"
+    if type(score).features is not Score.features:
+        return "explicit" if biased or scales or pattern is not None or temperature != 1 else "linear"
+    return "explicit" if type(score).fused_query is Score.fused_query else "fused"
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:

@@ -86,6 +86,7 @@ def _largest(logarithms: Tensor) -> Tensor:
 
 def _orthogonal(rows: int, columns: int) -> Tensor:
     """Return random rows (rows, columns), as long as normal ones, at right angles to each other `columns` at a time."""
-    blocks = [torch.linalg.qr(torch.randn(columns, columns))[0] for _ in range(0, rows, columns)]
+    made = (torch.linalg.qr(torch.randn(columns, columns)) for _ in range(0, rows, columns))
+    blocks = [q * r.diagonal().sign() for q, r in made]  # without the signs some directions would be rarer than others
     lengths = torch.randn(rows, columns).norm(dim=1, keepdim=True)
     return torch.cat(blocks)[:rows] * lengths

@@ -69,8 +69,8 @@ class MultiHeadAttention(nn.Module):
         if self.d_value % made.streams:
             raise UserError(f"{type(made).__name__} needs heads of even size, not {self.d_value}; change num_heads")
         self.d_head = self.d_value // made.streams
-        self.query: nn.Linear | None = nn.Linear(d_model, d_model)
-        self.key: nn.Linear | None = nn.Linear(d_memory, key_heads * self.d_value)
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_memory, key_heads * self.d_value)
         self.value = nn.Linear(d_memory, key_heads * self.d_value)
         self.output = nn.Linear(d_model, d_model)
         self.gate = nn.Linear(d_model, num_heads) if gate else None
@@ -90,8 +90,9 @@ class MultiHeadAttention(nn.Module):
             nn.init.zeros_(linear.bias)
         # What nobody looks at would get no gradient, which several processes that train together wait for. As modules
         # that are None they are passed over in the checkpoints of earlier versions, which had them.
-        asked = self.attention.score
-        self.query, self.key = self.query if asked.asks_query else None, self.key if asked.asks_key else None
+        for name, asked in (("query", self.attention.score.asks_query), ("key", self.attention.score.asks_key)):
+            if not asked:
+                self.register_module(name, None)
 
     def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None, *, places: Tensor | None = None) -> Memory:
         """Return projected keys and values (batch, key heads, key, d) of key and value (batch, key, d_memory).

@@ -165,7 +165,6 @@ def _attend(
 ) -> None:
     """Fill in an attention; one of its heads can come first, which CTranslate2 then reports."""
     heads, key_heads = _orders(attention, first_head)
-    assert attention.query is not None and attention.key is not None  # as the scaled dot product has them
     projections = [_by_head(attention.query.weight, attention.query.bias, heads)]
     projections += [_by_head(linear.weight, linear.bias, key_heads) for linear in (attention.key, attention.value)]
     groups = [projections] if is_self else [projections[:1], projections[1:]]

@@ -66,6 +66,17 @@ def test_kernel_equals_explicit_path_in_context_and_gradients(
     assert_close(*found)
 
 
+@pytest.mark.parametrize("size", [8.0, 100.0])
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernel_and_explicit_path_agree_where_features_come_to_their_bounds(kind: type[Score], size: float) -> None:
+    attention = Attention(kind(16, 16))
+    query, key, value = (size * torch.randn(2, 7, 16) for _ in range(3))
+    memory = attention.memory(key, value)
+    context, weights = attention(query, memory, need_weights=True)
+    assert weights is not None and weights.isfinite().all()
+    assert_close(attention(query, memory)[0], context, atol=1e-3 * size, rtol=0)
+
+
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("keys", [5, 90])
 def test_more_or_fewer_keys_than_queries(keys: int, causal: bool, kernel_calls: list[bool]) -> None:

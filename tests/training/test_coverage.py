@@ -45,7 +45,7 @@ def test_loss_has_a_gradient_that_moves_weight_away_from_what_was_seen() -> None
     with record_attention(attention, names=["attention"], detach=False) as record:
         attention(x, attention.memory(y, y))
     CoverageLoss(("attention",), 1.0).loss(record, torch.arange(3)).backward()
-    gradient = attention.query.weight.grad
+    gradient = attention.get_parameter("query.weight").grad
     assert gradient is not None and gradient.isfinite().all() and gradient.count_nonzero()
 
 
