@@ -207,7 +207,10 @@ def _fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | Non
         return "explicit"
     if type(score).features is not Score.features:
         return "explicit" if biased or scales or pattern is not None or temperature != 1 else "linear"
-    return "explicit" if type(score).fused_query is Score.fused_query else "fused"
+    like = next(score.parameters(), torch.zeros(()))
+    with torch.no_grad():
+        fused = score.fused_query(like.new_zeros(1, score.num_heads or 1, 1, score.d_query))
+    return "explicit" if fused is None else "fused"
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:

@@ -9,7 +9,10 @@ from torch.testing import assert_close
 
 from seq2seq.attention import (
     Attention,
+    Cosine,
     Linear,
+    LocalP,
+    LogLength,
     MultiHeadAttention,
     Performer,
     ScaledDot,
@@ -207,6 +210,13 @@ def test_kernel_is_a_whole_graph(kind: type[Score]) -> None:
     assert_close(compiled(x), attention(x, attention.memory(x, x), causal=True)[0])
 
 
+class Unfused(ScaledDot):
+    """A score of a user's own, without the fused form of its base."""
+
+    def fused_query(self, query: Tensor) -> None:  # type: ignore[override]
+        return None
+
+
 def test_kernel_says_what_the_choice_is() -> None:
     assert Attention(ScaledDot(5, 5)).kernel("cpu") == "fused"
     assert Attention(ScaledDot(5, 5), dropout=0.1).kernel("cpu") == "explicit"
@@ -214,3 +224,9 @@ def test_kernel_says_what_the_choice_is() -> None:
     assert Attention(ScaledDot(5, 5), dropout=0.1).eval().kernel("cpu") == "fused"
     assert Attention(ScaledDot(5, 5), Sparsemax()).kernel("cuda") == "explicit"
     assert Attention(Linear(5, 5)).kernel("cpu") == "linear"
+    assert Attention(ScaledDot(5, 5), LogLength(), biased=True).kernel("cpu") == "explicit"
+    assert Attention(ScaledDot(5, 5), LogLength()).kernel("cpu") == "fused"
+    assert Attention(Linear(5, 5), LogLength()).kernel("cpu") == "explicit"
+    assert Attention(ScaledDot(5, 5), pattern=LocalP(5)).kernel("cpu") == "explicit"
+    assert Attention(Unfused(5, 5)).kernel("cpu") == "explicit"
+    assert MultiHeadAttention(16, 4, score=Cosine).attention.kernel("cpu") == "fused"
