@@ -11,6 +11,9 @@ from seq2seq.attention.memory import Memory, Sums, one_a_head
 CHUNK = 64
 """Queries and keys at hand at once under a causal mask: within a chunk pair by pair, before it as a sum."""
 
+WHOLE = 128
+"""Up to so many tokens all is one chunk: fewer and larger operations, and of sentences as many as T² makes them."""
+
 
 def linear_attention(query: Tensor, memory: Memory, *, causal: bool) -> Tensor | None:
     """Return Σ_j φ(q)·φ(k_j) v_j / Σ_j φ(q)·φ(k_j); None where the mask is a query's own, or a head's.
@@ -59,7 +62,7 @@ def _causal(query: Tensor, keys: Tensor, value: Tensor) -> Tensor:
     """Return Σ_{j ≤ i} φ(q_i)·φ(k_j) v_j, a chunk of queries at a time: those before it as one sum."""
     length = query.shape[-2]
     keys, value = (F.pad(x, (0, 0, 0, length - x.shape[-2])) for x in (keys, value))
-    if length <= CHUNK:
+    if length <= WHOLE:
         return (query @ keys.mT).tril() @ value
     missing = -length % CHUNK
     query, keys, value = (F.pad(x, (0, 0, 0, missing)).unflatten(-2, (-1, CHUNK)) for x in (query, keys, value))

@@ -25,11 +25,11 @@ from seq2seq.attention import (
     record_attention,
 )
 from seq2seq.attention import attention as module
-from seq2seq.attention.linear_attention import CHUNK
+from seq2seq.attention.linear_attention import CHUNK, WHOLE
 from seq2seq.errors import UserError
 
 KINDS = [Linear, Performer]
-LENGTHS = [1, 7, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK - 5]
+LENGTHS = [1, 7, WHOLE, WHOLE + 1, 3 * CHUNK, 4 * CHUNK - 5]
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def test_kernel_and_explicit_path_agree_where_features_come_to_their_bounds(kind
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("keys", [5, 90])
+@pytest.mark.parametrize("keys", [5, 170])
 def test_more_or_fewer_keys_than_queries(keys: int, causal: bool, kernel_calls: list[bool]) -> None:
     attention = Attention(Linear(5, 5)).double()
-    query, key, value = tensors((2, 70, 5), (2, keys, 5), (2, keys, 4))
+    query, key, value = tensors((2, 140, 5), (2, keys, 5), (2, keys, 4))
     memory = attention.memory(key, value)
     expected = attention(query, memory, causal=causal, need_weights=True)[0]
     assert_close(attention(query, memory, causal=causal)[0], expected)
@@ -204,7 +204,7 @@ def test_recorder_keeps_the_keys_of_a_search_that_begins_in_it_and_refuses_sums(
 @pytest.mark.parametrize("kind", KINDS)
 def test_kernel_is_a_whole_graph(kind: type[Score]) -> None:
     attention = MultiHeadAttention(16, 4, score=kind)
-    x = torch.randn(2, 70, 16)
+    x = torch.randn(2, WHOLE + 1, 16)
     compiled = torch.compile(lambda x: attention(x, attention.memory(x, x), causal=True)[0], backend="eager",
                              fullgraph=True)  # fmt: skip
     assert_close(compiled(x), attention(x, attention.memory(x, x), causal=True)[0])
