@@ -12,7 +12,7 @@ CHUNK = 64
 """Queries and keys at hand at once under a causal mask: within a chunk pair by pair, before it as a sum."""
 
 WHOLE = 128
-"""Up to so many tokens all is one chunk: fewer and larger operations, and of sentences as many as T² makes them."""
+"""Up to so many tokens all is one chunk: fewer and larger operations."""
 
 
 def linear_attention(query: Tensor, memory: Memory, *, causal: bool) -> Tensor | None:
