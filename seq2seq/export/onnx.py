@@ -81,9 +81,10 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     others = _after(model, source, lengths, tokens, steps=3), _after(model, F.pad(source, (0, 1)), lengths, tokens, 2)
     state_names = names(state)
     beams = state_names[-len(state.beams) :]
-    batch, length, beam, past = (torch.export.Dim(name) for name in ("batch", "source", "beam", "past"))
+    batch, beam = torch.export.Dim("batch"), torch.export.Dim("beam")
+    length = past = torch.export.Dim.DYNAMIC  # a part may know of a longest sentence
 
-    def sizes(name: str, x: Tensor, later: Tensor, longer: Tensor) -> dict[int, torch.export.Dim]:
+    def sizes(name: str, x: Tensor, later: Tensor, longer: Tensor) -> dict[int, Any]:
         """Return which sizes of a tensor of the state are free: those that another state has otherwise."""
         free = {axis: past for axis in range(x.dim()) if x.shape[axis] != later.shape[axis]}
         free |= {axis: length for axis in range(x.dim()) if x.shape[axis] != longer.shape[axis]}
@@ -103,7 +104,7 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         folder / "step.onnx",
         Step(model, state, checkpoint.alignment),
         (tokens, state.place, flatten(state)),
-        {"tokens": {0: batch, 1: beam}, "place": torch.export.Dim.DYNAMIC, "state": tuple(dynamic)},
+        {"tokens": {0: batch, 1: beam}, "place": past, "state": tuple(dynamic)},
         inputs=["tokens", "place", *state_names],
         outputs=["logits", *(f"{name}_next" for name in beams), *(["attention"] if checkpoint.alignment else [])],
     )
