@@ -131,7 +131,7 @@ class Dilated(Pattern):
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
         """Return every so-manieth key near by."""
         away = (places - keys).abs()
-        return (away <= self.reach) & (away % self.dilation == 0)
+        return (away <= self.width * self.dilation) & (away % self.dilation == 0)
 
 
 class Chunked(Pattern):
