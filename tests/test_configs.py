@@ -51,6 +51,7 @@ NEEDED = {
         for path in (CONFIGS / group).glob("*.yaml")
         if group in ("positions", "pattern")
     },
+    ("pattern", "fixed"): ["score=uniform"],
 }
 """What a user must say beside the choice of a file."""
 

@@ -101,9 +101,6 @@ class Fixed(Pattern):
         for name, values in zip(("nearest", "farthest", "rises"), zip(*looks, strict=True), strict=True):
             numbers = torch.tensor(values)
             self.register_buffer(name, numbers[0] if num_heads is None else numbers[:, None, None], persistent=False)
-        self.nearest: Tensor  # of each head, as the other two
-        self.farthest: Tensor
-        self.rises: Tensor
 
     def forward(self, query: Tensor, places: Tensor, num_keys: int, mask: Tensor | None) -> Sight:
         """Return what queries (..., query, d_query) at places (query,) see, and factors that make weights of it."""
