@@ -235,7 +235,7 @@ def test_performer_comes_to_the_scaled_dot_product_as_features_grow() -> None:
     for num_features in (16, 256, 4096):
         score = Performer(16, 16, num_features=num_features)
         errors.append((score(query, score.project_keys(key)).exp() / expected.exp() - 1).square().mean().sqrt().item())
-    assert errors[0] > 2 * errors[1] > 4 * errors[2] and errors[2] < 0.05
+    assert errors[0] > 2 * errors[1] > 4 * errors[2] and errors[2] < 0.1
 
 
 def test_directions_of_a_performer_are_at_right_angles_as_many_as_a_head_is_wide_and_are_saved() -> None:
