@@ -12,7 +12,7 @@ patterns.py     who sees whom                          Full, Window, Dilated, Ch
 weighing_patterns.py  and how much                     LocalP, Fixed
 normalizers.py  how a row shares itself out            Softmax, LogLength
 sparse_normalizers.py  among few                       Sparsemax, Entmax15, Entmax, TopK
-open_normalizers.py    or not all of it                Sigmoid, Sink, Leaky, Differential, Monotonic
+open_normalizers.py    or not all of it                Sigmoid, Sink, OffByOne, Leaky, Differential, Monotonic
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
@@ -32,7 +32,7 @@ from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
 from seq2seq.attention.memory import Memory, Past, Sums
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import LogLength, Normalizer, Softmax
-from seq2seq.attention.open_normalizers import Differential, Leaky, Monotonic, Sigmoid, Sink
+from seq2seq.attention.open_normalizers import Differential, Leaky, Monotonic, OffByOne, Sigmoid, Sink
 from seq2seq.attention.patterns import BigBird, Chunked, Dilated, Full, LocalM, Pattern, Sight, Window
 from seq2seq.attention.place_scores import Location, Synthesizer, Uniform
 from seq2seq.attention.positions import (
@@ -77,6 +77,7 @@ __all__ = [
     "NoPositions",
     "NoScore",
     "Normalizer",
+    "OffByOne",
     "Past",
     "Pattern",
     "Performer",

@@ -32,26 +32,32 @@ class Sigmoid(Normalizer):
         return torch.sigmoid(hide(scores, mask))
 
 
-class Sink(Normalizer):
-    """exp s / (exp b + Σ exp s): what a row does not spend goes to a sink that is no key.
-
-    Learned, b is one number a head, from 0 (gpt-oss, OpenAI 2025); else it is 0: "off by one" (Miller 2023).
-
-    Args:
-        learned: whether b is.
-        place: as `Normalizer`.
-    """
+class OffByOne(Normalizer):
+    """exp s / (1 + Σ exp s): a row may look at nothing (Miller 2023)."""
 
     row_sum = "at most one"
-
-    def __init__(self, *, learned: bool = True, **place: Any) -> None:
-        super().__init__(**place)
-        self.bias = self.a_head(0.0) if learned else None
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
         scores = exact(scores)
-        return beside(scores, scores.new_zeros(1) if self.bias is None else self.bias, mask)
+        return beside(scores, scores.new_zeros(1), mask)
+
+
+class Sink(Normalizer):
+    """exp s / (exp b + Σ exp s): what a row does not spend goes to a sink that is no key (gpt-oss, OpenAI 2025).
+
+    b is learned a head, from 0, where it is "off by one".
+    """
+
+    row_sum = "at most one"
+
+    def __init__(self, **place: Any) -> None:
+        super().__init__(**place)
+        self.bias = self.a_head(0.0)
+
+    def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return weights (..., query, key) from scores (..., query, key) under a mask broadcastable to them."""
+        return beside(exact(scores), self.bias, mask)
 
 
 class Leaky(Normalizer):

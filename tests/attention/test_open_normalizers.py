@@ -15,6 +15,7 @@ from seq2seq.attention import (
     Monotonic,
     MultiHeadAttention,
     Normalizer,
+    OffByOne,
     Past,
     Sigmoid,
     Sink,
@@ -26,17 +27,13 @@ MASK = padding_mask(torch.tensor([11, 5, 0]), 11)[:, None]
 Weigh = Callable[[Tensor, Tensor | None], Tensor]
 
 
-def off_by_one() -> Normalizer:
-    return Sink(learned=False)
-
-
 def after_a_spread_row(normalizer: Normalizer, scores: Tensor, mask: Tensor | None) -> Tensor:
     """Return weights of a normaliser; of one that remembers, after a row that looked at every key alike."""
     last = torch.full_like(scores, 1 / scores.shape[-1], dtype=torch.promote_types(scores.dtype, torch.float32))
     return normalizer(scores, mask, *((Past(last, last),) if normalizer.remembers else ()))
 
 
-kinds = pytest.mark.parametrize("kind", [Sigmoid, Sink, off_by_one, Monotonic])
+kinds = pytest.mark.parametrize("kind", [Sigmoid, Sink, OffByOne, Monotonic])
 
 
 def close(actual: Tensor, expected: list[float]) -> None:
@@ -45,7 +42,7 @@ def close(actual: Tensor, expected: list[float]) -> None:
 
 def test_weights_of_scores_2_1_0() -> None:
     scores = torch.tensor([[2.0, 1, 0]])
-    close(off_by_one()(scores), [0.610296, 0.224515, 0.082595])
+    close(OffByOne()(scores), [0.610296, 0.224515, 0.082595])
     close(Sink()(scores), [0.610296, 0.224515, 0.082595])
     sink = Sink()
     with torch.no_grad():
