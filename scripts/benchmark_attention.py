@@ -1,4 +1,4 @@
-"""Time and memory of attention against sequence length, forward and backward: explicit, fused and additive.
+"""Time and memory of attention against sequence length, forward and backward: explicit, fused, additive, local, O(n).
 
 One sentence, four heads of 32 that attend to themselves, float32. `SDPA` is a bare call of PyTorch's
 scaled_dot_product_attention on the same tensors: the fused path is to cost what it costs. All take turns, there and
@@ -7,6 +7,7 @@ and caches are warm after some and cold after others. The slope is that of the l
 1 is linear, 2 quadratic.
 
     python scripts/benchmark_attention.py
+    python scripts/benchmark_attention.py --longest 65536 --kinds linear linear-causal performer performer-causal
 """
 
 import argparse
@@ -22,12 +23,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seq2seq.attention import Additive, Attention, ScaledDot
+from seq2seq.attention import Additive, Attention, BigBird, Chunked, Linear, Pattern, Performer, ScaledDot, Window
 from seq2seq.training.memory import peak_mib, reset_peak
 
 HEADS, D_HEAD = 4, 32
-LENGTHS = [64 << i for i in range(8)]
-LONGEST = {"additive": 2048}
+LENGTHS = [64 << i for i in range(11)]
+LONGEST = {"additive": 2048, "bigbird": 2048, "explicit": 8192}
+PATTERNS: dict[str, Pattern] = {
+    **{f"window {width}": Window(D_HEAD, width=width) for width in (4, 16, 64)},
+    "chunks of 64": Chunked(D_HEAD, size=64),
+    "bigbird": BigBird(D_HEAD),
+}
+"""Windows and chunks run in slices; bigbird stands for what is a mask of all pairs."""
+
+KINDS = ["explicit", "fused", "SDPA", "additive"]
+"""What is measured where nobody says which."""
+
 TURN = 0.05  # seconds
 
 Ask = Callable[[Tensor], Tensor]
@@ -38,14 +49,22 @@ def make_asks(device: torch.device) -> dict[str, Ask]:
     dot = Attention(ScaledDot(D_HEAD, D_HEAD)).to(device)
     additive = Attention(Additive(D_HEAD, D_HEAD, num_heads=HEADS)).to(device)
 
-    def explicit(x: Tensor) -> Tensor:
-        return dot(x, dot.memory(x, x), need_weights=True)[0]
+    linear = Attention(Linear(D_HEAD, D_HEAD)).to(device)
+    performer = Attention(Performer(D_HEAD, D_HEAD)).to(device)
+
+    def ask(attention: Attention, **options: bool) -> Ask:
+        return lambda x: attention(x, attention.memory(x, x), **options)[0]
 
     return {
-        "explicit": explicit,
-        "fused": lambda x: dot(x, dot.memory(x, x))[0],
+        "explicit": ask(dot, need_weights=True),
+        "fused": ask(dot),
         "SDPA": lambda x: F.scaled_dot_product_attention(x, x, x),
-        "additive": lambda x: additive(x, additive.memory(x, x))[0],
+        "additive": ask(additive),
+        **{name: ask(Attention(ScaledDot(D_HEAD, D_HEAD), pattern=made)) for name, made in PATTERNS.items()},
+        "linear": ask(linear),
+        "linear-causal": ask(linear, causal=True),
+        "performer": ask(performer),
+        "performer-causal": ask(performer, causal=True),
     }
 
 
@@ -101,13 +120,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="two turns of each kind (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
-    parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="of the lengths (%(default)s)")
+    parser.add_argument("--longest", type=int, default=8192, help="of the lengths, up to 65536 (%(default)s)")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, help="explicit, fused, SDPA, additive; linear, performer,"
+                        " each also -causal (%(default)s)")  # fmt: skip
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
 
-    asks = make_asks(device)
+    asks = {name: ask for name, ask in make_asks(device).items() if name in options.kinds}
     times: dict[str, dict[int, float]] = {name: {} for name in asks}
     memory: dict[str, dict[int, float]] = {name: {} for name in asks}
     ratios: dict[int, float] = {}
@@ -122,12 +143,14 @@ def main() -> None:
         for name, found in runs.items():
             times[name][length] = 1e3 * statistics.median(found[1:])  # the first warms up
             memory[name][length] = max(0.1, fresh(partial(mebibytes, name, length, device)))
-        pairs = zip(runs["fused"][1:], runs["SDPA"][1:], strict=True)
-        ratios[length] = statistics.median(ours / bare for ours, bare in pairs)
+        if {"fused", "SDPA"} <= runs.keys():
+            pairs = zip(runs["fused"][1:], runs["SDPA"][1:], strict=True)
+            ratios[length] = statistics.median(ours / bare for ours, bare in pairs)
     print(f"{HEADS} heads of {D_HEAD}, {device.type}, {options.threads} threads, median of {options.rounds}")
     table("length: time", times, "ms")
     table("length: memory", memory, "MiB")
-    print("\nfused ÷ SDPA: " + ", ".join(f"{length}: {ratio:.2f}" for length, ratio in ratios.items()))
+    if ratios:
+        print("\nfused ÷ SDPA: " + ", ".join(f"{length}: {ratio:.2f}" for length, ratio in ratios.items()))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 A run that a launcher spread has to have the scores of the same run alone, to the last digit. The environment sees the
 packages of this one. Needs a package index; for the launcher of SLURM also what slurm_check.py needs, else it is left
-out. Takes TIME of two cores: a run is six steps of a tiny model, so most of that goes to the start of the processes.
+out. A run is six steps of a tiny model, so most of the time goes to the start of the processes: all takes about four
+minutes of one core.
 
     python scripts/launchers_check.py
     python scripts/launchers_check.py joblib optuna     # some of the checks
@@ -27,12 +28,9 @@ from omegaconf import OmegaConf
 from slurm_check import PROGRAMS, slurm
 from two_hosts import Verdict, need, report
 
-PLUGINS = [
-    "hydra-joblib-launcher==1.2.0",
-    "hydra-submitit-launcher==1.2.0",
-    "hydra-optuna-sweeper==1.3.0",
-    "sqlalchemy<2",
-]
+PLUGINS = """
+hydra-joblib-launcher==1.2.0 hydra-submitit-launcher==1.2.0 hydra-optuna-sweeper==1.3.0 sqlalchemy<2
+""".split()  # noqa: SIM905
 """With SQLAlchemy 2 the sweeper's Optuna, which is of 2022, cannot keep a study in a file."""
 
 SMALL = """

@@ -22,6 +22,7 @@ from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
+from seq2seq.training.coverage import cover
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
@@ -120,7 +121,9 @@ def check_parts(config: DictConfig) -> None:
     guidance = config.training.guided_alignment
     try:
         with torch.device("meta"):
-            guide(build_model(config, tokenizers), **guidance)
+            model = build_model(config, tokenizers)
+            guide(model, **guidance)
+            cover(model, **config.training.coverage)
     except UserError:
         raise
     except Exception as error:
@@ -167,6 +170,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             layer=config.training.guided_alignment.layer,
             head=config.training.guided_alignment.head,
         ),
+        coverage=cover(model, weight=config.training.coverage.weight),
         compiled=config.training.compile,
         config=plain,
     )

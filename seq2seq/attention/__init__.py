@@ -2,7 +2,10 @@
 
     weights = normalise(score(query, key) + bias, visible) · factor        context = weights · value
 
-scores.py       what query and key say to each other   Additive, Dot, ScaledDot, General, Cosine, Location
+scores.py       what query and key say to each other   Dot, ScaledDot, General, Cosine
+additive.py       summed before they bend              Additive, Coverage
+feature_scores.py   as a product of features           Linear, Performer
+place_scores.py     without a look at the key          Location, Synthesizer, Uniform
 positions.py    where they stand                       Sinusoidal, Learned, Random, NoPositions
 distances.py      how far apart                        Rotary, Alibi, T5, Shaw
 patterns.py     who sees whom                          Full, Window, Dilated, Chunked, BigBird, LocalM
@@ -13,7 +16,7 @@ open_normalizers.py    or not all of it                Sigmoid, Sink, Leaky, Dif
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
-kernels.py      the same, faster, without weights
+kernels.py      the same, faster, without weights      linear_attention.py: in O(n)
 recorder.py     look at the weights of any model       record_attention
 invariants.py   what must hold on a live model         check_attention, check_model, ...
 
@@ -21,14 +24,17 @@ Where the query comes from (self, causal self, cross; before or after the recurr
 A new variant is one class and one YAML of its group in configs/; every test of the group then finds it.
 """
 
+from seq2seq.attention.additive import Additive, Concat, Coverage
 from seq2seq.attention.attention import Attention
 from seq2seq.attention.distances import AlibiPositions, RotaryPositions, ShawPositions, T5Positions
+from seq2seq.attention.feature_scores import Linear, Performer
 from seq2seq.attention.masks import causal_mask, combine_masks, padding_mask
-from seq2seq.attention.memory import Memory, Past
+from seq2seq.attention.memory import Memory, Past, Sums
 from seq2seq.attention.multihead import MultiHeadAttention
 from seq2seq.attention.normalizers import LogLength, Normalizer, Softmax
 from seq2seq.attention.open_normalizers import Differential, Leaky, Monotonic, Sigmoid, Sink
 from seq2seq.attention.patterns import BigBird, Chunked, Dilated, Full, LocalM, Pattern, Sight, Window
+from seq2seq.attention.place_scores import Location, Synthesizer, Uniform
 from seq2seq.attention.positions import (
     LearnedPositions,
     NoPositions,
@@ -37,7 +43,7 @@ from seq2seq.attention.positions import (
     SinusoidalPositions,
 )
 from seq2seq.attention.recorder import record_attention
-from seq2seq.attention.scores import Additive, Concat, Cosine, Dot, General, Location, NoScore, ScaledDot, Score
+from seq2seq.attention.scores import Cosine, Dot, General, NoScore, ScaledDot, Score
 from seq2seq.attention.sparse_normalizers import Entmax, Entmax15, Sparsemax, TopK
 from seq2seq.attention.weighing_patterns import Fixed, LocalP
 
@@ -49,6 +55,7 @@ __all__ = [
     "Chunked",
     "Concat",
     "Cosine",
+    "Coverage",
     "Differential",
     "Dilated",
     "Dot",
@@ -59,6 +66,7 @@ __all__ = [
     "General",
     "Leaky",
     "LearnedPositions",
+    "Linear",
     "LocalM",
     "LocalP",
     "Location",
@@ -71,6 +79,7 @@ __all__ = [
     "Normalizer",
     "Past",
     "Pattern",
+    "Performer",
     "Positions",
     "RandomPositions",
     "RotaryPositions",
@@ -83,8 +92,11 @@ __all__ = [
     "SinusoidalPositions",
     "Softmax",
     "Sparsemax",
+    "Sums",
+    "Synthesizer",
     "T5Positions",
     "TopK",
+    "Uniform",
     "Window",
     "causal_mask",
     "combine_masks",

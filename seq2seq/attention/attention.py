@@ -2,13 +2,16 @@
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_exporting
 
 from seq2seq.attention.kernels import fused_softmax
+from seq2seq.attention.linear_attention import add_up, attend_to_sums, linear_attention
 from seq2seq.attention.masks import causal_mask, check_mask, combine_masks
-from seq2seq.attention.memory import Memory, Past
+from seq2seq.attention.memory import Memory, Past, Sums, one_a_head
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
+from seq2seq.attention.sliced import cut, worth_slicing
 from seq2seq.dropout import dropout
 from seq2seq.errors import UserError
 
@@ -27,6 +30,7 @@ class Attention(nn.Module):
         normalizer: scores to weights; the softmax by default.
         pattern: who sees whom, beside the mask; everybody everything by default.
         dropout: on the weights, in training.
+        biased: whether a bias is going to join the scores.
 
     Raises:
         UserError: a pattern that gives the weights alone, beside a score that tells keys apart.
@@ -39,6 +43,7 @@ class Attention(nn.Module):
         *,
         pattern: Pattern | None = None,
         dropout: float = 0.0,
+        biased: bool = False,
     ) -> None:
         super().__init__()
         self.score = score
@@ -56,6 +61,9 @@ class Attention(nn.Module):
         self.remembers = self.score_remembers or self.normalizer_remembers
         self.placed = self.pattern is not None
         """Whether it matters where queries stand."""
+        self.fastest = _fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
+        self.recorders = 0
+        """How many look at the weights now."""
 
     @property
     def row_sum(self) -> str:
@@ -76,10 +84,28 @@ class Attention(nn.Module):
         """Return the `Past` before a first query, tensors (batch, 1, key); nothing where it is not asked for."""
         return tuple(Past.nothing(memory.keys)) if self.remembers else ()
 
+    def nothing(self, like: Memory) -> tuple[Tensor, Tensor]:
+        """Return the cache before the first token, of keys and values like these (..., key, d): none, or sums of none.
+
+        Where the sums are all that a query needs they are all that is kept, unless somebody looks at the weights.
+        """
+        if self.fastest == "linear" and not self.recorders:
+            keys, value, _ = like
+            return torch.zeros_like(keys[..., 0, :]), keys.new_zeros(*keys.shape[:-2], keys.shape[-1], value.shape[-1])
+        return like.keys[..., :0, :], like.value[..., :0, :]
+
+    def extend(self, cache: tuple[Tensor, ...], new: Memory) -> Memory | Sums:
+        """Return what a cache holds and one more token's key and value, all of it visible."""
+        keys, value = cache
+        if keys.dim() < value.dim():
+            more = add_up(new)
+            return Sums(keys + more.keys, value + more.value)
+        return Memory(torch.cat((keys, new.keys), dim=-2), torch.cat((value, new.value), dim=-2), None)
+
     def forward(
         self,
         query: Tensor,
-        memory: Memory,
+        memory: Memory | Sums,
         *,
         bias: Tensor | None = None,
         places: Tensor | None = None,
@@ -91,7 +117,7 @@ class Attention(nn.Module):
 
         Args:
             query: (..., query, d_query).
-            memory: from `memory`; its mask must be broadcastable to (..., query, key).
+            memory: from `memory`, its mask broadcastable to (..., query, key); or from `extend`.
             bias: joins the scores, broadcastable to (..., query, key).
             places: where the queries stand, (query,); None: at 0, 1, ...
             past: what each query's hypothesis has looked at; what `remembers` must be told.
@@ -99,20 +125,49 @@ class Attention(nn.Module):
             need_weights: return the weights, float32 and before dropout; else they may never exist.
 
         Raises:
-            UserError: the mask is not bool, or not broadcastable.
+            UserError: the mask is not bool, or not broadcastable; weights are wanted of sums.
         """
+        if isinstance(memory, Sums):
+            return self._attend_to_sums(query, memory, need_weights=need_weights), None
         keys, value, mask = memory
         if mask is not None:
             check_mask(mask, query, keys)
         factor = None
         if self.pattern is not None:
+            whole = places is None and bias is None and past is None and not need_weights
+            if whole and worth_slicing(self.pattern, query, memory) and self.score.asks_key and not is_exporting():
+                slices = cut(query, memory, self.pattern, causal=causal)
+                return slices.join(self._attend(slices.query, slices.memory)[0]), None
             places = torch.arange(query.shape[-2], device=query.device) if places is None else places
             mask, factor = self.pattern(query, places, keys.shape[-2], mask)
+        return self._attend(
+            query,
+            Memory(keys, value, mask),
+            bias=bias,
+            factor=factor,
+            past=past,
+            causal=causal,
+            need_weights=need_weights,
+        )
+
+    def _attend(
+        self,
+        query: Tensor,
+        memory: Memory,
+        *,
+        bias: Tensor | None = None,
+        factor: Tensor | None = None,
+        past: Past | None = None,
+        causal: bool = False,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what `forward` returns, of a mask that has the pattern in it, and the pattern's factor."""
+        keys, value, mask = memory
         if not need_weights and factor is None and past is None:
-            context = self._fused(query, Memory(keys, value, mask), bias, causal=causal)
+            context = self._fused(query, memory, bias, causal=causal)
             if context is not None:
                 return context, None
-        keys = _one_a_head(keys, query)
+        keys = one_a_head(keys, query)
         scores = self.score(query, keys, past) if self.score_remembers else self.score(query, keys)
         if bias is not None:
             scores = scores + _one_a_stream(bias, scores)
@@ -125,19 +180,42 @@ class Attention(nn.Module):
         if factor is not None:
             weights = weights * factor
         dropped = dropout(weights, self.dropout, self.training)
-        context = dropped.to(value.dtype) @ _one_a_head(value, weights)
+        context = dropped.to(value.dtype) @ one_a_head(value, weights)
         return self.normalizer.finish(context, weights, mask), weights if need_weights else None
 
+    def kernel(self, device: str) -> str:
+        """Return what computes a context whose weights nobody wants on a type of device: fused, linear or explicit."""
+        # No kernel of PyTorch's drops weights on a CPU (what it does instead is slower than ours), and sums have none.
+        if self.dropout and self.training and (device == "cpu" or self.fastest == "linear"):
+            return "explicit"
+        return self.fastest
+
+    def _attend_to_sums(self, query: Tensor, sums: Sums, *, need_weights: bool) -> Tensor:
+        features = self.score.features(query, of_query=True)
+        assert features is not None
+        if need_weights:
+            raise UserError(
+                f"{type(self.score).__name__} kept only sums of the earlier tokens, which have no weights; begin the "
+                "search inside record_attention, or record a whole pass"
+            )
+        return attend_to_sums(features, sums).to(query.dtype)
+
     def _fused(self, query: Tensor, memory: Memory, bias: Tensor | None, *, causal: bool) -> Tensor | None:
-        """Return the context by a fused kernel; None where the score or the normaliser has no fused form."""
-        if self.dropout and self.training and query.device.type == "cpu":
-            return None  # no kernel of PyTorch's drops weights there; what it does instead is slower than ours
-        fused = self.score.fused_query(query)
-        temperature = self.normalizer.fused_temperature
-        if fused is None or temperature is None or torch.compiler.is_exporting():
+        """Return the context by a faster kernel; None where there is none."""
+        kernel = self.kernel(query.device.type)
+        if kernel == "explicit" or is_exporting():
             return None  # an exported kernel gives a query that sees no key the mean of all values
+        if kernel == "linear":
+            features = self.score.features(query, of_query=True)
+            if features is None or bias is not None:
+                return None
+            return linear_attention(features, memory, causal=causal)
+        normalizer = self.normalizer
+        fused, temperature = self.score.fused_query(query), normalizer.fused_temperature
+        if fused is None or temperature is None:
+            return None
         query, scale = fused
-        rows = self.normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
+        rows = normalizer.row_scale(query, memory.keys.shape[-2], memory.mask, causal=causal)
         if rows is not None:
             if bias is not None:
                 return None  # a bias that needs a gradient takes a kernel's slow path
@@ -152,11 +230,17 @@ class Attention(nn.Module):
         )
 
 
-def _one_a_head(x: Tensor, like: Tensor) -> Tensor:
-    """Return keys, values (..., heads, key, d) repeated for the query heads that share them, as many as `like` has."""
-    if x.dim() < 4 or x.shape[-3] in (1, like.shape[-3]):
-        return x
-    return x.repeat_interleave(like.shape[-3] // x.shape[-3], dim=-3)
+def _fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | None, *, biased: bool) -> str:
+    """Return `linear`, `fused` or `explicit`: what can compute the context of these parts without weights."""
+    temperature, scales = normalizer.fused_temperature, type(normalizer).row_scale is not Normalizer.row_scale
+    if temperature is None or (biased and scales) or (pattern is not None and pattern.moves):
+        return "explicit"
+    if type(score).features is not Score.features:
+        return "explicit" if biased or scales or pattern is not None or temperature != 1 else "linear"
+    like = next(score.parameters(), torch.zeros(()))
+    with torch.no_grad():
+        fused = score.fused_query(like.new_zeros(1, score.num_heads or 1, 1, score.d_query))
+    return "explicit" if fused is None else "fused"
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:

@@ -50,7 +50,12 @@ def check_mask(mask: Tensor, query: Tensor, keys: Tensor) -> None:
                 break
         else:
             return  # as it nearly always is: what follows takes longer
-    wanted = (*torch.broadcast_shapes(queries[:-2], keys.shape[:-2]), queries[-2], num_keys)
+    of_keys = keys.shape[:-2]
+    if len(queries) == keys.dim():  # heads may share keys: then those of the queries count
+        of_keys = torch.Size(
+            1 if of_query > of_key else of_key for of_query, of_key in zip(queries, of_keys, strict=False)
+        )
+    wanted = (*torch.broadcast_shapes(queries[:-2], of_keys), queries[-2], num_keys)
     missing = len(wanted) - len(shape)
     if missing < 0 or any(size not in (n, 1) for size, n in zip(shape, wanted[missing:], strict=True)):
         raise UserError(

@@ -14,6 +14,13 @@ class Memory(NamedTuple):
     mask: Tensor | None  # bool, broadcastable to (..., query, key), True = visible; None: all visible
 
 
+def one_a_head(x: Tensor, like: Tensor) -> Tensor:
+    """Return keys, values (..., heads, key, d) repeated for the query heads that share them, as many as `like` has."""
+    if x.dim() < 4 or x.shape[-3] in (1, like.shape[-3]):
+        return x
+    return x.repeat_interleave(like.shape[-3] // x.shape[-3], dim=-3)
+
+
 class Past(NamedTuple):
     """What a hypothesis has looked at so far: for a score or normaliser that `remembers`."""
 
@@ -30,3 +37,10 @@ class Past(NamedTuple):
     def after(self, weights: Tensor) -> "Past":
         """Return what is known after one more row of weights (batch, query, key)."""
         return Past(self.total + weights, weights)
+
+
+class Sums(NamedTuple):
+    """All earlier keys and values, added up: what a query needs of them where its score has features. Of any length."""
+
+    keys: Tensor  # (..., feature), float32 at least: in half precision a long sum stalls
+    value: Tensor  # (..., feature, d_value), likewise

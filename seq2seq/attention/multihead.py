@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention
-from seq2seq.attention.memory import Memory
+from seq2seq.attention.memory import Memory, Sums
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Full, Pattern
 from seq2seq.attention.positions import Positions
@@ -74,19 +74,25 @@ class MultiHeadAttention(nn.Module):
         self.value = nn.Linear(d_memory, key_heads * self.d_value)
         self.output = nn.Linear(d_model, d_model)
         self.gate = nn.Linear(d_model, num_heads) if gate else None
+        # Positions that only join the embeddings are none of an attention's business.
+        self.positions = positions if positions is not None and (positions.turns or positions.biases) else None
         self.attention = Attention(
             score(self.d_head, self.d_head, num_heads=made.streams * num_heads),
             made,
             pattern=pattern(self.d_head, num_heads=num_heads),
             dropout=dropout,
+            biased=self.positions is not None and self.positions.biases,
         )
-        # Positions that only join the embeddings are none of an attention's business.
-        self.positions = positions if positions is not None and (positions.turns or positions.biases) else None
         self.placed = self.attention.placed or self.positions is not None
         _check_parts(self, shares_keys=key_heads < num_heads)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
+        # What nobody looks at would get no gradient, which several processes that train together wait for. As modules
+        # that are None they are passed over in the checkpoints of earlier versions, which had them.
+        for name, asked in (("query", self.attention.score.asks_query), ("key", self.attention.score.asks_key)):
+            if not asked:
+                self.register_module(name, None)
 
     def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None, *, places: Tensor | None = None) -> Memory:
         """Return projected keys and values (batch, key heads, key, d) of key and value (batch, key, d_memory).
@@ -97,26 +103,25 @@ class MultiHeadAttention(nn.Module):
             mask: broadcastable to (batch, heads, query, key): (batch, 1, 1, key) for padding.
             places: where the keys stand, (key,); None: at 0, 1, ...
         """
-        keys, values = _split(self.key(key), self.d_head), _split(self.value(value), self.d_value)
+        values, project = _split(self.value(value), self.d_value), self.key
+        # Keys that nobody looks at only say how many there are.
+        keys = values[..., :1] if project is None else _split(project(key), self.d_head)
         if self.positions is not None:
             keys = self.positions.turn(keys, _places(places, keys))
         return self.attention.memory(keys, values, mask)
 
     def nothing(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the empty cache of self-attention before the first token, for x (batch, 1, d_model)."""
-        keys, value, _ = self.memory(x, x)
-        return keys[..., :0, :], value[..., :0, :]
+        return self.attention.nothing(self.memory(x, x))
 
-    def extend(self, cache: tuple[Tensor, ...], x: Tensor, places: Tensor | None) -> Memory:
+    def extend(self, cache: tuple[Tensor, ...], x: Tensor, places: Tensor | None) -> Memory | Sums:
         """Return what a cache holds and one more token x (batch, 1, d_model) at its place (1,), all of it visible."""
-        new = self.memory(x, x, places=places)
-        keys, value = (torch.cat((old, fresh), dim=-2) for old, fresh in zip(cache, (new.keys, new.value), strict=True))
-        return Memory(keys, value, None)
+        return self.attention.extend(cache, self.memory(x, x, places=places))
 
     def forward(
         self,
         query: Tensor,
-        memory: Memory,
+        memory: Memory | Sums,
         *,
         places: Tensor | None = None,
         causal: bool = False,
@@ -131,7 +136,8 @@ class MultiHeadAttention(nn.Module):
             causal: query i sees keys 0..i only.
             need_weights: return the weights; else they may never exist.
         """
-        heads, bias = _split(self.query(query), self.d_head), None
+        project = self.query
+        heads, bias = _split(query if project is None else project(query), self.d_head), None
         if self.positions is not None:
             places = _places(places, heads)
             bias = self.positions.bias(heads, places, memory.keys.shape[-2])
@@ -165,6 +171,11 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
         raise UserError(
             f"{type(positions).__name__} joins the scores, which must be equal under {type(pattern).__name__}; "
             "use positions that join the embeddings"
+        )
+    if normalizer.streams > 1 and pattern is not None and pattern.moves:
+        raise UserError(
+            f"{type(normalizer).__name__} makes one row of weights of {normalizer.streams} rows of scores, each of "
+            f"which {type(pattern).__name__} would weigh in its own way; use another pattern, or normalizer=softmax"
         )
     if shares_keys and score.key_parameters:
         raise UserError(

@@ -51,6 +51,12 @@ class Pattern(nn.Module):
     seats: tuple[str, ...] = ("encoder", "decoder", "cross")
     """Where it has a meaning."""
 
+    reach: int | None = None
+    """How many places before and after a block of places its queries see, wherever it stands; None: any number."""
+
+    unit = 1
+    """Blocks of which sizes that is true of: the multiples of this."""
+
     def __init__(self, d_query: int, *, num_heads: int | None = None, seat: str | None = None) -> None:
         super().__init__()
         self.key, self.score_key, known = ("pattern", "score", "") if seat is None else SEATS[seat]
@@ -64,7 +70,10 @@ class Pattern(nn.Module):
         return value
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
-        """Return which keys are seen, bool (query, key), of places (query, 1) and key places (key,)."""
+        """Return which keys are seen, bool (..., query, key), of places (..., query, 1) and key places (..., key).
+
+        One pair at a time, by its places alone.
+        """
         raise NotImplementedError
 
     def forward(self, query: Tensor, places: Tensor, num_keys: int, mask: Tensor | None) -> Sight:
@@ -98,7 +107,7 @@ class Window(Pattern):
 
     def __init__(self, d_query: int, *, width: int = 4, **seat: Any) -> None:
         super().__init__(d_query, **seat)
-        self.width = self.whole("width", width, 0)
+        self.width = self.reach = self.whole("width", width, 0)
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
         """Return the keys near by."""
@@ -117,21 +126,23 @@ class Dilated(Pattern):
         super().__init__(d_query, **seat)
         self.width = self.whole("width", width, 0)
         self.dilation = self.whole("dilation", dilation, 1)
+        self.reach = self.width * self.dilation
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
-        """Return the keys of one rest, near by."""
+        """Return every so-manieth key near by."""
         away = (places - keys).abs()
         return (away <= self.width * self.dilation) & (away % self.dilation == 0)
 
 
 class Chunked(Pattern):
-    """Keys of the query's own block of `size` places, floor(i / size) = floor(j / size) (Parmar et al. 2018, 3.3)."""
+    """Keys of the query's own block, floor(i / size) = floor(j / size) ("local attention" of Liu et al. 2018)."""
 
     seats = ("encoder", "decoder")
+    reach = 0
 
     def __init__(self, d_query: int, *, size: int = 8, **seat: Any) -> None:
         super().__init__(d_query, **seat)
-        self.size = self.whole("size", size, 1)
+        self.size = self.unit = self.whole("size", size, 1)
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
         """Return the keys of the same block."""

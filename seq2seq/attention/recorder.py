@@ -59,9 +59,11 @@ def record_attention(
     def ask_for_weights(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return args, {**kwargs, "need_weights": True}
 
-    handles = []
+    handles, recorded = [], []
     for name, module in model.named_modules():
         if isinstance(module, Attention) and (names is None or name in names):
+            recorded.append(module)
+            module.recorders += 1
 
             def report(_: nn.Module, __: Any, output: tuple[Tensor, Tensor], name: str = name) -> None:
                 record.append(name, output[1].detach() if detach else output[1])
@@ -73,3 +75,5 @@ def record_attention(
     finally:
         for handle in handles:
             handle.remove()
+        for module in recorded:
+            module.recorders -= 1

@@ -1,7 +1,7 @@
 """Scores: how well each query fits each key. (..., query, d_query) × (..., key, d_key) -> (..., query, key), unmasked.
 
-A score may live inside multi-head attention: with `num_heads` its parameters get a leading head axis,
-and queries and keys are (batch, heads, length, d_head).
+What every score is, and those that are a product of query and key. A score may live inside multi-head attention: with
+`num_heads` its parameters get a leading head axis, and queries and keys are (batch, heads, length, d_head).
 """
 
 import math
@@ -9,7 +9,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention.energies import energies
 from seq2seq.errors import UserError
 
 
@@ -55,11 +54,29 @@ class Score(nn.Module):
         """Return (query', scale) such that this score is scale · query' · keys; None where it has no such form."""
         return None
 
+    def features(self, x: Tensor, *, of_query: bool) -> Tensor | None:
+        """Return φ(x) > 0 such that exp(score) is φ(query) · φ(key), times a number of the query's own; else None.
+
+        Args:
+            x: queries (..., query, d_query), or keys (..., key, d_key).
+            of_query: which of the two.
+
+        Returns:
+            (..., query or key, feature), float32 at least; of keys what `project_keys` gives.
+        """
+        return None
+
     def _matrix(self, rows: int, columns: int) -> nn.Parameter:
         """Return a Xavier-uniform matrix (rows, columns), one a head inside multi-head attention."""
         bound = math.sqrt(6 / (rows + columns))
         heads = () if self.num_heads is None else (self.num_heads,)
         return nn.Parameter(torch.empty(*heads, rows, columns).uniform_(-bound, bound))
+
+    def _at_least_one(self, **sizes: int | None) -> None:
+        """Refuse sizes below 1; None stands for a default."""
+        for name, size in sizes.items():
+            if size is not None and size < 1:
+                raise UserError(f"{name}={size} of the score {type(self).__name__} must be 1 or more")
 
     def _same_size(self) -> None:
         if self.d_query != self.d_key:
@@ -128,36 +145,6 @@ class General(Score):
         return query, 1.0
 
 
-class Additive(Score):
-    """vᵀ tanh(W q + U k), the MLP score (Bahdanau et al. 2015, A.1.2).
-
-    Luong's "concat", vᵀ tanh(W [q; k]), is the same function, since W [q; k] = W_q q + W_k k: `Concat` is this class.
-    """
-
-    key_parameters = True
-
-    def __init__(
-        self, d_query: int, d_key: int, *, num_heads: int | None = None, d_attention: int | None = None
-    ) -> None:
-        super().__init__(d_query, d_key, num_heads=num_heads)
-        d_attention = d_attention or d_query
-        self.query_weight = self._matrix(d_query, d_attention)
-        self.key_weight = self._matrix(d_key, d_attention)
-        self.energy = self._matrix(d_attention, 1)
-
-    def project_keys(self, key: Tensor) -> Tensor:
-        """Return U k, (..., key, d_attention)."""
-        return key @ self.key_weight
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return vᵀ tanh(W q + U k) for every pair."""
-        query = query @ self.query_weight
-        return energies(query, keys, self.energy.to(query.dtype))
-
-
-Concat = Additive
-
-
 class Cosine(Score):
     """τ · q·k / (|q| |k|) with a learned τ > 0, a head each (content addressing, Graves et al. 2014, eq. 5-6)."""
 
@@ -166,6 +153,8 @@ class Cosine(Score):
     def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None, initial_scale: float = 10.0) -> None:
         super().__init__(d_query, d_key, num_heads=num_heads)
         self._same_size()
+        if not 0 < initial_scale < math.inf:
+            raise UserError(f"initial_scale={initial_scale} of the score Cosine must be above 0, such as 10")
         heads = () if num_heads is None else (num_heads, 1, 1)
         self.log_scale = nn.Parameter(torch.full(heads, math.log(initial_scale)))
 
@@ -195,22 +184,3 @@ def _direction(x: Tensor) -> Tensor:
     length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
     shortest = min(SHORTEST, torch.finfo(x.dtype).eps)
     return (exact / length.masked_fill(length < shortest, 1.0)).to(x.dtype)
-
-
-class Location(Score):
-    """w_jᵀ q: the j-th source position by the query alone, without a look at the key (Luong et al. 2015, eq. 8)."""
-
-    def __init__(self, d_query: int, d_key: int, *, num_heads: int | None = None, max_positions: int = 256) -> None:
-        super().__init__(d_query, d_key, num_heads=num_heads)
-        self.max_positions = max_positions
-        self.weight = self._matrix(d_query, max_positions)
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Return w_jᵀ q for every position j < number of keys; raises UserError beyond max_positions."""
-        num_keys = keys.shape[-2]
-        if num_keys > self.max_positions:
-            raise UserError(
-                f"score Location knows {self.max_positions} positions, but a sentence has {num_keys}; "
-                f"raise score.max_positions or lower loader.max_length"
-            )
-        return query @ self.weight[..., :num_keys]

@@ -5,8 +5,9 @@ from typing import Any
 import entmax
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from seq2seq.attention.normalizers import Normalizer
+from seq2seq.attention.normalizers import HIDDEN, Normalizer
 from seq2seq.errors import UserError
 
 
@@ -63,5 +64,6 @@ class TopK(Normalizer):
 
     def normalize(self, scores: Tensor) -> Tensor:
         """Return the softmax of the rows' largest."""
-        least = scores.topk(torch.sym_min(self.k, scores.shape[-1]), dim=-1).values[..., -1:]
+        padded = F.pad(scores, (0, self.k - 1), value=HIDDEN)  # for rows of fewer than k keys
+        least = padded.topk(self.k, dim=-1).values[..., -1:]
         return torch.softmax(scores.masked_fill(scores < least, float("-inf")), dim=-1)

@@ -72,32 +72,35 @@ class Fixed(Pattern):
     Args:
         d_query: size of a query.
         num_heads: heads, inside multi-head attention.
-        heads: what each head looks at; where there are more heads, the names begin again.
+        heads: what each head looks at, beginning again where there are more heads; None: all names above in their
+            order, or in a decoder, which knows no later token, `current`, `previous` and `left`.
         seat: see `Pattern`.
     """
 
     moves = True
     decides = True
 
+    nearest: Tensor
+    farthest: Tensor
+    rises: Tensor
+
     def __init__(
         self,
         d_query: int,
         *,
         num_heads: int | None = None,
-        heads: Sequence[str],
+        heads: Sequence[str] | None = None,
         seat: str | None = None,
     ) -> None:
         super().__init__(d_query, num_heads=num_heads, seat=seat)
         known = BACKWARD if seat == "decoder" else tuple(LOOKS)
+        heads = known if heads is None else heads
         if not isinstance(heads, Sequence) or not heads or not set(heads) <= set(known):
             raise UserError(f"{self.key}.heads={heads}: expected a list of some of {', '.join(known)}")
         looks = [LOOKS[heads[i % len(heads)]] for i in range(num_heads or 1)]
         for name, values in zip(("nearest", "farthest", "rises"), zip(*looks, strict=True), strict=True):
             numbers = torch.tensor(values)
             self.register_buffer(name, numbers[0] if num_heads is None else numbers[:, None, None], persistent=False)
-        self.nearest: Tensor  # of each head, as the other two
-        self.farthest: Tensor
-        self.rises: Tensor
 
     def forward(self, query: Tensor, places: Tensor, num_keys: int, mask: Tensor | None) -> Sight:
         """Return what queries (..., query, d_query) at places (query,) see, and factors that make weights of it."""

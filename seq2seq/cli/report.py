@@ -8,11 +8,14 @@ from pathlib import Path
 
 import lightning
 import torch
+from torch import nn
 
+from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.evaluation.evaluator import Evaluation
+from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
 
@@ -33,7 +36,7 @@ def describe_run(
     source, target = data.tokenizers
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
     log.info(
-        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s, precision %s%s\n",
+        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s, precision %s%s%s\n",
         from_here(folder),
         "streamed" if data.corpus.streaming else f"{len(data.dataset('train')):,}",
         f"{len(data.dataset('val')):,}",
@@ -42,9 +45,24 @@ def describe_run(
         _device(trainer),
         precision.value,
         f" ({precision.reason})" if precision.reason else "",
+        describe_attention(module.model, trainer.strategy.root_device.type),
     )
     if precision.warning:
         log.warning("%s\n", precision.warning)
+
+
+def describe_attention(model: nn.Module, device: str) -> str:
+    """Return a line of what computes each kind of attention on a type of device; empty for a model without any."""
+    found: dict[str, list[str]] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Attention):
+            parts = ", ".join(type(part).__name__ for part in (module.score, module.normalizer))
+            kernel = module.kernel(device)
+            said = f"{kernel} ({parts})" if kernel == "explicit" else kernel
+            kinds = found.setdefault(site_of(name).kind, [])
+            if said not in kinds:
+                kinds.append(said)
+    return "\nattention: " + ", ".join(f"{kind} {' and '.join(said)}" for kind, said in found.items()) if found else ""
 
 
 def _device(trainer: lightning.Trainer) -> str:

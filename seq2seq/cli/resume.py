@@ -143,10 +143,8 @@ def as_earlier(ours: dict[Any, Any], theirs: Any) -> None:
     tokenizer = theirs.get("tokenizer")
     if not isinstance(tokenizer, dict) or "normalization" in tokenizer:
         return
-    usual = {
-        OmegaConf.select(OmegaConf.load(choice), "normalization")
-        for choice in (config_folder() / "tokenizer").glob("*.yaml")
-    }
+    choices = (config_folder() / "tokenizer").glob("*.yaml")
+    usual = {OmegaConf.select(OmegaConf.load(choice), "normalization") for choice in choices}
     if ours["tokenizer"].get("normalization") in {*usual, EARLIER}:
         del ours["tokenizer"]["normalization"]
 

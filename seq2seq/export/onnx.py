@@ -48,7 +48,7 @@ class Step(nn.Module):
         """Return the logits, what of the state has changed (the beams), and the weights."""
         rest = list(state)
         memory = tuple(Memory(rest.pop(0), rest.pop(0), rest.pop(0) if masked else None) for masked in self.masked)
-        with record_attention(self.model) as record:
+        with record_attention(self.model, names=(self.alignment.layer,) if self.alignment else ()) as record:
             logits, after = self.model.step(tokens, DecoderState(memory, tuple(rest), place))
         if self.alignment is None:
             return logits, *after.beams

@@ -239,7 +239,7 @@ class TransformerDecoder(TransformerStack):
         """Return the state before the first token: each layer's memory of the source, and empty caches.
 
         The beams of the state are, layer by layer, keys (batch, beam, key heads, past, d_score) and
-        values (batch, beam, key heads, past, d_head).
+        values (batch, beam, key heads, past, d_head); or sums of both, as `Attention.nothing` says.
         """
         states, mask, _ = encoder_output
         one = states.new_zeros(states.shape[0], 1, self.d_features)

@@ -23,6 +23,7 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import Site
+from seq2seq.training.coverage import CoverageLoss
 from seq2seq.training.guidance import Guidance
 from seq2seq.training.loss import token_loss
 
@@ -45,6 +46,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: share of the uniform distribution mixed into the targets, 0 to 1.
         r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021); 0 for one pass.
         guidance: trains one head on gold links, which batches must then have; None for no such loss.
+        coverage: punishes looking at a source word again; None for no such loss.
         compiled: whether torch.compile makes the loss's kernels; the model's parts are compiled by themselves.
         config: the run's composed configuration as plain data, stored in its checkpoints.
     """
@@ -61,6 +63,7 @@ class TranslationModule(lightning.LightningModule):
         label_smoothing: float,
         r_drop: float = 0.0,
         guidance: Guidance | None = None,
+        coverage: CoverageLoss | None = None,
         compiled: bool = False,
         config: dict[str, Any],
     ) -> None:
@@ -79,6 +82,7 @@ class TranslationModule(lightning.LightningModule):
         self.r_drop = r_drop
         self.passes = 2 if r_drop else 1  # of a training step through the model
         self.guidance = guidance
+        self.coverage = coverage
         self.compiled = compiled
         self.config = config
         self.alignment: AlignmentChoice | None = None
@@ -101,8 +105,9 @@ class TranslationModule(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss, summed over real target tokens. Nothing in here waits for the device."""
         self.batch = batch
-        guided = (self.guidance.name,) if self.guidance else ()
-        with record_attention(self.model, names=guided, detach=False) as record:
+        watched = {self.guidance.name} if self.guidance else set()
+        watched.update(self.coverage.names if self.coverage else ())
+        with record_attention(self.model, names=watched, detach=False) as record:
             features = self._features(batch)
         loss = token_loss(
             features,
@@ -119,6 +124,9 @@ class TranslationModule(lightning.LightningModule):
         if self.guidance and batch.link_weights is not None:
             sums["guidance"] = self.guidance.loss(record, batch.link_weights)
             objective = objective + self.guidance.weight * sums["guidance"]
+        if self.coverage:
+            sums["coverage"] = self.coverage.loss(record, batch.target_indices)
+            objective = objective + self.coverage.weight * sums["coverage"]
         self._step.add(batch, sums)
         # Of a plain number Lightning makes a tensor on the device, and waits for it.
         self.log("train/padding_share", torch.tensor(batch.padding_share), batch_size=batch.num_tokens)

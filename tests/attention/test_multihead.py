@@ -15,6 +15,7 @@ from seq2seq.attention import (
     Dot,
     Entmax15,
     General,
+    Linear,
     Location,
     MultiHeadAttention,
     NoPositions,
@@ -26,12 +27,14 @@ from seq2seq.attention import (
     ShawPositions,
     Softmax,
     Sparsemax,
+    Synthesizer,
     T5Positions,
+    Uniform,
     padding_mask,
 )
 from seq2seq.errors import UserError
 
-SCORES = [Dot, ScaledDot, General, Additive, Cosine, Location]
+SCORES = [Dot, ScaledDot, General, Additive, Cosine, Location, Synthesizer, Uniform, Linear]
 D, HEADS, BATCH, QUERIES, KEYS = 15, 3, 2, 7, 11
 
 
@@ -118,7 +121,9 @@ def test_a_head_is_an_attention_of_its_own_with_its_own_parameters(score: type[S
             for name, parameter in single.named_parameters():
                 parameter.copy_(attention.attention.score.get_parameter(name)[head].view_as(parameter))
         columns = slice(head * D // HEADS, (head + 1) * D // HEADS)
-        scores = single(attention.query(x)[..., columns], single.project_keys(attention.key(source)[..., columns]))
+        queries = attention.query(x) if attention.query else x
+        keys = attention.key(source) if attention.key else source
+        scores = single(queries[..., columns], single.project_keys(keys[..., columns]))
         assert_close(weights[:, head], scores.softmax(-1))
 
 
@@ -137,8 +142,23 @@ def test_forward_and_backward_run_without_data(
             need_weights=need_weights,
         )  # fmt: skip
     context.sum().backward()
-    without = {"key.weight", "key.bias"} if score is Location else set()
-    assert {name for name, p in attention.named_parameters() if p.grad is None} == without
+    assert all(p.grad is not None for p in attention.parameters())
+
+
+@pytest.mark.parametrize(
+    ("score", "left_out"), [(Location, {"key"}), (Synthesizer, {"key"}), (Uniform, {"query", "key"}), (Dot, set())]
+)
+def test_projections_that_a_score_never_looks_at_are_not_there_and_those_of_earlier_versions_are_passed_over(
+    score: type[Score], left_out: set[str]
+) -> None:
+    attention = nn.ModuleDict({"layer": MultiHeadAttention(D, HEADS, score=score)})
+    state = attention.state_dict()
+    assert {name for name in ("query", "key") if f"layer.{name}.weight" not in state} == left_out
+    for name in left_out:
+        state |= {f"layer.{name}.weight": torch.zeros(D, D), f"layer.{name}.bias": torch.zeros(D)}
+    attention.load_state_dict(state)
+    with pytest.raises(RuntimeError, match=r"layer\.other"):
+        attention.load_state_dict(state | {"layer.other.weight": torch.zeros(D)})
 
 
 def test_heads_that_do_not_divide_the_size_are_a_user_error() -> None:

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from seq2seq.attention import (
     Differential,
     Leaky,
+    LocalP,
     Monotonic,
     MultiHeadAttention,
     Normalizer,
@@ -221,3 +222,5 @@ def test_parts_that_do_not_fit_into_heads_are_refused() -> None:
         MultiHeadAttention(12, 4, normalizer=Differential)
     with pytest.raises(UserError, match="Monotonic .* model=luong"):
         MultiHeadAttention(12, 4, normalizer=Monotonic)
+    with pytest.raises(UserError, match="Differential .* LocalP .* use another pattern"):
+        MultiHeadAttention(16, 4, normalizer=Differential, pattern=LocalP)

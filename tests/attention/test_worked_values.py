@@ -7,7 +7,18 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seq2seq.attention import Attention, Dot, MultiHeadAttention, ScaledDot, Softmax, causal_mask
+from seq2seq.attention import (
+    Attention,
+    Cosine,
+    Coverage,
+    Dot,
+    Linear,
+    MultiHeadAttention,
+    Past,
+    ScaledDot,
+    Softmax,
+    causal_mask,
+)
 
 
 def close(actual: Tensor, expected: list[float]) -> None:
@@ -83,3 +94,32 @@ def test_scaled_dot_with_projections(need_weights: bool) -> None:
     close(context[0], [1.274714, 2.363713])
     if weights is not None:
         close(weights[0], [0.448328, 0.171983, 0.379690])
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_linear(need_weights: bool) -> None:
+    attention = Attention(Linear(2, 2))
+    memory = attention.memory(torch.tensor([[1.0, 0], [0, 1], [-1, -1]]), torch.tensor([[10.0, 0], [0, 10], [5, 5]]))
+    context, weights = attention(torch.tensor([[1.0, -1]]), memory, need_weights=need_weights)
+    close(context[0], [6.023307, 3.976693])
+    if weights is not None:
+        close(weights[0], [0.547715, 0.343053, 0.109232])
+
+
+def test_coverage() -> None:
+    attention = Attention(Coverage(1, 1))
+    with torch.no_grad():
+        for parameter, value in zip(attention.parameters(), (1.0, 1.0, 1.0, -1.0), strict=True):
+            parameter.fill_(value)
+    keys, query = torch.tensor([[[1.0], [0], [-1]]]), torch.tensor([[[0.5]]])
+    memory = attention.memory(keys, keys)
+    past = Past(torch.tensor([[[0.4, 0.4, 0.2]]]), torch.zeros(1, 1, 3))
+    close(attention.score(query, memory.keys, past)[0, 0], [0.800499, 0.099668, -0.604368])
+    _, weights = attention(query, memory, past=past, need_weights=True)
+    assert weights is not None
+    close(weights[0, 0], [0.574194, 0.284899, 0.140907])
+
+
+def test_qk_norm_is_the_cosine_score() -> None:
+    score = Cosine(2, 2, initial_scale=10.0)
+    close(score(torch.tensor([[3.0, 4]]), score.project_keys(torch.tensor([[1.0, 0]])))[0], [6.0])

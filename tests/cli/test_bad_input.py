@@ -296,6 +296,7 @@ def test_files_to_align_must_be_equally_long(
         ("training.label_smoothing=2", ("training.label_smoothing=2", "below 1")),
         ("training.guided_alignment.weight=-1", ("training.guided_alignment.weight=-1", "above")),
         ("training.r_drop=-1", ("training.r_drop=-1", "above")),
+        ("training.coverage.weight=-1", ("training.coverage.weight=-1", "above")),
         ("training.test_splits=[tets]", ("tets", "train, val, test")),
         ("training.test_splits=test", ("training.test_splits=test", "[test]")),
         ("pinned=[-1]", ("pinned", "-1")),

@@ -119,6 +119,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "bigbird": {"width": 1, "num_random": 1},
     "location": {"max_positions": 9},
     "learned": {"max_positions": 9},
+    "synthesizer": {"max_positions": 9, "d_hidden": 5},
+    "performer": {"num_features": 11},
     "topk": {"k": 2},
     "t5": {"num_buckets": 6, "max_distance": 3},
     "shaw": {"max_distance": 2},
@@ -132,6 +134,7 @@ RECURRENT = ("bahdanau-lstm2", "luong-gru1", "luong-feeding-gru2")
 """Decoders with an attention that has no heads."""
 
 REFUSED: dict[str, set[str]] = {
+    "score=coverage": {"self", "cross"},
     "normalizer=differential": set(RECURRENT),
     "normalizer=leaky": set(RECURRENT),
     "normalizer=monotonic": {"self", "cross"},
@@ -142,6 +145,13 @@ REFUSED: dict[str, set[str]] = {
 }
 """Seats in which a variant has no meaning, by group=name."""
 
+UNTOUCHED: dict[tuple[str, str], set[str]] = {
+    ("score=uniform", "cross"): {
+        f"decoder.layers.{layer}.cross_residual.norm.{kind}" for layer in (0, 1) for kind in ("weight", "bias")
+    },
+}
+"""Parameters that get a gradient of 0, by variant and seat: a norm before a query that nobody looks at."""
+
 SIZE = {"d_model": 16}
 EXTRA: dict[str, dict[str, Any]] = {
     "multi-query": {"num_key_heads": 1},
@@ -151,9 +161,15 @@ EXTRA: dict[str, dict[str, Any]] = {
 
 TOGETHER: list[dict[str, str]] = [
     {"positions": "learned", "pattern": "window"},
+    {"pattern": "window", "self_score": "linear"},
+    {"positions": "alibi", "self_score": "performer"},
+    {"self_score": "linear", "self_normalizer": "sink"},
+    {"pattern": "fixed", "self_score": "uniform"},
     {"positions": "alibi", "pattern": "window"},
     {"positions": "rotary", "self_score": "cosine"},
     {"positions": "rotary", "self_normalizer": "differential"},
+    {"positions": "alibi", "self_normalizer": "log_length"},
+    {"pattern": "window", "self_normalizer": "leaky"},
     {"positions": "t5", "self_normalizer": "differential"},
     {"positions": "shaw", "self_normalizer": "differential"},
 ]
@@ -184,7 +200,9 @@ def variant_cases() -> Iterator[Case]:
         if not variant.refused:
             hides = variant.name.startswith("pattern=") and variant.seat != "self"
             coarse = any(name in variant.name for name in COARSE)
-            yield Case(f"{variant.name} in {variant.seat}", variant.build, sees_source=not hides, coarse=coarse)
+            untouched = frozenset(UNTOUCHED.get((variant.name, variant.seat), ()))
+            name = f"{variant.name} in {variant.seat}"
+            yield Case(name, variant.build, untouched, sees_source=not hides, coarse=coarse)
 
 
 def variants() -> Iterator[Variant]:

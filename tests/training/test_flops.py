@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq.build import build_model
 from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
@@ -24,7 +25,8 @@ class Vocabulary:
 def model_of(*overrides: str) -> EncoderDecoder:
     one: Any = Vocabulary()
     sizes = ("model.d_model=8", "model.d_embedding=8", "output=none")
-    return build_model(compose_defaults("train", [*overrides, *sizes]), Tokenizers(one, one))
+    (expanded,) = expand([*overrides, *sizes])
+    return build_model(compose_defaults("train", expanded), Tokenizers(one, one))
 
 
 def batch_of(pairs: int, source: int, target: int) -> Batch:
@@ -41,6 +43,10 @@ def batch_of(pairs: int, source: int, target: int) -> Batch:
         ("model=luong", "score=general"),
         ("model=luong", "score=location", "decoder.input_feeding=true"),
         ("model=bottleneck",),
+        ("model=bahdanau", "score=coverage"),
+        ("model=luong", "score=performer"),
+        ("model=transformer", "score=linear", "self_score=linear"),
+        ("model=transformer", "score=uniform", "encoder.self_score=synthesizer", "decoder.self_score=performer"),
     ],
     ids=str,
 )

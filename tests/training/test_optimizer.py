@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Muon
 
+from seq2seq.attention import Differential, Entmax, Leaky, LogLength, Monotonic, Sigmoid, Sink
 from seq2seq.training.optimizer import MuonAdam
 
 OPTIONS: dict[str, Any] = {
@@ -109,3 +110,11 @@ def test_matrix_of_one_row_or_column_is_a_vector_and_goes_to_adam() -> None:
     named = {"inner.weight": torch.zeros(4, 6), "score.energy": torch.zeros(4, 1), "row": torch.zeros(1, 4)}
     optimizer = MuonAdam([(name, nn.Parameter(value)) for name, value in named.items()], **OPTIONS)
     assert [[p.shape for p in group["params"]] for group in optimizer.param_groups] == [[(4, 6)], [(4, 1), (1, 4)]]
+
+
+@pytest.mark.parametrize("heads", [None, 3])
+def test_what_normalizers_learn_goes_to_adam(heads: int | None) -> None:
+    kinds = [Entmax, LogLength, Monotonic, Sigmoid, Sink] + ([Differential, Leaky] if heads else [])
+    named = [p for kind in kinds for p in kind(num_heads=heads, d_value=4).named_parameters()]
+    optimizer = MuonAdam(named, **OPTIONS)
+    assert len(named) >= len(kinds) and [type(part) for part in optimizer._parts] == [Adam]

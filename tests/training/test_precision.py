@@ -109,15 +109,15 @@ def test_run_of_another_machine_goes_on_in_float32_and_says_so(asked: str, store
     assert chosen.value == "32-true" and chosen.warning.endswith("the run goes on in 32-true")
 
 
-@pytest.mark.parametrize(("dtype", "finite"), [(torch.float16, False), (torch.float32, True)])
-def test_what_is_said_of_float16_is_so(dtype: torch.dtype, finite: bool) -> None:
+@pytest.mark.parametrize(("dtype", "wild"), [(torch.float16, True), (torch.float32, False)])
+def test_what_is_said_of_float16_is_so(dtype: torch.dtype, wild: bool) -> None:
     weight = torch.nn.Parameter(torch.ones(1, dtype=dtype))
     options = compose_defaults("train", []).optimizer
     adam = torch.optim.Adam([weight], lr=options.lr, betas=tuple(options.betas), eps=options.eps, fused=options.fused)
     for gradient in (1e-3, 0.0):
         weight.grad = torch.full((1,), gradient, dtype=dtype)
         adam.step()
-    assert bool(weight.isfinite().all()) == finite
+    assert (abs(weight.item() - 1) > 100) == wild  # two steps at a rate of 0.004
 
 
 class Machine:
