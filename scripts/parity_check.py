@@ -6,7 +6,7 @@ make of two sentences, one of them padded; only real positions count. It fails b
 The packages are no part of this project; install them apart:
 
     python3 -m venv peers
-    peers/bin/pip install torch==2.13.0 entmax==1.3 x-transformers==2.31.10 transformers==5.24.0
+    peers/bin/pip install torch==2.13.0 entmax==1.3 x-transformers==2.31.10 transformers==5.24.0 kornia==0.9.0
     PYTHONPATH=. peers/bin/python scripts/parity_check.py
 """
 
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from seq2seq.attention import (
     AlibiPositions,
     Differential,
+    Linear,
     MultiHeadAttention,
     NoPositions,
     RotaryPositions,
@@ -179,6 +180,20 @@ def huggingface_differential(attention: Module, *, layer: int) -> float:
     return difference(attention, lambda x: theirs(x, unturned, hidden(causal=True))[0], causal=True)
 
 
+def kornia_linear(attention: Module) -> float:
+    """Against the attention of LoFTR in `kornia`, which has no projections: ours serve both."""
+    package: Module = importlib.import_module("kornia.feature.loftr.loftr_module.linear_attention")
+    theirs = package.LinearAttention()
+
+    def ask(x: Tensor) -> Tensor:
+        query, key, value = (
+            project(x).unflatten(-1, (HEADS, D_HEAD)) for project in (attention.query, attention.key, attention.value)
+        )
+        return attention.output(theirs(query, key, value, kv_mask=REAL).flatten(-2))
+
+    return difference(attention, ask)
+
+
 T5 = partial(T5Positions, num_buckets=32, max_distance=128)
 CHECKS: dict[str, tuple[str, Difference]] = {
     "rotary": ("x-transformers", lambda: x_transformers(ours(RotaryPositions), rotary=True)),
@@ -204,6 +219,7 @@ CHECKS: dict[str, tuple[str, Difference]] = {
         "transformers, DiffLlama",
         lambda: huggingface_differential(ours(normalizer=Differential, layer=2), layer=2),
     ),
+    "linear": ("kornia, LoFTR", lambda: kornia_linear(ours(score=Linear))),
 }
 """What is compared: its peer, and how."""
 

@@ -161,7 +161,7 @@ def at_least_one(positions: Positions, **options: int) -> None:
     """Refuse a number below 1, by its key."""
     for key, value in options.items():
         if value < 1:
-            raise UserError(f"{type(positions).__name__} with {key}={value} have no place; set {key} to 1 or more")
+            raise UserError(f"{type(positions).__name__} cannot have {key}={value}; set {key} to 1 or more")
 
 
 def _even(d_model: int) -> None:
