@@ -21,22 +21,13 @@ from seq2seq.attention import (
     MultiHeadAttention,
     Pattern,
     Positions,
-    Score,
+    Uniform,
     Window,
     padding_mask,
 )
 from seq2seq.errors import UserError
 
 LOOKS = ("current", "previous", "next", "left", "right", "end", "start")
-
-
-class Uniform(Score):
-    """Equal scores."""
-
-    asks_query = asks_key = False
-
-    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
-        return query.new_zeros(*query.shape[:-1], keys.shape[-2])
 
 
 def picture(pattern: Pattern, queries: int, keys: int) -> list[str]:
