@@ -48,7 +48,7 @@ def environment(folder: Path) -> Path:
     python = folder / "bin" / "python"
     (packages,) = folder.glob("lib/*/site-packages")
     (packages / "seen.pth").write_text(f"{Path(__file__).parents[1]}\n{sysconfig.get_path('purelib')}\n")
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", *PLUGINS]
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile", *PLUGINS]
     done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"cannot install {', '.join(PLUGINS)}: {done.stderr.strip().splitlines()[-1]}")
