@@ -11,7 +11,7 @@ from seq2seq.attention.memory import Memory, Past, Sums, one_a_head
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
-from seq2seq.attention.sliced import cut, worth_slicing
+from seq2seq.attention.sliced import cut, least_length, worth_slicing
 from seq2seq.dropout import dropout
 from seq2seq.errors import UserError
 
@@ -62,6 +62,8 @@ class Attention(nn.Module):
         self.placed = self.pattern is not None
         """Whether it matters where queries stand."""
         self.fastest = _fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
+        self.slices_from = least_length(self.pattern) if score.asks_key and not biased else None
+        """From how many keys on a pattern is computed in slices; None: never."""
         self.recorders = 0
         """How many look at the weights now."""
 
@@ -135,20 +137,13 @@ class Attention(nn.Module):
         factor = None
         if self.pattern is not None:
             whole = places is None and bias is None and past is None and not need_weights
-            if whole and worth_slicing(self.pattern, query, memory) and self.score.asks_key and not is_exporting():
+            if whole and self.slices_from and worth_slicing(self.pattern, query, memory) and not is_exporting():
                 slices = cut(query, memory, self.pattern, causal=causal)
                 return slices.join(self._attend(slices.query, slices.memory)[0]), None
             places = torch.arange(query.shape[-2], device=query.device) if places is None else places
             mask, factor = self.pattern(query, places, keys.shape[-2], mask)
-        return self._attend(
-            query,
-            Memory(keys, value, mask),
-            bias=bias,
-            factor=factor,
-            past=past,
-            causal=causal,
-            need_weights=need_weights,
-        )
+        memory, options = Memory(keys, value, mask), {"causal": causal, "need_weights": need_weights}
+        return self._attend(query, memory, bias=bias, factor=factor, past=past, **options)
 
     def _attend(
         self,

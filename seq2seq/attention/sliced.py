@@ -19,9 +19,15 @@ Measured forward and backward: what it takes to cut and to join is the same for 
 """
 
 
+def least_length(pattern: Pattern | None) -> int | None:
+    """Return from how many keys on slices are faster; None where a pattern has none."""
+    return None if pattern is None or pattern.reach is None else SAVED + _seen(pattern, pattern.reach)
+
+
 def worth_slicing(pattern: Pattern, query: Tensor, memory: Memory) -> bool:
     """Return whether slices are possible and faster: for queries (..., query, d) a matter of lengths alone."""
-    if pattern.reach is None or memory.keys.shape[-2] < SAVED + _seen(pattern, pattern.reach):
+    least = least_length(pattern)
+    if least is None or memory.keys.shape[-2] < least:
         return False
     mask = memory.mask
     return query.dim() in (3, 4) and (mask is None or mask.dim() < 2 or mask.shape[-2] == 1)

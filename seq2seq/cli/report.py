@@ -59,6 +59,8 @@ def describe_attention(model: nn.Module, device: str) -> str:
             parts = ", ".join(type(part).__name__ for part in (module.score, module.normalizer))
             kernel = module.kernel(device)
             said = f"{kernel} ({parts})" if kernel == "explicit" else kernel
+            if module.slices_from:
+                said += f" in slices from {module.slices_from} tokens"
             kinds = found.setdefault(site_of(name).kind, [])
             if said not in kinds:
                 kinds.append(said)

@@ -19,6 +19,10 @@ from seq2seq.data.tokenizer import Tokenizers
         (["model=luong", "model.attention_dropout=0.1"], "\nattention: cross explicit (General, Softmax)"),
         (["model=bottleneck"], ""),
         (
+            ["model=transformer", "encoder.pattern=window", "score=additive"],
+            "\nattention: encoder fused in slices from 200 tokens, decoder fused, cross explicit (Additive, Softmax)",
+        ),
+        (
             ["model=transformer", "decoder.self_score=linear", "normalizer=sparsemax"],
             "\nattention: encoder fused, decoder linear, cross explicit (ScaledDot, Sparsemax)",
         ),
