@@ -42,7 +42,7 @@ def execute(command: list[str], place: Place) -> Log:
 
 
 def processor() -> str:
-    """Return the processor's name, and the instructions that PyTorch uses of it, which ATEN_CPU_CAPABILITY may limit."""
+    """Return the processor's name, and the instructions that PyTorch uses of it: ATEN_CPU_CAPABILITY limits them."""
     table = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.+)$", table.read_text(), re.MULTILINE) if table.exists() else None
     name = found[1].strip() if found else platform.processor() or platform.machine()
