@@ -59,10 +59,11 @@ class Attention(nn.Module):
         self.score_remembers, self.normalizer_remembers = score.remembers, self.normalizer.remembers
         self.wants_query = self.normalizer.wants_query
         self.remembers = self.score_remembers or self.normalizer_remembers
-        self.placed = self.pattern is not None
+        self.score_placed = score.placed
+        self.placed = self.pattern is not None or score.placed
         """Whether it matters where queries stand."""
         self.fastest = _fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
-        self.slices_from = least_length(self.pattern) if score.asks_key and not biased else None
+        self.slices_from = least_length(self.pattern) if score.asks_key and not biased and not score.placed else None
         """From how many keys on a pattern is computed in slices; None: never."""
         self.recorders = 0
         """How many look at the weights now."""
@@ -135,15 +136,18 @@ class Attention(nn.Module):
         if mask is not None:
             check_mask(mask, query, keys)
         factor = None
+        given = places
+        if self.placed:
+            places = torch.arange(query.shape[-2], device=query.device) if places is None else places
         if self.pattern is not None:
-            whole = places is None and bias is None and past is None and not need_weights
+            whole = given is None and bias is None and past is None and not need_weights
             if whole and self.slices_from and worth_slicing(self.pattern, query, memory) and not is_exporting():
                 slices = cut(query, memory, self.pattern, causal=causal)
                 return slices.join(self._attend(slices.query, slices.memory)[0]), None
-            places = torch.arange(query.shape[-2], device=query.device) if places is None else places
+            assert places is not None
             mask, factor = self.pattern(query, places, keys.shape[-2], mask)
         memory, options = Memory(keys, value, mask), {"causal": causal, "need_weights": need_weights}
-        return self._attend(query, memory, bias=bias, factor=factor, past=past, **options)
+        return self._attend(query, memory, bias=bias, factor=factor, places=places, past=past, **options)
 
     def _attend(
         self,
@@ -152,6 +156,7 @@ class Attention(nn.Module):
         *,
         bias: Tensor | None = None,
         factor: Tensor | None = None,
+        places: Tensor | None = None,
         past: Past | None = None,
         causal: bool = False,
         need_weights: bool = False,
@@ -163,7 +168,8 @@ class Attention(nn.Module):
             if context is not None:
                 return context, None
         keys = one_a_head(keys, query)
-        scores = self.score(query, keys, past) if self.score_remembers else self.score(query, keys)
+        asked = (places,) if self.score_placed else (past,) if self.score_remembers else ()
+        scores = self.score(query, keys, *asked)
         if bias is not None:
             scores = scores + _one_a_stream(bias, scores)
         if causal:

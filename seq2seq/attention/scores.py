@@ -27,6 +27,12 @@ class Score(nn.Module):
     key_parameters = False
     """Whether keys are weighed by parameters of their own head: fewer key heads then have no meaning."""
 
+    placed = False
+    """Whether `forward` wants the places of the queries, (query,), as its third argument.
+
+    A search asks with one query at a time: its place is not to be known from the shape of the queries.
+    """
+
     remembers = False
     """Whether `forward` wants a `Past` as its third argument."""
 

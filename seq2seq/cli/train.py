@@ -196,8 +196,8 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
     subfolder = _subfolder(overrides)
     with _hydra_raises(), composed_once():
-        # Hydra's parser takes options before overrides only.
-        given = sorted(overrides, key=lambda override: override not in ("-m", "--multirun"))
+        # Hydra's parser takes overrides together only, so options come before them all.
+        given = sorted(overrides, key=lambda override: not override.startswith("-") and "=" in override)
         # Hydra itself would write its account of the command before it is known whose the folder is.
         sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()

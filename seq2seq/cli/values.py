@@ -4,6 +4,7 @@ import difflib
 import math
 import pydoc
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -174,8 +175,8 @@ def _word_fault(key: str, value: Any, default: Any) -> str | None:
     words = WORDS.get(_last_part(key))
     if words and value not in (*words, None) and not isinstance(value, DictConfig):
         return f" is not known; {nearest(str(value), map(str, words))}"
-    if key.endswith("_target_") and isinstance(value, str) and not _exists(value):
-        return f": there is no such class; {nearest(value, {str(default), *_targets()})}"
+    if key.endswith("_target_") and isinstance(value, str):
+        return _class_fault(value, str(default))
     return None
 
 
@@ -215,12 +216,21 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
-def _exists(target: str) -> bool:
-    """Return whether a dotted name leads to something that can be called."""
+def _class_fault(target: str, default: str) -> str | None:
+    """Return why a dotted name leads to nothing that can be called, and the remedy."""
     try:
-        return ".." not in target and callable(pydoc.locate(target))
-    except pydoc.ErrorDuringImport:
-        return False
+        if ".." not in target and callable(pydoc.locate(target)):
+            return None
+    except pydoc.ErrorDuringImport as error:
+        return f": {error.filename} cannot be imported: {error.exc.__name__}: {error.value}"
+    module, _, name = target.rpartition(".")
+    home = sys.modules.get(module)
+    if home is not None and not module.startswith("seq2seq"):
+        return f": {module} has no {name}; {nearest(name, vars(home))}"
+    near = difflib.get_close_matches(target, {default, *_targets()}, n=1, cutoff=0.5)
+    if near or module.startswith("seq2seq"):
+        return f": there is no such class; {nearest(target, {default, *_targets()})}"
+    return f": there is no module {module or target} here or among the installed packages"
 
 
 def _targets() -> set[str]:
