@@ -8,7 +8,7 @@ On a CPU all stages are rehearsed with tiny sizes. Without an argument:
 
     python scripts/gpu_check.py --data multi30k --output gpu-check --minutes 8
 
-    agreement   every model, score and normaliser beside the CPU; attention in half precision, under every mask
+    agreement   every model with every part of attention beside the CPU; in half precision, under every mask
     precision   bf16-mixed, 16-mixed, compiled: trained a few steps; what waits for the device in a step
     speed       the base Transformer on WMT14's shapes: tokens a second, utilisation, where the time goes
     grammar     the embedded default until BLEU 95

@@ -1,4 +1,4 @@
-"""Every model, score and normaliser on the device beside the CPU; attention in half precision beside float64."""
+"""Every model with every part of attention on the device beside the CPU; half precision and kernels beside float64."""
 
 import copy
 from collections.abc import Iterator
@@ -13,19 +13,28 @@ from gpu.parts import SMALL, SMALL_TRANSFORMER, Setting, compose, exact_float32,
 from gpu.report import Report
 from seq2seq.attention import (
     Attention,
+    Chunked,
     Cosine,
+    Dilated,
     Dot,
     Entmax15,
     General,
+    Linear,
+    Pattern,
+    Performer,
+    RandomPositions,
     ScaledDot,
+    Score,
     Softmax,
     Sparsemax,
+    Window,
     padding_mask,
     record_attention,
 )
 from seq2seq.build import build_model
 from seq2seq.cli.options import config_folder
 from seq2seq.data.batching import Batch
+from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.training.loss import token_loss
 
@@ -41,8 +50,17 @@ MODELS = {
     ],
     "bottleneck": ["model=bottleneck"],
 }  # fmt: skip
-SCORES = ("additive", "dot", "scaled_dot", "general", "cosine", "location")
-NORMALIZERS = ("softmax", "sparsemax", "entmax15")
+SELF = {"score": "self_score", "normalizer": "self_normalizer", "pattern": "pattern", "positions": "positions"}
+CROSS = {"score": "score", "normalizer": "normalizer", "pattern": "cross_pattern"}
+"""Groups of files, by what they are called in a side's self-attention, and in cross-attention."""
+
+REHEARSED = {"normalizer=entmax15", "positions=shaw"}
+NEEDED = {"pattern=fixed": {"score": "uniform"}}
+"""What must be beside a file."""
+
+OPTIONS = {"num_key_heads": 1, "gate": True}
+"""Parts of a Transformer's side that are no files."""
+
 LIMITS = {"outputs": 1e-4, "gradients": 1e-3, "weights": 1e-4}
 """Largest differences in float32, as shares of the largest value: sums in another order."""
 
@@ -61,14 +79,22 @@ def run(setting: Setting, report: Report) -> None:
     """Compare, a row a model and path."""
     exact_float32()
     batch = random_batches(400, VOCAB, 1, mean_length=9)[0]
+    missing = {f"{group}={name}" for group, name in _files()}
     for name, overrides in MODELS.items():
         worst: dict[str, dict[str, tuple[float, str]]] = {"fused": {}, "explicit": {}}
         count = 0
-        for case, config in _variants(name, overrides, rehearsal=setting.rehearsal):
+        for case, config in _variants(overrides, rehearsal=setting.rehearsal):
             torch.manual_seed(1)
-            model = build_model(config, tokenizers(VOCAB))  # in training mode, as a GPU's recurrences want, no dropout
+            try:
+                model = build_model(config, tokenizers(VOCAB))  # in training mode, as a GPU's recurrences want
+            except UserError:
+                continue  # it has no meaning there
+            for part in model.modules():
+                if isinstance(part, RandomPositions):
+                    part.eval()
             twin = copy.deepcopy(model).to(setting.device)
             expected, count = _found(model, batch, recorded=True), count + 1
+            missing.discard(case.partition(" ")[0])
             for path in worst:
                 try:
                     actual = _found(twin, batch.to(setting.device), recorded=path == "explicit")
@@ -84,26 +110,46 @@ def run(setting: Setting, report: Report) -> None:
             report.row("Beside the CPU in float32: largest difference", cells)
             wrong = [f"{what} {share:.2g} of {case}" for what, (share, case) in largest.items() if share > LIMITS[what]]
             report.check(f"{name}, {path}: as on the CPU", not wrong, "; ".join(wrong) or f"{count} variants")
+    if not setting.rehearsal:
+        report.check("every file of attention was in a model", not missing, ", ".join(sorted(missing)))
     _masks(setting, report)
+    _kernels(setting, report)
     _dropout(setting, report)
 
 
-def _variants(name: str, overrides: list[str], *, rehearsal: bool) -> Iterator[tuple[str, DictConfig]]:
-    """Yield the configurations of a model with every score and normaliser, composed once."""
+def _files() -> list[tuple[str, str]]:
+    """Return every file of the groups of attention, as group and name."""
+    files = [(group, path.stem) for group in SELF for path in sorted((config_folder() / group).glob("*.yaml"))]
+    return [file for file in files if file != ("score", "none")]
+
+
+def _variants(overrides: list[str], *, rehearsal: bool) -> Iterator[tuple[str, DictConfig]]:
+    """Yield the configurations of a model with every file of attention in every seat, composed once."""
     plain = compose([*SMALL, "model.dropout=0", *overrides])
-    if name == "bottleneck":
-        yield name, plain
+    if overrides == MODELS["bottleneck"]:
+        yield "no attention", plain
         return
-    pairs = [("additive", "softmax"), ("cosine", "entmax15")] if rehearsal else product(SCORES, NORMALIZERS)
-    for score, normalizer in pairs:
+    sides = [side for side in ("encoder", "decoder") if "self_score" in plain[side]]
+    for group, name in _files():
+        if rehearsal and f"{group}={name}" not in REHEARSED:
+            continue
+        parts = {group: name} | NEEDED.get(f"{group}={name}", {})
+        seats = {"self-attention": [(side, SELF) for side in sides]} if sides else {}
+        if group in CROSS:
+            seats["cross-attention"] = [("", CROSS)]
+        elif sides:
+            seats["the encoder"] = [("encoder", SELF)]  # random ones have no meaning in a decoder
+        for seat, places in seats.items():
+            config = copy.deepcopy(plain)
+            for (side, names), (other, choice) in product(places, parts.items()):
+                part = OmegaConf.load(config_folder() / other / f"{choice}.yaml")
+                OmegaConf.update(config, f"{side}.{names[other]}".strip("."), part, merge=False)
+            yield f"{group}={name} in {seat}", config
+    for key, value in OPTIONS.items() if sides and not rehearsal else ():
         config = copy.deepcopy(plain)
-        for group, choice in (("score", score), ("normalizer", normalizer)):
-            part = OmegaConf.load(config_folder() / group / f"{choice}.yaml")
-            OmegaConf.update(config, group, part, merge=False)
-            for side in ("encoder", "decoder"):
-                if f"self_{group}" in config[side]:
-                    OmegaConf.update(config, f"{side}.self_{group}", part, merge=False)
-        yield f"{score}, {normalizer}", config
+        for side in sides:
+            config[side][key] = value
+        yield f"{key}={value}", config
 
 
 def _found(model: EncoderDecoder, batch: Batch, *, recorded: bool) -> Found:
@@ -180,6 +226,35 @@ def _masks(setting: Setting, report: Report) -> None:
                     )
         report.check(
             f"attention in {dtype} under every mask is that in float64, and finite",
+            not wrong,
+            "; ".join(wrong[:8]) or f"largest difference {worst:.2g}",
+        )
+
+
+def _kernels(setting: Setting, report: Report) -> None:
+    """Attention in O(n) and in slices, of lengths from which on they are used, beside the explicit path in float64."""
+    length = 17 if setting.rehearsal else 300
+    visible = padding_mask(torch.tensor([length, length // 2]), length)[:, None, None]
+    parts: list[tuple[type[Score], Pattern | None]] = [(Linear, None), (Performer, None)]
+    parts += [(ScaledDot, pattern) for pattern in (Window(16, width=3), Chunked(16, size=8), Dilated(16, width=2))]
+    for dtype, limit in HALF_LIMITS.items():
+        worst, wrong = 0.0, []
+        for (score, pattern), mask, causal in product(parts, (None, visible), (False, True)):
+            torch.manual_seed(1)
+            attention = Attention(score(16, 16), pattern=pattern)
+            x, y = ((torch.randn(2, 2, length, 16) / 2).to(dtype) for _ in range(2))
+            exact = copy.deepcopy(attention).double()
+            expected = _attend(exact, x.double(), y.double(), mask, causal, explicit=True)
+            there = copy.deepcopy(attention).to(setting.device)
+            shown = None if mask is None else mask.to(setting.device)
+            actual = _attend(there, x.to(setting.device), y.to(setting.device), shown, causal, explicit=False)
+            share = max(_share(a.double(), e, 1e-2) for a, e in zip(actual, expected, strict=True))
+            worst = max(worst, share)
+            if share > limit:
+                what = score.__name__ if pattern is None else type(pattern).__name__
+                wrong.append(f"{what}{', padding' * (mask is not None)}{', causal' * causal}: {share:.2g}")
+        report.check(
+            f"attention in O(n) and in slices in {dtype} is that of all pairs in float64",
             not wrong,
             "; ".join(wrong[:8]) or f"largest difference {worst:.2g}",
         )

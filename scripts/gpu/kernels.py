@@ -1,4 +1,4 @@
-"""Time and memory of attention against length, forward and backward: fused, explicit, additive."""
+"""Time and memory of attention against length, forward and backward: fused, explicit, additive, O(n), in slices."""
 
 import gc
 import warnings
@@ -16,7 +16,9 @@ LONGEST = {"additive": 8192}
 """To 32,768; where a kind is tried no further."""
 
 KINDS = [("fused", torch.float32), ("fused", torch.bfloat16), ("explicit", torch.float32), ("explicit", torch.bfloat16),
-         ("additive", torch.float32)]  # fmt: skip
+         ("additive", torch.float32), ("linear", torch.float32), ("linear-causal", torch.float32),
+         ("performer", torch.float32), ("window 64", torch.float32), ("window 64", torch.bfloat16),
+         ("chunks of 64", torch.float32)]  # fmt: skip
 
 
 def run(setting: Setting, report: Report) -> None:

@@ -16,7 +16,7 @@ class HeadStatistics(NamedTuple):
     """Means over the rows of shares (`shares`); nowhere counts as a key of rows that give something to no key."""
 
     entropy: Tensor  # nats: 0 where one key has all, log(keys) where all are equal
-    normalized_entropy: Tensor  # 0-1: entropy over log(number of visible keys); 0 where one key is visible
+    normalized_entropy: Tensor  # 0-1: entropy over log(number of keys that are seen); 0 where one is
     saturation: Tensor  # share 0-1 of rows in which one key, not nowhere, has at least 0.99
     sink_mass: Tensor  # weight 0-1 on begin and end of sentence and on punctuation
     nowhere: Tensor  # weight 0-1 on no key
@@ -25,7 +25,9 @@ class HeadStatistics(NamedTuple):
     next: Tensor  # weight 0-1 on the key after the diagonal's
 
 
-def head_statistics(weights: Tensor, visible_mask: Tensor, sink_mask: Tensor) -> tuple[HeadStatistics, Tensor]:
+def head_statistics(
+    weights: Tensor, visible_mask: Tensor, sink_mask: Tensor, *, seen: Tensor | None = None
+) -> tuple[HeadStatistics, Tensor]:
     """Return the sums of the statistics over the rows of each sentence and head, `(...)`, and the number of rows.
 
     Sums, so that those of many batches can be added before they are divided.
@@ -34,13 +36,16 @@ def head_statistics(weights: Tensor, visible_mask: Tensor, sink_mask: Tensor) ->
         weights: `(..., query, key)`, made shares here.
         visible_mask: True where a query may see a key, False in all of a padded row; broadcastable to the weights.
         sink_mask: True where a key is a sink (`is_sink`), broadcastable to `(..., key)`.
+        seen: what the attention's pattern shows of it, broadcastable to the weights; None: all. A row that sees nothing
+            under its pattern counts: it gives all to nowhere.
     """
     visible = visible_mask.expand(weights.shape)
     real = visible.any(-1)
     weights = shares(weights)
     rest = nowhere(weights)
     entropy = torch.special.entr(weights).sum(-1) + torch.special.entr(rest)
-    largest = (visible.sum(-1) + (rest > 0)).clamp(min=1).to(weights.dtype).log()
+    keys = (visible if seen is None else visible & seen).sum(-1)
+    largest = (keys + (rest > 0)).clamp(min=1).to(weights.dtype).log()
     rows = HeadStatistics(
         entropy=entropy,
         normalized_entropy=entropy / largest.where(largest > 0, 1),

@@ -37,6 +37,7 @@ class AttentionMap(NamedTuple):
     weights: Tensor  # (heads, query pieces, key pieces) as they are, float32 on the CPU
     query: Axis
     key: Axis
+    seen: Tensor | None = None  # bool of the weights' shape: what a pattern shows; None: no pattern, or not known
 
     def view(self, unit: str) -> View:
         """Return the shares between `words` or between `pieces`."""
@@ -53,7 +54,12 @@ class AttentionMap(NamedTuple):
 
 
 def attention_maps(
-    record: Mapping[str, Tensor], index: int, source: Sentence, target: Sentence
+    record: Mapping[str, Tensor],
+    index: int,
+    source: Sentence,
+    target: Sentence,
+    *,
+    seen: Mapping[str, Tensor] | None = None,
 ) -> Iterator[AttentionMap]:
     """Yield every attention that a record holds of sentence pair `index` of its batch, without the padding.
 
@@ -62,6 +68,7 @@ def attention_maps(
         index: which pair of the batch.
         source: its source.
         target: what was forced.
+        seen: what patterns let the queries see, as `AttentionRecord.seen`.
     """
     axes = {
         "cross": (target.ending(), source.ending()),
@@ -71,6 +78,9 @@ def attention_maps(
     for name, weights in record.items():
         site = site_of(name)
         query, key = axes[site.kind]
-        yield AttentionMap(
-            name, site, weights[index, :, : len(query.pieces), : len(key.pieces)].float().cpu(), query, key
-        )
+        shown = None if seen is None else seen.get(name)
+
+        def cut(x: Tensor, rows: int = len(query.pieces), columns: int = len(key.pieces)) -> Tensor:
+            return x[index, :, :rows, :columns].cpu()
+
+        yield AttentionMap(name, site, cut(weights).float(), query, key, seen=None if shown is None else cut(shown))

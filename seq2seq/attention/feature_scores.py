@@ -39,8 +39,8 @@ class Linear(FeatureScore):
     def features(self, x: Tensor, *, of_query: bool) -> Tensor:
         """Return x + 1 above 0, exp(x) below."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        # The exponential is bounded on both sides for its gradient's sake: where x is large it is not wanted.
-        return torch.where(x > 0, x + 1, x.clamp(LEAST / 2, 0).exp())
+        # Bounded on both sides, by floats as ONNX wants, for its gradient: where x is large it is not wanted.
+        return torch.where(x > 0, x + 1, x.clamp(LEAST / 2, 0.0).exp())
 
 
 class Performer(FeatureScore):

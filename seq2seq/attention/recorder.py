@@ -1,7 +1,8 @@
 """Look at the attention weights of any model, without the model knowing."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seq2seq.attention.attention import Attention
+from seq2seq.attention.memory import Memory
+from seq2seq.attention.patterns import Pattern
 
 
 class AttentionRecord(Mapping[str, Tensor]):
@@ -19,22 +22,55 @@ class AttentionRecord(Mapping[str, Tensor]):
 
     def __init__(self) -> None:
         self._calls: dict[str, list[Tensor]] = {}
+        self._patterns: dict[str, list[Callable[[], Tensor]]] = {}
 
-    def append(self, name: str, weights: Tensor) -> None:
-        """Add one call's weights, (batch, query, key) or (batch, heads, query, key)."""
-        self._calls.setdefault(name, []).append(weights if weights.dim() == 4 else weights.unsqueeze(1))
+    def append(self, name: str, weights: Tensor, pattern: Callable[[], Tensor] | None = None) -> None:
+        """Add one call's weights, (batch, query, key) or (batch, heads, query, key).
+
+        Args:
+            name: of the module.
+            weights: of the call.
+            pattern: says what its pattern let the queries see, bool of the weights' shape; None: it has none.
+        """
+        self._calls.setdefault(name, []).append(_with_heads(weights))
+        if pattern is not None:
+            self._patterns.setdefault(name, []).append(pattern)
+
+    def seen(self) -> dict[str, Tensor]:
+        """Return what patterns let the queries see, bool (batch, heads, query, key), by name; only where there is one.
+
+        Patterns are asked here, so that a recording costs no more with one.
+        """
+        return {name: _joined([_with_heads(ask()) for ask in calls]) for name, calls in self._patterns.items()}
 
     def __getitem__(self, name: str) -> Tensor:
-        calls = self._calls[name]
-        # Stepwise self-attention sees one key more at each step: what it could not see yet has weight 0.
-        widest = max(weights.shape[-1] for weights in calls)
-        return torch.cat([F.pad(weights, (0, widest - weights.shape[-1])) for weights in calls], dim=-2)
+        return _joined(self._calls[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._calls)
 
     def __len__(self) -> int:
         return len(self._calls)
+
+
+def _with_heads(x: Tensor) -> Tensor:
+    return x if x.dim() == 4 else x.unsqueeze(1)
+
+
+def _joined(calls: list[Tensor]) -> Tensor:
+    """Return the rows of several calls as one (batch, heads, query, key)."""
+    # Stepwise self-attention sees one key more at each step: what it could not see yet has weight 0.
+    widest = max(x.shape[-1] for x in calls)
+    return torch.cat([F.pad(x, (0, widest - x.shape[-1])) for x in calls], dim=-2)
+
+
+def _ask(
+    pattern: Pattern, shape: torch.Size, query: Tensor, memory: Memory, *, places: Tensor | None = None, **_: Any
+) -> Tensor:
+    """Return what a pattern lets the queries of a call see, expanded to the shape of the weights."""
+    places = torch.arange(shape[-2], device=query.device) if places is None else places
+    mask = pattern(query, places, shape[-1], memory.mask).mask
+    return torch.ones(shape, dtype=torch.bool, device=query.device) if mask is None else mask.expand(shape)
 
 
 @contextmanager
@@ -65,11 +101,15 @@ def record_attention(
             recorded.append(module)
             module.recorders += 1
 
-            def report(_: nn.Module, __: Any, output: tuple[Tensor, Tensor], name: str = name) -> None:
-                record.append(name, output[1].detach() if detach else output[1])
+            def report(
+                module: Any, args: Any, kwargs: dict[str, Any], output: tuple[Tensor, Tensor], name: str = name
+            ) -> None:
+                weights, pattern = output[1].detach() if detach else output[1], module.pattern
+                seen = None if pattern is None else partial(_ask, pattern, weights.shape, *args, **kwargs)
+                record.append(name, weights, seen)
 
             handles.append(module.register_forward_pre_hook(ask_for_weights, with_kwargs=True))
-            handles.append(module.register_forward_hook(report))
+            handles.append(module.register_forward_hook(report, with_kwargs=True))
     try:
         yield record
     finally:

@@ -1,6 +1,6 @@
 """What every attention head of a model does over a data set, and which of them is the alignment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from seq2seq.alignment.links import AlignmentScore, Links
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.alignment.shares import shares
 from seq2seq.alignment.words import LinkExtraction, agreement, argmax_links, diagonal_links, word_shares
+from seq2seq.attention.recorder import AttentionRecord
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import words
@@ -68,15 +69,16 @@ class HeadEvaluator:
 
     def add(
         self,
-        record: Mapping[str, Tensor],
+        record: AttentionRecord,
         batch: Batch,
         sentences: Iterable[tuple[Sentence, Sentence]],
         gold: Iterable[Links | None],
     ) -> None:
         """Add a batch: its record, its pairs as sentences, and their gold links where there are any."""
         weights = {name: _with_mean(shares(record[name].float())) for name in record}
+        seen = record.seen()
         for name in weights:
-            self._add_statistics(name, weights[name], batch)
+            self._add_statistics(name, weights[name], batch, seen.get(name))
         cross = [name for name in weights if site_of(name).kind == "cross"]
         if not cross:
             return
@@ -87,7 +89,7 @@ class HeadEvaluator:
             row = word_shares(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
             self._add_links(index, row, links, source, target)
 
-    def _add_statistics(self, name: str, weights: Tensor, batch: Batch) -> None:
+    def _add_statistics(self, name: str, weights: Tensor, batch: Batch, seen: Tensor | None) -> None:
         kind = site_of(name).kind
         source = batch.source_mask[:, None, None, :]
         positions = torch.arange(batch.target_input.shape[1], device=weights.device)
@@ -99,7 +101,9 @@ class HeadEvaluator:
         }[kind]
         sinks = (self._target_sinks if kind == "decoder" else self._source_sinks).to(weights.device)
         keys = batch.target_input if kind == "decoder" else batch.source
-        statistics, rows = head_statistics(weights, visible, sinks[keys][:, None])
+        if seen is not None and weights.shape[1] > seen.shape[1]:  # what any head sees, the mean does
+            seen = torch.cat((seen.any(1, keepdim=True), seen), dim=1)
+        statistics, rows = head_statistics(weights, visible, sinks[keys][:, None], seen=seen)
         self._add_sums(name, torch.stack(statistics).sum(1).double().cpu(), rows.sum(0).cpu())
 
     def _add_sums(self, name: str, sums: Tensor, counts: Tensor) -> None:

@@ -26,5 +26,5 @@ def inspect_pairs(model: EncoderDecoder, pairs: Sequence[tuple[Sentence, Sentenc
     with record_attention(model) as record:
         model.features(batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices)
     model.train(was_training)
-    weights = dict(record)
-    return [list(attention_maps(weights, i, *pair)) for i, pair in enumerate(pairs)]
+    weights, seen = dict(record), record.seen()
+    return [list(attention_maps(weights, i, *pair, seen=seen)) for i, pair in enumerate(pairs)]

@@ -109,11 +109,13 @@ def _options(side: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
 
 def _check_attention(name: str, module: MultiHeadAttention) -> None:
     score, normalizer = module.attention.score, module.attention.normalizer
-    other = [type(part).__name__ for part in (module.attention.pattern, module.gate) if part is not None]
+    pattern, gate = module.attention.pattern, module.gate
+    other = [] if pattern is None else [type(pattern).__name__]
+    other += [] if gate is None else ["a gate"]
     if other:
         raise UserError(
-            f"format=ctranslate2 knows full attention without a gate alone, but {name} has {' and '.join(other)}; "
-            "use format=onnx"
+            f"format=ctranslate2 knows attention to all tokens and without a gate alone, but {name} has "
+            f"{' and '.join(other)}; use format=onnx"
         )
     if type(score) is not ScaledDot or type(normalizer) is not Softmax or normalizer.temperature != 1:
         raise UserError(

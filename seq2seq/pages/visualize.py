@@ -73,14 +73,15 @@ def page_data(
 
 def map_statistics(attention: AttentionMap) -> dict[str, list[float]]:
     """Return the statistics between pieces, a value a head; where there are several, that of their mean is first."""
-    weights = shares(attention.weights)
+    weights, seen = shares(attention.weights), attention.seen
     if len(weights) > 1:
         weights = torch.cat((weights.mean(0, keepdim=True), weights))
+        seen = None if seen is None else torch.cat((seen.any(0, keepdim=True), seen))
     visible = torch.ones(weights.shape[-2:], dtype=torch.bool)
     if attention.site.kind == "decoder":
         visible = visible.tril()
     sinks = torch.tensor([is_sink(label) for label in attention.key.pieces])
-    sums, rows = head_statistics(weights, visible.expand(weights.shape), sinks)
+    sums, rows = head_statistics(weights, visible.expand(weights.shape), sinks, seen=seen)
     return {name: (getattr(sums, name) / rows).tolist() for name in STATISTICS}
 
 

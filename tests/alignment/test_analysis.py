@@ -131,3 +131,14 @@ def test_mass_of_a_row_that_sums_to_more_than_one_is_a_share_of_it() -> None:
     found = means(torch.tensor([[0.9, 0.6, 0.5]]), sinks=sinks)
     torch.testing.assert_close(found.sink_mass, torch.tensor(0.25))
     assert found.nowhere == 0
+
+
+def test_normalized_entropy_is_over_what_a_pattern_shows_and_nothing_else_changes() -> None:
+    weights = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0], [0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.0, 0.0]])
+    seen = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]]).bool()
+    visible = torch.ones(4, 4, dtype=torch.bool)
+    sums, rows = head_statistics(weights, visible, NO_SINK, seen=seen)
+    assert rows == 4 and sums.normalized_entropy == 3 and sums.nowhere == 1  # the last sees nothing, and counts
+    without, _ = head_statistics(weights, visible, NO_SINK)
+    assert without.normalized_entropy == pytest.approx(1.5)
+    assert sums._replace(normalized_entropy=None) == without._replace(normalized_entropy=None)

@@ -1,5 +1,6 @@
 """The recorder: weights of a model that knows nothing of it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from seq2seq.attention import Additive, Attention, Dot, MultiHeadAttention, record_attention
+from seq2seq.attention import Additive, Attention, Dot, LocalP, MultiHeadAttention, Window, record_attention
 
 BATCH, TARGET, SOURCE, D = 2, 5, 7, 6
 
@@ -120,3 +121,23 @@ def test_a_caller_who_wants_weights_still_gets_them(inputs: tuple[Tensor, Tensor
     with record_attention(attention) as record:
         _, weights = attention(inputs[0], attention.memory(inputs[1], inputs[1]), need_weights=True)
     assert_close(record[""][:, 0], weights.detach())
+
+
+def test_record_says_what_patterns_show_of_a_whole_pass_and_of_steps() -> None:
+    x, mask = torch.randn(BATCH, 4, D), torch.tensor([[True] * 4, [True, True, False, False]])
+    model: Any = nn.Module()
+    model.heads = MultiHeadAttention(D, 2, pattern=partial(Window, width=1))
+    model.guessed = Attention(Dot(D, D), pattern=LocalP(D, width=1))
+    model.plain = Attention(Dot(D, D))
+    with record_attention(model) as record:
+        model.heads(x, model.heads.memory(x, x, mask[:, None, None]), causal=True)
+        for attention in (model.guessed, model.plain):
+            memory = attention.memory(x, x, mask[:, None])
+            for place, query in enumerate(x.split(1, dim=1)):
+                attention(query, memory, places=torch.tensor([place]))
+    seen = record.seen()
+    assert list(seen) == ["heads.attention", "guessed"]
+    near = torch.ones(4, 4, dtype=torch.bool).triu(-1)
+    assert_close(seen["heads.attention"].tril(), (near & mask[:, None, None]).expand(BATCH, 2, 4, 4).tril())
+    assert seen["guessed"].shape == (BATCH, 1, 4, 4)
+    assert_close(seen["guessed"], record["guessed"] > 0)

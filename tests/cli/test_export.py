@@ -156,7 +156,7 @@ def test_ctranslate2_knows_every_variant_and_the_chosen_head(
     (["positions=alibi"], "AlibiPositions.*format=onnx"),
     (["encoder.pattern=window"], "Window.*format=onnx"),
     (["normalizer=sink"], "Sink.*format=onnx"),
-    (["gate=true"], "without a gate"),
+    (["gate=true", "decoder.pattern=chunked"], "encoder.* has a gate; use format=onnx"),
     (["model.d_embedding=8", "model.tie_output=false"], "model.d_embedding"),
 ])  # fmt: skip
 def test_what_ctranslate2_does_not_know_is_named(
@@ -196,10 +196,14 @@ class WithOnnx:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("overrides", [
     ["model=luong", "model.rnn=LSTM", "decoder.input_feeding=true", "score=location"],
-    ["model=transformer", "encoder.num_layers=1", "decoder.num_layers=2", "normalizer=entmax15"],
+    ["model=transformer", "encoder.num_layers=1", "decoder.num_layers=2", "normalizer=entmax15",
+     "encoder.pattern=bigbird", "encoder.positions=random", "encoder.self_score=general",
+     "encoder.self_normalizer=topk", "decoder.pattern=chunked", "decoder.positions=learned",
+     "decoder.self_score=linear", "score=cosine"],
     ["model=bottleneck"],
     ["model=bahdanau", "normalizer=monotonic", "score=coverage"],
-    ["model=transformer", "encoder.self_score=synthesizer", "decoder.self_score=performer", "score=uniform"],
+    ["model=transformer", "encoder.self_score=synthesizer", "decoder.self_score=performer", "score=uniform",
+     "cross_pattern=fixed", "encoder.pattern=dilated"],
     ["model=luong", "cross_pattern=local_p", "score=dot"],
     ["model=transformer", "positions=t5", "num_key_heads=2", "gate=true", "normalizer=sink"],
     ["model=transformer", "positions=alibi", "pattern=window", "self_normalizer=log_length"],
