@@ -25,6 +25,9 @@ from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
+KEY_OF_CLASS = re.compile(r"(^|\.)_|_$")
+"""What a key has in it where somebody means `_target_` or `_partial_`, misspelt or not."""
+
 INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
 STACK = r"Exception raised from |frame #|Traceback |C\+\+ |\s+File "
@@ -131,6 +134,8 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         key = inner[1]
     if key in known:
         return f"{key} is not a key of all these runs; start those that have it by themselves"
+    if not KEY_OF_CLASS.search(key):  # else somebody does mean a class
+        known = [name for name in known if not name.endswith("_")]
     return f"there is no key {key}; {nearest(key, known)}"
 
 
@@ -141,8 +146,7 @@ def _known_keys(command: str, choices: list[str]) -> list[str]:
         config = compose_defaults(command, expand(firsts)[0] if command == "train" else firsts)
     except (HydraException, OmegaConfBaseException, UserError):  # one of them is wrong as well
         config = compose_defaults(command, [])
-    private = ("_target_", "_partial_")  # which nobody means
-    return [*(key for key in keys(config) if not key.endswith(private)), *(SHORT if command == "train" else ())]
+    return [*keys(config), *(SHORT if command == "train" else ())]
 
 
 def keys(config: DictConfig) -> list[str]:

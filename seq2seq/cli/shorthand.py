@@ -107,6 +107,9 @@ def _expanded(override: str, run: tuple[str, ...]) -> Iterator[str]:
     else:
         sides = _transformer_sides(run)
         if not sides or side not in ("", *sides):
+            if name in PARTS and value.isidentifier() and value not in ("null", *choices_of(PARTS[name])):
+                yield f"+{PARTS[name]}={value}"  # of which Hydra says that it does not exist
+                return
             model = next((o for o in run if o.startswith("model=")), "")
             raise UserError(no_such_part(override, side, name, model))
         for one in [side] if side else sides:

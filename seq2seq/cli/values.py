@@ -190,7 +190,8 @@ def _form_fault(key: str, value: Any, default: Any) -> str | None:
 def _kind_fault(key: str, value: Any, default: Any) -> str | None:
     """Return the type that a value must keep."""
     if isinstance(default, DictConfig) and value is not None and not isinstance(value, DictConfig):
-        return f": it has keys of its own, each to be set by itself: {', '.join(f'{key}.{name}' for name in map(str, default))}"
+        inner = ", ".join(f"{key}.{name!s}" for name in default)
+        return f": it has keys of its own, each to be set by itself: {inner}"
     if default is None and _last_part(key) in WHOLE_OR_NULL:
         whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
         return None if whole else ": expected a whole number, or null"

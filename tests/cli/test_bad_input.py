@@ -143,6 +143,8 @@ def test_value_out_of_range_is_named(fails: Command, override: str, expected: st
         ("model=transformer encoder.positions={base:3}", ("there is no key encoder.positions.base",)),
         ("model=luong decoder.gate=true", ("decoder.gate: decoder is recurrent here", "decoder=transformer")),
         ("position=rotary", ("there is no key position; did you mean positions?",)),
+        ("positions=rotery", ("positions=rotery does not exist; did you mean rotary?",)),
+        ("encoder._targt_=x", ("there is no key encoder._targt_; did you mean encoder._target_?",)),
         ("patern=window", ("there is no key patern; did you mean pattern?",)),
         ("cross_pattern=localp", ("cross_pattern=localp does not exist; did you mean local_p?",)),
         ("-m model=transformer,luong positions=rotary", ("both sides are recurrent with model=luong",)),
