@@ -77,7 +77,7 @@ class Float32Muon(Muon):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters that have gradients; with a closure, as PyTorch's."""
         loss = None if closure is None else torch.enable_grad()(closure)()
         for group in self.param_groups:
