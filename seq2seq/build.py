@@ -109,26 +109,37 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
 
 
 def check_parts(config: DictConfig) -> None:
-    """Refuse parts of a model that do not go together, before anything is read or written.
+    """Refuse parts of a model that are missing, or do not go together, before anything is read or written.
 
-    The model is built without data. What cannot be built so, as a part of a user's own, is judged when it is real.
+    The model is built without data, and on the meta device; where that has none of a user's own parts, for real.
 
     Raises:
         UserError: naming the parts and the way out.
     """
+    for key in MODEL_KEYS:
+        if not isinstance(config.get(key), DictConfig):
+            raise UserError(
+                f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
+            )
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
     tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
     guidance = config.training.guided_alignment
+
+    def build() -> None:
+        model = build_model(config, tokenizers)
+        guide(model, **guidance)
+        cover(model, **config.training.coverage)
+
     try:
         with torch.device("meta"):
-            model = build_model(config, tokenizers)
-            guide(model, **guidance)
-            cover(model, **config.training.coverage)
-    except UserError:
-        raise
+            build()
     except Exception as error:
+        if isinstance(error, UserError):
+            raise
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        with torch.random.fork_rng(devices=[]):
+            build()
 
 
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:

@@ -16,7 +16,8 @@ open_normalizers.py    or not all of it                Sigmoid, Sink, OffByOne, 
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
 multihead.py    several at once, projected             MultiHeadAttention
-kernels.py      the same, faster, without weights      linear_attention.py: in O(n)
+kernels.py      the same, faster, without weights      linear_attention.py: in O(n); sliced.py: in O(n · width)
+energies.py     the additive score, never held whole
 recorder.py     look at the weights of any model       record_attention
 invariants.py   what must hold on a live model         check_attention, check_model, ...
 

@@ -33,7 +33,7 @@ class Attention(nn.Module):
         biased: whether a bias is going to join the scores.
 
     Raises:
-        UserError: a pattern that gives the weights alone, beside a score that tells keys apart.
+        UserError: a pattern that gives the weights alone, beside a score or normaliser that tells keys apart.
     """
 
     def __init__(
@@ -53,6 +53,11 @@ class Attention(nn.Module):
             raise UserError(
                 f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
                 f"{type(score).__name__} would not be heard; use {self.pattern.score_key}=uniform with it"
+            )
+        if self.pattern is not None and self.pattern.decides and self.normalizer.moves:
+            raise UserError(
+                f"{self.pattern.key}: {type(pattern).__name__} gives weights by places alone, and "
+                f"{type(self.normalizer).__name__} would move them; use another normaliser with it, such as softmax"
             )
         self.dropout = dropout
         # Plain attributes, set once: to look into a module for a part of a part takes longer than a small sum.
@@ -178,11 +183,10 @@ class Attention(nn.Module):
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         told = (past,) if self.normalizer_remembers else (query,) if self.wants_query else ()
         weights = self.normalizer(scores, mask, *told)
-        if factor is not None:
-            weights = weights * factor
+        of_normalizer, weights = weights, weights if factor is None else weights * factor
         dropped = dropout(weights, self.dropout, self.training)
         context = dropped.to(value.dtype) @ one_a_head(value, weights)
-        return self.normalizer.finish(context, weights, mask), weights if need_weights else None
+        return self.normalizer.finish(context, of_normalizer, mask), weights if need_weights else None
 
     def kernel(self, device: str) -> str:
         """Return what computes a context whose weights nobody wants on a type of device: fused, linear or explicit."""

@@ -203,7 +203,7 @@ def _borders(buckets: int, max_distance: int) -> list[int]:
     rest = buckets - exact
     borders = list(range(1, exact + 1))
     for k in range(1, rest):
-        begin = borders[-1]
+        begin = max(borders[-1], int(exact * (max_distance / exact) ** (k / rest)) - 1)  # nearly; the loop is exact
         while begin**rest * exact**k < max_distance**k * exact**rest:
             begin += 1
         borders.append(begin)

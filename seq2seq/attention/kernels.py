@@ -43,10 +43,13 @@ def fused_softmax(
         query, keys, value = query[:, None], keys[:, None], value[:, None]
         mask = mask[:, None] if mask is not None and mask.dim() == 3 else mask
     # On a CPU the gradient of the half-precision kernel takes five times as long as that of the float32 one.
-    exact = value.device.type == "cpu" and torch.is_grad_enabled()
+    on_cpu = value.device.type == "cpu"
+    exact = on_cpu and torch.is_grad_enabled()
     dtype = torch.promote_types(value.dtype, torch.float32) if exact else value.dtype
     if mask is not None and mask.dtype is not torch.bool:
-        mask = _cast(mask, dtype)
+        # Beside half-precision queries a CPU takes a bias as exact as it is, which autocast must not round.
+        mask = _cast(mask, torch.promote_types(dtype, torch.float32) if on_cpu else dtype)
+        exact = on_cpu
     fewer = query.dim() == 4 and query.shape[1] != keys.shape[1] and keys.shape[1] > 1
     with torch.autocast("cpu", enabled=False) if exact and torch.is_autocast_enabled("cpu") else nullcontext():
         context = F.scaled_dot_product_attention(

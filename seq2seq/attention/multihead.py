@@ -57,7 +57,7 @@ class MultiHeadAttention(nn.Module):
         if num_heads < 1 or d_model % num_heads:
             raise UserError(f"d_model={d_model} is not a multiple of num_heads={num_heads}; change one of them")
         key_heads = num_heads if num_key_heads is None else num_key_heads
-        if key_heads < 1:
+        if not isinstance(key_heads, int) or key_heads < 1:
             raise UserError(f"num_key_heads={key_heads}: set 1 (all query heads share one), or more, or null")
         if num_heads % key_heads:
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
@@ -139,9 +139,9 @@ class MultiHeadAttention(nn.Module):
         project = self.query
         heads, bias = _split(query if project is None else project(query), self.d_head), None
         if self.positions is not None:
-            places = _places(places, heads)
-            bias = self.positions.bias(heads, places, memory.keys.shape[-2])
-            heads = self.positions.turn(heads, places)
+            at = _places(places, heads)
+            bias = self.positions.bias(heads, at, memory.keys.shape[-2])
+            heads = self.positions.turn(heads, at)
         context, weights = self.attention(
             heads, memory, bias=bias, places=places, causal=causal, need_weights=need_weights
         )

@@ -81,7 +81,7 @@ class Normalizer(nn.Module):
 
         Args:
             context: weights · value, (..., query, d_value).
-            weights: (..., query, key), before dropout.
+            weights: (..., query, key), before a pattern's factor and before dropout.
             mask: broadcastable to the weights; None: all visible.
         """
         return context
@@ -97,7 +97,7 @@ class Softmax(Normalizer):
     def __init__(self, *, temperature: float = 1.0, **place: Any) -> None:
         super().__init__(**place)
         if not temperature > 0:
-            raise UserError(f"normalizer.temperature={temperature} must be above 0")
+            raise UserError(f"temperature={temperature} of the normaliser Softmax must be above 0, such as 1")
         self.temperature = temperature
         self.fused_temperature = temperature
 

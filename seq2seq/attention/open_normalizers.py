@@ -158,14 +158,21 @@ class Monotonic(Normalizer):
         super().__init__(**place)
         self.bias = self.a_head(initial_bias)
 
-    def forward(self, scores: Tensor, mask: Tensor | None, past: Past) -> Tensor:  # type: ignore[override]
+    def forward(self, scores: Tensor, mask: Tensor | None, past: Past | None) -> Tensor:  # type: ignore[override]
         """Return weights (batch, query, key).
 
         Args:
             scores: (batch, query, key).
             mask: broadcastable to the scores.
             past: of the queries' hypotheses; the sum over k starts from its last weights.
+
+        Raises:
+            UserError: there is no past.
         """
+        if past is None:
+            raise UserError(
+                "Monotonic goes on from the step before; hand over past=Past.nothing(keys), then past.after(weights)"
+            )
         scores = hide(exact(scores) + self.bias, mask)
         # log Π_{l < j}: the differences of sums stay exact where products would underflow.
         passed = F.pad(F.logsigmoid(-scores[..., :-1]), (1, 0)).cumsum(-1)

@@ -175,14 +175,14 @@ class BigBird(Pattern):
         super().__init__(d_query, **seat)
         self.width = self.whole("width", width, 0)
         self.num_global = self.whole("num_global", num_global, 0)
-        self.num_random = self.whole("num_random", num_random, 0)
+        self.num_random = min(self.whole("num_random", num_random, 0), PRIME)
         self.seed = self.whole("seed", seed, 0)
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
         """Return the keys near by, the first ones, and some others."""
         near = (places - keys).abs() <= self.width
         first = (places < self.num_global) | (keys < self.num_global)
-        number = (places * 1_000_003 + keys * 7_368_787 + self.seed * 15_485_863) % PRIME
+        number = (places * 1_000_003 + keys * 7_368_787 + self.seed * 15_485_863 % PRIME) % PRIME
         for _ in range(2):  # squares are small enough for 64 bits, and scatter what a sum leaves in order
             number = (number * number + 179_424_673) % PRIME
         by_chance = number * (torch.maximum(places, keys) + 1) < self.num_random * PRIME

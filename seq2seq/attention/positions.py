@@ -160,7 +160,7 @@ class RandomPositions(Positions):
 def at_least_one(positions: Positions, **options: int) -> None:
     """Refuse a number below 1, by its key."""
     for key, value in options.items():
-        if value < 1:
+        if not isinstance(value, int) or value < 1:
             raise UserError(f"{type(positions).__name__} cannot have {key}={value}; set {key} to 1 or more")
 
 

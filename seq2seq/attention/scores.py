@@ -81,8 +81,8 @@ class Score(nn.Module):
     def _at_least_one(self, **sizes: int | None) -> None:
         """Refuse sizes below 1; None stands for a default."""
         for name, size in sizes.items():
-            if size is not None and size < 1:
-                raise UserError(f"{name}={size} of the score {type(self).__name__} must be 1 or more")
+            if size is not None and (not isinstance(size, int) or size < 1):
+                raise UserError(f"{name}={size} of the score {type(self).__name__} must be a whole number of 1 or more")
 
     def _same_size(self) -> None:
         if self.d_query != self.d_key:

@@ -58,8 +58,8 @@ class TopK(Normalizer):
 
     def __init__(self, *, k: int = 4, **place: Any) -> None:
         super().__init__(**place)
-        if k < 1:
-            raise UserError(f"normalizer.k={k} leaves no key; use 1 or more")
+        if not isinstance(k, int) or k < 1:
+            raise UserError(f"k={k} of the normaliser TopK must be a whole number of 1 or more: so many keys are left")
         self.k = k
 
     def normalize(self, scores: Tensor) -> Tensor:

@@ -20,10 +20,14 @@ from omegaconf.errors import (
 )
 
 from seq2seq.cli.options import choices_of, compose_defaults
+from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
 from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
+KEY_OF_CLASS = re.compile(r"(^|\.)_|_$")
+"""What a key has in it where somebody means `_target_` or `_partial_`, misspelt or not."""
+
 INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
 STACK = r"Exception raised from |frame #|Traceback |C\+\+ |\s+File "
@@ -51,8 +55,10 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         if place and found:  # an experiment's option of one choice, and another choice
             return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
         return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
+    if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), overrides)):
+        return wrong
     if isinstance(error, MissingConfigException):
-        return _missing_option(str(error))
+        return _missing_option(str(error), overrides)
     if isinstance(error, MissingMandatoryValue):
         key = re.search(r"Missing mandatory value: (\S+)", str(error))
         return f"{key[1] if key else 'a key'} is not given; say {key[1] if key else 'KEY'}=..."
@@ -79,7 +85,20 @@ def _find(
     return error
 
 
-def _missing_option(message: str) -> str:
+def _wrong_option(message: str, overrides: list[str]) -> str | None:
+    """Say which option a part has not, or which it needs; None where a message is about something else."""
+    unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
+    if unknown:
+        typed = next((f"{o}: " for o in overrides if _last_part(o) == unknown[2]), "")
+        return f"{typed}{unknown[1]} has no option {unknown[2]}; leave it out, or take it away with '~KEY.{unknown[2]}'"
+    missing = re.search(r"(\w+)\.__init__\(\) missing .*?: '(\w+)'", message)
+    if missing:
+        typed = next((f"{o}: " for o in overrides if _last_part(o) == missing[2]), "")
+        return f"{typed}{missing[1]} needs {missing[2]}; leave it as it is, or say {missing[2]}=..."
+    return None
+
+
+def _missing_option(message: str, overrides: list[str]) -> str:
     """Say which options a group has, and which of them was meant."""
     found = re.search(r"Could not find '([^']*)/([^'/]*)'", message)
     if not found:
@@ -88,7 +107,10 @@ def _missing_option(message: str) -> str:
     options = choices_of(group)
     if group.startswith("hydra/"):
         return f"{group}={name} does not exist here; launchers and sweepers are installed, as hydra-joblib-launcher is"
-    return f"{group}={name} does not exist; {nearest(name, options)} (options: {', '.join(options)})"
+    typed = (o for o in overrides if o.endswith(f"{group}={name}"))  # such as cross_pattern
+    meant = nearest(name, options)
+    others = f" (options: {', '.join(options)})" if meant.endswith("?") else ""
+    return f"{next(typed, f'{group}={name}')} does not exist; {meant}{others}"
 
 
 def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> str:
@@ -96,15 +118,35 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
     message = str(error)
     strange = [key for key in (o.partition("=")[0] for o in overrides) if not re.fullmatch(KEY, key)]
     if strange and isinstance(error, OverrideParseException):
-        return f"there is no key {strange[0]}; {nearest(strange[0], keys(compose_defaults(command, [])))}"
+        return f"there is no key {strange[0]}; {nearest(strange[0], _known_keys(command, []))}"
     found = re.search(r"Could not override '([^']*)'|Key '([^']*)' is not in struct", message)
     if not found:
         return _one_line(message)
     key = next(group for group in found.groups() if group)
     key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
     choices = [o for o in overrides if "/" not in o.split("=")[0] and "." not in o.split("=")[0]]
-    known = [o for o in choices if not o.startswith((f"{key}=", "-"))]
-    return f"there is no key {key}; {nearest(key, keys(compose_defaults(command, known)))}"
+    known = _known_keys(command, [o for o in choices if not o.startswith((f"{key}=", "-"))])
+    side, part = part_of_side(key)
+    if command == "train" and part and f"{side}.{part}" not in known:
+        return no_such_part(key, side, part)
+    inner = re.search(r"full_key: (\S+)", str(error.__cause__))
+    if key in known and inner:  # of a value in braces
+        key = inner[1]
+    if key in known:
+        return f"{key} is not a key of all these runs; start those that have it by themselves"
+    if not KEY_OF_CLASS.search(key):  # else somebody does mean a class
+        known = [name for name in known if not name.endswith("_")]
+    return f"there is no key {key}; {nearest(key, known)}"
+
+
+def _known_keys(command: str, choices: list[str]) -> list[str]:
+    """Return the keys that there are under choices of groups, of a sweep the first; short names with them."""
+    firsts = [choice.partition(",")[0] for choice in choices]
+    try:
+        config = compose_defaults(command, expand(firsts)[0] if command == "train" else firsts)
+    except (HydraException, OmegaConfBaseException, UserError):  # one of them is wrong as well
+        config = compose_defaults(command, [])
+    return [*keys(config), *(SHORT if command == "train" else ())]
 
 
 def keys(config: DictConfig) -> list[str]:

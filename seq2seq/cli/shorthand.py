@@ -25,6 +25,9 @@ SIDES = ("encoder", "decoder")
 MODEL = ("model", "experiment", *SIDES)
 """Groups that decide which sides are Transformers."""
 
+SHORT = (*PARTS, *OPTIONS, *CROSS)
+"""All short names."""
+
 
 def expand(overrides: list[str], *, sweep: bool = False) -> list[list[str]]:
     """Return overrides in which every short name is what Hydra calls it; of a sweep over such names, a list each.
@@ -53,8 +56,8 @@ def group_of(choice: str) -> tuple[str, str]:
 def _parts(override: str) -> tuple[str, str, str]:
     """Return the side that an override names, or none, the name of the part, and the value."""
     key, _, value = override.partition("=")
-    side, dot, name = key.partition(".")
-    return (side, name, value) if dot and side in SIDES else ("", key, value)
+    side, dot, name = key.lstrip("+").partition(".")
+    return (side, name, value) if dot and side in SIDES else ("", key.lstrip("+"), value)
 
 
 def _is_short(override: str) -> bool:
@@ -74,12 +77,25 @@ def _each(override: str) -> list[str]:
         if isinstance(value, Glob):
             key = parsed.get_key_element()
             name = _parts(override)[1]
-            return [f"{key}={choice}" for choice in value.filter(choices_of({**PARTS, **CROSS}.get(name, name)))]
+            return [f"{key}={c}" for c in matching(override, value, {**PARTS, **CROSS}.get(name, name))]
         if not parsed.is_discrete_sweep():
             return [override]
     except HydraException:
         return [override]
     return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+
+
+def matching(override: str, pattern: Glob, group: str) -> list[str]:
+    """Return the choices of a group that a pattern means.
+
+    Raises:
+        UserError: there are none.
+    """
+    options = choices_of(group)
+    found = pattern.filter(options)
+    if not found:
+        raise UserError(f"{override}: there is no such choice; the options are {', '.join(options)}")
+    return list(found)
 
 
 def _expanded(override: str, run: tuple[str, ...]) -> Iterator[str]:
@@ -91,13 +107,32 @@ def _expanded(override: str, run: tuple[str, ...]) -> Iterator[str]:
     else:
         sides = _transformer_sides(run)
         if not sides or side not in ("", *sides):
-            who = f"{side} is" if side else "both sides are"
-            raise UserError(
-                f"{override}: {who} recurrent here, and only a Transformer's self-attention has {name}; "
-                f"take {f'{side}=transformer' if side else 'model=transformer'}, or leave it out"
-            )
+            if name in PARTS and value.isidentifier() and value not in ("null", *choices_of(PARTS[name])):
+                yield f"+{PARTS[name]}={value}"  # of which Hydra says that it does not exist
+                return
+            model = next((o for o in run if o.startswith("model=")), "")
+            raise UserError(no_such_part(override, side, name, model))
         for one in [side] if side else sides:
             yield f"{PARTS[name]}@{one}.{name}={value}" if name in PARTS else f"{one}.{name}={value}"
+
+
+def part_of_side(key: str) -> tuple[str, str]:
+    """Return the side and the part of a Transformer that a key is of, such as `encoder.positions.base`; else nothing.
+
+    Whether the side is a Transformer is not asked.
+    """
+    side, _, rest = key.partition(".")
+    part = rest.partition(".")[0]
+    return (side, part) if side in SIDES and part in (*PARTS, *OPTIONS) else ("", "")
+
+
+def no_such_part(override: str, side: str, part: str, model: str = "") -> str:
+    """Return what is to be said where a side, or both, are recurrent, and have no such part; model chose both."""
+    who = f"{side} is recurrent here" if side else f"both sides are recurrent {f'with {model}' if model else 'here'}"
+    return (
+        f"{override}: {who}, and only a Transformer's self-attention has {part}; "
+        f"take {side or 'model'}=transformer, or leave it out"
+    )
 
 
 def _transformer_sides(run: tuple[str, ...]) -> list[str]:

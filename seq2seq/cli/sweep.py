@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.cli.options import choices_of, compose_defaults, compose_hydra, group_names
-from seq2seq.cli.shorthand import group_of
+from seq2seq.cli.options import compose_defaults, compose_hydra, group_names
+from seq2seq.cli.shorthand import group_of, matching
 from seq2seq.cli.values import check_choices, check_values
 
 
@@ -68,7 +68,7 @@ def _values(override: Override) -> list[str]:
     if isinstance(value, IntervalSweep):
         return [f"{key}={end}" for end in (value.start, value.end)]
     if isinstance(value, Glob):
-        return [f"{key}={choice}" for choice in value.filter(choices_of(group_of(key)[0]))]
+        return [f"{key}={choice}" for choice in matching(str(override.input_line), value, group_of(key)[0])]
     if override.is_discrete_sweep():
         return [f"{key}={found}" for found in override.sweep_string_iterator()]
     return [str(override.input_line)]

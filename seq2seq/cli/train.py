@@ -38,6 +38,9 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 MULTIRUN = "hydra.mode=MULTIRUN"
 SUBFOLDER = "hydra.output_subdir"
 
+NO_ATTENTION = {"score": "score/none", "normalizer": "normalizer/softmax", "cross_pattern": "pattern/full"}
+"""Keys of the parts of an attention, and the files that a bottleneck has there."""
+
 LONGEST_NAME = 200
 """Characters of a run's name: most file systems allow 255 bytes."""
 
@@ -152,8 +155,7 @@ def _check_run(overrides: list[str], config: DictConfig, *, sweep: bool) -> None
     best = OmegaConf.select(config, "callbacks.best.filename")
     if f"{best}.ckpt" in (LAST, PREVIOUS):
         raise UserError(f"callbacks.best.filename={best} is the name of what a run goes on from; take another")
-    if config.decoder._target_.endswith("BottleneckDecoder") and not config.score._target_.endswith("NoScore"):
-        raise UserError("a bottleneck asks nothing, so a score would change nothing; leave score out")
+    _check_bottleneck(config)
     if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
         raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
     check_parts(config)
@@ -162,6 +164,17 @@ def _check_run(overrides: list[str], config: DictConfig, *, sweep: bool) -> None
         hydra_ = config.hydra
         places |= {"hydra.sweep.dir": hydra_.sweep.dir} if sweep else {"hydra.run.dir": hydra_.run.dir}
     check_places(places)
+
+
+def _check_bottleneck(config: DictConfig) -> None:
+    """Refuse parts of an attention where there is none."""
+    if config.decoder._target_.endswith("BottleneckDecoder"):
+        for key, file in NO_ATTENTION.items():
+            if config.get(key) not in (None, OmegaConf.load(config_folder() / f"{file}.yaml")):
+                usual = f"{key}={file.rpartition('/')[2]}"
+                raise UserError(
+                    f"a bottleneck asks nothing, so {key} would change nothing; leave it out, or say {usual}"
+                )
 
 
 def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> None:

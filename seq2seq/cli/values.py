@@ -23,29 +23,20 @@ MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
 """Last parts of keys whose default is a number, and which null switches off."""
 
-NEVER_NULL = ("accelerator", "strategy")
-"""Last parts of keys whose default is a word, and which null does not switch off."""
+NEVER_NULL = ("accelerator", "coverage", "guided_alignment", "strategy")
+"""Last parts of keys whose default is a word or has keys of its own, and which null does not switch off."""
 
 ABOVE_0 = (
-    "accumulate_grad_batches",
-    "check_val_every_n_epoch",
-    "d_embedding",
-    "d_feedforward",
-    "d_model",
-    "eval_tokens_per_batch",
-    "every",
-    "gradient_clip_val",
-    "limit_train_batches",
-    "log_every_n_steps",
-    "max_epochs",
-    "max_length",
-    "max_steps",
-    "num_heads",
-    "num_layers",
-    "tokens_per_batch",
-    "val_check_interval",
+    *("accumulate_grad_batches", "check_val_every_n_epoch", "base", "d_attention", "d_embedding"),
+    *("d_feedforward", "d_hidden", "d_model", "d_readout", "dilation", "eval_tokens_per_batch", "every"),
+    *("gradient_clip_val", "k", "limit_train_batches", "log_every_n_steps", "max_distance", "max_epochs"),
+    *("max_length", "max_positions", "max_steps", "num_features", "num_heads", "num_key_heads", "num_layers"),
+    *("temperature", "tokens_per_batch", "val_check_interval"),
 )
 """Last parts of keys whose numbers must be above 0."""
+
+WHOLE_OR_NULL = ("d_attention", "d_hidden", "d_readout", "every_n_steps", "layer", "num_key_heads", "total_steps")
+"""Last parts of keys whose default is null, and whose other values are whole numbers."""
 
 SHARES = ("dropout", "momentum")
 """Ends of keys whose numbers are from 0 to below 1."""
@@ -108,13 +99,20 @@ def check_choices(command: str, overrides: list[str]) -> None:
     for override in overrides:
         key, _, choice = override.partition("=")
         group, name = group_of(key)
+        if group not in group_names():
+            continue
         # Of a group that a command is whole without, null is a choice.
-        none = (
-            choice == "" or (choice == "null" and ("@" in key or usual.get(key))) or re.fullmatch(r"-?[\d.]+", choice)
-        )
-        if none and group in group_names():
+        none = choice == "" or (choice == "null" and ("@" in key or usual.get(key)))
+        several = choice.startswith("[") and _is_one_object(group)
+        if none or several or re.fullmatch(r"-?[\d.]+", choice):
             options = ", ".join(choices_of(group))
             raise UserError(f"{name}={choice}: there is no such choice; the options are {options}")
+
+
+def _is_one_object(group: str) -> bool:
+    """Return whether each file of a group makes one object: then several files together mean nothing."""
+    files = (config_folder() / group).glob("*.yaml")
+    return all(re.search(r"^_target_:", file.read_text(encoding="utf-8"), re.MULTILINE) for file in files)
 
 
 def check_values(overrides: list[str], config: DictConfig, defaults: DictConfig) -> None:
@@ -149,6 +147,8 @@ def _number_fault(key: str, value: Any, default: Any) -> str | None:
     low = value < 0 or (value == 0 and last in ABOVE_0)
     if low and last in MAY_BE_MINUS_1:
         low = value != -1
+    elif isinstance(default, int | float) and default < 0:  # of either sign
+        low = False
     if (low and key not in FORMS) or not math.isfinite(value):
         expected = "above 0" if last in ABOVE_0 else "0 or above"
         none = ", or null for none" if last in MAY_BE_NULL else ", or -1" if last in MAY_BE_MINUS_1 else ""
@@ -163,10 +163,11 @@ def _null_fault(key: str, value: Any, default: Any) -> str | None:
     if value is not None:
         return None
     last = _last_part(key)
+    if isinstance(default, DictConfig):
+        needed = "." not in key or last in NEVER_NULL
+        return f": a run needs it; its keys are {', '.join(map(str, default))}" if needed else None
     if (isinstance(default, int | float) and last not in MAY_BE_NULL) or last in NEVER_NULL:
         return f": expected a value, such as {default}"
-    if isinstance(default, DictConfig) and "." not in key:
-        return f": a run needs it; its keys are {', '.join(map(str, default))}"
     return None
 
 
@@ -189,11 +190,17 @@ def _form_fault(key: str, value: Any, default: Any) -> str | None:
 
 def _kind_fault(key: str, value: Any, default: Any) -> str | None:
     """Return the type that a value must keep."""
+    if isinstance(default, DictConfig) and value is not None and not isinstance(value, DictConfig):
+        inner = ", ".join(f"{key}.{name!s}" for name in default)
+        return f": it has keys of its own, each to be set by itself: {inner}"
+    if default is None and _last_part(key) in WHOLE_OR_NULL:
+        whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
+        return None if whole else ": expected a whole number, or null"
     kinds = [(kind, name) for kind, name in KINDS if isinstance(default, kind)]
     if not kinds or value is None or key in OF_SEVERAL_KINDS:
         return None
     kind, name = kinds[0]
-    if isinstance(value, kind):
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
         return None
     several = "; for one run each of several, --multirun" if "," in str(value) else ""
     return f": expected {name}, such as {default}{several}"

@@ -30,7 +30,7 @@ from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
 from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.encoder_decoder import site_of
-from seq2seq.models.transformer import FeedForward, Residual
+from seq2seq.models.transformer_layers import FeedForward, Residual
 
 POSITIONS = 2048
 """Positions of an unlimited encoding that are written: no sentence may be longer."""

@@ -136,7 +136,7 @@ class AskingDecoder(RecurrentDecoder):
         if not self.attention.remembers and not self.attention.placed:
             return self.attention(query, memory)[0], ()
         past = Past(*beams[: self.num_past]) if self.num_past else None
-        places = torch.full((query.shape[1],), place, device=query.device)
+        places = torch.full((query.shape[1],), place, device=query.device) if self.attention.placed else None
         context, weights = self.attention(query, memory, places=places, past=past, need_weights=past is not None)
         return context, () if past is None else tuple(past.after(weights))
 

@@ -16,7 +16,10 @@ from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
 
-HYPERPARAMETERS = ("run_name", "seed", "model", "encoder", "decoder", "score", "normalizer", "optimizer", "tokenizer")
+HYPERPARAMETERS = (
+    *("run_name", "seed", "model", "encoder", "decoder", "score", "normalizer", "cross_pattern"),
+    *("optimizer", "tokenizer"),
+)
 HYPERPARAMETER_METRICS = ("val/bleu", "val/chrf", "val/aer", "val/perplexity", "test/bleu", "test/chrf", "test/aer")
 
 CHARTS = {

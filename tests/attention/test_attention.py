@@ -330,6 +330,18 @@ def test_fused_kernel_is_differentiated_in_float32_on_a_cpu(
         assert [gradient.dtype for gradient in case.gradients(context)] == [dtype] * 3
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+def test_bias_beside_half_precision_is_not_rounded_on_a_cpu(autocast: bool) -> None:
+    query, key, value = torch.randn(3, 2, 3, 7, 4, dtype=torch.bfloat16)
+    attention = Attention(ScaledDot(4, 4, num_heads=3), biased=True)
+    bias = 200.3 + torch.randn(3, 7, 7)  # in bfloat16 these numbers are 1 apart
+    memory = attention.memory(key, value)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        fused, _ = attention(query, memory, bias=bias)
+    explicit, _ = attention(query, memory, bias=bias, need_weights=True)
+    assert_close(fused, explicit, atol=0.05, rtol=0.02)
+
+
 class Doubled(ScaledDot):
     """A score of a user's own."""
 

@@ -208,7 +208,7 @@ def test_cache_holds_the_key_heads_alone() -> None:
     assert [x.shape for x in memory[:2]] == [(BATCH, 2, 1, 4)] * 2
 
 
-@pytest.mark.parametrize("number", [0, -1, 4, 12])
+@pytest.mark.parametrize("number", [0, -1, 4, 12, 2.0, "many"])
 def test_key_heads_that_cannot_be_shared_out_are_a_user_error(number: int) -> None:
     with pytest.raises(UserError, match=rf"num_key_heads={number}"):
         MultiHeadAttention(24, 6, num_key_heads=number)

@@ -168,6 +168,20 @@ def test_leaky_is_a_softmax_over_one_more_key_and_value(mask: Tensor | None, cau
     assert_close(attention.attention(query, memory, causal=causal)[0], context)
 
 
+def test_what_a_pattern_takes_from_a_row_does_not_go_to_the_leak() -> None:
+    attention = MultiHeadAttention(8, 2, normalizer=Leaky, pattern=LocalP).double().attention
+    leaky = attention.normalizer
+    assert isinstance(leaky, Leaky)
+    with torch.no_grad():
+        leaky.key.normal_(), leaky.value.normal_()
+    query, key, value = torch.randn(3, 3, 2, 11, 4, dtype=torch.float64)
+    context, weights = attention(query, attention.memory(key, value), need_weights=True)
+    assert weights is not None and attention.pattern is not None
+    _, factor = attention.pattern(query, torch.arange(11), 11, None)
+    share = 1 - (weights / factor).sum(-1, keepdim=True)
+    assert_close(context, weights @ value + share * leaky.value)
+
+
 @visible
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
 def test_differential_is_a_loop_over_heads_and_streams(mask: Tensor | None, causal: bool, key_heads: int) -> None:
@@ -219,5 +233,7 @@ def test_parts_that_do_not_fit_into_heads_are_refused() -> None:
         MultiHeadAttention(12, 4, normalizer=Differential)
     with pytest.raises(UserError, match="Monotonic .* model=luong"):
         MultiHeadAttention(12, 4, normalizer=Monotonic)
+    with pytest.raises(UserError, match=r"hand over past=Past\.nothing"):
+        Monotonic()(torch.zeros(1, 1, 3), None, None)
     with pytest.raises(UserError, match="Differential .* LocalP .* use another pattern"):
         MultiHeadAttention(16, 4, normalizer=Differential, pattern=LocalP)

@@ -18,6 +18,7 @@ from seq2seq.attention import (
     Fixed,
     LocalM,
     LocalP,
+    Monotonic,
     MultiHeadAttention,
     Pattern,
     Positions,
@@ -128,6 +129,13 @@ def test_local_p_is_learned() -> None:
     assert all(p.grad is not None and p.grad.count_nonzero() for p in attention.parameters())
 
 
+def test_large_seeds_and_numbers_of_bigbird_fit_into_whole_numbers() -> None:
+    places = torch.arange(50)
+    few = BigBird(1, width=0, num_global=0, seed=10**30).visible(places[:, None], places)
+    assert 50 < few.sum() < 400
+    assert BigBird(1, num_random=10**30).visible(places[:, None], places).all()
+
+
 @pytest.mark.parametrize("heads", [None, 7])
 def test_fixed_weights_by_hand(heads: int | None) -> None:
     attention = Attention(Uniform(2, 2, num_heads=heads), pattern=Fixed(2, num_heads=heads, heads=LOOKS))
@@ -222,6 +230,9 @@ def test_option_or_seat_without_meaning_is_a_user_error(
 def test_fixed_weights_want_equal_scores() -> None:
     with pytest.raises(UserError, match=r"Dot would not be heard; use encoder\.self_score=uniform with it"):
         Attention(Dot(3, 3), pattern=Fixed(3, heads=LOOKS, seat="encoder"))
+
+    with pytest.raises(UserError, match="cross_pattern: Fixed gives weights .* Monotonic would move them; use another"):
+        Attention(Uniform(3, 3), Monotonic(), pattern=Fixed(3, heads=LOOKS, seat="cross"))
 
     class Biased(Positions):
         biases = True

@@ -114,6 +114,11 @@ def test_t5_buckets(two_sided: bool, expected: list[int]) -> None:
     assert positions.buckets(distances).tolist() == expected
 
 
+def test_t5_borders_of_a_far_largest_distance_are_found_at_once() -> None:
+    positions = T5Positions(12, num_buckets=8, max_distance=10**12)
+    assert positions.borders.tolist() == [1, 2, 1414214]  # sqrt(2 · 10^12) = 1414213.6
+
+
 @pytest.mark.parametrize("two_sided", [True, False])
 def test_t5_tells_all_distances_below_its_largest_apart_as_configured(two_sided: bool) -> None:
     positions = T5Positions(12, num_heads=2, two_sided=two_sided)
@@ -242,6 +247,7 @@ def test_random_places_change_in_training_alone() -> None:
     (partial(T5Positions, 14, two_sided=False, max_distance=15), r"set max_distance to 16 or more"),
     (partial(ShawPositions, 14, max_distance=0), r"cannot have max_distance=0; set max_distance to 1 or more"),
     (partial(LearnedPositions, 14, max_positions=0), r"cannot have max_positions=0; set max_positions to 1 or more"),
+    (partial(ShawPositions, 14, max_distance=2.5), r"cannot have max_distance=2.5"),
     (partial(RandomPositions, 14, max_positions=-1), r"cannot have max_positions=-1; set max_positions to 1 or more"),
     (partial(RandomPositions, 14, two_sided=False), r"a decoder does not know; use encoder.positions=random"),
     (partial(RandomPositions, 7), r"even d_model, not 7"),

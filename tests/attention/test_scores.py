@@ -220,6 +220,8 @@ def test_scaling_keeps_the_variance_of_scores_at_one(d: int) -> None:
         (Synthesizer, {"d_hidden": 0}),
         (Performer, {"num_features": 0}),
         (Cosine, {"initial_scale": 0.0}),
+        (Additive, {"d_attention": 1.5}),
+        (Performer, {"num_features": "many"}),
     ],
 )
 def test_size_that_cannot_be_is_a_user_error(kind: type[Score], options: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from seq2seq.attention import (
     MultiHeadAttention,
     Normalizer,
     Pattern,
+    RotaryPositions,
     ScaledDot,
     Score,
     Softmax,
@@ -96,6 +97,13 @@ def test_heads_that_share_keys_and_masks_of_fewer_axes_are_cut_too(cuts: list[in
         memory = made.memory(x, x, mask)
         assert_close(made(x, memory, causal=True)[0], made(x, memory, causal=True, need_weights=True)[0])
     assert cuts == [3, 3, 3]
+
+
+def test_turned_queries_are_cut_too(cuts: list[int]) -> None:
+    made = MultiHeadAttention(8, 2, pattern=partial(Window, width=2), positions=RotaryPositions(8, d_head=4)).double()
+    x = torch.randn(1, 70, 8, dtype=torch.float64)
+    assert_close(made(x, made.memory(x, x))[0], made(x, made.memory(x, x), need_weights=True)[0])
+    assert cuts == [3]
 
 
 def test_slices_are_taken_from_a_length_on_and_never_where_a_query_has_a_mask_or_a_place_of_its_own(

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from seq2seq.cli.values import check_types
+
 Command = Callable[..., Any]
 
 
@@ -112,6 +114,57 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
 )
 def test_value_out_of_range_is_named(fails: Command, override: str, expected: str) -> None:
     refused(fails(*override.split()), expected)
+
+
+@pytest.mark.parametrize(
+    ("typed", "parts"),
+    [
+        ("model=bottleneck normalizer=sink", ("a bottleneck asks nothing", "normalizer", "normalizer=softmax")),
+        ("model=bottleneck cross_pattern=local_p", ("a bottleneck asks nothing", "say cross_pattern=full")),
+        ("model=bottleneck normalizer.temperature=2", ("a bottleneck asks nothing", "say normalizer=softmax")),
+        ("decoder=bottleneck", ("a bottleneck asks nothing", "say score=none")),
+        ("~score", ("score: a model needs it", "leave it as it is")),
+        ("model=transformer ~encoder.positions", ("~encoder.positions: ", "needs positions; leave it as it is")),
+        ("+score.size=3", ("+score.size=3: Additive has no option size", "'~KEY.size'")),
+        ("score=[dot]", ("score=[dot]: there is no such choice", "additive, concat")),
+        ("model=transformer positions=[rotary,alibi]", ("positions=[rotary,alibi]: there is no such choice",)),
+        ("score.d_attention=1.5", ("score.d_attention=1.5: expected a whole number, or null",)),
+        ("model=transformer num_key_heads=many", ("num_key_heads=many: expected a whole number, or null",)),
+        ("model=transformer num_key_heads=3", ("num_heads=4 is not a multiple of num_key_heads=3",)),
+        ("training.coverage=1", ("training.coverage=1: it has keys of its own", "training.coverage.weight")),
+        ("training.coverage=null", ("training.coverage=null: a run needs it; its keys are weight",)),
+        ("normalizer=topk normalizer.k=true", ("normalizer.k=True: expected a whole number, such as 4",)),
+        (
+            "score=uniform cross_pattern=fixed normalizer=monotonic",
+            ("cross_pattern: Fixed", "Monotonic would move them"),
+        ),
+        ("model=transformer pattern=window pattern.width=1", ("no key pattern.width", "encoder.pattern.width?")),
+        ("model=transformer pattern=window width=1", ("there is no key width", "encoder.pattern.width?")),
+        ("model=transformer encoder.positions={base:3}", ("there is no key encoder.positions.base",)),
+        ("model=luong decoder.gate=true", ("decoder.gate: decoder is recurrent here", "decoder=transformer")),
+        ("position=rotary", ("there is no key position; did you mean positions?",)),
+        ("positions=rotery", ("positions=rotery does not exist; did you mean rotary?",)),
+        ("encoder._targt_=x", ("there is no key encoder._targt_; did you mean encoder._target_?",)),
+        ("patern=window", ("there is no key patern; did you mean pattern?",)),
+        ("cross_pattern=localp", ("cross_pattern=localp does not exist; did you mean local_p?",)),
+        ("-m model=transformer,luong positions=rotary", ("both sides are recurrent with model=luong",)),
+        ("-m model=transformer positions=glob(z*)", ("positions=glob(z*): there is no such choice",)),
+        ("-m score=glob(z*)", ("score=glob(z*): there is no such choice",)),
+        ("-m model=transformer pattern=window,full encoder.pattern.width=1,2", ("not a key of all these runs",)),
+    ],
+)
+def test_part_of_attention_that_means_nothing_is_refused_before_anything_is_made(
+    fails: Command, tmp_path: Path, typed: str, parts: tuple[str, ...]
+) -> None:
+    refused(fails(*typed.split()), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_number_whose_default_is_below_0_may_be_of_either_sign(fails: Command) -> None:
+    overrides = ["model=luong", "normalizer=monotonic"]
+    check_types("train", [*overrides, "normalizer.initial_bias=-4"])
+    check_types("train", [*overrides, "normalizer.initial_bias=2"])
+    refused(fails("optimizer.lr=-1"), "optimizer.lr=-1: expected 0 or above")
 
 
 @pytest.mark.parametrize("option", ["--hlp", "-x", "--overrides"])

@@ -33,7 +33,7 @@ def test_each_value_has_a_run_with_a_readable_name(command: Command, text: list[
 
 
 def test_failing_run_lets_the_later_one_run_and_is_reported(command: Command, text: list[str], tmp_path: Path) -> None:
-    said = command("train", "-m", *text, *BRIEF, "model.dropout=0.2", "encoder.d_model=17,16")
+    said = command("train", "-m", *text, *BRIEF, "model.dropout=0.2", "loader.max_length=1,100")
     assert len(finished(tmp_path)) == 1
     assert said.status == 1
     assert said.err.splitlines()[-1].startswith("error: ") and "Traceback" not in said.err

@@ -198,6 +198,7 @@ def test_board_has_hyperparameters_with_metrics(run: Any) -> None:
             scalars |= set(board.Tags()["scalars"])
     assert found["seed"].number_value == 1
     assert found["model.d_model"].number_value == 16
+    assert {"score._target_", "normalizer._target_", "cross_pattern._target_"} <= set(found)
     assert not [name for name in found if "_partial_" in name]
     assert {"val/bleu", "val/aer", "test/bleu"} <= scalars
 

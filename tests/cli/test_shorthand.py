@@ -37,6 +37,12 @@ def test_what_is_expanded_and_what_is_not_short_stay_as_they_are() -> None:
     assert expand(once) == [once]
 
 
+def test_a_plus_before_a_short_name_changes_nothing() -> None:
+    plain = ["model=transformer", "positions=none", "encoder.pattern=window", "gate=true"]
+    added = ["model=transformer", "+positions=none", "++encoder.pattern=window", "+gate=true"]
+    assert expand(added) == expand(plain)
+
+
 def test_sweep_gives_both_sides_the_same() -> None:
     runs = expand(["model=transformer", "positions=learned,none", "seed=1,2"], sweep=True)
     assert runs == [
@@ -50,7 +56,7 @@ def test_sweep_gives_both_sides_the_same() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["positions=learned"], "positions=learned: both sides are recurrent here.*model=transformer"),
+        (["positions=learned"], "positions=learned: both sides are recurrent here.*take model=transformer"),
         (["model=luong", "encoder=transformer", "decoder.gate=true"], None),
         (["model=luong", "encoder.self_score=dot"], "encoder is recurrent here.*encoder=transformer"),
         (["model=luong", "num_key_heads=1"], "only a Transformer's self-attention has num_key_heads"),
