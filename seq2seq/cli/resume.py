@@ -40,6 +40,10 @@ FIXED = (
 """Keys in which it may not: its checkpoint would be another model, or of other data."""
 
 
+WHOLE = ("experiment=", "debug=")
+"""Groups that are no key of a configuration."""
+
+
 def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     """Return the overrides by which a run goes on where the one that `resume` means stood.
 
@@ -56,7 +60,7 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     config = compose_defaults("train", overrides)
     if config.resume is False:
         return overrides
-    usual = compose_defaults("train", [o for o in overrides if group_of(o.partition("=")[0])[0] in group_names()])
+    groups = [override for override in overrides if group_of(override.partition("=")[0])[0] in group_names()]
     if config.resume not in (True, "auto"):
         folder = Path(str(config.resume))
         if variant:
@@ -64,8 +68,8 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         found = whole_checkpoint(folder)
         if found.path is None and not (folder / "config.yaml").exists():
             raise UserError(f"resume={folder}: there is no {_checkpoint(folder)} to go on from")
-        _check_same_model(config, folder, usual)
-        if _finished(folder) and not _longer(config, folder / "config.yaml", usual):
+        _check_same_model(config, folder, groups)
+        if _finished(folder) and not _longer(config, folder / "config.yaml", groups):
             raise UserError(
                 f"resume={folder}: that run is finished; to train it on, raise trainer.max_epochs or trainer.max_steps"
             )
@@ -75,7 +79,7 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     paths = sorted(
         Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml"), key=lambda path: path.parent.name
     )
-    runs = [path.parent for path in reversed(paths) if _same(config, path, usual)]
+    runs = [path.parent for path in reversed(paths) if _same(config, path, groups)]
     if variant and any(_finished(run) for run in runs):
         return None
     unfinished = [run for run in runs if not _finished(run)]
@@ -161,6 +165,10 @@ def _into(folder: Path, overrides: list[str]) -> list[str]:
     return [*overrides, *quote([f"hydra.run.dir={folder}"], text_keys=("hydra.run.dir",))]
 
 
+def _has(config: dict[Any, Any], key: str) -> bool:
+    return OmegaConf.select(OmegaConf.create(config), key) is not None
+
+
 def _leave_out_new(ours: dict[Any, Any], theirs: dict[Any, Any], usual: Any) -> None:
     """Take out of our configuration the keys that theirs does not have and that are as usual."""
     for key, value in list(ours.items()):
@@ -180,9 +188,9 @@ def _has_moved(earlier: str, now: str) -> bool:
     return ours and earlier != now and get_object(earlier) is get_object(now)
 
 
-def _check_same_model(config: DictConfig, folder: Path, usual: DictConfig) -> None:
+def _check_same_model(config: DictConfig, folder: Path, groups: list[str]) -> None:
     """Refuse to go on with a run under settings by which its checkpoint would be another model, or of other data."""
-    ours, theirs = _plain(config, folder / "config.yaml", usual)
+    ours, theirs = _plain(config, folder / "config.yaml", groups)
     for key in FIXED:
         if ours.get(key) != theirs.get(key):
             raise UserError(
@@ -191,10 +199,10 @@ def _check_same_model(config: DictConfig, folder: Path, usual: DictConfig) -> No
             )
 
 
-def _same(config: DictConfig, path: Path, usual: DictConfig) -> bool:
+def _same(config: DictConfig, path: Path, groups: list[str]) -> bool:
     """Return whether the run that wrote a config.yaml was started with this configuration, here or elsewhere."""
     try:
-        ours, theirs = _plain(config, path, usual)
+        ours, theirs = _plain(config, path, groups)
         stored = theirs["trainer"]["precision"]
         if config.trainer.precision == AUTO or settle_precision(config, stored=stored).value == stored:
             ours["trainer"]["precision"] = stored  # what that run took, or came to where it could not be had
@@ -203,9 +211,9 @@ def _same(config: DictConfig, path: Path, usual: DictConfig) -> bool:
     return {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
 
 
-def _longer(config: DictConfig, path: Path, usual: DictConfig) -> bool:
+def _longer(config: DictConfig, path: Path, groups: list[str]) -> bool:
     """Return whether a configuration trains for longer than the stored one."""
-    ours, theirs = (plain["trainer"] for plain in _plain(config, path, usual))
+    ours, theirs = (plain["trainer"] for plain in _plain(config, path, groups))
     raised = any(_limit(ours[key]) > _limit(theirs[key]) for key in ("max_epochs", "max_steps"))
     return raised or ours["max_time"] != theirs["max_time"]
 
@@ -215,7 +223,7 @@ def _limit(value: int | None) -> float:
     return math.inf if value in (None, -1) else value
 
 
-def _plain(config: DictConfig, path: Path, usual: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+def _plain(config: DictConfig, path: Path, groups: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return this configuration, as if it were of the same folder, and the stored one, both as plain data.
 
     What the stored one, of an earlier version, does not name is left out where it is as usual.
@@ -228,5 +236,6 @@ def _plain(config: DictConfig, path: Path, usual: DictConfig) -> tuple[dict[str,
     ours = OmegaConf.to_container(config, resolve=True)
     assert isinstance(ours, dict) and isinstance(theirs, dict)
     as_earlier(ours, theirs)
-    _leave_out_new(ours, theirs, OmegaConf.to_container(usual, resolve=False))
+    known = [o for o in groups if o.startswith(WHOLE) or _has(theirs, group_of(o.partition("=")[0])[1])]
+    _leave_out_new(ours, theirs, OmegaConf.to_container(compose_defaults("train", known), resolve=False))
     return {str(k): v for k, v in ours.items()}, {str(k): v for k, v in theirs.items()}

@@ -210,7 +210,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
     subfolder = _subfolder(overrides)
     with _hydra_raises(), composed_once():
         # Hydra's parser takes overrides together only, so options come before them all.
-        given = sorted(overrides, key=lambda override: not override.startswith("-") and "=" in override)
+        given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
         # Hydra itself would write its account of the command before it is known whose the folder is.
         sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()

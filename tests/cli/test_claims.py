@@ -21,7 +21,7 @@ SWEEP = "multirun.yaml"
 """What Hydra writes of a sweep into the sweep's own folder."""
 
 QUICK = ["scheduler.scheduler.warmup_steps=2"]
-WRONG = ["model=luong", "model.d_embedding=7"]  # found when the model is built
+WRONG = ["model=luong", "tokenizer.vocab_size=9999"]  # found when the vocabulary is made
 ONE_STEP = [
     "trainer.max_epochs=1",
     "trainer.limit_train_batches=1",

@@ -34,7 +34,7 @@ def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, 
 
 def test_help_shows_choices_and_explains_keys_under_the_overrides_given(command: Command) -> None:
     lines = command("train", "model=transformer", "optimizer.lr=0.7", "-h").out.splitlines()
-    assert "  model       bahdanau  bottleneck  luong  [transformer]" in lines
+    assert "model bahdanau bottleneck luong [transformer]" in [" ".join(line.split()) for line in lines]
     assert "    lr: 0.7" in lines
     explained = dict(line.split("  # ", 1) for line in lines if "  # " in line)
     explained = {key.rstrip(): comment for key, comment in explained.items()}

@@ -92,15 +92,15 @@ def test_variants_multiply_with_a_sweep(command: Command, text: list[str], tmp_p
 
 
 def test_failing_variant_is_named_and_the_others_run(command: Command, text: list[str], tmp_path: Path) -> None:
-    said = command("train", *text, *BRIEF, "variants=['model=luong model.d_embedding=7','model=bottleneck']")
+    said = command("train", *text, *BRIEF, "variants=['model=luong tokenizer.vocab_size=9999','model=bottleneck']")
     assert said.status == 1 and "Traceback" not in said.err
     assert said.err.splitlines()[-1] == "error: 1 of 2 variants failed; the others are whole"
-    assert "error: model=luong model.d_embedding=7: model.tie_output" in said.err
+    assert "error: model=luong tokenizer.vocab_size=9999: tokenizer.vocab_size" in said.err
     assert [run.parent.name for run in finished(tmp_path)] == ["bottleneck-none-s1"]
 
 
 def test_failed_run_says_why_in_its_folder(command: Command, text: list[str], tmp_path: Path) -> None:
-    said = command("train", *text, *BRIEF, "model=luong", "model.d_embedding=7", "hydra.run.dir=run")
+    said = command("train", *text, *BRIEF, "model=luong", "tokenizer.vocab_size=9999", "hydra.run.dir=run")
     line = (tmp_path / "run" / "error.txt").read_text()
     assert said.status == 1 and said.err == f"error: {line}"
 
@@ -117,7 +117,7 @@ def test_variants_that_are_no_list_are_refused(command: Command, text: list[str]
         ("['score=dot','score=bogus']", "score=bogus does not exist"),
         ("['score=dot','optimiser.lr=1']", "there is no key optimiser.lr"),
         ("['score=dot','seed=abc']", "seed=abc: expected a whole number"),
-        ("['score=dot','model=bottleneck score=dot']", "leave score out"),
+        ("['score=dot','model=bottleneck score=dot']", "leave it out"),
         ("5", "variants=5: expected a list"),
         ("[5]", "variants=[5]: expected a list"),
     ],
