@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
-from peers.models import MODELS, NORM_FIRST, Model, Rate, our_command
+from peers.models import MODELS, NORM_FIRST, Model, Rate, best_setting, our_command
 from peers.place import Place, execute
 
 
@@ -173,7 +173,9 @@ def compare_learning(
     for name, model in models.items():
         for peer in (peer for peer in pythons if peer in model.rates):
             overrides = [*model.overrides, *(NORM_FIRST if peer == "eole" else [])]
-            settings = {"float32": overrides, " ".join(model.best): [*overrides, *model.best]}
+            settings = {"float32": overrides}
+            if best := best_setting():
+                settings[" ".join(best)] = [*overrides, *best]
             ours: dict[str, list[Learned]] = {setting: [] for setting in settings}
             theirs = []
             for _ in range(rounds):

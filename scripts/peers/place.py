@@ -1,11 +1,15 @@
 """Where programs that are compared run, and what they left."""
 
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 
 class Place(NamedTuple):
@@ -35,3 +39,11 @@ def execute(command: list[str], place: Place) -> Log:
     if process.returncode:
         sys.exit(f"{' '.join(command)}\nfailed:\n{text[-2000:]}")
     return Log(text, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def processor() -> str:
+    """Return the processor's name, and the instructions that PyTorch uses of it: ATEN_CPU_CAPABILITY limits them."""
+    table = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", table.read_text(), re.MULTILINE) if table.exists() else None
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"

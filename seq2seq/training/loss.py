@@ -134,22 +134,37 @@ def _loss_of_rows(
         uniform = -log_probabilities.sum() / (passes * vocab)
     apart = log_probabilities[0] - log_probabilities[1] if passes == 2 else None
     gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot - ε / vocab
-    pull = None
     if apart is not None:
-        means = (gradient * apart).sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
+        pull = gradient * apart
+        means = pull.sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
         divergence = (means[0] - means[1]).sum() / 2
-        pull = gradient * (apart - means) + (gradient[0] - gradient[1])  # 2 d divergence / d logits
-        pull[1].neg_()
+        if with_gradient:
+            gradient = _with_divergence(gradient, pull, means, r_drop / 2)
     if not with_gradient:
         return _Rows(likelihood, uniform, divergence, None)
     if label_smoothing:
         gradient -= label_smoothing / vocab
     gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
-    if pull is not None:
-        gradient.add_(pull, alpha=r_drop / 2)
     gradient = gradient.to(rows.dtype).flatten(0, 1)
     grad_rows = (gradient @ projection / passes).unflatten(0, (passes, -1))
     return _Rows(likelihood, uniform, divergence, (grad_rows, gradient.T @ rows))
+
+
+def _with_divergence(probabilities: Tensor, pull: Tensor, means: Tensor, weight: float) -> Tensor:
+    """Return p and the gradient of the weighted divergence at the logits, in few passes over them.
+
+    That is, of both passes, 2 d divergence / d logits = p₁ (log p₁/p₂ - KL(p₁ ‖ p₂)) + p₁ - p₂, and the same exchanged.
+
+    Args:
+        probabilities: p (2, n, vocab).
+        pull: p · log p₁/p₂, of the same shape, which is overwritten.
+        means: its sums (2, n, 1).
+        weight: of twice the divergence's gradient.
+    """
+    pull[0] -= probabilities[1]
+    pull[1].add_(probabilities[0]).neg_()
+    share = 1 + weight * (1 + torch.stack((-means[0], means[1])))
+    return pull.mul_(weight).addcmul_(probabilities, share)
 
 
 @cache

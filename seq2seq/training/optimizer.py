@@ -1,5 +1,6 @@
 """Muon for the matrices inside a model, Adam for the rest of it."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -7,15 +8,20 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Muon, Optimizer
 
+from seq2seq.training.precision import bfloat16_speed
+
 VOCABULARY = ("table.weight", "output.weight", "positions.weight")
 """Ends of names of matrices whose rows are looked up or compared one by one: no maps from a vector to a vector."""
+
+ADJUSTMENT = "match_rms_adamw"
 
 
 class MuonAdam(Optimizer):
     """Muon (Jordan et al. 2024) where a matrix maps hidden vectors, Adam where it does not.
 
     Muon's step is the momentum with all its singular values made 1, scaled to the size that Adam's has (Liu et al.
-    2025, eq. 4): one learning rate and one schedule serve both.
+    2025, eq. 4): one learning rate and one schedule serve both. Its products are in bfloat16, as PyTorch makes them,
+    but on a CPU that is slower in that than in float32.
 
     Args:
         named_parameters: of the model.
@@ -46,9 +52,10 @@ class MuonAdam(Optimizer):
             (matrices if hidden else others).append((name, parameter))
         self._parts: list[Optimizer] = []
         if matrices:
-            decay = weight_decay
+            on_cpu = matrices[0][1].device.type == "cpu"
+            made = Float32Muon if on_cpu and bfloat16_speed() < 1 else Muon
             self._parts.append(
-                Muon(matrices, lr=lr, momentum=momentum, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+                made(matrices, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn=ADJUSTMENT)
             )
         if others:
             self._parts.append(Adam(others, lr=lr, betas=betas, eps=eps, fused=fused))
@@ -61,3 +68,41 @@ class MuonAdam(Optimizer):
             part.param_groups, part.state = [group], self.state
             part.step()
         return loss
+
+
+class Float32Muon(Muon):
+    """PyTorch's Muon with its products in float32.
+
+    Where a CPU has no bfloat16 units, PyTorch's took 5 to 50 times as long as these, and most of a training step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update the parameters that have gradients; with a closure, as PyTorch's."""
+        loss = None if closure is None else torch.enable_grad()(closure)()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, parameter.grad, group)
+        return loss
+
+    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, momentum = self.state[parameter], group["momentum"]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        mean = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        update = _orthogonal(gradient.lerp(mean, momentum), group["ns_coefficients"], group["ns_steps"], group["eps"])
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.add_(update, alpha=-0.2 * math.sqrt(max(parameter.shape)) * group["lr"])
+
+
+def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """Return a matrix (rows, columns) with its singular values made about 1, by Newton and Schulz's iteration."""
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).float()
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x

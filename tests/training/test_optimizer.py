@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Muon
 
 from seq2seq.attention import Differential, Entmax, Leaky, LogLength, Monotonic, Sigmoid, Sink
-from seq2seq.training.optimizer import MuonAdam
+from seq2seq.training.optimizer import Float32Muon, MuonAdam
 
 OPTIONS: dict[str, Any] = {
     "lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-9, "fused": False
@@ -29,6 +29,13 @@ class Model(nn.Module):
         return self.output(torch.tanh(self.inner(self.table(tokens))))
 
 
+@pytest.fixture(params=[0.1, 3.0], ids="bfloat16={}".format, autouse=True)
+def speed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How many times as fast a CPU is in bfloat16 as in float32."""
+    monkeypatch.setattr("seq2seq.training.optimizer.bfloat16_speed", lambda: request.param)
+    return float(request.param)
+
+
 def train(model: Model, *optimizers: torch.optim.Optimizer, steps: int) -> None:
     for step in range(steps):
         for optimizer in optimizers:
@@ -43,14 +50,37 @@ def parameters(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
-def test_each_parameter_moves_as_under_its_own_optimizer() -> None:
+def test_each_parameter_moves_as_under_its_own_optimizer(speed: float) -> None:
     model = Model()
     apart = copy.deepcopy(model)
     train(model, MuonAdam(model.named_parameters(), **OPTIONS), steps=4)
-    muon = Muon([apart.inner.weight], lr=0.01, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    made = Muon if speed > 1 else Float32Muon
+    muon = made([apart.inner.weight], lr=0.01, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     adam = Adam([apart.table.weight, apart.inner.bias, apart.output.weight], lr=0.01, betas=(0.9, 0.98), eps=1e-9)
     train(apart, muon, adam, steps=4)
     torch.testing.assert_close(parameters(model), parameters(apart), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
+def test_float32_muon_takes_the_steps_of_pytorchs_in_exact_arithmetic(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tensor, "bfloat16", Tensor.float)  # what PyTorch's Muon rounds by
+    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
+    options: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    pair = Float32Muon([ours], **options), Muon([theirs], **options)
+    for _ in range(3):
+        gradient = torch.randn(shape)
+        for parameter, optimizer in zip((ours, theirs), pair, strict=True):
+            parameter.grad = gradient.clone()
+            optimizer.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert (ours != 1).all()
+
+
+def test_products_are_in_bfloat16_where_the_processor_has_it(speed: float) -> None:
+    optimizer = MuonAdam(Model().named_parameters(), **OPTIONS)
+    assert isinstance(optimizer._parts[0], Float32Muon) == (speed < 1)
 
 
 def test_saved_state_goes_on_bit_by_bit() -> None:
