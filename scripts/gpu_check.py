@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 
 
 STAGES = {
-    "agreement": Plan("gpu.agreement.run", 60),
+    "agreement": Plan("gpu.agreement.run", 90),
     "precision": Plan("gpu.precision.run", 90),
     "speed": Plan("gpu.speed.run_transformer", 170),
     "grammar": Plan("gpu.learning.run_grammar", 60),

@@ -19,8 +19,9 @@ class StepFlops:
     """Floating-point operations of the matrix products of a training step, forward and backward, by a batch's shape.
 
     For pairs of S source and T target positions they are a polynomial in 1, S, T, S², T², S · T, and the projection to
-    the vocabulary costs the same for each real target token. Causal attention in O(n) is T² up to 128 tokens
-    alone: of longer targets its share is counted for more than it is.
+    the vocabulary costs the same for each real target token. Kernels that begin at some length are no polynomial:
+    causal attention in O(n) beyond 128 tokens, and windows and chunks in slices beyond some 200, are counted as all
+    pairs, for more than they are.
     """
 
     pair: tuple[float, ...]  # coefficients of 1, S, T, S², T², S · T

@@ -11,7 +11,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 
 from seq2seq.alignment.words import argmax_links
-from seq2seq.attention import Attention, Dot
+from seq2seq.attention import Attention, Dot, Window
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, WordPieces
@@ -194,6 +194,20 @@ def test_every_head_has_its_statistics_and_cross_attention_its_alignment() -> No
     # Rows of two and of one word: on the diagonal 0.8, 0.7, 1.0, and 0.4, 0.5.
     assert rows[SECOND]["diagonal"] == pytest.approx((0.8 + 0.7 + 1.0 + 0.4 + 0.5) / 5, rel=1e-4)
     assert "aer" not in rows[FIRST.replace("cross", "self")]
+
+
+def test_normalized_entropy_of_a_window_is_over_what_it_shows() -> None:
+    def entropy(*weights: float) -> float:
+        return -sum(weight * math.log(weight) for weight in weights)
+
+    model = Told(STRAIGHT)
+    cast(Any, model.decoder.layers)[0].cross_attention = Attention(Dot(7, 7), pattern=Window(7, width=1))
+    evaluation = evaluate(cast(EncoderDecoder, model), [make_batch(0, 1)], make_evaluator())
+    row = next(row for row in evaluation.heads if row["name"] == FIRST)
+    # The first word sees two of three keys, the second all of them; the last looks at one alone.
+    first, second = entropy(8 / 9, 1 / 9) / math.log(2), entropy(0.2, 0.7, 0.1) / math.log(3)
+    others = (entropy(0.4, 0.6) + entropy(0.5, 0.5)) / math.log(2)
+    assert row["normalized_entropy"] == pytest.approx((first + second + others) / 5, rel=1e-4)
 
 
 def test_sentences_carry_what_a_comparison_needs() -> None:

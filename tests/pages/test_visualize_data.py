@@ -1,5 +1,7 @@
 """What the page of `seq2seq visualize` is given: statistics by hand, labels by unit, the encoder once."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -33,6 +35,13 @@ def test_entropy_of_causal_attention_counts_visible_keys_alone() -> None:
     uniform = (uniform / uniform.sum(-1, keepdim=True)).unsqueeze(0)
     # The first row sees one key, which is no choice: 0; the others choose evenly: 1.
     assert map_statistics(attention("decoder", uniform))["normalized_entropy"] == pytest.approx([2 / 3])
+
+
+def test_entropy_under_a_pattern_counts_what_a_head_sees_and_for_the_mean_what_any_does() -> None:
+    weights = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.5, 0.5, 0.0]])[:, None].expand(2, 3, 4)
+    shown = attention("cross", weights)._replace(seen=weights > 0)
+    mean = (0.5 * math.log(4) + 0.5 * math.log(2)) / math.log(3)
+    assert map_statistics(shown)["normalized_entropy"] == pytest.approx([mean, 1, 1])
 
 
 def test_statistics_are_of_the_mean_and_then_of_each_head() -> None:
