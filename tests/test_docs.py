@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from seq2seq.build import build_model
 from seq2seq.cli.options import choices_of, compose_defaults
@@ -39,10 +40,18 @@ def test_score_of_ones_own_is_built_and_learns(tmp_path: Path, monkeypatch: pyte
     assert code
     (tmp_path / "my_scores.py").write_text(code[1])
     monkeypatch.syspath_prepend(tmp_path)
-    config = compose_defaults("train", ["score._target_=my_scores.Tilted", "model=luong", "output=none"])
+    config = compose_defaults(
+        "train", ["score=scaled_dot", "score._target_=my_scores.Distant", "model=luong", "output=none"]
+    )
     vocabulary: Any = range(23)
     model = build_model(config, Tokenizers(vocabulary, vocabulary))
     ids, real = torch.randint(4, 23, (2, 5)), torch.ones(2, 5, dtype=torch.bool)
-    model(ids, real, torch.tensor([5, 5]), ids, torch.arange(10)).square().sum().backward()
-    assert model.decoder.attention.score.tilt.grad.count_nonzero() == 1  # type: ignore[attr-defined]
+    forced = model.eval()(ids, real, torch.tensor([5, 5]), ids, torch.arange(10))
+    forced.square().sum().backward()
+    assert model.decoder.attention.score.slope.grad.count_nonzero() == 1  # type: ignore[attr-defined]
+    state, steps = model.begin(ids, real, torch.tensor([5, 5])), []
+    for tokens in ids.split(1, dim=1):
+        logits, state = model.step(tokens, state)
+        steps.append(logits)
+    assert_close(torch.cat(steps, 1).flatten(0, 1), forced)
     sys.modules.pop("my_scores")

@@ -229,7 +229,7 @@ def _class_fault(target: str, default: str) -> str | None:
         if ".." not in target and callable(pydoc.locate(target)):
             return None
     except pydoc.ErrorDuringImport as error:
-        return f": {error.filename} cannot be imported: {error.exc.__name__}: {error.value}"
+        return f": {error.filename} cannot be imported: {type(error.value).__name__}: {error.value}"
     module, _, name = target.rpartition(".")
     home = sys.modules.get(module)
     if home is not None and not module.startswith("seq2seq"):

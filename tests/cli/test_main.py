@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +78,31 @@ def test_full_trace_is_shown_where_it_is_asked_for(command: Command, monkeypatch
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(UserError, match="there is no checkpoint absent.ckpt"):
         command("translate", "checkpoint=absent.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mine.Scor", "mine has no Scor; did you mean Score?"),
+        ("mien.Score", "there is no module mien here"),
+        ("broken.Score", "broken.py cannot be imported: SyntaxError"),
+        ("needs.Score", "cannot be imported: ModuleNotFoundError: No module named 'absent_1'"),
+        ("seq2seq.attention.Dott", "did you mean seq2seq.attention.Dot?"),
+    ],
+)
+def test_class_of_ones_own_is_looked_for_in_the_present_folder(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    files = {"mine": "class Score: ...", "broken": "def f(:", "needs": "import absent_1"}
+    for module, text in files.items():
+        (tmp_path / f"{module}.py").write_text(text)
+    answer = command("train", "score=dot", f"score._target_={name}").err
+    assert answer.startswith(f"error: score._target_={name}: ") and said in answer and answer.count("\n") == 1
+    for module in files:
+        sys.modules.pop(module, None)
+
+
+def test_configuration_is_shown_under_overrides(command: Command) -> None:
+    said = command("train", "model=luong", "--cfg", "job")
+    assert said.status == 0 and "LuongDecoder" in said.out
