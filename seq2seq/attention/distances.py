@@ -183,7 +183,7 @@ class ShawPositions(Positions):
         streams = vectors.shape[0]
         # Queries before heads, as projections leave them: one plain product, and nothing is copied.
         rows = query.transpose(1, 2).unflatten(2, (streams, -1))
-        products = (rows @ vectors.squeeze(0)).flatten(2, 3)  # (batch, query, heads, distances)
+        products = (rows @ (vectors[0] if streams == 1 else vectors)).flatten(2, 3)  # (batch, query, heads, distances)
         products = products.to(torch.promote_types(query.dtype, torch.float32))
         index = _distances(places, num_keys).clamp(-self.max_distance, self.furthest) + self.max_distance
         return products.gather(-1, index[:, None].expand(*products.shape[:-1], num_keys)).transpose(1, 2)
