@@ -35,23 +35,28 @@ def test_experiments_that_are_named_exist() -> None:
     assert rows("Experiments") <= set(choices_of("experiment"))
 
 
-def test_score_of_ones_own_is_built_and_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", ["luong", "bahdanau", "transformer"])
+def test_score_of_ones_own_learns_and_steps_as_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
     code = re.search(r"```python\n(.*?)```", ATTENTION, re.DOTALL)
     assert code
     (tmp_path / "my_scores.py").write_text(code[1])
     monkeypatch.syspath_prepend(tmp_path)
-    config = compose_defaults(
-        "train", ["score=scaled_dot", "score._target_=my_scores.Distant", "model=luong", "output=none"]
-    )
+    seats = ["score", *(f"{side}.self_score" for side in ("encoder", "decoder") if model == "transformer")]
+    given = [f"model={model}", "score=scaled_dot", "output=none"]
+    config = compose_defaults("train", [*given, *(f"{seat}._target_=my_scores.Distant" for seat in seats)])
     vocabulary: Any = range(23)
-    model = build_model(config, Tokenizers(vocabulary, vocabulary))
+    built = build_model(config, Tokenizers(vocabulary, vocabulary)).eval()
     ids, real = torch.randint(4, 23, (2, 5)), torch.ones(2, 5, dtype=torch.bool)
-    forced = model.eval()(ids, real, torch.tensor([5, 5]), ids, torch.arange(10))
+    forced = built(ids, real, torch.tensor([5, 5]), ids, torch.arange(10))
     forced.square().sum().backward()
-    assert model.decoder.attention.score.slope.grad.count_nonzero() == 1  # type: ignore[attr-defined]
-    state, steps = model.begin(ids, real, torch.tensor([5, 5])), []
+    slopes = [parameter for name, parameter in built.named_parameters() if name.endswith("slope")]
+    assert len(slopes) == (9 if model == "transformer" else 1)
+    assert all(slope.grad is not None and slope.grad.count_nonzero() for slope in slopes)
+    state, steps = built.begin(ids, real, torch.tensor([5, 5])), []
     for tokens in ids.split(1, dim=1):
-        logits, state = model.step(tokens, state)
+        logits, state = built.step(tokens, state)
         steps.append(logits)
     assert_close(torch.cat(steps, 1).flatten(0, 1), forced)
     sys.modules.pop("my_scores")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.compiler import is_exporting
 
-from seq2seq.attention.kernels import fused_softmax
+from seq2seq.attention.kernels import fastest_kernel, fused_softmax
 from seq2seq.attention.linear_attention import add_up, attend_to_sums, linear_attention
 from seq2seq.attention.masks import causal_mask, check_mask, combine_masks
 from seq2seq.attention.memory import Memory, Past, Sums, one_a_head
@@ -67,7 +67,7 @@ class Attention(nn.Module):
         self.score_placed = score.placed
         self.placed = self.pattern is not None or score.placed
         """Whether it matters where queries stand."""
-        self.fastest = _fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
+        self.fastest = fastest_kernel(score, self.normalizer, self.pattern, biased=biased)
         self.slices_from = least_length(self.pattern) if score.asks_key and not biased and not score.placed else None
         """From how many keys on a pattern is computed in slices; None: never."""
         self.recorders = 0
@@ -233,19 +233,6 @@ class Attention(nn.Module):
             causal=causal,
             dropout=self.dropout if self.training else 0.0,
         )
-
-
-def _fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | None, *, biased: bool) -> str:
-    """Return `linear`, `fused` or `explicit`: what can compute the context of these parts without weights."""
-    temperature, scales = normalizer.fused_temperature, type(normalizer).row_scale is not Normalizer.row_scale
-    if temperature is None or (biased and scales) or (pattern is not None and pattern.moves):
-        return "explicit"
-    if type(score).features is not Score.features:
-        return "explicit" if biased or scales or pattern is not None or temperature != 1 else "linear"
-    like = next(score.parameters(), torch.zeros(()))
-    with torch.no_grad():
-        fused = score.fused_query(like.new_zeros(1, score.num_heads or 1, 1, score.d_query))
-    return "explicit" if fused is None else "fused"
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Positions between a query and a key: they turn both, or join the score. Keys stand at 0, 1, ..."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,7 @@ class RotaryPositions(Positions):
 
     Each two neighbours (x_2m, x_2m+1) are a point of the plane, turned by place · base^(-2m/d).
 
-    Args:
-        d_model: size of an embedding.
-        d_head: size of a head's queries and keys, d; even.
-        num_heads: heads a layer.
-        two_sided: whether a query sees keys on both sides.
+    Args: as `Positions`, and
         base: a larger one turns more slowly, for longer sentences.
 
     Raises:
@@ -25,14 +23,12 @@ class RotaryPositions(Positions):
 
     turns = True
 
-    def __init__(
-        self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True, base: float = 10000.0
-    ) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+    def __init__(self, d_model: int, *, base: float = 10000.0, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
         if not base > 0:
             raise UserError(f"rotary positions with base={base} cannot turn; set a base above 0, such as 10000")
         self.base = base
-        self.check(d_head)
+        self.check(self.d_head)
 
     def check(self, d_head: int) -> None:
         """Raise UserError where a head's size is odd."""
@@ -63,21 +59,15 @@ class AlibiPositions(Positions):
 
     Of H heads, head h has slope 2^(-8h/H). Where H is no power of two, there are first those of the next smaller power
     P, then every other one of 2P, as in the paper's code. The paper is about decoders; in an encoder both sides count.
-
-    Args:
-        d_model: size of an embedding.
-        d_head: size of a head's queries and keys.
-        num_heads: heads a layer, H.
-        two_sided: whether a query sees keys on both sides.
     """
 
     biases = True
 
-    def __init__(self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
-        power = 1 << num_heads.bit_length() - 1
+    def __init__(self, d_model: int, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
+        power = 1 << self.num_heads.bit_length() - 1
         exponents = [8 * h / power for h in range(1, power + 1)]
-        exponents += [4 * (2 * h - 1) / power for h in range(1, num_heads - power + 1)]
+        exponents += [4 * (2 * h - 1) / power for h in range(1, self.num_heads - power + 1)]
         self.register_buffer("slopes", torch.tensor([2.0**-x for x in exponents]), persistent=False)
         self.slopes: Tensor  # (heads,)
 
@@ -93,11 +83,7 @@ class T5Positions(Positions):
     Half of the buckets are for one distance each, the others for distances that grow by a factor up to max_distance;
     the last is for all beyond. A query that sees both sides has half of the buckets for each.
 
-    Args:
-        d_model: size of an embedding.
-        d_head: size of a head's queries and keys.
-        num_heads: heads a layer.
-        two_sided: whether a query sees keys on both sides.
+    Args: as `Positions`, and
         num_buckets: even.
         max_distance: from which all distances are one.
 
@@ -107,20 +93,11 @@ class T5Positions(Positions):
 
     biases = True
 
-    def __init__(
-        self,
-        d_model: int,
-        *,
-        d_head: int = 0,
-        num_heads: int = 1,
-        two_sided: bool = True,
-        num_buckets: int = 32,
-        max_distance: int = 16,
-    ) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+    def __init__(self, d_model: int, *, num_buckets: int = 32, max_distance: int = 16, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
         if num_buckets < 4 or num_buckets % 2:
             raise UserError(f"T5 positions with num_buckets={num_buckets}: set an even number, 4 or more")
-        self.side = num_buckets // 2 if two_sided else num_buckets
+        self.side = num_buckets // 2 if self.two_sided else num_buckets
         exact = self.side // 2
         if max_distance < exact:
             raise UserError(
@@ -131,7 +108,7 @@ class T5Positions(Positions):
         borders = _borders(self.side, max_distance)
         self.register_buffer("borders", torch.tensor(borders), persistent=False)
         self.borders: Tensor  # (buckets of a side - 1,): where each but the first begins
-        self.weight = nn.Parameter(torch.randn(num_buckets, num_heads) * d_model**-0.5)
+        self.weight = nn.Parameter(torch.randn(num_buckets, self.num_heads) * d_model**-0.5)
 
     def buckets(self, distances: Tensor) -> Tensor:
         """Return the buckets of distances j - i, of any shape."""
@@ -151,11 +128,9 @@ class ShawPositions(Positions):
     One table serves all layers and heads of a stack; the paper has one a layer, in its smaller model one a head too.
     Values stay as they are: in the paper's ablation (its table 3) that costs nothing.
 
-    Args:
-        d_model: size of an embedding.
-        d_head: size of a head's queries and keys, d.
-        num_heads: heads a layer.
-        two_sided: whether a query sees keys on both sides; else only distances up to 0 have a vector.
+    Where a query sees one side, only distances up to 0 have a vector.
+
+    Args: as `Positions`, and
         max_distance: from which all distances to one side are one.
 
     Raises:
@@ -164,14 +139,14 @@ class ShawPositions(Positions):
 
     biases = True
 
-    def __init__(
-        self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True, max_distance: int = 8
-    ) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+    def __init__(self, d_model: int, *, max_distance: int = 8, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
         at_least_one(self, max_distance=max_distance)
         self.max_distance = max_distance
-        self.furthest = max_distance if two_sided else 0
-        self.weight = nn.Parameter(torch.randn(max_distance + 1 + self.furthest, d_head) * max(d_head, 1) ** -0.5)
+        self.furthest = max_distance if self.two_sided else 0
+        self.weight = nn.Parameter(
+            torch.randn(max_distance + 1 + self.furthest, self.d_head) * max(self.d_head, 1) ** -0.5
+        )
 
     def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor:
         """Return q·a / sqrt(d), (batch, heads, query, key), for places (query,).

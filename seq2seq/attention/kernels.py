@@ -8,6 +8,30 @@ from torch.nn import functional as F
 
 from seq2seq.attention.masks import causal_mask, combine_masks
 from seq2seq.attention.memory import Memory
+from seq2seq.attention.normalizers import Normalizer
+from seq2seq.attention.patterns import Pattern
+from seq2seq.attention.scores import Score
+
+
+def fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | None, *, biased: bool) -> str:
+    """Return `linear`, `fused` or `explicit`: what can compute the context of these parts without weights."""
+    temperature, scales = normalizer.fused_temperature, type(normalizer).row_scale is not Normalizer.row_scale
+    if temperature is None or (biased and scales) or (pattern is not None and pattern.moves):
+        return "explicit"
+    form = "features" if type(score).features is not Score.features else "fused_query"
+    if score.placed or not issubclass(_home(score, form), _home(score, "forward")):
+        return "explicit"  # a new `forward` whose class says nothing of the other form: that is another score's
+    if form == "features":
+        return "explicit" if biased or scales or pattern is not None or temperature != 1 else "linear"
+    like = next(score.parameters(), torch.zeros(()))
+    with torch.no_grad():
+        fused = score.fused_query(like.new_zeros(1, score.num_heads or 1, 1, score.d_query))
+    return "explicit" if fused is None else "fused"
+
+
+def _home(score: Score, method: str) -> type:
+    """Return the class that defines a method of a score."""
+    return next(kind for kind in type(score).__mro__ if method in vars(kind))
 
 
 def fused_softmax(

@@ -129,7 +129,7 @@ class Dilated(Pattern):
         self.reach = self.width * self.dilation
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
-        """Return every so-manieth key near by."""
+        """Return every `dilation`-th key near by."""
         away = (places - keys).abs()
         return (away <= self.width * self.dilation) & (away % self.dilation == 0)
 

@@ -4,6 +4,7 @@ Here are those that join the embeddings; those between queries and keys are in `
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,8 +73,8 @@ class NoPositions(Positions):
 class SinusoidalPositions(Positions):
     """x + PE, PE(p, 2i) = sin(p / 10000^(2i/d)), PE(p, 2i+1) = cos(...) (Vaswani et al. 2017, 3.5). Of any length."""
 
-    def __init__(self, d_model: int, *, d_head: int = 0, num_heads: int = 1, two_sided: bool = True) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+    def __init__(self, d_model: int, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
         _even(d_model)
 
     def embed(self, x: Tensor, places: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -84,16 +85,8 @@ class SinusoidalPositions(Positions):
 class LearnedPositions(Positions):
     """x + a learned vector a place, up to max_positions (Gehring et al. 2017, 3.1)."""
 
-    def __init__(
-        self,
-        d_model: int,
-        *,
-        d_head: int = 0,
-        num_heads: int = 1,
-        two_sided: bool = True,
-        max_positions: int = 512,
-    ) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
+    def __init__(self, d_model: int, *, max_positions: int = 512, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
         at_least_one(self, max_positions=max_positions)
         self.limit = max_positions
         self.weight = nn.Parameter(torch.randn(max_positions, d_model) * d_model**-0.5)
@@ -109,28 +102,16 @@ class RandomPositions(Positions):
     In training, the n tokens of a sentence stand at n of the places 0 ... L - 1, drawn without repetition, anew each
     time. Else token j stands at (j + 1)(L + 1) / (n + 1) - 1, the mean of such samples. A decoder does not know n.
 
-    Args:
-        d_model: size of an embedding.
-        d_head: size of a head's queries and keys.
-        num_heads: heads a layer.
-        two_sided: whether this is an encoder.
+    Args: as `Positions`, and
         max_positions: L.
 
     Raises:
         UserError: in a decoder; d_model is odd, or there are no places.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        *,
-        d_head: int = 0,
-        num_heads: int = 1,
-        two_sided: bool = True,
-        max_positions: int = 256,
-    ) -> None:
-        super().__init__(d_model, d_head=d_head, num_heads=num_heads, two_sided=two_sided)
-        if not two_sided:
+    def __init__(self, d_model: int, *, max_positions: int = 256, **stack: Any) -> None:
+        super().__init__(d_model, **stack)
+        if not self.two_sided:
             raise UserError(
                 "random positions need the length of a sentence, which a decoder does not know; "
                 "use encoder.positions=random, and another file for decoder.positions"

@@ -81,7 +81,8 @@ def _run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(overrides):
         importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
         return 0
-    sys.path.append(os.getcwd())  # where modules of a user's own are, as for `python -m`; after all that is installed
+    if "" not in sys.path:  # the present folder, where modules of a user's own are; after all that is installed
+        sys.path.append("")
     keep_freed_memory()
     keep_few_kernels()
     keep_to_quota()

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from seq2seq.attention import Attention
 from seq2seq.errors import UserError
 from seq2seq.models.interface import Decoder, DecoderState, Encoder, EncoderOutput
 
@@ -95,3 +96,8 @@ def site_of(name: str) -> Site:
     side, *rest = name.split(".")
     layer = next((int(part) for part in rest if part.isdigit()), 0)
     return Site(side if side == "encoder" or "self_attention" in rest else "cross", layer)
+
+
+def cross_attentions(model: nn.Module) -> list[str]:
+    """Return the names of a model's attention modules that look at the source, the lowest layer first."""
+    return [n for n, m in model.named_modules() if isinstance(m, Attention) and site_of(n).kind == "cross"]

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from seq2seq.attention import Attention
 from seq2seq.errors import UserError
-from seq2seq.models.encoder_decoder import site_of
+from seq2seq.models.encoder_decoder import cross_attentions
 
 
 class CoverageLoss(NamedTuple):
@@ -42,7 +41,7 @@ def cover(model: nn.Module, *, weight: float) -> CoverageLoss | None:
         raise UserError(f"training.coverage.weight={weight} must be 0 (off) or above, such as 1")
     if weight == 0:
         return None
-    names = [n for n, m in model.named_modules() if isinstance(m, Attention) and site_of(n).kind == "cross"]
+    names = cross_attentions(model)
     if not names:
         raise UserError("training.coverage needs cross-attention, which this model has not; leave it out")
     return CoverageLoss(tuple(names), weight)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from seq2seq.alignment.shares import shares
-from seq2seq.attention import Attention
 from seq2seq.errors import UserError
-from seq2seq.models.encoder_decoder import site_of
+from seq2seq.models.encoder_decoder import cross_attentions
 
 EPSILON = 1e-6  # keeps the logarithm of a share of exactly 0 finite: of a sparse normaliser, or a weight below 0
 
@@ -51,7 +50,7 @@ def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> G
         raise UserError(f"training.guided_alignment.weight={weight} must be 0 (off) or above, such as 0.05")
     if weight == 0:
         return None
-    names = [n for n, m in model.named_modules() if isinstance(m, Attention) and site_of(n).kind == "cross"]
+    names = cross_attentions(model)
     if not names:
         raise UserError("training.guided_alignment needs cross-attention, which this model has not")
     layer = max(len(names) - 2, 0) if layer is None else layer

@@ -6,9 +6,8 @@ from typing import Any
 from lightning.pytorch.accelerators import Accelerator, CUDAAccelerator, MPSAccelerator, XLAAccelerator
 from torch import nn
 
-from seq2seq.attention import Attention
 from seq2seq.errors import UserError
-from seq2seq.models.encoder_decoder import site_of
+from seq2seq.models.encoder_decoder import cross_attentions
 
 DEVICES: dict[str, type[Accelerator]] = {"cuda": CUDAAccelerator, "mps": MPSAccelerator, "tpu": XLAAccelerator}
 """Kinds of devices beside the CPU; the first that is here is what `auto` means."""
@@ -83,7 +82,7 @@ def check_monitors(watchers: Mapping[str, Any], model: nn.Module, links: Iterabl
         UserError: something watches a score that this run has not.
     """
     doubts = []
-    attends = any(isinstance(m, Attention) and site_of(name).kind == "cross" for name, m in model.named_modules())
+    attends = bool(cross_attentions(model))
     for key, options in watchers.items():
         metric, mode = options.get("monitor"), options.get("mode")
         remedy = "watch another, such as val/bleu"

@@ -17,6 +17,7 @@ from seq2seq.attention import (
     Dot,
     Entmax15,
     General,
+    Linear,
     Location,
     LogLength,
     Normalizer,
@@ -363,3 +364,25 @@ def test_fused_path_equals_explicit_path_under_autocast(score: type[Score], visi
         (fused, *case.gradients(fused)), (explicit, *case.gradients(explicit.float())), strict=True
     ):
         assert_close(actual.float(), expected.float(), atol=0.1, rtol=0.1)
+
+
+class Shifted(ScaledDot):
+    """A new `forward` that says nothing of a fused form: the inherited one is of another score."""
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return super().forward(query, keys) + torch.arange(keys.shape[-2])
+
+
+class ShiftedLinear(Linear):
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        return super().forward(query, keys) + torch.arange(keys.shape[-2])
+
+
+@pytest.mark.parametrize(("kind", "kernel"), [(Shifted, "fused"), (ShiftedLinear, "linear")])
+def test_inherited_kernel_is_not_taken_for_a_new_score(kind: type[Score], kernel: str) -> None:
+    x = torch.randn(2, 5, 8)
+    assert Attention(kind.__mro__[1](8, 8)).kernel("cpu") == kernel
+    attention = Attention(kind(8, 8))
+    memory = attention.memory(x, x)
+    assert attention.kernel("cpu") == "explicit"
+    assert_close(attention(x, memory)[0], attention(x, memory, need_weights=True)[0])
