@@ -106,6 +106,12 @@ def test_normalizer_of_the_configuration_is_the_models(joint: Tokenizers, normal
     assert found.lower() == normalizer
 
 
+def test_attention_makes_no_plan_for_each_shape_on_a_gpu(joint: Tokenizers) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    build_model(compose("model=transformer", *SMALL), joint)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 @pytest.mark.parametrize(("encoder", "decoder"), [("transformer", "luong"), ("recurrent", "transformer")])
 def test_encoder_and_decoder_mix(joint: Tokenizers, encoder: str, decoder: str) -> None:
     built = build_model(compose("model=luong", f"encoder={encoder}", f"decoder={decoder}", *SMALL), joint)

@@ -54,8 +54,8 @@ def test_every_stage_is_rehearsed_and_its_checks_hold(found: tuple[int, dict[str
     _, results, page = found
     stages = {stage["name"]: stage for stage in results["stages"]}
     assert list(stages) == [
-        "crash", "hang", "agreement", "precision", "speed", "grammar", "recurrent", "decoding", "kernels", "resume",
-        "multi30k",
+        "crash", "hang", "commands", "agreement", "precision", "speed", "grammar", "recurrent", "decoding", "kernels",
+        "resume", "multi30k", "compiled",
     ]  # fmt: skip
     for stage in list(stages.values())[2:]:
         assert stage["status"] == "done" and not stage["failed"] and stage["rows"], stage

@@ -78,6 +78,7 @@ class Found(NamedTuple):
 def run(setting: Setting, report: Report) -> None:
     """Compare, a row a model and path."""
     exact_float32()
+    torch.set_num_threads(1)  # models so small that more threads only wait for each other
     batch = random_batches(400, VOCAB, 1, mean_length=9)[0]
     missing = {f"{group}={name}" for group, name in _files()}
     for name, overrides in MODELS.items():

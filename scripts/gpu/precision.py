@@ -1,9 +1,7 @@
-"""Training in each precision and compiled, with the product's callbacks, and what in it waits for the device."""
+"""Training in each precision, with the product's callbacks, and what in it waits for the device."""
 
-import time
 import warnings
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import lightning
@@ -71,9 +69,9 @@ def run(setting: Setting, report: Report) -> None:
     steps = 40 if on_gpu else 4
     models = dict(list(MODELS.items())[: None if on_gpu else 1])
     for name, overrides in models.items():
-        exact, _ = _train(name, [*text, *overrides, "trainer.precision=32-true"], steps, setting, report, waits=on_gpu)
+        exact, _ = train(name, [*text, *overrides, "trainer.precision=32-true"], steps, setting, report, waits=on_gpu)
         for precision in precisions:
-            losses, run_ = _train(
+            losses, run_ = train(
                 f"{name}, {precision}", [*text, *overrides, f"trainer.precision={precision}"], steps, setting, report,
                 waits=precision == "bf16-mixed" and on_gpu,
             )  # fmt: skip
@@ -89,29 +87,12 @@ def run(setting: Setting, report: Report) -> None:
             )
             if precision == "16-mixed":
                 report.check(f"{name}, 16-mixed: has a loss scale", bool(scale), f"{scale}")
-    _compiled([*text, *MODELS["Transformer"]], setting, report)
 
 
-def _compiled(overrides: list[str], setting: Setting, report: Report) -> None:
-    """Compare a compiled Transformer with the plain one, without dropout."""
-    steps = 12 if setting.device.type == "cuda" else 2
-    if setting.rehearsal:  # of the compiler what reads the code: the rest takes minutes
-        torch.compile = partial(torch.compile, backend="eager")
-    losses, begin = {}, time.perf_counter()
-    for compiled in (False, True):
-        options = [*overrides, "model.dropout=0", f"training.compile={compiled}", "trainer.precision=32-true"]
-        name = f"Transformer, {'compiled' if compiled else 'plain'}"
-        losses[compiled], _ = _train(name, options, steps, setting, report, waits=False)
-        seconds, begin = time.perf_counter() - begin, time.perf_counter()
-    apart = max(abs(one - other) for one, other in zip(losses[False], losses[True], strict=True))
-    report.check(
-        f"compiled: the losses of {steps} steps", apart < 1e-3, f"{apart:.2g} apart, {seconds:.0f} s with compiling"
-    )
-
-
-def _train(
+def train(
     name: str, overrides: list[str], steps: int, setting: Setting, report: Report, *, waits: bool
 ) -> tuple[list[float], Any]:
+    """Train a few steps, and check that they are sound; return the loss of each, and the run."""
     losses, waiting = Losses(), Waits()
     options = [*SMALL, *NO_VALIDATION, f"trainer.max_steps={steps}", "trainer.max_epochs=-1", "optimizer.lr=0.003"]
     rise = "scheduler.scheduler.warmup_steps=4"

@@ -80,23 +80,22 @@ class Clock(Callback):
             trainer.should_stop = True
 
 
+BASE = Task("Transformer base, WMT14's shapes", ["experiment=wmt14_ende"], 37000, 26)
+SMALL_BASE = Task("Transformer", [*BASE.overrides, *SMALL, *SMALL_TRANSFORMER], 211, 26)
+
+
 def run_transformer(setting: Setting, report: Report) -> None:
     """The shapes of the base Transformer on WMT14."""
-    bench, overrides = Bench.begin(setting, report), ["experiment=wmt14_ende"]
+    bench = Bench.begin(setting, report)
     if setting.rehearsal:
-        task = Task("Transformer", [*overrides, *SMALL, *SMALL_TRANSFORMER], 211, 26)
-        bench.up(task, (256, 512), Kind())
-        bench.measure(task, 256, Kind(fused=False))
-        bench.profile(task, 256, Kind())
+        bench.up(SMALL_BASE, (256, 512), Kind())
+        bench.measure(SMALL_BASE, 256, Kind(fused=False))
+        bench.profile(SMALL_BASE, 256, Kind())
         return
-    task = Task("Transformer base, WMT14's shapes", overrides, 37000, 26)
-    best = bench.up(task, SIZES, Kind())
-    bench.profile(task, best, Kind())
-    for size in (best, 2 * best):
-        bench.measure(task, size, Kind(compiled=True))
-    bench.profile(task, best, Kind(compiled=True))
-    bench.measure(task, best, Kind(fused=False))
-    bench.measure(task, best, Kind("32-true"))
+    best = bench.up(BASE, SIZES, Kind())
+    bench.profile(BASE, best, Kind())
+    bench.measure(BASE, best, Kind(fused=False))
+    bench.measure(BASE, best, Kind("32-true"))
 
 
 def run_recurrent(setting: Setting, report: Report) -> None:

@@ -48,10 +48,9 @@ def fused_softmax(
         dropout: on the weights.
     """
     keys, value, mask = memory
-    is_causal = False
+    is_causal = False  # this and `fewer`: a comparison handed over would be symbolic under torch.compile, and a break
     if causal:
-        # is_causal aligns at the top left and excludes another mask: only then is it the same and fastest. (A
-        # comparison handed over would be symbolic under torch.compile, and break the graph.)
+        # is_causal aligns at the top left and excludes another mask: only then is it the same and fastest.
         if mask is None and bias is None and query.shape[-2] == keys.shape[-2]:
             is_causal = True
         else:
@@ -74,7 +73,9 @@ def fused_softmax(
         # Beside half-precision queries a CPU takes a bias as exact as it is, which autocast must not round.
         mask = _cast(mask, torch.promote_types(dtype, torch.float32) if on_cpu else dtype)
         exact = on_cpu
-    fewer = query.dim() == 4 and query.shape[1] != keys.shape[1] and keys.shape[1] > 1
+    fewer = False
+    if query.dim() == 4 and query.shape[1] != keys.shape[1] and keys.shape[1] > 1:
+        fewer = True
     with torch.autocast("cpu", enabled=False) if exact and torch.is_autocast_enabled("cpu") else nullcontext():
         context = F.scaled_dot_product_attention(
             _cast(query, dtype),

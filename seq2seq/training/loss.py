@@ -170,4 +170,4 @@ def _with_divergence(probabilities: Tensor, pull: Tensor, means: Tensor, weight:
 @cache
 def _compiled() -> Callable[..., _Rows]:
     """Return the same compiled: on a GPU the passes over the logits, more than their products cost, become few."""
-    return torch.compile(_loss_of_rows)  # of two shapes: all rows at hand, and what is left
+    return torch.compile(_loss_of_rows, dynamic=True)  # there are many rows, or what is left of them

@@ -12,7 +12,8 @@ MIB = 1 << 20
 def reset_peak(device: torch.device) -> None:
     """Forget earlier peaks, such as those of a previous run in the same process."""
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        if torch.cuda.is_initialized():  # else nothing was ever held there, and PyTorch would refuse
+            torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # Linux: makes VmHWM start anew from what is held now
 

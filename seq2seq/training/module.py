@@ -4,6 +4,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -72,6 +73,12 @@ class TranslationModule(lightning.LightningModule):
             raise UserError(f"training.label_smoothing={label_smoothing} must be from 0 to below 1, such as 0.1")
         if not 0 <= r_drop < math.inf:
             raise UserError(f"training.r_drop={r_drop} must be 0 (off) or above, such as 5")
+        if compiled and (guidance or coverage):
+            name = "guided_alignment" if guidance else "coverage"
+            raise UserError(
+                f"training.{name} reads attention weights, which a compiled model does not show; "
+                f"leave out training.compile or training.{name}"
+            )
         self.model = model
         self.tokenizers = tokenizers
         self.search = search
@@ -107,17 +114,18 @@ class TranslationModule(lightning.LightningModule):
         self.batch = batch
         watched = {self.guidance.name} if self.guidance else set()
         watched.update(self.coverage.names if self.coverage else ())
-        with record_attention(self.model, names=watched, detach=False) as record:
-            features = self._features(batch)
-        loss = token_loss(
-            features,
-            self.model.output.weight,
-            batch.target_output,
-            label_smoothing=self.label_smoothing,
-            again=self._features(batch) if self.passes == 2 else None,
-            r_drop=self.r_drop,
-            compiled=self.compiled,
-        )
+        with torch.compiler.set_stance("default") if self.compiled else nullcontext():
+            with record_attention(self.model, names=watched, detach=False) as record:
+                features = self._features(batch)
+            loss = token_loss(
+                features,
+                self.model.output.weight,
+                batch.target_output,
+                label_smoothing=self.label_smoothing,
+                again=self._features(batch) if self.passes == 2 else None,
+                r_drop=self.r_drop,
+                compiled=self.compiled,
+            )
         objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
         if self.passes == 2:
             sums["divergence"] = loss.divergence

@@ -84,11 +84,15 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    options = ["model=transformer", "model.num_layers=1", "model.dropout=0", "trainer.limit_val_batches=0"]
+    options = ["model=transformer", "model.num_layers=3", "model.dropout=0"]
     plain = train_briefly(*options, folder="plain")
-    assert not torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    counters = torch._dynamo.utils.counters
+    assert not counters["stats"]["unique_graphs"]
     compiled = train_briefly(*options, "training.compile=true", folder="compiled")
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    # One for the layers of each side, another where a batch's lengths are equal, and the loss: none for a single layer,
+    # for the validation or for a step of search; and none is broken.
+    assert 3 <= counters["stats"]["unique_graphs"] <= 6
+    assert not counters["graph_break"]
     expected = weights(plain)
     for name, tensor in weights(compiled).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)

@@ -240,3 +240,9 @@ def test_what_pytorch_refuses_is_said_with_our_keys(logged: dict[str, Any]) -> N
         optimizer_of(logged, 7, plateau)
     with pytest.raises(UserError, match=r"^optimizer: Invalid beta .*\(optimizer\.betas=\(1, 1\)\)$"):
         optimizer_of(logged, 7, plateau, betas=(1, 1))
+
+
+@pytest.mark.parametrize("part", ["guidance", "coverage"])
+def test_compiled_model_that_is_to_show_its_weights_is_refused(logged: dict[str, Any], part: str) -> None:
+    with pytest.raises(UserError, match=r"training\.\w+ reads attention weights.*leave out training\.compile"):
+        make(logged, compiled=True, **{part: object()})

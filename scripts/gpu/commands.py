@@ -1,0 +1,55 @@
+"""The commands as a user gives them: each in a process of its own, in which nothing has used the device before."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from gpu.parts import SMALL, Setting, small_text
+from gpu.report import Report
+
+
+def run(setting: Setting, report: Report) -> None:
+    """Train, go on, evaluate, translate, align, visualize."""
+    folder = setting.folder / "commands"
+    text = [word for word in small_text(folder / "text", 400) if not word.startswith(("~", "callbacks."))]
+    device = "gpu" if setting.device.type == "cuda" else "cpu"
+    run_folder = folder / "run"
+    train = ["train", f"trainer={device}", "callbacks.progress_bar=null", *text, *SMALL, "search.max_length=9",
+             f"loader.cache_dir={folder / 'cache'}"]  # fmt: skip
+    checkpoint = f"checkpoint={run_folder}/checkpoints/last.ckpt"
+    source, target = folder / "text" / "test.source", folder / "text" / "test.target"
+    first = source.read_text(encoding="utf-8").splitlines()[0]
+    new = [*train, "trainer.max_epochs=1", f"hydra.run.dir={run_folder}"]
+    if not _all(setting, report, folder, [new]) or setting.rehearsal:
+        return
+    _all(setting, report, folder, [[*train, "trainer.max_epochs=2", f"resume={run_folder}"]])
+    _all(setting, report, folder, [
+        ["evaluate", checkpoint, f"loader.cache_dir={folder / 'cache'}"],
+        ["translate", checkpoint, f"input={source}", f"output={folder / 'translated'}"],
+        ["align", checkpoint, f"source={source}", f"target={target}", f"output={folder / 'links'}"],
+        ["visualize", checkpoint, f"source={first}", f"output={folder / 'pictures'}"],
+    ])  # fmt: skip
+
+
+def _all(setting: Setting, report: Report, folder: Path, commands: list[list[str]]) -> bool:
+    """Run commands side by side; return whether all ended well."""
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    begin = time.perf_counter()
+    running = [
+        subprocess.Popen([sys.executable, "-m", "seq2seq", *command], cwd=folder, env=os.environ | {"PYTHONPATH": path},
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command in commands
+    ]  # fmt: skip
+    well = True
+    for command, child in zip(commands, running, strict=True):
+        said = child.communicate(timeout=max(setting.left, 1))[0]
+        print(f"{' '.join(command)}\n{said}", flush=True)
+        lines = said.strip().splitlines() or [""]
+        found = f"{time.perf_counter() - begin:.0f} s" if child.returncode == 0 else lines[-1]
+        what = f"seq2seq {command[0]}{' resume=' if command[-1].startswith('resume=') else ''}"
+        report.check(f"{what} ends well", child.returncode == 0, found)
+        well &= child.returncode == 0
+    return well
