@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
+from seq2seq.attribution import Method
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.datamodule import TranslationDataModule
@@ -47,6 +48,11 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
 
 def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
     """Return the search of a `search` group."""
+    return instantiate(options)
+
+
+def build_method(options: DictConfig) -> Method:
+    """Return the method of attribution of a `method` group."""
     return instantiate(options)
 
 

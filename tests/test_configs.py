@@ -59,13 +59,16 @@ NEEDED = {
 SEATS = {"random": "encoder.positions", **dict.fromkeys(("local_m", "local_p", "fixed"), "cross_pattern")}
 """Files that not every seat takes, and a key that does."""
 
+COMMAND_OF = {"method": "explain"}
+"""Groups that are not of a training, and the command that takes them."""
+
 GPU_ONLY = ("gpu", "ddp", "fsdp")
 """Trainers that Lightning refuses to make without a GPU: here they are only composed."""
 
 
 @cache
-def compose(*overrides: str) -> DictConfig:
-    return compose_defaults("train", list(overrides))
+def compose(*overrides: str, command: str = "train") -> DictConfig:
+    return compose_defaults(command, list(overrides))
 
 
 def overrides_for(group: str, name: str) -> tuple[str, ...]:
@@ -74,6 +77,8 @@ def overrides_for(group: str, name: str) -> tuple[str, ...]:
 
 
 def composed(group: str, name: str) -> DictConfig:
+    if group in COMMAND_OF:
+        return compose(f"{group}={name}", command=COMMAND_OF[group])
     return compose(*overrides_for(group, name))
 
 
@@ -110,6 +115,9 @@ def check_objects(config: DictConfig, *, trainer: bool) -> None:
 @pytest.mark.parametrize(("group", "name"), FILES)
 def test_every_file_composes_and_its_objects_are_made(group: str, name: str) -> None:
     config = composed(group, name)
+    if group in COMMAND_OF:
+        assert callable(instantiate(config[group]))
+        return
     if group == "trainer" and name in GPU_ONLY:
         assert (config.trainer.accelerator, config.trainer._target_) == ("gpu", "lightning.Trainer")
         assert config.trainer.devices == (1 if name == "gpu" else -1)

@@ -119,16 +119,16 @@ def _draw(
 
     panels = arrange_panels(num_panels, num_target, num_source)
     font = FontProperties(family=families, size=min(max(0.6 * 72 * panels.cell, FONT_MIN), FONT_MAX))
-    source_widths = [_text_width(label, font) for label in sources]
+    source_widths = [text_width(label, font) for label in sources]
     title_lines = _title_lines(lines, families, max(panels.across * num_source * panels.cell, TITLE_WIDTH))
     layout = place_parts(
         panels,
         num_panels=num_panels,
         named=any(names),
         source_widths=source_widths,
-        target_widths=[_text_width(label, font) for label in targets],
+        target_widths=[text_width(label, font) for label in targets],
         font_height=font.get_size() / 72,
-        title_width=max((_text_width(line, title_font) for line, title_font in title_lines), default=0.0),
+        title_width=max((text_width(line, title_font) for line, title_font in title_lines), default=0.0),
         title_height=sum(_line_height(title_font) for _, title_font in title_lines),
         key=gold is not None,
     )
@@ -223,7 +223,7 @@ def _title_lines(lines: Sequence[str], families: list[str], width: float) -> lis
     fitted: list[tuple[str, FontProperties]] = []
     for number, line in enumerate(lines):
         font = FontProperties(family=families, size=9 if number else 11, weight="normal" if number else "bold")
-        line_width = _text_width(line, font)
+        line_width = text_width(line, font)
         characters = int(len(line) * width / line_width) if line_width > width else len(line) + 1
         fitted.extend((piece, font) for piece in textwrap.wrap(line, characters, max_lines=2, placeholder=" …"))
     return fitted
@@ -247,6 +247,6 @@ def _line_height(font: FontProperties) -> float:
     return 1.4 * font.get_size() / 72
 
 
-def _text_width(text: str, font: FontProperties) -> float:
+def text_width(text: str, font: FontProperties) -> float:
     """Return the width of a line of text in inches."""
     return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72

@@ -18,6 +18,7 @@ COMMANDS = {
     "translate": "translate lines, from stdin to stdout by default",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
+    "explain": "which words made it say this: of the source, and of what it said before",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
     "aer": "score word links against gold links",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",

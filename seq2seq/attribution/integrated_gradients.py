@@ -1,0 +1,116 @@
+"""Integrated gradients: slopes along the way from nothing to what was read."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq.attribution.forced import Forced
+from seq2seq.attribution.gradients import gradients
+from seq2seq.attribution.method import Contributions, Method
+from seq2seq.errors import UserError
+
+FIRST = 8
+"""Stretches of the way at the beginning."""
+POINTS = 3
+"""At which a stretch is looked at, by Gauss and Legendre."""
+OF_STRETCH = 0.25
+"""Of the tolerance, what a stretch may miss: few miss so much, and not all to the same side."""
+
+
+class IntegratedGradients(Method):
+    """Σ_d x_jd ∫₀¹ ∂ log p(token) / ∂x_jd (α x) dα: along the straight line from zeros to x (Sundararajan 2017, eq. 1).
+
+    All contributions to a token, of both sides, sum to log p(token | x) - log p(token | zeros). What the sum misses of
+    that is the gap. It is known for each stretch of the way, too, whose ends are looked at: a stretch that misses too
+    much is halved. A Transformer turns quickly near zero, where its layer norms begin to work, and hardly elsewhere.
+
+    Args:
+        tolerance: the gap that is small, as a share of the sum; of a sum below 1, in nats.
+        halvings: of the whole way at most.
+
+    Raises:
+        UserError: the tolerance is not above 0, or there are too few or too many halvings.
+    """
+
+    name = "integrated_gradients"
+    meaning = "nats of log-probability, by gradients on the way from zeros to the words"
+    of_token = True
+
+    def __init__(self, *, tolerance: float = 0.05, halvings: int = 12) -> None:
+        if not tolerance > 0:
+            raise UserError(f"method.tolerance={tolerance}: expected a number above 0, such as 0.05")
+        if not 3 <= halvings <= 20:
+            raise UserError(f"method.halvings={halvings}: expected a whole number from 3 to 20, such as 12")
+        self.tolerance = tolerance
+        self.halvings = halvings
+
+    def __call__(self, forced: Forced) -> Contributions:
+        """Return the contributions for a pair, and the gap of each step."""
+        logs = _Logs(forced)
+        allowed = self.tolerance * (logs(1.0) - logs(0.0)).abs().clamp(min=1)
+        tokens = forced.source.shape[1] + forced.steps
+        total, gap, passes = logs(1.0).new_zeros(forced.steps, tokens), torch.zeros_like(allowed), 0
+        open_ = [_Stretch(i, k / FIRST, (k + 1) / FIRST) for k in range(FIRST) for i in range(forced.steps)]
+        while open_:
+            found = self._along(forced, open_)
+            passes += POINTS * len(open_)
+            rises = torch.stack([logs(stretch.end)[stretch.step] - logs(stretch.begin)[stretch.step] for stretch in open_])
+            misses = found.sum(-1) - rises
+            steps = torch.tensor([stretch.step for stretch in open_], device=misses.device)
+            short = torch.tensor([stretch.length <= 2.0**-self.halvings for stretch in open_], device=misses.device)
+            # A miss that is no number is a finding, too: it is not small, nor does it go away.
+            done = (misses.abs() <= OF_STRETCH * allowed[steps]) | short | ~misses.isfinite()
+            total.index_add_(0, steps[done], found[done])
+            gap.index_add_(0, steps[done], misses[done])
+            open_ = [half for stretch, is_done in zip(open_, done.tolist(), strict=True) if not is_done
+                     for half in stretch.halves()]  # fmt: skip
+        remark = f"{passes:,} backward passes; a sum misses at most {gap.abs().max().item():.2g} nats"
+        source, prefix = total.split((tokens - forced.steps, forced.steps), dim=1)
+        return Contributions(*forced.sum_units(source, prefix), gap, remark)
+
+    def _along(self, forced: Forced, stretches: "list[_Stretch]") -> Tensor:
+        """Return what each token brings along each stretch, (stretches, S + T)."""
+        nodes, weights = np.polynomial.legendre.leggauss(POINTS)
+        like = forced.source
+        steps = torch.tensor([stretch.step for stretch in stretches for _ in nodes], device=like.device)
+        places = like.new_tensor([s.begin + s.length * (node + 1) / 2 for s in stretches for node in nodes])
+        shares = like.new_tensor([s.length * weight / 2 for s in stretches for weight in weights])
+        rows = []
+        for part in forced.batches(len(steps)):
+            scale = places[part, None, None]
+            slopes = gradients(forced, steps[part], forced.source * scale, forced.prefix * scale)
+            both = [(x * slope).sum(-1) for x, slope in zip((forced.source, forced.prefix), slopes, strict=True)]
+            rows.append(torch.cat(both, dim=1) * shares[part, None])
+        return torch.cat(rows).unflatten(0, (len(stretches), len(nodes))).sum(1)
+
+
+class _Stretch(NamedTuple):
+    """A part of the way, for the token at a step."""
+
+    step: int
+    begin: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        return self.end - self.begin
+
+    def halves(self) -> "tuple[_Stretch, _Stretch]":
+        middle = (self.begin + self.end) / 2
+        return self._replace(end=middle), self._replace(begin=middle)
+
+
+class _Logs:
+    """The log-probabilities (T,) of the tokens at a place of the way, each computed once."""
+
+    def __init__(self, forced: Forced) -> None:
+        self.forced = forced
+        self.known: dict[float, Tensor] = {}
+
+    @torch.no_grad()
+    def __call__(self, place: float) -> Tensor:
+        if place not in self.known:
+            self.known[place] = self.forced(self.forced.source * place, self.forced.prefix * place)[0]
+        return self.known[place]

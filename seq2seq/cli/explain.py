@@ -1,0 +1,128 @@
+"""`seq2seq explain`: which words of the source, and of the target before, made a model say each word of the target."""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import ListConfig
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from seq2seq.alignment.heatmap import save_figure
+from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
+from seq2seq.attribution import Explanation, explain
+from seq2seq.attribution.figure import figure
+from seq2seq.attribution.forced import Progress
+from seq2seq.attribution.sentences import read_sentence, read_target
+from seq2seq.attribution.table import table
+from seq2seq.build import build_method, build_search, find_device, load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.command import command_config
+from seq2seq.cli.crowding import sharing_cores
+from seq2seq.data.batching import collate
+from seq2seq.data.text import is_blank
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.errors import UserError
+from seq2seq.models import EncoderDecoder
+
+FORMATS = {"png", "svg", "pdf"}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    keys, sentences = ("checkpoint", "output"), ("source", "target", "contrast")
+    config = command_config("explain", arguments, text_keys=keys, sentences=sentences)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
+        raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
+    if config.at is not None and (not isinstance(config.at, int) or isinstance(config.at, bool)):
+        raise UserError(f"at={config.at}: expected the number of a word of the target, from 1")
+    for key in ("source", "target", "contrast"):
+        if config[key] is not None and is_blank(config[key]):  # before a checkpoint is read
+            raise UserError(f'{key} is empty, so there is nothing to explain; give words, such as {key}="..."')
+    output = None if config.output is None else Path(config.output)
+    if output is not None:
+        check_folder(output)
+    method, search = build_method(config.method), build_search(config.search)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    device = find_device(config.device)
+    model, tokenizers = load_model(checkpoint, device)
+    method.check(model)
+
+    max_length = config.loader.max_length or checkpoint.max_length
+    source = read_sentence("source", tokenizers.source, config.source, max_length=max_length)
+    with sharing_cores(device), progress_bar(method.name) as progress:
+        if config.target is None:
+            target = translated(model, tokenizers, source, search)
+        else:
+            target = read_target("target", tokenizers.target, config.target, max_length=max_length)
+        explanation = explain(
+            model,
+            tokenizers,
+            source,
+            target,
+            method=method,
+            contrast=config.contrast,
+            at=config.at,
+            unit=config.unit,
+            max_length=max_length,
+            tokens_per_batch=config.loader.tokens_per_batch,
+            progress=progress,
+        )
+    print(table(explanation))
+    if output is not None:
+        write_folder(output, explanation, config.checkpoint, list(config.figures))
+        print(f"\n{output / f'{explanation.method}.json'}")
+
+
+def translated(
+    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
+) -> Sentence:
+    """Return what the model says of a source."""
+    batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
+    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths, key=tokenizers.target.decode)
+    return readable(hypothesis_of(tokenizers.target, found[0].tokens))
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Progress]:
+    """Yield what draws a bar on stderr, where that is a terminal; it is gone in the end."""
+    console = Console(stderr=True)
+    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a place where nothing can be written.
+
+    Raises:
+        UserError: it is a file, below a file, or nobody may write there.
+    """
+    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
+
+
+def write_folder(folder: Path, explanation: Explanation, checkpoint: str, formats: list[str]) -> None:
+    """Write the numbers and the figures, named by the method; each file appears, or is replaced, whole."""
+    near = folder if folder.exists() else folder.parent
+    near.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".explain-", dir=near) as name:
+        made = Path(name)
+        for suffix in formats:
+            save_figure(figure(explanation), made / f"{explanation.method}.{suffix}")
+        data = {"checkpoint": checkpoint, **explanation.as_data()}
+        text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        (made / f"{explanation.method}.json").write_text(text, encoding="utf-8")
+        folder.mkdir(exist_ok=True)
+        for path in made.iterdir():
+            path.replace(folder / path.name)
