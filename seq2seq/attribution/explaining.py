@@ -98,6 +98,7 @@ def explain(
     made = Explanation(
         method=method.name,
         meaning=method.meaning,
+        contrast=contrast is not None,
         signed=method.of_token,
         source=source.ending().labels(unit),
         prefix=prefix_labels,
@@ -214,4 +215,4 @@ def _check_numbers(made: Explanation) -> None:
             )
     if not made.log_probability.isfinite().all():
         word = made.target[int((~made.log_probability.isfinite()).nonzero()[0])]
-        raise UserError(f"the log-probability of {word!r} is no number; the weights of the model hold such, or too large")
+        raise UserError(f"the log-probability of {word!r} is no number; the weights of the model hold such, or are too large")

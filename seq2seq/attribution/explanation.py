@@ -13,6 +13,7 @@ class Explanation:
     Attributes:
         method: its name.
         meaning: what a number is.
+        contrast: whether it is of one word beside what might have been said instead.
         signed: whether numbers are nats of log-probability, with a sign; else they are shares, and a row sums to 1.
         source: labels of the source's columns, `</s>` last.
         prefix: labels of the columns of the words before, `<s>` first.
@@ -28,6 +29,7 @@ class Explanation:
 
     method: str
     meaning: str
+    contrast: bool
     signed: bool
     source: list[str]
     prefix: list[str]
@@ -39,6 +41,11 @@ class Explanation:
     remark: str
     source_text: str
     target_text: str
+
+    @property
+    def name(self) -> str:
+        """What to call its files."""
+        return f"{self.method}-contrast" if self.contrast else self.method
 
     @property
     def source_share(self) -> Tensor:
@@ -70,6 +77,7 @@ class Explanation:
         return {
             "method": self.method,
             "meaning": self.meaning,
+            "contrast": self.contrast,
             "unit": "nats" if self.signed else "share",
             "source_text": self.source_text,
             "target_text": self.target_text,

@@ -21,7 +21,7 @@ def table(explanation: Explanation, *, width: int = WIDTH) -> str:
 
     Of a contrast, which has one row, every word that was read has a line.
     """  # noqa: D205
-    if len(explanation.target) == 1 and " - " in explanation.target[0]:
+    if explanation.contrast:
         return "\n".join([_head(explanation), "", *_contrast(explanation)])
     return "\n".join([_head(explanation), "", *_rows(explanation, width)])
 

@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     print(table(explanation))
     if output is not None:
         write_folder(output, explanation, config.checkpoint, list(config.figures))
-        print(f"\n{output / f'{explanation.method}.json'}")
+        print(f"\n{output / f'{explanation.name}.json'}")
 
 
 def translated(
@@ -119,10 +119,10 @@ def write_folder(folder: Path, explanation: Explanation, checkpoint: str, format
     with tempfile.TemporaryDirectory(prefix=".explain-", dir=near) as name:
         made = Path(name)
         for suffix in formats:
-            save_figure(figure(explanation), made / f"{explanation.method}.{suffix}")
+            save_figure(figure(explanation), made / f"{explanation.name}.{suffix}")
         data = {"checkpoint": checkpoint, **explanation.as_data()}
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        (made / f"{explanation.method}.json").write_text(text, encoding="utf-8")
+        (made / f"{explanation.name}.json").write_text(text, encoding="utf-8")
         folder.mkdir(exist_ok=True)
         for path in made.iterdir():
             path.replace(folder / path.name)
