@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def test_links_and_pictures_lead_somewhere(page: Path) -> None:
 def test_readme_is_short_and_names_every_page() -> None:
     readme = PAGES[0].read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 150
-    assert [page.name for page in PAGES[1:] if f"docs/{page.name}" not in readme] == []
+    assert [page.name for page in PAGES[1:] if page.stem != "index" and f"docs/{page.name}" not in readme] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -114,3 +115,14 @@ def test_attention_as_a_library_is_what_the_page_says() -> None:
     exec(code[1], names)
     assert names["context"].shape == (2, 5, 16) and names["weights"].shape == (2, 5, 7)
     assert names["record"]["attention"].shape == (2, 4, 5, 5)
+
+
+def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    docs = [str(ROOT / "docs"), str(tmp_path / "site")]
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", *docs], capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    assert {f"{page.stem}.html" for page in PAGES[1:]} <= {file.name for file in (tmp_path / "site").iterdir()}
+    reference = (tmp_path / "site" / "reference" / "configuration.html").read_text(encoding="utf-8")
+    assert "score=additive" in reference
