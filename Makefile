@@ -3,7 +3,7 @@ BIN := .venv/bin
 OLDEST := .venv-oldest/bin
 INSTALL := -m pip install -q --disable-pip-version-check
 
-.PHONY: setup demo test test-oldest lint
+.PHONY: setup demo test test-oldest lint docs
 
 setup: .venv/.tests
 
@@ -29,6 +29,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site: open docs/build/index.html. A warning is an error.
+docs: setup
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/build
 
 test: lint
 	$(BIN)/pytest -n auto --dist loadfile

@@ -7,7 +7,8 @@ and caches are warm after some and cold after others. The slope is that of the l
 1 is linear, 2 quadratic.
 
     python scripts/benchmark_attention.py
-    python scripts/benchmark_attention.py --longest 65536 --kinds linear linear-causal performer performer-causal
+    python scripts/benchmark_attention.py --longest 65536 --rounds 2 --picture length.svg --kinds explicit fused \\
+        additive "window 16" "chunks of 64" bigbird linear linear-causal performer
 """
 
 import argparse
@@ -18,8 +19,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 
+import matplotlib
+
+matplotlib.use("agg")
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,7 +33,7 @@ from seq2seq.training.memory import peak_mib, reset_peak
 
 HEADS, D_HEAD = 4, 32
 LENGTHS = [64 << i for i in range(11)]
-LONGEST = {"additive": 2048, "bigbird": 2048, "explicit": 8192}
+LONGEST = {"additive": 2048, "bigbird": 8192, "explicit": 8192, "fused": 16384, "SDPA": 16384}
 PATTERNS: dict[str, Pattern] = {
     **{f"window {width}": Window(D_HEAD, width=width) for width in (4, 16, 64)},
     "chunks of 64": Chunked(D_HEAD, size=64),
@@ -116,18 +121,50 @@ def table(title: str, columns: dict[str, dict[int, float]], unit: str) -> None:
     print("| slope | " + " | ".join(slopes) + " |")
 
 
+def draw(path: str, columns: dict[str, dict[str, dict[int, float]]]) -> None:
+    """Draw values by length and kind, a panel a unit, the slope beside each name; grey: the slopes 1 and 2."""
+    figure, panels = plt.subplots(1, len(columns), figsize=(5.2 * len(columns), 4.6), layout="constrained")
+    for panel, (unit, kinds) in zip(panels, columns.items(), strict=True):
+        ends = []
+        for name, values in kinds.items():
+            lengths, found = list(values), list(values.values())
+            (line,) = panel.plot(lengths, found, marker="o", markersize=3)
+            ends.append((found[-1], lengths[-1], f"{name}  {slope(lengths, found):.1f}", line.get_color()))
+        panel.set(xscale="log", yscale="log", xlabel="length, tokens", ylabel=unit)
+        panel.set_xlim(min(LENGTHS) / 1.3, max(LENGTHS) * 12)  # room for the names
+        panel.set_xticks(LENGTHS[::2], [f"{length:,}" for length in LENGTHS[::2]], fontsize=8)
+        panel.minorticks_off()
+        low, high = np.log(panel.get_ylim())
+        last: dict[int, float] = {}
+        for value, length, label, color in sorted(ends):
+            at = max(np.log(value), last.get(length, -np.inf) + 0.045 * (high - low))  # names do not overlap
+            panel.annotate(label, (length, value), (length * 1.3, np.exp(at)), color=color, fontsize=8, va="center")
+            last[length] = at
+        for exponent in (1, 2):
+            base = np.exp(low + 0.05 * (high - low))
+            end = min(max(LENGTHS), min(LENGTHS) * np.exp(0.8 * (high - low) / exponent))
+            reach = np.array([min(LENGTHS), end])
+            panel.plot(reach, base * (reach / reach[0]) ** exponent, color="0.8", linestyle="--", linewidth=1, zorder=0)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9, help="two turns of each kind (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
     parser.add_argument("--longest", type=int, default=8192, help="of the lengths, up to 65536 (%(default)s)")
-    parser.add_argument("--kinds", nargs="+", default=KINDS, help="explicit, fused, SDPA, additive; linear, performer,"
-                        " each also -causal (%(default)s)")  # fmt: skip
+    parser.add_argument("--kinds", nargs="+", default=KINDS, help="explicit, fused, SDPA, additive; window 4, 16, 64,"
+                        " chunks of 64, bigbird; linear, performer, each also -causal (%(default)s)")  # fmt: skip
+    parser.add_argument("--picture", metavar="FILE", help="draw times and memory (PNG or SVG)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
 
+    unknown = [name for name in options.kinds if name not in make_asks(device)]
+    if unknown:
+        parser.error(f"there is no kind {unknown[0]!r}; choose among {', '.join(make_asks(device))}")
     asks = {name: ask for name, ask in make_asks(device).items() if name in options.kinds}
     times: dict[str, dict[int, float]] = {name: {} for name in asks}
     memory: dict[str, dict[int, float]] = {name: {} for name in asks}
@@ -149,6 +186,8 @@ def main() -> None:
     print(f"{HEADS} heads of {D_HEAD}, {device.type}, {options.threads} threads, median of {options.rounds}")
     table("length: time", times, "ms")
     table("length: memory", memory, "MiB")
+    if options.picture:
+        draw(options.picture, {"milliseconds": times, "MiB": memory})
     if ratios:
         print("\nfused ÷ SDPA: " + ", ".join(f"{length}: {ratio:.2f}" for length, ratio in ratios.items()))
 

@@ -1,3 +1,27 @@
 """Sequence-to-sequence training made to see and to compare attention."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from seq2seq.api import Model
+
 __version__ = "0.1.0"
+
+
+def load(path: "str | Path", *, device: str = "auto", trusted: "Sequence[str]" = ()) -> "Model":
+    """Return the trained model of a checkpoint, ready for text: `translate`, `align`, `attention`.
+
+    Args:
+        path: of the checkpoint.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        trusted: packages of your own whose parts the checkpoint may name.
+
+    Raises:
+        UserError: the checkpoint or the device cannot be used.
+    """
+    from seq2seq.api import load  # here, so that `import seq2seq` takes milliseconds
+
+    return load(path, device=device, trusted=trusted)

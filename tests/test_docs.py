@@ -1,6 +1,8 @@
 """The documentation names what there is, and its examples run."""
 
 import re
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,52 @@ from torch.testing import assert_close
 
 from seq2seq.build import build_model
 from seq2seq.cli.options import choices_of, compose_defaults
+from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 
-ATTENTION = (Path(__file__).parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ATTENTION = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what links can name in a page, as code hosts make it of headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[str]:
+    """Return the commands of a page, continued lines joined."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    return re.findall(r"^ *(seq2seq .+)$", text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'<img src="([^"]+)"', text):
+        path, _, anchor = target.partition("#")
+        other = page if not path else (page.parent / path).resolve()
+        assert other.is_file(), target
+        assert not anchor or anchor in anchors(other), target
+
+
+def test_readme_is_short_and_names_every_page() -> None:
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    assert [page.name for page in PAGES[1:] if page.stem != "index" and f"docs/{page.name}" not in readme] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_trainings_that_are_shown_compose(page: Path) -> None:
+    for command in commands(page):
+        words = shlex.split(command, comments=True)[1:]
+        if words[:1] != ["train"] or "--help" in words or any(word.startswith("hydra") for word in words):
+            continue
+        multirun, given = "--multirun" in words, [word for word in words[1:] if not word.startswith("--")]
+        given = [re.sub(r"=([^,\[]+),.*", r"=\1", word) for word in given] if multirun else given
+        (run,) = expand([word for word in given if "my_scores" not in word])  # those are tested below
+        compose_defaults("train", run)
 
 
 def rows(heading: str) -> set[str]:
@@ -60,3 +105,24 @@ def test_score_of_ones_own_learns_and_steps_as_it_is_trained(
         steps.append(logits)
     assert_close(torch.cat(steps, 1).flatten(0, 1), forced)
     sys.modules.pop("my_scores")
+
+
+def test_attention_as_a_library_is_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code
+    names: dict[str, Any] = {}
+    exec(code[1], names)
+    assert names["context"].shape == (2, 5, 16) and names["weights"].shape == (2, 5, 7)
+    assert names["record"]["attention"].shape == (2, 4, 5, 5)
+
+
+def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    docs = [str(ROOT / "docs"), str(tmp_path / "site")]
+    built = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", *docs], capture_output=True, text=True
+    )
+    assert built.returncode == 0, built.stderr
+    assert {f"{page.stem}.html" for page in PAGES[1:]} <= {file.name for file in (tmp_path / "site").iterdir()}
+    reference = (tmp_path / "site" / "reference" / "configuration.html").read_text(encoding="utf-8")
+    assert "score=additive" in reference

@@ -1,0 +1,170 @@
+"""A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
+
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from omegaconf import DictConfig
+
+from seq2seq.alignment.heatmap import heatmap
+from seq2seq.alignment.links import Link
+from seq2seq.alignment.maps import AttentionMap, View
+from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
+from seq2seq.build import build_extraction, build_search, find_device, load_model
+from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
+from seq2seq.cli.options import choices_of, compose_defaults
+from seq2seq.cli.values import nearest
+from seq2seq.data.batching import collate
+from seq2seq.decoding.search import search_batch
+from seq2seq.decoding.translator import Translation, Translator
+from seq2seq.errors import UserError
+from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.pages.visualize import Target, visualize_page
+
+TOKENS_PER_BATCH = 8192
+"""Pieces of a batch, padding included."""
+
+
+class SentenceAttention(NamedTuple):
+    """All attention of a model over one sentence pair. In a notebook it shows itself as a page to point at."""
+
+    source: Sentence
+    target: Sentence
+    maps: list[AttentionMap]  # of every attention: weights (heads, query, key) and what the axes stand for
+    alignment: AlignmentChoice  # the attention and head that align best on validation data
+    checkpoint: str
+
+    def view(self, *, unit: str = "words") -> View:
+        """Return the shares (heads, target, source) of the attention that aligns best, with labels.
+
+        Args:
+            unit: `words` or `pieces`.
+        """
+        return next(m for m in self.maps if m.name == self.alignment.layer).view(unit)
+
+    def plot(self, *, unit: str = "words") -> Figure:
+        """Return a heatmap of the head that aligns best, source across and target down."""
+        view = self.view(unit=unit)
+        weights, rest = view.of(self.alignment.head)
+        return heatmap(weights, view.key_labels, view.query_labels, title=self.source.text, nowhere=rest)
+
+    def page(self) -> str:
+        """Return the page of `seq2seq visualize` as HTML that needs no network."""
+        shown = Target("target", self.target, None, self.maps)
+        return visualize_page(self.source, [shown], alignment=self.alignment, checkpoint=self.checkpoint)
+
+    def _repr_html_(self) -> str:
+        frame = 'width="100%" height="720" style="border: 0"'
+        return f'<iframe srcdoc="{html.escape(self.page())}" {frame}></iframe>'
+
+
+class Model:
+    """A trained model with its vocabulary, ready for text.
+
+    Args:
+        checkpoint: as `read_checkpoint` returns it.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+
+    Raises:
+        UserError: the checkpoint or the device cannot be used.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+        self.checkpoint = checkpoint
+        self.network, self.tokenizers = load_model(checkpoint, find_device(device))
+        self._translator = Translator(
+            self.network, self.tokenizers, tokens_per_batch=TOKENS_PER_BATCH, max_length=checkpoint.max_length
+        )
+
+    def __repr__(self) -> str:
+        config = self.checkpoint.config
+        return f"<seq2seq model {config.get('run_name', '')} of {self.checkpoint.path}, on {self._translator.device}>"
+
+    def translate(self, lines: Iterable[str], *, search: str = "beam", **options: Any) -> list[str]:
+        """Return the best translation of each line, in order.
+
+        Args:
+            lines: sentences; an empty one has an empty translation.
+            search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            options: keys of that file, such as `beam_size=10`.
+
+        Raises:
+            UserError: there is no such search, or it has no such key; lines is a single text.
+        """
+        return [found[0].text for found in self.translations(lines, search=search, **options)]
+
+    def translations(self, lines: Iterable[str], *, search: str = "nbest", **options: Any) -> list[list[Translation]]:
+        """Return several translations of each line, best first, each with its score; arguments as `translate`."""
+        _refuse_text(lines)
+        return list(self._translator.translate(lines, build_search(_choice("search", search, options))))
+
+    def align(self, pairs: Iterable[tuple[str, str]], *, links: str | None = None, **options: Any) -> list[set[Link]]:
+        """Return the word links (source, target) of each pair, counted from 0, by forced decoding of the target.
+
+        Args:
+            pairs: source and target sentences.
+            links: a file of `configs/links`; None: as at training.
+            options: keys of that file, such as `threshold=0.3`.
+
+        Raises:
+            UserError: the model has no attention, or there is no such choice.
+        """
+        chosen = None if links is None else _choice("links", links, options)
+        extraction = build_extraction(chosen, self.checkpoint)
+        return list(self._translator.align(pairs, self._alignment(), extraction))
+
+    def attention(self, source: str, target: str | None = None) -> SentenceAttention:
+        """Return every attention of the model while it says a target.
+
+        Args:
+            source: a sentence.
+            target: what it is forced to say; None: its own translation, by beam search.
+
+        Raises:
+            UserError: the model has no attention; a sentence is empty.
+        """
+        read = self._sentence("source", source)
+        if target is None:
+            batch = collate([(read.ids, [], 0)]).to(self._translator.device)
+            (found,) = search_batch(build_search(_choice("search", "beam", {})), self.network, batch)
+            said = readable(hypothesis_of(self.tokenizers.target, found[0].tokens))
+        else:
+            said = self._sentence("target", target)
+        (maps,) = inspect_pairs(self.network, [(read, said)])
+        return SentenceAttention(read, said, maps, self._alignment(), self.checkpoint.path)
+
+    def _alignment(self) -> AlignmentChoice:
+        if self.checkpoint.alignment is None:
+            raise UserError(f"{self.checkpoint.path} has no attention; use a model other than the bottleneck")
+        return self.checkpoint.alignment
+
+    def _sentence(self, name: str, text: str) -> Sentence:
+        tokenizer = getattr(self.tokenizers, name)
+        sentence = sentence_of(tokenizer, text, max_length=self.checkpoint.max_length)
+        if not sentence.ids:
+            raise UserError(f"{name}={text!r} has nothing that the model reads; give a sentence")
+        return readable(sentence)
+
+
+def load(path: str | Path, *, device: str = "auto", trusted: Sequence[str] = ()) -> Model:
+    """Return the model of a checkpoint; `trusted` are packages of your own whose parts it may name."""
+    return Model(read_checkpoint(str(path), trusted=trusted), device=device)
+
+
+def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
+    """Return the configuration of a choice of a group with some of its keys set."""
+    if name not in choices_of(group):
+        raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
+    config = compose_defaults({"search": "translate", "links": "align"}[group], [f"{group}={name}"])[group]
+    unknown = [key for key in options if key not in config]
+    if unknown:
+        keys = [str(key) for key in config if not str(key).startswith("_")]
+        raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
+    return DictConfig({str(key): value for key, value in config.items()} | options)
+
+
+def _refuse_text(lines: Iterable[str]) -> None:
+    if isinstance(lines, str):
+        raise UserError("lines is one text, of which every letter would be a line; give a list: [text]")

@@ -1,0 +1,81 @@
+"""A checkpoint in Python does what the commands do."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import seq2seq
+from seq2seq.api import Model
+from seq2seq.errors import UserError
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+SENTENCE = "The wolf slept ."
+
+
+@pytest.fixture(scope="module")
+def model(bahdanau: Any) -> Model:
+    return seq2seq.load(bahdanau.best, device="cpu")
+
+
+def test_translations_are_those_of_the_command(model: Model, bahdanau: Any, command: Any, tmp_path: Path) -> None:
+    lines = [SENTENCE, "", "She opens the door ."]
+    (tmp_path / "in").write_text("\n".join(lines) + "\n")
+    said = command("translate", f"checkpoint={bahdanau.best}", "input=in", "output=out")
+    assert said.status == 0, said.err
+    assert model.translate(lines) == (tmp_path / "out").read_text().split("\n")[:-1]
+    several = model.translations(lines[:1], n_best=2, beam_size=4)[0]
+    assert len(several) == 2 and several[0].score >= several[1].score
+    assert model.translate(lines[:1], search="greedy", max_length=1)[0].count(" ") == 0
+
+
+def test_links_are_those_of_the_head_that_aligns_best(model: Model) -> None:
+    pair = (SENTENCE, "Der Wolf schlief .")
+    (loose,), (strict,) = (model.align([pair], links=links) for links in ("argmax", "intersection"))
+    assert strict <= loose and len(loose) == 4
+    assert len(model.align([pair, ("", "")])) == 2
+
+
+def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
+    forced = model.attention(SENTENCE, "Der Wolf schlief .")
+    view = forced.view()
+    assert view.query_labels == ["Der", "Wolf", "schlief", ".", "</s>"]
+    assert view.weights.shape == (1, 5, 5)
+    torch.testing.assert_close(view.weights.sum(-1), torch.ones(1, 5))
+    assert isinstance(forced.plot(), Figure)
+    assert "Der" in forced.page() and forced._repr_html_().startswith("<iframe srcdoc=")
+    own = model.attention(SENTENCE)
+    assert own.target.text == model.translate([SENTENCE])[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda model: model.translate("text"), "give a list"),
+        (lambda model: model.translate([SENTENCE], search="bem"), "did you mean beam"),
+        (lambda model: model.translate([SENTENCE], beam_sise=3), "did you mean beam_size"),
+        (lambda model: model.attention(" "), "give a sentence"),
+    ],
+)
+def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        call(model)
+    assert "\n" not in str(error.value)
+
+
+def test_example_of_the_page_runs(bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert code
+    monkeypatch.chdir(tmp_path)
+    exec(code[1].replace("outputs/.../checkpoints/best.ckpt", str(bahdanau.best)), {})
+    assert (tmp_path / "alignment.png").stat().st_size > 1000
+
+
+def test_import_alone_brings_no_torch() -> None:
+    code = "import sys, seq2seq; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
