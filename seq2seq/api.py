@@ -12,7 +12,9 @@ from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.maps import AttentionMap, View
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.build import build_extraction, build_search, find_device, load_model
+from seq2seq.attribution import Explanation, explain
+from seq2seq.attribution.sentences import read_sentence
+from seq2seq.build import build_extraction, build_method, build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.values import nearest
@@ -126,14 +128,49 @@ class Model:
             UserError: the model has no attention; a sentence is empty.
         """
         read = self._sentence("source", source)
-        if target is None:
-            batch = collate([(read.ids, [], 0)]).to(self._translator.device)
-            (found,) = search_batch(build_search(_choice("search", "beam", {})), self.network, batch)
-            said = readable(hypothesis_of(self.tokenizers.target, found[0].tokens))
-        else:
-            said = self._sentence("target", target)
+        said = self._own_translation(read) if target is None else self._sentence("target", target)
         (maps,) = inspect_pairs(self.network, [(read, said)])
         return SentenceAttention(read, said, maps, self._alignment(), self.checkpoint.path)
+
+    def explain(
+        self,
+        source: str,
+        target: str | None = None,
+        *,
+        method: str = "erasure",
+        contrast: str | None = None,
+        at: int | None = None,
+        unit: str = "words",
+        **options: Any,
+    ) -> Explanation:
+        """Return what each word of the source, and of the target before, contributed to each word of the target.
+
+        Args:
+            source: a sentence.
+            target: what it is forced to say; None: its own translation, by beam search.
+            method: a file of `configs/method`.
+            contrast: what might have been said instead of one word of the target.
+            at: the number of that word, from 1; None: where the contrast is likeliest.
+            unit: `words` or `pieces`.
+            options: keys of the method's file, such as `tolerance=0.01`.
+
+        Raises:
+            UserError: the model cannot have the method; a sentence is empty, or cannot be said.
+        """
+        chosen = build_method(_choice("method", method, options))
+        chosen.check(self.network)
+        length = self.checkpoint.max_length
+        read = read_sentence("source", self.tokenizers.source, source, max_length=length)
+        said = self._own_translation(read) if target is None else target
+        return explain(
+            self.network, self.tokenizers, read, said, method=chosen, contrast=contrast, at=at, unit=unit,
+            max_length=length,
+        )  # fmt: skip
+
+    def _own_translation(self, read: Sentence) -> Sentence:
+        batch = collate([(read.ids, [], 0)]).to(self._translator.device)
+        (found,) = search_batch(build_search(_choice("search", "beam", {})), self.network, batch)
+        return readable(hypothesis_of(self.tokenizers.target, found[0].tokens))
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:
@@ -157,7 +194,9 @@ def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
     """Return the configuration of a choice of a group with some of its keys set."""
     if name not in choices_of(group):
         raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
-    config = compose_defaults({"search": "translate", "links": "align"}[group], [f"{group}={name}"])[group]
+    config = compose_defaults(
+        {"search": "translate", "links": "align", "method": "explain"}[group], [f"{group}={name}"]
+    )[group]
     unknown = [key for key in options if key not in config]
     if unknown:
         keys = [str(key) for key in config if not str(key).startswith("_")]

@@ -1,18 +1,18 @@
 """Which words made it say this: contributions of source words, and of the target words before, to each target word.
 
-    forced.py                the model as a function of the embeddings that it reads
-    method.py                what every method is: called with a `Forced` pair, it returns `Contributions`
-    erasure.py               Erasure: what the token loses when a word is erased                            any model
-    gradients.py             GradientTimesInput: the slope, times what was read                             any model
-    integrated_gradients.py  IntegratedGradients: slopes on the way from nothing, whose sum is known        any model
-    flow.py                  maps of layers, multiplied: what the next three share
-    rollout.py               Rollout: attention weights                                                     Transformers
-    value_zeroing.py         ValueZeroing: a layer's output without a token's value                         Transformers
-    alti.py                  Alti: how near a token's part of an output is to the whole (ALTI+)             Transformers
-    sentences.py             text to what is read and said, checked
-    explaining.py            `explain`, with the contrast of two words
-    explanation.py           Explanation: the result
-    table.py, figure.py      the result for the eye
+forced.py                the model as a function of the embeddings that it reads
+method.py                what every method is: called with a `Forced` pair, it returns `Contributions`
+erasure.py               Erasure: what the token loses when a word is erased                            any model
+gradients.py             GradientTimesInput: the slope, times what was read                             any model
+integrated_gradients.py  IntegratedGradients: slopes on the way from nothing, whose sum is known        any model
+flow.py                  maps of layers, multiplied: what the next three share
+rollout.py               Rollout: attention weights                                                     Transformers
+value_zeroing.py         ValueZeroing: a layer's output without a token's value                         Transformers
+alti.py                  Alti: how near a token's part of an output is to the whole (ALTI+)             Transformers
+sentences.py             text to what is read and said, checked
+explaining.py            `explain`, with the contrast of two words
+explanation.py           Explanation: the result
+table.py, figure.py      the result for the eye
 """
 
 from seq2seq.attribution.alti import Alti

@@ -13,15 +13,16 @@ from seq2seq.models import EncoderDecoder
 
 
 class Alti(Method):
-    """c_ij = max(0, ‖y_i‖₁ - ‖y_i - T_i(x_j)‖₁), rows scaled to 1, multiplied through the layers (Ferrando et al. 2022).
+    """c_ij = max(0, ‖y_i‖₁ - ‖y_i - T_i(x_j)‖₁), rows scaled to 1, multiplied through layers (Ferrando et al. 2022).
 
     y_i is what an attention and its residual put out, and T_i(x_j) the part of it that token j brings in:
 
-        T_i(x_j) = L_i(Σ_h α_ijh W_O^h v_jh + [i = j] x_i),    L_i = the layer norm of y_i with its deviation held, post-norm
+        T_i(x_j) = L_i(Σ_h α_ijh W_O^h v_jh + [i = j] x_i)
 
     with v_j the value, its bias included; W_O's own bias and the norm's belong to nobody. A head's gate multiplies its
-    weights. In pre-norm L_i is the identity, and the last norm and the feed-forward, which look at no other token, are
-    left out. In cross-attention the residual is one more part, which is passed on to the tokens before (ALTI+, eq. 8-12).
+    weights. In post-norm L_i is the layer norm with the deviation of the whole held; in pre-norm the identity. The
+    feed-forward and the last norm look at no other token, and are left out. In cross-attention the residual is one more
+    part, which is passed on to the tokens before (ALTI+, eq. 8-12).
     """
 
     name = "alti"

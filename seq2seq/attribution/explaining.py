@@ -10,7 +10,7 @@ from seq2seq.attribution.explanation import Explanation
 from seq2seq.attribution.forced import Forced, Progress, unwatched
 from seq2seq.attribution.method import Contributions, Method
 from seq2seq.attribution.sentences import read_sentence, read_target
-from seq2seq.data.tokenizer import EOS, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
@@ -56,7 +56,7 @@ def explain(
         raise UserError(f"unit={unit} is not known; use {' or '.join(UNITS)}")
     if contrast is not None and not method.of_token:
         raise UserError(
-            f"method={method.name} says what a step's state is made of, whatever word is said, so it knows no contrast; "
+            f"method={method.name} says what a step's state is made of, whatever is said, so it knows no contrast; "
             "use method=erasure, gradient_x_input or integrated_gradients"
         )
     if at is not None and contrast is None:
@@ -79,26 +79,26 @@ def explain(
         )
 
     pair = forced(target.ids, target.beginning())
-    rows, labels = _units(target.ending(), unit), target.ending().labels(unit)
     prefix_labels = target.beginning().labels(unit)
     if other is None:
+        labels = target.ending().labels(unit)
         found, log_probability = _attribute(method, pair)
+        rows = _units(target.ending(), unit)
         found, log_probability = _join_rows(found, log_probability, rows, add=method.of_token)
     else:
         place = _place(pair, target, other, at)
         rival = _in_its_place(target, other, place)
-        found, log_probability = _difference(
-            method, pair, forced(rival.ids, rival.beginning()), [target.ending(), rival.ending()], place
-        )
+        pairs = [(pair, target.ending()), (forced(rival.ids, rival.beginning()), rival.ending())]
+        found, log_probability = _difference(method, pairs, place)
         labels = [f"{target.ending().words[place]} - {' '.join(other.words)}"]
         before = found.prefix.shape[-1] - 1
         prefix_labels = [*prefix_labels[:before], labels[0]]
-        if not found.prefix[:, -1].any():
+        if not found.prefix[:, -1].any():  # both are of one piece: they have no earlier ones
             found, prefix_labels = found._replace(prefix=found.prefix[:, :-1]), prefix_labels[:-1]
     made = Explanation(
         method=method.name,
         meaning=method.meaning,
-        contrast=contrast is not None,
+        contrast=other is not None,
         signed=method.of_token,
         source=source.ending().labels(unit),
         prefix=prefix_labels,
@@ -178,15 +178,13 @@ def _in_its_place(target: Sentence, other: Sentence, place: int) -> Sentence:
     )
 
 
-def _difference(
-    method: Method, pair: Forced, rival: Forced, axes: list[Axis], place: int
-) -> tuple[Contributions, Tensor]:
+def _difference(method: Method, pairs: Sequence[tuple[Forced, Axis]], place: int) -> tuple[Contributions, Tensor]:
     """Return the contributions (1, units) to one word less those to its rival, and the difference of their logs.
 
     Columns of the prefix end before the word; in a last one is what either says of its own earlier pieces.
     """
     sums = []
-    for forced, axis in zip((pair, rival), axes, strict=True):
+    for forced, axis in pairs:
         found, log_probability = _attribute(method, forced)
         steps = [step for step, word in enumerate(axis.word_of_piece) if word == place]
         before = int(forced.prefix_units[steps[0]]) + 1
@@ -215,4 +213,6 @@ def _check_numbers(made: Explanation) -> None:
             )
     if not made.log_probability.isfinite().all():
         word = made.target[int((~made.log_probability.isfinite()).nonzero()[0])]
-        raise UserError(f"the log-probability of {word!r} is no number; the weights of the model hold such, or are too large")
+        raise UserError(
+            f"the log-probability of {word!r} is no number; the weights of the model hold such, or are too large"
+        )

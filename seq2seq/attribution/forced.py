@@ -66,6 +66,7 @@ class Forced:
         return self.prefix.shape[1]
 
     def __call__(self, source: Tensor, prefix: Tensor) -> Tensor:
+        """Return the log-probabilities (batch, T), as the class says."""
         said = self.batch.target_output.view(1, -1, 1)
         logs = self.log_softmax(source, prefix)
         return logs.gather(-1, said.expand(len(logs), -1, -1)).squeeze(-1)

@@ -1,5 +1,6 @@
 """Integrated gradients: slopes along the way from nothing to what was read."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,19 +16,20 @@ FIRST = 8
 """Stretches of the way at the beginning."""
 POINTS = 3
 """At which a stretch is looked at, by Gauss and Legendre."""
-OF_STRETCH = 0.25
-"""Of the tolerance, what a stretch may miss: few miss so much, and not all to the same side."""
+WORST = 0.5
+"""Of what the worst stretch misses: those that miss as much are halved with it."""
 
 
 class IntegratedGradients(Method):
     """Σ_d x_jd ∫₀¹ ∂ log p(token) / ∂x_jd (α x) dα: along the straight line from zeros to x (Sundararajan 2017, eq. 1).
 
     All contributions to a token, of both sides, sum to log p(token | x) - log p(token | zeros). What the sum misses of
-    that is the gap. It is known for each stretch of the way, too, whose ends are looked at: a stretch that misses too
-    much is halved. A Transformer turns quickly near zero, where its layer norms begin to work, and hardly elsewhere.
+    that is the gap. It is known for each stretch of the way, too, whose ends are looked at: those that miss most are
+    halved, until all misses together are small. A Transformer turns quickly near zero, where its layer norms begin to
+    work, and hardly elsewhere.
 
     Args:
-        tolerance: the gap that is small, as a share of the sum; of a sum below 1, in nats.
+        tolerance: the misses that are small, as a share of the sum; of a sum below 1, in nats.
         halvings: of the whole way at most.
 
     Raises:
@@ -49,26 +51,38 @@ class IntegratedGradients(Method):
     def __call__(self, forced: Forced) -> Contributions:
         """Return the contributions for a pair, and the gap of each step."""
         logs = _Logs(forced)
-        allowed = self.tolerance * (logs(1.0) - logs(0.0)).abs().clamp(min=1)
+        allowed = (self.tolerance * (logs(1.0) - logs(0.0)).abs().clamp(min=1)).tolist()
         tokens = forced.source.shape[1] + forced.steps
-        total, gap, passes = logs(1.0).new_zeros(forced.steps, tokens), torch.zeros_like(allowed), 0
+        total, gap, passes = logs(1.0).new_zeros(forced.steps, tokens), logs(1.0).new_zeros(forced.steps), 0
+        looked: list[list[_Looked]] = [[] for _ in allowed]
         open_ = [_Stretch(i, k / FIRST, (k + 1) / FIRST) for k in range(FIRST) for i in range(forced.steps)]
         while open_:
             found = self._along(forced, open_)
             passes += POINTS * len(open_)
-            rises = torch.stack([logs(stretch.end)[stretch.step] - logs(stretch.begin)[stretch.step] for stretch in open_])
-            misses = found.sum(-1) - rises
-            steps = torch.tensor([stretch.step for stretch in open_], device=misses.device)
-            short = torch.tensor([stretch.length <= 2.0**-self.halvings for stretch in open_], device=misses.device)
-            # A miss that is no number is a finding, too: it is not small, nor does it go away.
-            done = (misses.abs() <= OF_STRETCH * allowed[steps]) | short | ~misses.isfinite()
-            total.index_add_(0, steps[done], found[done])
-            gap.index_add_(0, steps[done], misses[done])
-            open_ = [half for stretch, is_done in zip(open_, done.tolist(), strict=True) if not is_done
-                     for half in stretch.halves()]  # fmt: skip
+            rises = [logs(stretch.end)[stretch.step] - logs(stretch.begin)[stretch.step] for stretch in open_]
+            misses = found.sum(-1) - torch.stack(rises)
+            for stretch, brought, miss in zip(open_, found, misses.tolist(), strict=True):
+                looked[stretch.step].append(_Looked(stretch, brought, miss))
+            open_ = [half for step, most in enumerate(allowed) for half in self._halved(looked[step], most)]
+        for step, stretches in enumerate(looked):
+            total[step] = torch.stack([each.brought for each in stretches]).sum(0)
+            gap[step] = sum(each.miss for each in stretches)
         remark = f"{passes:,} backward passes; a sum misses at most {gap.abs().max().item():.2g} nats"
         source, prefix = total.split((tokens - forced.steps, forced.steps), dim=1)
         return Contributions(*forced.sum_units(source, prefix), gap, remark)
+
+    def _halved(self, looked: "list[_Looked]", allowed: float) -> "list[_Stretch]":
+        """Take the worst stretches of a step out of the list, and return their halves; none where all is well."""
+        long = [each for each in looked if each.stretch.length > 2.0**-self.halvings]
+        in_all, in_long = (sum(abs(each.miss) for each in stretches) for stretches in (looked, long))
+        # A miss that is no number is a finding, too, and does not go away by looking closer.
+        if not (allowed < in_all < math.inf and in_long > allowed / 2):
+            return []
+        worst = max(abs(each.miss) for each in long)
+        split = [each for each in long if abs(each.miss) >= WORST * worst]
+        gone = {each.stretch for each in split}
+        looked[:] = [each for each in looked if each.stretch not in gone]
+        return [half for each in split for half in each.stretch.halves()]
 
     def _along(self, forced: Forced, stretches: "list[_Stretch]") -> Tensor:
         """Return what each token brings along each stretch, (stretches, S + T)."""
@@ -100,6 +114,14 @@ class _Stretch(NamedTuple):
     def halves(self) -> "tuple[_Stretch, _Stretch]":
         middle = (self.begin + self.end) / 2
         return self._replace(end=middle), self._replace(begin=middle)
+
+
+class _Looked(NamedTuple):
+    """A stretch that was looked at."""
+
+    stretch: _Stretch
+    brought: Tensor  # (S + T,): by each token
+    miss: float
 
 
 class _Logs:

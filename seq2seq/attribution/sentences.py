@@ -18,20 +18,7 @@ def read_sentence(key: str, tokenizer: Tokenizer, text: str, *, max_length: int 
     Raises:
         UserError: it is no text, is empty, or nothing of it is read.
     """
-    text = one_line(text)
-    if is_blank(text):
-        raise UserError(f'{key} is empty, so there is nothing to explain; give a sentence, such as {key}="the wolf slept"')
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{key}={ascii(text)} is not text in UTF-8; say it in a UTF-8 locale") from None
-    whole = sentence_of(tokenizer, text)
-    if not whole.ids:
-        raise UserError(f"{key}={text!r} has nothing that the model reads; give a sentence of letters")
-    if max_length is not None and len(whole.ids) > max_length:
-        log.warning("%s: %d pieces are more than the model's %d; cut there", key, len(whole.ids), max_length)
-        whole = sentence_of(tokenizer, text, max_length=max_length)
-    return readable(_without_unread(key, whole))
+    return readable(_read(key, tokenizer, text, max_length))
 
 
 def read_target(key: str, tokenizer: Tokenizer, text: str, *, max_length: int | None = None) -> Sentence:
@@ -40,14 +27,32 @@ def read_target(key: str, tokenizer: Tokenizer, text: str, *, max_length: int | 
     Raises:
         UserError: as there, or the vocabulary cannot say a word of it.
     """
-    sentence = read_sentence(key, tokenizer, text, max_length=max_length)
-    for word, label in enumerate(sentence.words):
-        if any(i == UNK for i, of in zip(sentence.ids, sentence.word_of_piece, strict=True) if of == word):
+    sentence = _read(key, tokenizer, text, max_length)
+    for i, word in zip(sentence.ids, sentence.word_of_piece, strict=True):
+        if i == UNK:
             raise UserError(
-                f"{key}: the model's vocabulary cannot say {label!r}, word {word + 1}, whose letters it does not have; "
-                "use other words"
+                f"{key}: the model's vocabulary cannot say {sentence.words[word]!r}, word {word + 1}, as it has not all "
+                "of its letters; use other words"
             )
-    return sentence
+    return readable(sentence)
+
+
+def _read(key: str, tokenizer: Tokenizer, text: str, max_length: int | None) -> Sentence:
+    text = one_line(text)
+    if is_blank(text):
+        raise UserError(f'{key} is empty, so there is nothing to explain; give words, such as {key}="the wolf slept"')
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{key}={ascii(text)} is not text in UTF-8; say it in a UTF-8 locale") from None
+    sentence = sentence_of(tokenizer, text)
+    if not sentence.ids:
+        raise UserError(f"{key}={text!r} has nothing that the model reads; give a sentence of letters")
+    if max_length is not None and len(sentence.ids) > max_length:
+        log.warning("%s: %d pieces are more than the model's %d; cut there", key, len(sentence.ids), max_length)
+        sentence = sentence_of(tokenizer, text, max_length=max_length)
+        sentence = sentence._replace(text=" ".join(sentence.words))
+    return _without_unread(key, sentence)
 
 
 def _without_unread(key: str, sentence: Sentence) -> Sentence:

@@ -20,9 +20,9 @@ class ValueZeroing(Method):
     """Each layer's C_ij = cosine distance of its output at i with and without the value of j (Mohebbi et al. 2023, 3).
 
     The layer's weights stay as they are, and j is zeroed in all heads. Rows of C are scaled to 1 and multiplied through
-    the layers; the residual, which is part of a layer's output, gets no share of its own, as in the paper. The paper has
-    encoders alone: a decoder layer's row holds both its self-attention's tokens and the source's, measured at the same
-    output. A row in which no value matters keeps its own token.
+    the layers; the residual, which is part of a layer's output, gets no share of its own, as in the paper. The paper
+    has encoders alone: a decoder layer's row holds both its self-attention's tokens and the source's, measured at the
+    same output. A row in which no value matters keeps its own token.
     """
 
     name = "value_zeroing"

@@ -125,8 +125,8 @@ def test_contrast_stands_where_it_is_likeliest(ask: Callable[..., Explanation], 
         ({"unit": "letters"}, "unit=letters is not known; use words or pieces"),
         ({"source": " \t"}, "source is empty"),
         ({"target": ""}, "target is empty"),
-        ({"target": "der 狼"}, "target: the model's vocabulary cannot say '狼', word 2"),
-        ({"contrast": "狼"}, "contrast: the model's vocabulary cannot say '狼'"),
+        ({"target": "der ж"}, "target: the model's vocabulary cannot say 'ж', word 2"),
+        ({"contrast": "ж"}, "contrast: the model's vocabulary cannot say 'ж'"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(
@@ -142,10 +142,12 @@ def test_method_that_knows_no_words_knows_no_contrast(ask: Callable[..., Explana
 
 
 def test_source_that_the_vocabulary_does_not_have_is_read_as_unknown(ask: Callable[..., Explanation]) -> None:
-    assert ask(Erasure(), source="the 狼").source == ["the", "狼", "</s>"]
+    assert ask(Erasure(), source="the ж").source == ["the", "ж", "</s>"]
 
 
-@pytest.mark.parametrize("method", [Erasure(), GradientTimesInput(), IntegratedGradients(), Rollout()], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "method", [Erasure(), GradientTimesInput(), IntegratedGradients(), Rollout()], ids=lambda m: m.name
+)
 def test_number_that_is_none_is_an_error(
     model: EncoderDecoder, ask: Callable[..., Explanation], method: Method
 ) -> None:
@@ -192,9 +194,7 @@ def test_table_names_the_largest_first() -> None:
 
 
 def test_table_of_a_contrast_has_a_line_a_word_read() -> None:
-    made = explanation(
-        from_source=torch.tensor([[0.5, -2.0, 0.01]]), from_prefix=torch.tensor([[0.25]]), contrast=True
-    )
+    made = explanation(from_source=torch.tensor([[0.5, -2.0, 0.01]]), from_prefix=torch.tensor([[0.25]]), contrast=True)
     assert [line.split()[:3] for line in table(made).splitlines()[-4:]] == [
         ["source", "a", "+0.50"], ["before", "<s>", "+0.25"], ["source", "c", "+0.01"], ["source", "b", "-2.00"]
     ]  # fmt: skip
@@ -216,6 +216,6 @@ def test_figure_shows_both_sides_and_the_share_of_the_source() -> None:
     assert [panel.shape for panel in panels if panel is not None] == [(1, 3), (1, 1), (1, 1)]
     assert panels[0] is not None and panels[0].tolist() == [[0.125, -0.5, 0.0]]
     assert panels[2] is not None and panels[2].tolist() == [[0.625]]
-    assert axes.images[0].cmap(0.5)[:3] == (1.0, 1.0, 1.0)
+    assert min(axes.images[0].cmap(0.5)[:3]) > 0.98  # white
     written = {text.get_text() for text in axes.texts}
     assert {"a", "b", "c", "<s>", "x", "of the source", "source", "words before"} <= written

@@ -52,7 +52,9 @@ def test_shares_of_a_step_sum_to_one_and_nothing_comes_from_later(
 ) -> None:
     found = method(pair(layered))
     assert (found.source >= 0).all() and (found.prefix >= 0).all()
-    assert_close(found.source.sum(-1) + found.prefix.sum(-1), torch.ones(5, dtype=found.source.dtype), rtol=0, atol=1e-6)
+    assert_close(
+        found.source.sum(-1) + found.prefix.sum(-1), torch.ones(5, dtype=found.source.dtype), rtol=0, atol=1e-6
+    )
     assert found.prefix[0, 1:].count_nonzero() == 0 and found.prefix[1, 2:].count_nonzero() == 0
 
 

@@ -54,7 +54,7 @@ def test_gradient_times_input_is_the_slope_as_a_word_grows(model: EncoderDecoder
     for side, (units, contributions) in enumerate(sides):
         for unit in range(contributions.shape[1]):
             up, down = [
-                forced(*(x * (1 + sign * h * (units == unit))[:, None] if side == i else x
+                forced(*(x * (1 + sign * h * (units == unit).double())[:, None] if side == i else x
                          for i, x in enumerate((forced.source, forced.prefix))))[0].detach()
                 for sign in (1, -1)
             ]  # fmt: skip
