@@ -39,8 +39,11 @@ def built(kind: str) -> EncoderDecoder:
     overrides = expand([*KINDS[kind], *SIZES, "tokenizer.joint=false", "model.tie_embeddings=false"])[0]
     config = compose_defaults("train", overrides)
     model = build_model(config, Tokenizers(vocabulary, other)).double().eval()
-    with torch.no_grad():  # as after a training: what decides is decided
+    with torch.no_grad():  # as after a training: what decides is decided, and no norm is plain
         model.output.weight.mul_(4)
+        for name, parameter in model.named_parameters():
+            if ".norm." in name:
+                parameter.add_(torch.randn_like(parameter) / 4)
     return model
 
 
