@@ -19,6 +19,7 @@ COMMANDS = {
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
+    "links": "link the words of a text by statistics alone: fast_align, HMM, IBM 4, eflomal",
     "aer": "score word links against gold links",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
