@@ -69,7 +69,7 @@ class LinkFile(NamedTuple):
 
     links: list[Links]
     form: LinkForm
-    last: str  # file:line of a link of the last sentence, where sentences are numbered
+    last: str  # file:line, and the number of the last sentence in the file
 
     def lengthened(self, count: int) -> list[Links]:
         """Return the links of so many sentences: where they are numbered, the last ones may have none."""
@@ -91,14 +91,13 @@ def read_links(path: str, *, first_index: int | None = None) -> LinkFile:
     form = find_form(lines, path, first_index)
     if form.numbered:
         found = naacl_links(lines, first_index=form.first_index, name=path)
-        last = max(found, default=-1)
-        links = [_links(found.get(number, ())) for number in range(last + 1)]
-        return LinkFile(links, form, found[last][0].where if found else path)
+        links = [_links(found.links.get(number, ())) for number in range(max(found.links, default=-1) + 1)]
+        return LinkFile(links, form, found.beyond(len(links) - 1) or path)
     links = [
         parse_links(line, first_index=form.first_index, where=f"{path}:{number}")
         for number, line in enumerate(lines, start=1)
     ]
-    return LinkFile(links, form, f"{path}:{len(lines)}")
+    return LinkFile(links, form, f"{path}:{len(lines)}: sentence {len(lines)}")
 
 
 def alignment_error_rate(gold: Iterable[Links], hypothesis: Iterable[Set[Link]]) -> AlignmentScore:

@@ -29,8 +29,8 @@ Progress = Callable[[str, int, int], None]
 class Stage(NamedTuple):
     """A model and how often it goes through the text; it begins with what the model of the stage before has learnt."""
 
-    model: type[AlignmentModel]
-    iterations: int | None  # None: as many as the model itself finds right for the size of the text
+    model: Callable[..., AlignmentModel]
+    iterations: int  # 0: as many as the model itself finds right for the size of the text
 
 
 ALIGNERS = {
@@ -46,7 +46,7 @@ ALIGNERS = {
         Stage(Ibm4AlignmentModel, 3),
     ],
     # Oestling & Tiedemann 2016: IBM 1, HMM and fertilities by Gibbs sampling.
-    "eflomal": [Stage(EflomalAlignmentModel, None)],
+    "eflomal": [Stage(EflomalAlignmentModel, 0)],
 }
 
 
@@ -125,8 +125,8 @@ def _learn(text: Sequence[WordPair], stages: Sequence[Stage], direction: str, pr
         if isinstance(model, EflomalAlignmentModel):
             model.deterministic = True
         model.start_training()
-        iterations = stage.iterations or getattr(model, "scheduled_iterations")  # noqa: B009
-        total = sum(stage.iterations or iterations for stage in stages)
+        iterations = model.scheduled_iterations if isinstance(model, EflomalAlignmentModel) else stage.iterations
+        total = sum(stage.iterations for stage in stages) or iterations
         for _ in range(iterations):
             model.train()
             done += 1

@@ -51,11 +51,10 @@ def aer(
 
 
 def _score(gold: LinkFile, hypothesis: LinkFile) -> AlignmentScore:
-    for file, name, other in ((gold, "gold", hypothesis), (hypothesis, "hypothesis", gold)):
+    for file, other in ((gold, hypothesis), (hypothesis, gold)):
         if file.form.numbered and not other.form.numbered and len(file.links) > len(other.links):
             raise UserError(
-                f"{file.last}: the {name} has a sentence {len(file.links) - 1 + file.form.first_index}, but the other "
-                f"file has {len(other.links)} lines, one a sentence, of which the first is {file.form.first_index}"
+                f"{file.last}, but the other file, which has a line for every sentence, has {len(other.links)}"
             )
     expected = gold.lengthened(len(hypothesis.links))
     found = hypothesis.lengthened(len(gold.links))

@@ -3,13 +3,13 @@
 import importlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from seq2seq.alignment.links import format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
@@ -22,13 +22,15 @@ from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
+TEXT_KEYS = ("source", "target", "output", "train.source", "train.target")
+
 SHOWN = 10
 """Lines that a warning names."""
 
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("links", arguments, text_keys=("source", "target", "output", "train.source", "train.target"))
+    config = command_config("links", arguments, text_keys=TEXT_KEYS)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     statistical = _statistical()
     for key, known in (("aligner", statistical.ALIGNERS), ("symmetrize", SYMMETRIZATIONS)):
@@ -71,11 +73,12 @@ def _statistical() -> ModuleType:
 
 
 def _further_text(config: DictConfig) -> list[str]:
-    given = [side for side in ("source", "target") if config.train[side] is not None]
-    if len(given) == 1:
-        missing = "target" if given == ["source"] else "source"
-        raise UserError(f"train.{missing} is missing: say train.{missing}=FILE, or leave train.{given[0]} out")
-    return [config.train[side] for side in given]
+    files = {"source": config.train.source, "target": config.train.target}
+    missing = [side for side, file in files.items() if file is None]
+    if len(missing) == 1:
+        (other,) = files.keys() - missing
+        raise UserError(f"train.{missing[0]} is missing: say train.{missing[0]}=FILE, or leave train.{other} out")
+    return [] if missing else list(files.values())
 
 
 def _words(paths: list[str]) -> list[tuple[list[str], list[str]]]:
@@ -83,15 +86,15 @@ def _words(paths: list[str]) -> list[tuple[list[str], list[str]]]:
 
 
 @contextmanager
-def _progress() -> Iterator[object]:
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows on stderr how far each direction is."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(direction: str, done: int, total: int) -> None:
             if direction not in tasks:
                 tasks[direction] = bars.add_task(direction, total=total)
-            bars.update(tasks[direction], completed=done)  # type: ignore[arg-type]
+            bars.update(tasks[direction], completed=done)
 
         yield show

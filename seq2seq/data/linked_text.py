@@ -32,11 +32,12 @@ def linked_pairs(
     """
     read = _numbered if form.numbered else _line_by_line
     pairs = read(source, target, links, form.first_index)
-    lowest: int | None = None
+    linked = zero = False
     for texts, found in pairs:
         yield linked_pair(*texts, found, transpose=transpose, first_index=form.first_index)
-        lowest = min((index for link in found for index in link[:2]), default=lowest) if lowest != 0 else 0
-    if lowest and not form.first_index and links not in doubted:
+        linked = linked or bool(found)
+        zero = zero or any(0 in (link.source, link.target) for link in found)
+    if linked and not zero and not form.first_index and links not in doubted:
         doubted.add(links)
         logger.warning(NEVER_ZERO, links, "data.links_first_index")
 
@@ -53,12 +54,10 @@ def _numbered(
 ) -> Iterator[tuple[tuple[str, str], list[WordLink]]]:
     found = naacl_links(read_lines(links), first_index=first_index, name=links)
     count = 0
-    for number, texts in enumerate(read_parallel(source, target)):
-        count = number + 1
-        yield (texts[0], texts[1]), found.pop(number, [])
-    if found:
-        number, beyond = min(found.items())
+    for count, texts in enumerate(read_parallel(source, target), start=1):
+        yield (texts[0], texts[1]), found.links.get(count - 1, [])
+    if beyond := found.beyond(count):
         raise UserError(
-            f"{beyond[0].where}: sentence {number + first_index}, but {source} has {count} lines: "
-            f"the sentences of {links} are the lines of the text, counted from {first_index}"
+            f"{beyond}, but {source} has {count} lines: the sentences of {links} are the lines of the text, counted "
+            f"from {found.first_sentence}"
         )

@@ -17,9 +17,7 @@ class Pair(NamedTuple):
     tags: str = ""  # names of the phenomena in it, with spaces between
 
 
-def linked_pair(
-    source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0
-) -> Pair:
+def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0) -> Pair:
     """The pair with its links source-target, counted from 0; raises UserError for a link that it cannot have.
 
     Args:
@@ -37,7 +35,8 @@ def linked_pair(
         if i >= sizes[0] or j >= sizes[1]:
             shown = f"{link.source + first_index}{kind}{link.target + first_index}"
             raise UserError(
-                f"{link.where}: {shown} exceeds the {sizes[0]} source, {sizes[1]} target words, counted from {first_index}"
+                f"{link.where}: {shown} exceeds the {sizes[0]} source, {sizes[1]} target words, "
+                f"counted from {first_index}"
                 + ("" if first_index else "; if the file counts them from 1, say data.links_first_index=1")
             )
         written.append(f"{i}{kind}{j}")
