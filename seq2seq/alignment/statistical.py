@@ -82,17 +82,16 @@ def align_text(
     # The library sees numbers for words: in it, words such as NULL have a meaning of their own.
     numbered = [_numbered(pair, numbers) for pair in pairs]
     text = [pair for pair in (*(_numbered(pair, numbers) for pair in learn_from), *numbered) if _fits(pair, longest)]
-    found: dict[str, list[set[Link]]] = {}
-    if symmetrize != "reverse":
-        found["source to target"] = _one_way(text, numbered, aligner, longest, "source to target", progress)
-    if symmetrize != "none":
-        back = _one_way(_turned(text), _turned(numbered), aligner, longest, "target to source", progress)
-        found["target to source"] = [{(source, target) for target, source in links} for links in back]
-    empty: list[set[Link]] = [set() for _ in pairs]
-    join = SYMMETRIZATIONS[symmetrize]
-    directions = (found.get(name, empty) for name in ("source to target", "target to source"))
     too_long = [i for i, pair in enumerate(numbered) if max(map(len, pair)) > longest]
-    return Aligned([join(*both) for both in zip(*directions, strict=True)], too_long, longest)
+    forward: list[set[Link]] = [set() for _ in pairs]
+    back: list[set[Link]] = forward
+    if text and symmetrize != "reverse":
+        forward = _one_way(text, numbered, aligner, longest, "source to target", progress)
+    if text and symmetrize != "none":
+        turned = _one_way(_turned(text), _turned(numbered), aligner, longest, "target to source", progress)
+        back = [{(source, target) for target, source in links} for links in turned]
+    join = SYMMETRIZATIONS[symmetrize]
+    return Aligned([join(*both) for both in zip(forward, back, strict=True)], too_long, longest)
 
 
 def _one_way(

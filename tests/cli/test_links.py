@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from thot.alignment import EflomalAlignmentModel, HmmAlignmentModel
 
 from seq2seq.alignment.statistical import ALIGNERS, align_text
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
@@ -124,6 +123,15 @@ def test_missing_package_is_named_with_the_remedy(
     assert not (tmp_path / "out.links").exists()
 
 
-def test_longest_sentences_are_the_librarys() -> None:
-    assert HmmAlignmentModel().max_sentence_length == 200
-    assert EflomalAlignmentModel().max_sentence_length == 1024
+@pytest.mark.parametrize("aligner", ALIGNERS)
+def test_text_of_which_nothing_fits_or_hardly_anything_is_there_has_few_links(aligner: str) -> None:
+    long = ["a"] * 1025
+    assert align_text([(long, ["b"]), ([], [])], aligner=aligner, symmetrize="union").links == [set(), set()]
+    assert align_text([(["a"], ["b"])], aligner=aligner, symmetrize="union").links in ([set()], [{(0, 0)}])
+
+
+def test_links_guide_a_training(command: Command, train_briefly: Any, text_folder: Path, tmp_path: Path) -> None:
+    files = [f"{side}={text_folder / f'train.{side}'}" for side in ("source", "target")]
+    assert command("links", *files, "output=made.links").status == 0
+    guided = [f"data.train.links={tmp_path / 'made.links'}", "training.guided_alignment.weight=0.05"]
+    assert train_briefly(*guided).metrics["val/aer"] >= 0
