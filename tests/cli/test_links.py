@@ -18,7 +18,7 @@ PAIRS = generate("val")[:300]
 
 
 @pytest.fixture
-def text(tmp_path: Path) -> list[str]:
+def files(tmp_path: Path) -> list[str]:
     """Three hundred pairs of the grammar, with a line that is empty on one side; the overrides that name the files."""
     for kind in ("source", "target", "links"):
         lines = [getattr(pair, kind) for pair in PAIRS]
@@ -30,16 +30,16 @@ def text(tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("aligner", ["fast_align", "hmm"])
 def test_links_of_a_text_are_nearly_its_gold_links(
-    command: Command, text: list[str], tmp_path: Path, aligner: str
+    command: Command, files: list[str], tmp_path: Path, aligner: str
 ) -> None:
-    said = command("links", *text, f"aligner={aligner}")
+    said = command("links", *files, f"aligner={aligner}")
     assert said.status == 0 and said.out == "", said.err
     lines = (tmp_path / "out.links").read_text().splitlines()
     assert len(lines) == len(PAIRS) and lines[7] == ""
     rate = json.loads(aer(str(tmp_path / "links"), str(tmp_path / "out.links"), output_format="json"))
     assert rate["aer"] < 25  # of the diagonal it is 36
     first = (tmp_path / "out.links").read_bytes()
-    assert command("links", *text, f"aligner={aligner}").status == 0
+    assert command("links", *files, f"aligner={aligner}").status == 0
     assert (tmp_path / "out.links").read_bytes() == first
 
 
@@ -76,11 +76,13 @@ def test_further_text_is_learnt_from_and_words_of_the_library_are_words(command:
     assert said.status == 1 and "train.target is missing" in said.err and said.out == ""
 
 
-def test_pairs_that_are_too_long_are_named_and_have_no_links(command: Command, text: list[str], tmp_path: Path) -> None:
+def test_pairs_that_are_too_long_are_named_and_have_no_links(
+    command: Command, files: list[str], tmp_path: Path
+) -> None:
     with (tmp_path / "source").open("a") as source, (tmp_path / "target").open("a") as target:
         source.write(f"{'a ' * 300}\nwolf\n")
         target.write("b\nWolf\n")
-    said = command("links", *text, "aligner=hmm")
+    said = command("links", *files, "aligner=hmm")
     assert said.status == 0
     assert "without links, as hmm takes 200 words at most: line 301" in said.err
     lines = (tmp_path / "out.links").read_text().splitlines()
@@ -100,25 +102,25 @@ def test_pairs_that_are_too_long_are_named_and_have_no_links(command: Command, t
     ],
 )
 def test_mistake_is_one_line_and_leaves_nothing(
-    command: Command, text: list[str], tmp_path: Path, override: str, said: str
+    command: Command, files: list[str], tmp_path: Path, override: str, said: str
 ) -> None:
     (tmp_path / "short").write_text("der Wolf\n")
     if override == "target=links":
         (tmp_path / "links").write_text("\n" * len(PAIRS))
         said = "no line has words on both sides"
     before = sorted(path.name for path in tmp_path.iterdir())
-    result = command("links", *text, override)
+    result = command("links", *files, override)
     assert result.status == 1 and result.out == ""
     assert result.err.startswith("error: ") and said in result.err and result.err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
 def test_missing_package_is_named_with_the_remedy(
-    command: Command, text: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    command: Command, files: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "thot.alignment", None)
     monkeypatch.delitem(sys.modules, "seq2seq.alignment.statistical")
-    said = command("links", *text)
+    said = command("links", *files)
     assert said.status == 1 and "sil-thot: pip install 'seq2seq[align]'" in said.err and said.err.count("\n") == 1
     assert not (tmp_path / "out.links").exists()
 
@@ -131,7 +133,7 @@ def test_text_of_which_nothing_fits_or_hardly_anything_is_there_has_few_links(al
 
 
 def test_links_guide_a_training(command: Command, train_briefly: Any, text_folder: Path, tmp_path: Path) -> None:
-    files = [f"{side}={text_folder / f'train.{side}'}" for side in ("source", "target")]
-    assert command("links", *files, "output=made.links").status == 0
+    sides = [f"{side}={text_folder / f'train.{side}'}" for side in ("source", "target")]
+    assert command("links", *sides, "output=made.links").status == 0
     guided = [f"data.train.links={tmp_path / 'made.links'}", "training.guided_alignment.weight=0.05"]
     assert train_briefly(*guided).metrics["val/aer"] >= 0
