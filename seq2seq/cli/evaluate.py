@@ -19,6 +19,7 @@ from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
+from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
+    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
@@ -56,6 +57,10 @@ def main(arguments: list[str]) -> None:
         lowercase=config.metrics.lowercase,
         alignment=checkpoint.alignment,
     )
+    baseline = None
+    if config.baseline_links is not None:
+        gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
+        baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold)}
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     folder = Path(config.output) if config.output else run_folder(config.checkpoint)
     try:  # before the work whose results it is for
@@ -78,6 +83,7 @@ def main(arguments: list[str]) -> None:
     with sharing_cores(device):
         evaluation = evaluate(model, batches, evaluator)
     kept = keep_earlier(folder, settings)
+    evaluation.metrics.update(baseline or {})
     result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
     with write_whole(folder / f"evaluation-{config.split}.json") as file:
         json.dump(result, file, indent=2, ensure_ascii=False)
@@ -96,6 +102,8 @@ def print_scores(evaluation: Evaluation) -> None:
     if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
+    if "aer_baseline" in evaluation.metrics:
+        print(f"AER  {100 * evaluation.metrics['aer_baseline']:6.1f} %  baseline_links")
 
 
 def keep_earlier(folder: Path, settings: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "explain": "which words made it say this: of the source, and of what it said before",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
+    "links": "link the words of a text by statistics alone: fast_align, HMM, IBM 4, eflomal",
     "aer": "score word links against gold links",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",

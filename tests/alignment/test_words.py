@@ -107,7 +107,7 @@ def test_diagonal_of_unequal_lengths_links_every_target_word_evenly() -> None:
 
 @pytest.mark.skipif(not TOKENIZED.exists(), reason="../shared/data/multi30k is absent")
 def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None:
-    gold = read_links(str(TOKENIZED / "val.en-de.silver"))
+    gold = read_links(str(TOKENIZED / "val.en-de.silver")).links
     source, target = ((TOKENIZED / f"val.{code}").read_text("utf-8").splitlines() for code in ("en", "de"))
     lengths = [(len(s.split()), len(t.split())) for s, t in zip(source, target, strict=True)]
     diagonal = alignment_error_rate(gold, [diagonal_links(*length) for length in lengths]).aer

@@ -112,3 +112,18 @@ def test_evaluation_of_other_data_is_kept_too(
     names = [f"data.test.{kind}={text_folder / f'val.{kind}'}" for kind in ("source", "target")]
     said = command(*options, "data=text", *names).out
     assert "(fingerprint)" in said and (tmp_path / "out" / "evaluation-test.1.json").exists()
+
+
+def test_links_of_another_tool_are_scored_beside_the_models(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING]
+    said = command("evaluate", *options, f"baseline_links={text_folder / 'test.links'}")
+    assert said.status == 0 and "AER     0.0 %  baseline_links" in said.out
+    assert json.loads((tmp_path / "evaluation-test.json").read_text())["metrics"]["aer_baseline"] == 0
+    (tmp_path / "beyond").write_text("0-0 99-0\n" + "\n" * 9)
+    (tmp_path / "short").write_text("0-0\n")
+    for name, message in (("beyond", "pair 1: 99-0 exceeds"), ("short", "has 1 lines, but the data has 10 pairs")):
+        said = command("evaluate", *options, f"baseline_links={name}")
+        assert said.status == 1 and f"baseline_links={name}" in said.err and message in said.err
+        assert said.err.count("\n") == 1
