@@ -20,6 +20,8 @@ COMMANDS = {
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
     "aer": "score word links against gold links",
+    "heads": "how much each attention head matters, and scores against heads kept",
+    "prune": "a smaller checkpoint, without the heads that matter least",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
