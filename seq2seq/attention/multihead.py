@@ -67,7 +67,7 @@ class MultiHeadAttention(nn.Module):
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
         kept = check_kept(kept_heads, num_heads, key_heads)
-        self.all_heads = num_heads
+        self.all_heads, self.all_key_heads = num_heads, key_heads
         self.kept_heads = tuple(range(num_heads)) if kept is None else kept
         """What its heads were called before others were pruned."""
         self.num_heads = len(self.kept_heads)
@@ -98,10 +98,17 @@ class MultiHeadAttention(nn.Module):
             biased=self.positions is not None and self.positions.biases,
         )
         self.placed = self.attention.placed or self.positions is not None
-        # Positions are of the whole stack: of their numbers a head, those that stand for the heads that are here.
-        of_heads = kept is not None and self.positions is not None and self.positions.per_head
-        self.register_buffer("bias_heads", torch.tensor(kept) if of_heads else None, persistent=False)
+        # Of what comes with all heads, those that are here: positions are of the whole stack, and queries that no score
+        # asks for are not projected.
         self.bias_heads: Tensor | None
+        self.query_heads: Tensor | None
+        of_stack = self.positions is not None and self.positions.per_head
+        every_stream = None if kept is None else [s * num_heads + head for s in range(streams) for head in kept]
+        for name, index, wanted in (
+            ("bias_heads", kept, of_stack),
+            ("query_heads", every_stream, not self.attention.score.asks_query),
+        ):
+            self.register_buffer(name, torch.tensor(index) if index and wanted else None, persistent=False)
         _check_parts(self, shares_keys=key_heads < num_heads)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
@@ -156,6 +163,8 @@ class MultiHeadAttention(nn.Module):
         """
         project = self.query
         heads, bias = _split(query if project is None else project(query), self.d_head), None
+        if project is None and self.query_heads is not None:
+            heads = heads.index_select(-3, self.query_heads)
         if self.positions is not None:
             at = _places(places, heads)
             bias = self.positions.bias(heads, at, memory.keys.shape[-2])

@@ -208,7 +208,7 @@ class TransformerDecoder(TransformerStack):
         return self.norm(x), state._replace(beams=tuple(caches), place=state.place + 1)
 
 
-def a_layer(key: str, kept: Sequence[Sequence[int]] | None, num_layers: int) -> list[Sequence[int] | None]:
+def a_layer(key: str, kept: Any, num_layers: int) -> list[Sequence[int] | None]:
     """Return what each layer keeps of its heads, None where all.
 
     Raises:

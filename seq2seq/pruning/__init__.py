@@ -9,13 +9,14 @@ picture.py     all that as a figure                                   heads_figu
 """
 
 from seq2seq.pruning.curve import Point, fewest_within, with_fewer, without_each
-from seq2seq.pruning.cut import Kept, check_cut, cut, kept_after, kept_options
+from seq2seq.pruning.cut import KEYS, Kept, check_cut, cut, kept_after, kept_options
 from seq2seq.pruning.importance import forced_loss, head_importance, normalized
 from seq2seq.pruning.masks import mask_heads, multihead_attentions
 from seq2seq.pruning.picture import heads_figure
 from seq2seq.pruning.units import Unit, at_random, by_importance, removed_for, units_of
 
 __all__ = [
+    "KEYS",
     "Kept",
     "Point",
     "Unit",
