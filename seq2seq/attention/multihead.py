@@ -161,7 +161,7 @@ class MultiHeadAttention(nn.Module):
             causal: query i sees keys 0..i only.
             need_weights: return the weights; else they may never exist.
         """
-        project = self.query
+        project: nn.Linear | None = self.query
         heads, bias = _split(query if project is None else project(query), self.d_head), None
         if project is None and self.query_heads is not None:
             heads = heads.index_select(-3, self.query_heads)

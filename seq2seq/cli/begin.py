@@ -74,15 +74,17 @@ def start_from(model: EncoderDecoder, checkpoint: Checkpoint) -> None:
 
 def _check_same_model(config: DictConfig, theirs: dict[str, Any]) -> None:
     """Refuse to begin with the weights of another model: what fits by its sizes may mean something else."""
-    for key in MODEL_KEYS:
-        if isinstance(config.get(key), DictConfig):
-            found = _difference(key, OmegaConf.to_container(config[key], resolve=True), theirs.get(key))
-            if found:
-                name, our, other = found
-                raise UserError(
-                    f"begin_with={config.begin_with}: its {name} is {other}, not {our}; give the overrides that its "
-                    "training was given"
-                )
+    ours = {key: OmegaConf.to_container(config[key], resolve=True) for key in MODEL_KEYS if config.get(key)}
+    kinds = {
+        key: {"_target_": config[key]._target_} for key in ("encoder", "decoder")
+    }  # what else there is hangs on it
+    for key, part in [*kinds.items(), *ours.items()]:
+        if found := _difference(key, part, theirs.get(key)):
+            name, our, other = found
+            raise UserError(
+                f"begin_with={config.begin_with}: its {name} is {other}, not {our}; give the overrides that its "
+                "training was given"
+            )
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | None:
