@@ -22,7 +22,7 @@ from seq2seq.cli.prune import in_order, measured_rows, smaller
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
-from seq2seq.models.encoder_decoder import site_of
+from seq2seq.models.encoder_decoder import cross_attentions, site_of
 from seq2seq.pruning import (
     Kept,
     Point,
@@ -83,6 +83,9 @@ def main(arguments: list[str]) -> None:
         metrics = evaluator.compute().metrics
         return {name: metrics[name] for name in SCORES if name in metrics}
 
+    single = [name for name in cross_attentions(model) if name.rpartition(".")[0] not in {u.attention for u in units}]
+    for name in single:
+        print(f"{name} has one head, which stays")
     with sharing_cores(device):
         importance = head_importance(model, batches)
         alone: dict[Unit, dict[str, float]] = {}

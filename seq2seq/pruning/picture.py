@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seq2seq.alignment.colors import COLORMAP, GREY, GRID, INK
+from seq2seq.alignment.headmap import CELL, KINDS
 from seq2seq.pruning.curve import Point
 
 CURVES = {"bleu": ("BLEU", 1.0), "perplexity": ("perplexity", 1.0), "aer": ("alignment error, %", 100.0)}
 """Scores that are drawn: what they are called, and by what they are multiplied."""
 
-CELL = 0.36  # inches
 PANEL = 2.6  # inches a curve is wide
 
 
@@ -25,7 +25,7 @@ def heads_figure(rows: Sequence[dict[str, Any]], points: Sequence[Point], *, tit
         points: from `with_fewer`.
         title: a line.
     """
-    places = sorted({(row["kind"], row["layer"]) for row in rows}, key=lambda place: (place[0] == "cross", place))
+    places = sorted({(row["kind"], row["layer"]) for row in rows}, key=lambda place: (KINDS.index(place[0]), place[1]))
     most = max(max(row["heads"]) for row in rows) + 1
     curves = [name for name in CURVES if name in points[0].scores]
     map_width = CELL * most

@@ -256,3 +256,20 @@ def test_gradient_that_is_not_finite_is_an_error(measured: EncoderDecoder, batch
     given: Any = [Pairs(batch, torch.randint(2, 29, (len(batch["target_indices"]),)))]
     with pytest.raises(UserError, match="not finite"):
         head_importance(measured, given)
+
+
+def test_encoder_under_a_recurrent_decoder_loses_heads_alone(build: Any, batch: dict[str, Tensor]) -> None:
+    whole = shaken(build("transformer-pre2", "luong-gru1", score=General))
+    kept = kept_after(whole, [units_of(whole)[1]])
+    options = kept_options(whole, kept)
+    assert options == {("encoder", "kept_heads"): [[0], [0, 1]]}
+    small = build(
+        "transformer-pre2",
+        "luong-gru1",
+        score=General,
+        encoder_options={"kept_heads": options["encoder", "kept_heads"]},
+    )
+    small = cut(whole, small.double(), kept)
+    check_cut(whole, small, kept)
+    with mask_heads(whole, masks_of(whole, kept)):
+        assert_close(small(**batch), whole(**batch))
