@@ -32,10 +32,10 @@ def with_kept_heads(overrides: list[str], *, sweep: bool) -> list[str]:
         return overrides
     path, theirs = None, dict[str, Any]()
     for number, config in enumerate(configurations(overrides) if sweep else [compose_defaults("train", overrides)]):
-        if number and config.begin_with != path:
+        if number and str(config.begin_with) != str(path):
             raise UserError("begin_with: the runs of a command begin with one checkpoint; give a file")
         if not number and config.begin_with is not None:
-            path = config.begin_with
+            path = str(config.begin_with)
             theirs = read_checkpoint(path).config
         if path is not None:
             _check_same_model(config, theirs)
@@ -55,7 +55,7 @@ def weights_to_begin_with(path: str | None, found: WholeCheckpoint) -> tuple[Che
     """
     if path is None or found.path is not None:
         return None, found.tokenizers
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(str(path))
     return checkpoint, tokenizers_of(checkpoint)
 
 
