@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
         alone: dict[Unit, dict[str, float]] = {}
         heads = list(printed_heads(importance, without_each(model, score), alone))
         loss = {unit: scores["perplexity"] for unit, scores in alone.items()}
-        order = in_order(config.by, units, normalized(importance), lambda: loss, config.seed)
+        order = in_order(config.by, units, importance, lambda: loss, config.seed)
         points = list(printed_points(with_fewer(model, order, score)))
     enough = fewest_within(points, ENOUGH)
     gone = points[0].heads - enough.heads

@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
         return {unit: scores["loss"] for unit, scores in without_each(model, score) if scores}
 
     with sharing_cores(device):
-        importance = normalized(head_importance(model, batches)) if config.by == "importance" else {}
+        importance = head_importance(model, batches) if config.by.endswith("importance") else {}
         order = in_order(config.by, units, importance, loss_without, config.seed)
         kept = kept_after(model, removed_for(order, config.heads))
         small, plain = smaller(model, checkpoint, tokenizers, kept)
@@ -142,13 +142,15 @@ def in_order(
     """Return units in the order in which they go.
 
     Args:
-        by: `importance`, `ablation` or `random`.
+        by: `importance`, over the l2 norm of each attention's; `raw_importance`, as it is; `ablation` or `random`.
         units: of the model.
-        importance: of each attention's heads, over its l2 norm.
+        importance: of each attention's heads.
         loss_without: returns the loss without each unit that can go.
         seed: of a random order.
     """
     if by == "importance":
+        return by_importance(units, normalized(importance))
+    if by == "raw_importance":
         return by_importance(units, importance)
     if by == "random":
         return at_random(units, seed)

@@ -49,7 +49,7 @@ METRICS = (
 )
 WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
-    "by": ("importance", "ablation", "random"),
+    "by": ("importance", "raw_importance", "ablation", "random"),
     "deterministic": (True, False, "warn"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),

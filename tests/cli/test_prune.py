@@ -61,7 +61,7 @@ def test_heads_are_measured_printed_and_drawn(command: Command, transformer: Any
     assert (tmp_path / "made" / "heads-val.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("by", ["ablation", "random"])
+@pytest.mark.parametrize("by", ["raw_importance", "ablation", "random"])
 def test_other_orders_keep_as_many_heads(
     command: Command, transformer: Any, tmp_path: Path, cache: str, by: str
 ) -> None:
@@ -152,7 +152,7 @@ def test_weights_of_another_model_are_refused(
 @pytest.mark.parametrize("arguments, says", [
     (["heads=99"], "heads=99: the model has 12, and each attention keeps one; expected 6 to 12"),
     (["heads=many"], "heads=many: expected how many heads are left"),
-    (["heads=8", "by=magic"], "by=magic is not known; there are ablation, importance, random"),
+    (["heads=8", "by=magic"], "by=magic is not known; there are ablation, importance, random, raw_importance"),
     (["heads=8", "sentences=0"], "sentences=0: expected above 0"),
     (["heads=8", "output=there"], "output=there is a folder; give a new file"),
     (["heads=8", "output=full.ckpt"], "output=full.ckpt is there already; give a new file"),
