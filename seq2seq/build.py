@@ -1,6 +1,7 @@
 """Configuration to objects: the only caller of Hydra's instantiate."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -255,6 +256,24 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
     return model.to(device).eval(), tokenizers
+
+
+def build_smaller(
+    checkpoint: Checkpoint, tokenizers: Tokenizers, kept: Mapping[tuple[str, str], list[list[int]]]
+) -> tuple[EncoderDecoder, dict[str, Any]]:
+    """Return an untrained model as that of a checkpoint but for the heads it has, and its whole configuration.
+
+    Args:
+        checkpoint: of the larger model, which was loaded before: so its configuration names nothing foreign.
+        tokenizers: of the model.
+        kept: heads of each layer, by side and key.
+    """
+    config = copy.deepcopy(checkpoint.config)
+    for (side, key), heads in kept.items():
+        config[side][key] = heads
+    made = OmegaConf.create({key: config[key] for key in MODEL_KEYS if key in config})
+    with torch.random.fork_rng(devices=[]):
+        return build_model(made, tokenizers), config
 
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:

@@ -22,6 +22,8 @@ COMMANDS = {
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
     "links": "link the words of a text by statistics alone: fast_align, HMM, IBM 4, eflomal",
     "aer": "score word links against gold links",
+    "heads": "how much each attention head matters, and scores against heads kept",
+    "prune": "a smaller checkpoint, without the heads that matter least",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
