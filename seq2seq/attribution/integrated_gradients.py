@@ -25,8 +25,8 @@ class IntegratedGradients(Method):
 
     All contributions to a token, of both sides, sum to log p(token | x) - log p(token | zeros). What the sum misses of
     that is the gap. It is known for each stretch of the way, too, whose ends are looked at: those that miss most are
-    halved, until all misses together are small. A Transformer turns quickly near zero, where its layer norms begin to
-    work, and hardly elsewhere.
+    halved, until all misses together are small. A pre-norm Transformer does all its turning very near zero, where one
+    layer norm after the other begins to work: each makes what is small up to 300 times as large (1 / √ε).
 
     Args:
         tolerance: the misses that are small, as a share of the sum; of a sum below 1, in nats.
@@ -40,11 +40,11 @@ class IntegratedGradients(Method):
     meaning = "nats of log-probability, by gradients on the way from zeros to the words"
     of_token = True
 
-    def __init__(self, *, tolerance: float = 0.05, halvings: int = 12) -> None:
+    def __init__(self, *, tolerance: float = 0.05, halvings: int = 32) -> None:
         if not tolerance > 0:
             raise UserError(f"method.tolerance={tolerance}: expected a number above 0, such as 0.05")
-        if not 3 <= halvings <= 20:
-            raise UserError(f"method.halvings={halvings}: expected a whole number from 3 to 20, such as 12")
+        if not 3 <= halvings <= 60:
+            raise UserError(f"method.halvings={halvings}: expected a whole number from 3 to 60, such as 32")
         self.tolerance = tolerance
         self.halvings = halvings
 
