@@ -1,5 +1,6 @@
 """Which words made it say this: contributions of source words, and of the target words before, to each target word.
 
+    faithfulness.py          what is lost without the words that rank highest, and with them alone
 forced.py                the model as a function of the embeddings that it reads
 method.py                what every method is: called with a `Forced` pair, it returns `Contributions`
 erasure.py               Erasure: what the token loses when a word is erased                            any model
