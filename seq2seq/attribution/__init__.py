@@ -1,6 +1,5 @@
 """Which words made it say this: contributions of source words, and of the target words before, to each target word.
 
-    faithfulness.py          what is lost without the words that rank highest, and with them alone
 forced.py                the model as a function of the embeddings that it reads
 method.py                what every method is: called with a `Forced` pair, it returns `Contributions`
 erasure.py               Erasure: what the token loses when a word is erased                            any model
@@ -13,6 +12,7 @@ alti.py                  Alti: how near a token's part of an output is to the wh
 sentences.py             text to what is read and said, checked
 explaining.py            `explain`, with the contrast of two words
 explanation.py           Explanation: the result
+faithfulness.py          what is lost without the words that rank highest, and with them alone
 table.py, figure.py      the result for the eye
 """
 
