@@ -31,8 +31,8 @@ def read_target(key: str, tokenizer: Tokenizer, text: str, *, max_length: int | 
     for i, word in zip(sentence.ids, sentence.word_of_piece, strict=True):
         if i == UNK:
             raise UserError(
-                f"{key}: the model's vocabulary cannot say {sentence.words[word]!r}, word {word + 1}: it has not "
-                "all of its letters; use other words"
+                f"{key}: the model's vocabulary cannot say {sentence.words[word]!r}, word {word + 1}, as it lacks "
+                "letters of it; use other words"
             )
     return readable(sentence)
 
