@@ -82,10 +82,10 @@ def test_two_directions_are_joined(command: Command, bahdanau: Any, train_briefl
     ]
     back = train_briefly("model=transformer", *files, "data.transpose_links=true")
     source, target = sides(text_folder)
-    ours = command("align", f"checkpoint={bahdanau.best}", source, target).out.splitlines()
+    ours = command("align", f"checkpoint={bahdanau.best}", "links=argmax", source, target).out.splitlines()
     turned = [f"source={text_folder / 'test.target'}", f"target={text_folder / 'test.source'}"]
-    theirs = command("align", f"checkpoint={back.best}", *turned).out.splitlines()
-    options = [f"checkpoint={bahdanau.best}", f"reverse={back.best}", source, target]
+    theirs = command("align", f"checkpoint={back.best}", "links=argmax", *turned).out.splitlines()
+    options = [f"checkpoint={bahdanau.best}", f"reverse={back.best}", "links=argmax", source, target]
     for name, join in SYMMETRIZATIONS.items():
         said = command("align", *options, f"symmetrize={name}")
         expected = [
@@ -93,7 +93,7 @@ def test_two_directions_are_joined(command: Command, bahdanau: Any, train_briefl
             for a, b in zip(ours, theirs, strict=True)
         ]
         assert said.status == 0 and said.out.splitlines() == expected
-    assert ours != theirs
+    assert any(ours) and any(theirs)
 
 
 @pytest.mark.parametrize(
