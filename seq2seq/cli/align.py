@@ -4,7 +4,7 @@ import logging
 import sys
 
 from seq2seq.alignment.links import format_links
-from seq2seq.build import build_extraction, find_device, load_model
+from seq2seq.build import build_extraction, find_device, load_model, read_as
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -30,12 +30,13 @@ def main(arguments: list[str]) -> None:
         max_length=config.loader.max_length or checkpoint.max_length,
     )
     extraction = build_extraction(config.get("links"), checkpoint)
+    choice = read_as(checkpoint.alignment, config.get("reading"), model)
     reading = config.source, config.target, config.checkpoint
     done = 0
     with write_whole(config.output, reading=reading) as output, sharing_cores(device):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             pairs = [(source, target) for source, target in lines]
-            for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source, first=done + 1):
+            for links in aligner.align(pairs, choice, extraction, name=config.source, first=done + 1):
                 output.write(f"{format_links(links)}\n")
                 done += 1
             output.flush()  # somebody may wait for it
