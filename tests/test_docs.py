@@ -79,6 +79,11 @@ def test_every_part_of_attention_is_explained(heading: str, group: str) -> None:
     assert rows(heading) == set(choices_of(group)) - ({"none"} if group == "score" else set())
 
 
+def test_every_reading_is_explained() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "readings.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(choices_of("reading"))
+
+
 def test_experiments_that_are_named_exist() -> None:
     page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").partition("\n## ")[0]
     assert _names(page) <= set(choices_of("experiment"))

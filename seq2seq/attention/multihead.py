@@ -178,6 +178,17 @@ class MultiHeadAttention(nn.Module):
             context = context * torch.sigmoid(self.gate(query)).mT[..., None]
         return self.output(context.transpose(-3, -2).flatten(-2)), weights
 
+    def contributions(self, value: Tensor) -> Tensor:
+        """Return what each key would bring to the output with a weight of 1, (batch, heads, key, d_model).
+
+        That is value · W_O^h, W_O^h the rows of W_O that read head h (Kobayashi et al. 2020, eq. 3); a gate is apart.
+
+        Args:
+            value: of `memory`, (batch, key heads, key, d_value).
+        """
+        value = value.repeat_interleave(self.num_heads // value.shape[-3], dim=-3)
+        return value @ self.output.weight.unflatten(1, (self.num_heads, self.d_value)).movedim(0, -1)
+
 
 def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
     """Refuse parts that do not go together."""

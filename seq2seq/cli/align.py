@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from seq2seq.alignment.links import Link, format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
-from seq2seq.build import build_extraction, find_device, load_model
+from seq2seq.build import build_extraction, find_device, load_model, read_as
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -69,7 +69,8 @@ class _Aligner:
 
     def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device) -> None:
         model, tokenizers = load_model(checkpoint, device)
-        self.choice = checkpoint.alignment
+        assert checkpoint.alignment is not None  # `_checkpoint` has seen to it
+        self.choice = read_as(checkpoint.alignment, config.get("reading"), model)
         self.extraction = build_extraction(config.get("links"), checkpoint)
         self.name = config.source
         self.translator = Translator(
@@ -81,5 +82,4 @@ class _Aligner:
 
     def align(self, pairs: Sequence[tuple[str, str]], first: int) -> Iterator[set[Link]]:
         """Yield the links of pairs, the first of which is on the line of this number."""
-        assert self.choice is not None
         return self.translator.align(pairs, self.choice, self.extraction, name=self.name, first=first)

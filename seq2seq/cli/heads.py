@@ -16,7 +16,7 @@ from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.evaluate import run_folder
+from seq2seq.cli.evaluate import how_to_read, run_folder
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.prune import in_order, measured_rows, smaller
 from seq2seq.data.loader import batch_loader
@@ -73,10 +73,12 @@ def main(arguments: list[str]) -> None:
     rows = measured_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
 
+    readings, _ = how_to_read(None, checkpoint.alignment, model)
+
     def score(kept: Kept) -> dict[str, float]:
         small = smaller(model, checkpoint, tokenizers, kept)[0]
         # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
-        options: dict[str, Any] = {"tokenize": tokenize, "lowercase": config.metrics.lowercase}
+        options: dict[str, Any] = {"readings": readings, "tokenize": tokenize, "lowercase": config.metrics.lowercase}
         evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
         for batch in batches:
             evaluator.update(small, batch.to(device))

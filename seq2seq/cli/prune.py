@@ -15,6 +15,7 @@ from seq2seq.build import build_corpus, build_extraction, build_smaller, find_de
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.evaluate import how_to_read
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.loader import batch_loader
@@ -82,7 +83,9 @@ def main(arguments: list[str]) -> None:
         check_cut(model, small, kept)
         # The alignment is chosen anew, since its head may be gone: by forced decoding, so the search is a mere token.
         search = GreedySearch(max_length=1, max_ratio=1.0)
-        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, tokenize="none", lowercase=False)
+        readings, _ = how_to_read(None, checkpoint.alignment, model)
+        options: dict[str, Any] = {"readings": readings, "tokenize": "none", "lowercase": False}
+        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
         for batch in batches:
             evaluator.update(small, batch.to(device))
         found = evaluator.compute()

@@ -59,7 +59,9 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "profiler": ("simple", "advanced", "pytorch"),
+    "quantity": ("weights", "norms"),
     "rnn": ("GRU", "LSTM"),
+    "row": ("output", "input"),
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "unit": ("words", "pieces"),
 }
