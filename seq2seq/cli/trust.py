@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -93,7 +92,7 @@ def main(arguments: list[str]) -> None:
     path = folder / f"trust-{config.split}.json"
     settings = {"checkpoint": os.path.abspath(config.checkpoint), "split": config.split, "sentences": config.sentences}
     with write_whole(path) as file:
-        json.dump(settings | {"methods": {name: asdict(trust) for name, trust in found.items()}}, file, indent=2)
+        json.dump(settings | {"methods": {name: trust.as_data() for name, trust in found.items()}}, file, indent=2)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     console.print(table(found))
     print(f"written to {path}")

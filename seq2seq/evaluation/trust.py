@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,11 @@ class Trust:
     hit_rate: float | None  # of target words with sure links, the share whose first source word is linked; 0-1
     hits_by_tag: dict[str, float]
     seconds: float  # a sentence, to rank
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        means = {name: getattr(self, name)._asdict() for name in ("comprehensiveness", "sufficiency")}
+        return means | {"hit_rate": self.hit_rate, "hits_by_tag": self.hits_by_tag, "seconds": self.seconds}
 
 
 @dataclass

@@ -93,6 +93,8 @@ def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: P
     assert all(name in said.out for name in ("attention", "erasure", RANDOM, "first word is linked"))
     stored = json.loads((tmp_path / "out" / "trust-test.json").read_text())
     assert set(stored["methods"]) == {"attention", "erasure", RANDOM} and stored["sentences"] == 3
+    means = stored["methods"]["erasure"]["comprehensiveness"]
+    assert means["low"] <= means["mean"] <= means["high"]
 
 
 @pytest.mark.parametrize(
