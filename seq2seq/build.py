@@ -1,6 +1,7 @@
 """Configuration to objects: the only caller of Hydra's instantiate."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,7 @@ from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
+from seq2seq.reading import Best, Reading
 from seq2seq.training.coverage import cover
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
@@ -66,6 +68,32 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
     if threshold is not None and not 0 < threshold <= 1:
         raise UserError(f"links.threshold={threshold}: expected a share of the weight, above 0 and at most 1")
     return instantiate(options)
+
+
+def build_readings(options: DictConfig, model: nn.Module) -> tuple[Reading, ...]:
+    """Return how the attention of a model is read: in the way of a `reading` group, or in several.
+
+    Raises:
+        UserError: the model cannot be read so.
+    """
+    made: Reading | Best = instantiate(options)
+    return made.of(model)
+
+
+def read_as(choice: AlignmentChoice, options: DictConfig | None, model: nn.Module) -> AlignmentChoice:
+    """Return a choice of layer and head, read in the way of a `reading` group; without one, as it was chosen.
+
+    Raises:
+        UserError: the model cannot be read so, or the group is of several ways.
+    """
+    if options is None:
+        return choice
+    readings = build_readings(options, model)
+    if len(readings) > 1:
+        raise UserError(
+            f"reading={', '.join(map(str, readings))}: here one is used; say which, such as reading={readings[0]}"
+        )
+    return choice._replace(row=readings[0].row, quantity=readings[0].quantity)
 
 
 def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
@@ -136,7 +164,7 @@ def check_parts(config: DictConfig) -> None:
 
     def build() -> None:
         model = build_model(config, tokenizers)
-        guide(model, **guidance)
+        guide(model, **guidance, row=build_readings(config.reading, model)[0].row)
         cover(model, **config.training.coverage)
 
     try:
@@ -162,6 +190,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             for part in getattr(side, "layers", (side,)):
                 cast(nn.Module, part).compile(dynamic=True)
     search, extraction = build_search(config.search), build_extraction(config.links)
+    readings = build_readings(config.reading, model)
     tokenize = bleu_tokenizer(config, data.corpus)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
@@ -176,6 +205,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             extraction=extraction,
             tokenize=tokenize,
             lowercase=config.metrics.lowercase,
+            readings=(alignment.reading,) if alignment else readings,
             alignment=alignment,
         )
 
@@ -193,6 +223,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             weight=config.training.guided_alignment.weight,
             layer=config.training.guided_alignment.layer,
             head=config.training.guided_alignment.head,
+            row=readings[0].row,
         ),
         coverage=cover(model, weight=config.training.coverage.weight),
         compiled=config.training.compile,
@@ -255,6 +286,24 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
     return model.to(device).eval(), tokenizers
+
+
+def build_smaller(
+    checkpoint: Checkpoint, tokenizers: Tokenizers, kept: Mapping[tuple[str, str], list[list[int]]]
+) -> tuple[EncoderDecoder, dict[str, Any]]:
+    """Return an untrained model as that of a checkpoint but for the heads it has, and its whole configuration.
+
+    Args:
+        checkpoint: of the larger model, which was loaded before: so its configuration names nothing foreign.
+        tokenizers: of the model.
+        kept: heads of each layer, by side and key.
+    """
+    config = copy.deepcopy(checkpoint.config)
+    for (side, key), heads in kept.items():
+        config[side][key] = heads
+    made = OmegaConf.create({key: config[key] for key in MODEL_KEYS if key in config})
+    with torch.random.fork_rng(devices=[]):
+        return build_model(made, tokenizers), config
 
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:

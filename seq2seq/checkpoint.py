@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.errors import UserError
+from seq2seq.reading import Reading
 
 KEY = "seq2seq"
 FORMAT = 2
@@ -20,10 +21,17 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class AlignmentChoice(NamedTuple):
-    """Whose weights are the model's alignment: chosen on validation data, used everywhere after."""
+    """Which head is the model's alignment, and how it is read: chosen on validation data, used everywhere after."""
 
     layer: str  # a module name, as the recorder reports it
-    head: int | None  # None: the mean over heads
+    head: int | None  # None: all heads together: of weights their mean
+    row: str = "output"  # as `Reading`; checkpoints from before there were readings have the defaults
+    quantity: str = "weights"
+
+    @property
+    def reading(self) -> Reading:
+        """How the head is read."""
+        return Reading(row=self.row, quantity=self.quantity)
 
 
 class Checkpoint(NamedTuple):
@@ -74,11 +82,13 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
             if name.startswith(MODEL_PREFIX)
         }
         alignment = None if packed["alignment"] is None else AlignmentChoice(*packed["alignment"])
+        if alignment is not None:
+            _ = alignment.reading  # which this version must know
         config, tokenizers = packed["config"], packed["tokenizers"]
         fits = all(map(torch.is_tensor, weights.values())) and config.get("loader", {}).get("max_length", 1) > 0
         if not (fits and all(isinstance(tokenizer, bytes) for tokenizer in tokenizers)):
             raise TypeError
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, UserError):
         raise UserError(
             f"{path} is not as `seq2seq train` writes it; use another, such as {_other(Path(path))}"
         ) from None

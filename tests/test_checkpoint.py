@@ -43,7 +43,10 @@ def message(path: Path) -> str:
     return str(error.value)
 
 
-@pytest.mark.parametrize("alignment", [None, AlignmentChoice("decoder.attention", None), AlignmentChoice("layer", 3)])
+@pytest.mark.parametrize(
+    "alignment",
+    [None, AlignmentChoice("decoder.attention", None), AlignmentChoice("layer", 3, row="input", quantity="norms")],
+)
 @pytest.mark.parametrize("as_text", [True, False])
 def test_checkpoint_comes_back_as_it_was_stored(
     tmp_path: Path, alignment: AlignmentChoice | None, as_text: bool
@@ -57,12 +60,21 @@ def test_checkpoint_comes_back_as_it_was_stored(
     torch.testing.assert_close(found.weights["output.weight"], torch.arange(6.0).view(2, 3))
 
 
+def test_checkpoint_from_before_there_were_readings_is_read_as_it_was(tmp_path: Path) -> None:
+    content = lightning_content()
+    content[KEY]["alignment"] = ["decoder.attention", 2]
+    torch.save(content, tmp_path / "best.ckpt")
+    found = read_checkpoint(tmp_path / "best.ckpt").alignment
+    assert found is not None and (found.head, str(found.reading)) == (2, "output_weights")
+
+
 def test_what_is_packed_is_plain_data_for_any_loader(tmp_path: Path) -> None:
     path = tmp_path / "best.ckpt"
     packed = pack(CONFIG, [b"joint"], AlignmentChoice("decoder.attention", 2))
     torch.save(packed, path)
     assert torch.load(path, weights_only=True) == {
-        "format": FORMAT, "config": CONFIG, "tokenizers": [b"joint"], "alignment": ["decoder.attention", 2],
+        "format": FORMAT, "config": CONFIG, "tokenizers": [b"joint"],
+        "alignment": ["decoder.attention", 2, "output", "weights"],
     }  # fmt: skip
 
 

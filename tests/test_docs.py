@@ -62,8 +62,11 @@ def test_trainings_that_are_shown_compose(page: Path) -> None:
 
 
 def rows(heading: str) -> set[str]:
-    """Return the names in the first column of the tables below a heading."""
-    section = re.split(rf"^## {heading}$", ATTENTION, flags=re.MULTILINE)[1].split("\n## ")[0]
+    """Return the names in the first column of the tables below a heading of the page on attention."""
+    return _names(re.split(rf"^## {heading}$", ATTENTION, flags=re.MULTILINE)[1].split("\n## ")[0])
+
+
+def _names(section: str) -> set[str]:
     lines = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     return {name for cell in lines for name in re.findall(r"`(\w+)`", cell)}
 
@@ -76,8 +79,14 @@ def test_every_part_of_attention_is_explained(heading: str, group: str) -> None:
     assert rows(heading) == set(choices_of(group)) - ({"none"} if group == "score" else set())
 
 
+def test_every_reading_is_explained() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "readings.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(choices_of("reading"))
+
+
 def test_experiments_that_are_named_exist() -> None:
-    assert rows("Experiments") <= set(choices_of("experiment"))
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert _names(page) <= set(choices_of("experiment"))
 
 
 @pytest.mark.parametrize("model", ["luong", "bahdanau", "transformer"])

@@ -62,7 +62,7 @@ def test_text_to_model_to_translations_and_links_under_awkward_names(
     sides = [f"source={source}", f"target={target}"]
     monkeypatch.chdir(tmp_path)
     assert main(["align", "checkpoint=a=b, c.ckpt", *sides, "output=out ${x}.links"]) == 0
-    assert len(read_links(str(tmp_path / "out ${x}.links"))) == 5
+    assert len(read_links(str(tmp_path / "out ${x}.links")).links) == 5
     assert main(["aer", f"gold={gold}", "hypothesis=out ${x}.links"]) == 0
     assert capsys.readouterr().out.startswith("AER")
 

@@ -94,16 +94,26 @@ def test_installed_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Pa
     assert (checkpoint.parents[1] / "metrics.json").is_file()
 
 
-@pytest.mark.parametrize("extra", [False, True], ids=["always", "export"])
-def test_every_import_is_a_declared_dependency(extra: bool) -> None:
-    """What only `seq2seq.export` imports is declared by the extra of that name."""
+EXTRAS = {"export": "export/", "align": "alignment/statistical.py"}
+"""Extras, and which files below `seq2seq/` alone import what they bring."""
+
+EXPECTED = {None: {"torch", "lightning"}, "export": {"ctranslate2", "safetensors"}, "align": {"thot"}}
+
+
+def _extra_of(path: Path) -> str | None:
+    place = path.relative_to(ROOT / "seq2seq").as_posix()
+    return next((extra for extra, begin in EXTRAS.items() if place.startswith(begin)), None)
+
+
+@pytest.mark.parametrize("extra", EXPECTED)
+def test_every_import_is_a_declared_dependency(extra: str | None) -> None:
     project = _pyproject()["project"]
     declared = {_name(line) for line in project["dependencies"]}
-    declared |= {_name(line) for line in project["optional-dependencies"]["export"]} if extra else set()
+    declared |= {_name(line) for line in project["optional-dependencies"][extra]} if extra else set()
     providers = metadata.packages_distributions()
-    files = [path for path in (ROOT / "seq2seq").rglob("*.py") if extra == ("export" in path.parent.name)]
+    files = [path for path in (ROOT / "seq2seq").rglob("*.py") if _extra_of(path) == extra]
     imported = {module for path in files for module in _imports(path)}
-    assert imported >= ({"ctranslate2", "safetensors"} if extra else {"torch", "lightning"})
+    assert imported >= EXPECTED[extra]
     third_party = imported - sys.stdlib_module_names - {"seq2seq"}
     undeclared = {name for name in third_party if declared.isdisjoint(map(_name, providers.get(name, [])))}
     assert undeclared == set()

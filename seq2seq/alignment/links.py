@@ -1,10 +1,10 @@
-"""Word links in Pharaoh form (`i-j` sure, `ipj` possible, source-target) and the alignment error rate."""
+"""Word links, sure and possible ones, source-target, and the alignment error rate."""
 
 from collections.abc import Iterable, Set
 from typing import NamedTuple
 
 from seq2seq.data.files import read_lines
-from seq2seq.data.pair import LINK
+from seq2seq.data.link_forms import LinkForm, WordLink, find_form, naacl_links, pharaoh_links
 from seq2seq.errors import UserError
 
 Link = tuple[int, int]
@@ -50,22 +50,13 @@ def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Lin
     """
     if first_index not in (0, 1):
         raise UserError(f"first_index={first_index}: links are counted from 0 or from 1")
-    sure, possible = set(), set()
-    for word in line.split():
-        match = LINK.fullmatch(word)
-        if match is None:
-            raise UserError(
-                f"{where}: {word[:50]!r} is not a link; expected i-j (sure) or ipj (possible), such as 3-4 or 3p4"
-            )
-        source, target = int(match[1]) - first_index, int(match[3]) - first_index
-        if source < 0 or target < 0:
-            raise UserError(
-                f"{where}: link {word!r} has index 0, but links are read as counted from 1: set the first index to 0"
-            )
-        possible.add((source, target))
-        if match[2] == "-":
-            sure.add((source, target))
-    return Links(frozenset(sure), frozenset(possible))
+    return _links(pharaoh_links(line, first_index=first_index, where=where))
+
+
+def _links(found: Iterable[WordLink]) -> Links:
+    found = list(found)
+    possible = frozenset((link.source, link.target) for link in found)
+    return Links(frozenset((link.source, link.target) for link in found if link.sure), possible)
 
 
 def format_links(pairs: Set[Link]) -> str:
@@ -73,19 +64,40 @@ def format_links(pairs: Set[Link]) -> str:
     return " ".join(f"{source}-{target}" for source, target in sorted(pairs))
 
 
-def read_links(path: str, *, first_index: int = 0) -> list[Links]:
-    """Return the links of every line of a file; an empty line is a sentence pair without links.
+class LinkFile(NamedTuple):
+    """The links of a file, sentence by sentence, and the form that it has."""
+
+    links: list[Links]
+    form: LinkForm
+    last: str  # file:line, and the number of the last sentence in the file
+
+    def lengthened(self, count: int) -> list[Links]:
+        """Return the links of so many sentences: where they are numbered, the last ones may have none."""
+        rest = count - len(self.links) if self.form.numbered else 0
+        return self.links + [Links(frozenset(), frozenset())] * rest
+
+
+def read_links(path: str, *, first_index: int | None = None) -> LinkFile:
+    """Return the links of a file, in a form and counted as `find_form` says.
+
+    In Pharaoh's form an empty line is a sentence pair without links.
 
     Raises:
-        UserError: when there is no such file, it is empty, or `parse_links` refuses a line.
+        UserError: when there is no such file, it is empty, or what it holds is refused.
     """
-    links = [
-        parse_links(line, first_index=first_index, where=f"{path}:{number}")
-        for number, line in enumerate(read_lines(path), start=1)
-    ]
-    if not links:
+    lines = list(read_lines(path))
+    if not lines:
         raise UserError(f"{path}: empty, there must be a line of links for every sentence pair")
-    return links
+    form = find_form(lines, path, first_index)
+    if form.numbered:
+        found = naacl_links(lines, first_index=form.first_index, name=path)
+        links = [_links(found.links.get(number, ())) for number in range(max(found.links, default=-1) + 1)]
+        return LinkFile(links, form, found.beyond(len(links) - 1) or path)
+    links = [
+        parse_links(line, first_index=form.first_index, where=f"{path}:{number}")
+        for number, line in enumerate(lines, start=1)
+    ]
+    return LinkFile(links, form, f"{path}:{len(lines)}: sentence {len(lines)}")
 
 
 def alignment_error_rate(gold: Iterable[Links], hypothesis: Iterable[Set[Link]]) -> AlignmentScore:

@@ -15,6 +15,7 @@ their end of the sentence also has what goes nowhere."""
 
 TINY = 1e-9
 LEAST_COLUMN = 0.2  # a source word at which nobody looks is not all of whoever glances at it
+LEAST_SQUARES = 0.05  # the same of squares, which are smaller
 
 
 def merge_pieces(weights: Tensor, query_words: Sequence[int], key_words: Sequence[int]) -> Tensor:
@@ -86,6 +87,22 @@ def mutual_links(word_weights: Tensor, *, threshold: float = 0.35) -> Tensor:
     words, end = word_weights[..., :-1, :-1], word_weights[..., :-1, -1:]
     own = torch.cat((words / words.sum(-2, keepdim=True).clamp(min=LEAST_COLUMN), end), dim=-1)
     return (own / own.sum(-1, keepdim=True).clamp(min=TINY))[..., :-1] >= threshold
+
+
+def balanced_links(word_weights: Tensor, *, threshold: float = 0.45) -> Tensor:
+    """Return a link wherever source and target word are, in the geometric mean, `threshold` of what the other has.
+
+    As `mutual_links`, of the squares of the weights, in which what is glanced at counts less. Then the share is taken
+    both ways, sqrt(row · column): of what the target word has for its own, and of what the source word has. So a full
+    stop that belongs to another target word is not linked to where idle weight lies. On the grammar a third of the
+    false links remain, and no more links are missed.
+    """
+    squares = word_weights[..., :-1, :].square()
+    words, end = squares[..., :-1], squares[..., -1:]
+    own = torch.cat((words / words.sum(-2, keepdim=True).clamp(min=LEAST_SQUARES), end), dim=-1)
+    row = (own / own.sum(-1, keepdim=True).clamp(min=TINY))[..., :-1]
+    column = row / row.sum(-2, keepdim=True).clamp(min=LEAST_SQUARES)
+    return (row * column).sqrt() >= threshold
 
 
 def link_pairs(links: Tensor) -> set[Link]:

@@ -80,6 +80,11 @@ class Attention(nn.Module):
         return self.normalizer.row_sum if of_pattern == "one" or self.normalizer.row_sum == "any" else of_pattern
 
     @property
+    def adds_up(self) -> bool:
+        """Whether what a key with its weight brings to the context is weight · value, whatever else there is."""
+        return type(self.normalizer).finish is Normalizer.finish or self.normalizer.only_adds
+
+    @property
     def moves(self) -> bool:
         """Whether equal scores may get unequal weights."""
         return self.normalizer.moves or (self.pattern is not None and self.pattern.moves)

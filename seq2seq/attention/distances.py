@@ -62,6 +62,7 @@ class AlibiPositions(Positions):
     """
 
     biases = True
+    per_head = True
 
     def __init__(self, d_model: int, **stack: Any) -> None:
         super().__init__(d_model, **stack)
@@ -92,6 +93,7 @@ class T5Positions(Positions):
     """
 
     biases = True
+    per_head = True
 
     def __init__(self, d_model: int, *, num_buckets: int = 32, max_distance: int = 16, **stack: Any) -> None:
         super().__init__(d_model, **stack)

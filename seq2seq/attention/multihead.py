@@ -1,11 +1,12 @@
 """Multi-head attention: projections around the one `Attention` (Vaswani et al. 2017, 3.2.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention
+from seq2seq.attention.kept import check_kept, part_of_kept
 from seq2seq.attention.memory import Memory, Sums
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Full, Pattern
@@ -30,6 +31,8 @@ class MultiHeadAttention(nn.Module):
         num_key_heads: heads of keys and values, each of which h / num_key_heads query heads share (Ainslie et al.
             2023; 1: multi-query, Shazeer 2019); None: as many as query heads.
         gate: whether each head's context is multiplied by σ(w · query), a number a head (Qiu et al. 2025).
+        kept_heads: those of the h that there are; the others are pruned, and their parameters gone. The sizes of heads
+            stay. None: all.
         dropout: on the weights, in training.
         d_memory: size of keys and values before projection; d_model by default.
         layer: of the stack that it is in, from 0.
@@ -49,6 +52,7 @@ class MultiHeadAttention(nn.Module):
         positions: Positions | None = None,
         num_key_heads: int | None = None,
         gate: bool = False,
+        kept_heads: Sequence[int] | None = None,
         dropout: float = 0.0,
         d_memory: int | None = None,
         layer: int = 0,
@@ -62,28 +66,49 @@ class MultiHeadAttention(nn.Module):
         if num_heads % key_heads:
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
         d_memory = d_memory or d_model
-        self.num_heads = num_heads
-        self.num_key_heads = key_heads
+        kept = check_kept(kept_heads, num_heads, key_heads)
+        self.all_heads, self.all_key_heads = num_heads, key_heads
+        self.kept_heads = tuple(range(num_heads)) if kept is None else kept
+        """What its heads were called before others were pruned."""
+        self.num_heads = len(self.kept_heads)
+        # Query heads that share keys stay or go together; where all share one key head, each by itself.
+        self.num_key_heads = max(1, key_heads * self.num_heads // num_heads)
         self.d_value = d_model // num_heads
-        made = normalizer(num_heads=num_heads, d_value=self.d_value, layer=layer)
+
+        def made_normalizer(heads: int) -> Normalizer:
+            return normalizer(num_heads=heads, d_value=self.d_value, layer=layer)
+
+        made = part_of_kept(made_normalizer, num_heads, kept)
         if self.d_value % made.streams:
             raise UserError(f"{type(made).__name__} needs heads of even size, not {self.d_value}; change num_heads")
         self.d_head = self.d_value // made.streams
-        self.query = nn.Linear(d_model, d_model)
-        self.key = nn.Linear(d_memory, key_heads * self.d_value)
-        self.value = nn.Linear(d_memory, key_heads * self.d_value)
-        self.output = nn.Linear(d_model, d_model)
-        self.gate = nn.Linear(d_model, num_heads) if gate else None
+        self.query = nn.Linear(d_model, self.num_heads * self.d_value)
+        self.key = nn.Linear(d_memory, self.num_key_heads * self.d_value)
+        self.value = nn.Linear(d_memory, self.num_key_heads * self.d_value)
+        self.output = nn.Linear(self.num_heads * self.d_value, d_model)
+        self.gate = nn.Linear(d_model, self.num_heads) if gate else None
         # Positions that only join the embeddings are none of an attention's business.
         self.positions = positions if positions is not None and (positions.turns or positions.biases) else None
+        d_head, streams = self.d_head, made.streams
         self.attention = Attention(
-            score(self.d_head, self.d_head, num_heads=made.streams * num_heads),
+            part_of_kept(lambda heads: score(d_head, d_head, num_heads=streams * heads), num_heads, kept),
             made,
-            pattern=pattern(self.d_head, num_heads=num_heads),
+            pattern=part_of_kept(lambda heads: pattern(d_head, num_heads=heads), num_heads, kept),
             dropout=dropout,
             biased=self.positions is not None and self.positions.biases,
         )
         self.placed = self.attention.placed or self.positions is not None
+        # Of what comes with all heads, those that are here: positions are of the whole stack, and queries that no score
+        # asks for are not projected.
+        self.bias_heads: Tensor | None
+        self.query_heads: Tensor | None
+        of_stack = self.positions is not None and self.positions.per_head
+        every_stream = None if kept is None else [s * num_heads + head for s in range(streams) for head in kept]
+        for name, index, wanted in (
+            ("bias_heads", kept, of_stack),
+            ("query_heads", every_stream, not self.attention.score.asks_query),
+        ):
+            self.register_buffer(name, torch.tensor(index) if index and wanted else None, persistent=False)
         _check_parts(self, shares_keys=key_heads < num_heads)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
@@ -136,11 +161,15 @@ class MultiHeadAttention(nn.Module):
             causal: query i sees keys 0..i only.
             need_weights: return the weights; else they may never exist.
         """
-        project = self.query
+        project: nn.Linear | None = self.query
         heads, bias = _split(query if project is None else project(query), self.d_head), None
+        if project is None and self.query_heads is not None:
+            heads = heads.index_select(-3, self.query_heads)
         if self.positions is not None:
             at = _places(places, heads)
             bias = self.positions.bias(heads, at, memory.keys.shape[-2])
+            if bias is not None and self.bias_heads is not None:
+                bias = bias.index_select(-3, self.bias_heads)
             heads = self.positions.turn(heads, at)
         context, weights = self.attention(
             heads, memory, bias=bias, places=places, causal=causal, need_weights=need_weights
@@ -148,6 +177,17 @@ class MultiHeadAttention(nn.Module):
         if self.gate is not None:
             context = context * torch.sigmoid(self.gate(query)).mT[..., None]
         return self.output(context.transpose(-3, -2).flatten(-2)), weights
+
+    def contributions(self, value: Tensor) -> Tensor:
+        """Return what each key would bring to the output with a weight of 1, (batch, heads, key, d_model).
+
+        That is value · W_O^h, W_O^h the rows of W_O that read head h (Kobayashi et al. 2020, eq. 3); a gate is apart.
+
+        Args:
+            value: of `memory`, (batch, key heads, key, d_value).
+        """
+        value = value.repeat_interleave(self.num_heads // value.shape[-3], dim=-3)
+        return value @ self.output.weight.unflatten(1, (self.num_heads, self.d_value)).movedim(0, -1)
 
 
 def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:

@@ -45,6 +45,10 @@ class Normalizer(nn.Module):
     wants_query = False
     """Whether `forward` wants the queries as its third argument."""
 
+    only_adds = False
+    """Of a normaliser with a `finish` of its own: whether that only adds to the context, and so leaves each key's part
+    in it as it is."""
+
     def __init__(self, *, num_heads: int | None = None, d_value: int = 0, layer: int = 0) -> None:
         super().__init__()
         self.num_heads = num_heads

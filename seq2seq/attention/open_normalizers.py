@@ -72,6 +72,7 @@ class Leaky(Normalizer):
 
     row_sum = "at most one"
     wants_query = True
+    only_adds = True
 
     def __init__(self, *, num_heads: int | None = None, d_value: int = 0, layer: int = 0) -> None:
         super().__init__(num_heads=num_heads, d_value=d_value, layer=layer)

@@ -28,6 +28,9 @@ class Positions(nn.Module):
     biases = False
     """Whether `bias` gives anything."""
 
+    per_head = False
+    """Whether `bias` has a number for each of the stack's heads, of which a layer may have kept a part."""
+
     limit: int | None = None
     """How many places there are; None: any number."""
 

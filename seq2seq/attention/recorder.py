@@ -21,6 +21,8 @@ class AttentionRecord(Mapping[str, Tensor]):
     """
 
     def __init__(self) -> None:
+        self.attended: dict[str, Tensor] = {}
+        """What the weights were on, (batch, [key heads,] key, d_value) by name; where it was asked for."""
         self._calls: dict[str, list[Tensor]] = {}
         self._patterns: dict[str, list[Callable[[], Tensor]]] = {}
 
@@ -75,7 +77,7 @@ def _ask(
 
 @contextmanager
 def record_attention(
-    model: nn.Module, *, names: Collection[str] | None = None, detach: bool = True
+    model: nn.Module, *, names: Collection[str] | None = None, detach: bool = True, values: bool = False
 ) -> Iterator[AttentionRecord]:
     """Yield a record that fills while the model runs: weights before dropout, by module name.
 
@@ -89,6 +91,7 @@ def record_attention(
         model: any, with `Attention` modules in it.
         names: of the modules to record; None for all.
         detach: without the graph of gradients; False for a loss on the weights.
+        values: whether the record also holds what the weights were on.
     """
     record = AttentionRecord()
 
@@ -107,6 +110,8 @@ def record_attention(
                 weights, pattern = output[1].detach() if detach else output[1], module.pattern
                 seen = None if pattern is None else partial(_ask, pattern, weights.shape, *args, **kwargs)
                 record.append(name, weights, seen)
+                if values:  # those of the last call, which has seen the most
+                    record.attended[name] = (args[1] if len(args) > 1 else kwargs["memory"]).value
 
             handles.append(module.register_forward_pre_hook(ask_for_weights, with_kwargs=True))
             handles.append(module.register_forward_hook(report, with_kwargs=True))

@@ -12,6 +12,7 @@ alti.py                  Alti: how near a token's part of an output is to the wh
 sentences.py             text to what is read and said, checked
 explaining.py            `explain`, with the contrast of two words
 explanation.py           Explanation: the result
+faithfulness.py          what is lost without the words that rank highest, and with them alone
 table.py, figure.py      the result for the eye
 """
 

@@ -4,8 +4,9 @@ import json
 import logging
 import sys
 
-from seq2seq.alignment.links import AlignmentScore, Links, alignment_error_rate, read_links
+from seq2seq.alignment.links import AlignmentScore, LinkFile, alignment_error_rate, read_links
 from seq2seq.cli.command import command_config
+from seq2seq.data.linked_text import NEVER_ZERO
 from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ def aer(
     gold: str,
     hypothesis: str,
     *,
-    gold_first_index: int = 0,
-    hypothesis_first_index: int = 0,
+    gold_first_index: int | None = None,
+    hypothesis_first_index: int | None = None,
     output_format: str = "text",
 ) -> str:
     """Return AER, precision and recall in percent as one line, or as JSON together with the numbers of links.
@@ -42,18 +43,29 @@ def aer(
     """
     if output_format not in FORMATS:
         raise UserError(f"format={output_format}: expected one of {', '.join(FORMATS)}")
-    gold_links = read_links(gold, first_index=gold_first_index)
-    hypothesis_links = read_links(hypothesis, first_index=hypothesis_first_index)
-    _warn_if_never_zero(gold_links, gold, gold_first_index, "gold_first_index")
-    _warn_if_never_zero(hypothesis_links, hypothesis, hypothesis_first_index, "hypothesis_first_index")
-    return FORMATS[output_format](alignment_error_rate(gold_links, [links.possible for links in hypothesis_links]))
+    gold_file = read_links(gold, first_index=gold_first_index)
+    hypothesis_file = read_links(hypothesis, first_index=hypothesis_first_index)
+    _warn_if_never_zero(gold_file, gold, "gold_first_index")
+    _warn_if_never_zero(hypothesis_file, hypothesis, "hypothesis_first_index")
+    return FORMATS[output_format](_score(gold_file, hypothesis_file))
 
 
-def _warn_if_never_zero(links: list[Links], path: str, first_index: int, key: str) -> None:
+def _score(gold: LinkFile, hypothesis: LinkFile) -> AlignmentScore:
+    for file, other in ((gold, hypothesis), (hypothesis, gold)):
+        if file.form.numbered and not other.form.numbered and len(file.links) > len(other.links):
+            raise UserError(
+                f"{file.last}, but the other file, which has a line for every sentence, has {len(other.links)}"
+            )
+    expected = gold.lengthened(len(hypothesis.links))
+    found = hypothesis.lengthened(len(gold.links))
+    return alignment_error_rate(expected, [links.possible for links in found])
+
+
+def _warn_if_never_zero(file: LinkFile, path: str, key: str) -> None:
     """Warn of links that look counted from 1 but are read as counted from 0: all of them would count as wrong."""
-    pairs = [pair for line in links for pair in line.possible]
-    if first_index == 0 and pairs and all(source > 0 and target > 0 for source, target in pairs):
-        log.warning("%s: no link has index 0; if its words are counted from 1, add %s=1", path, key)
+    pairs = [pair for line in file.links for pair in line.possible]
+    if file.form.first_index == 0 and pairs and all(source > 0 and target > 0 for source, target in pairs):
+        log.warning(NEVER_ZERO, path, key)
 
 
 def _text(score: AlignmentScore) -> str:

@@ -2,13 +2,19 @@
 
 import logging
 import sys
+from collections.abc import Iterator, Sequence
 
-from seq2seq.alignment.links import format_links
-from seq2seq.build import build_extraction, find_device, load_model
-from seq2seq.checkpoint import read_checkpoint
+import torch
+from omegaconf import DictConfig
+
+from seq2seq.alignment.links import Link, format_links
+from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
+from seq2seq.build import build_extraction, find_device, load_model, read_as
+from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.values import nearest
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.translator import CHUNK, Translator
 from seq2seq.errors import UserError
@@ -16,26 +22,64 @@ from seq2seq.errors import UserError
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("align", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    config = command_config("align", arguments, text_keys=("checkpoint", "reverse", "source", "target", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    if checkpoint.alignment is None:
-        raise UserError(f"{config.checkpoint} has no attention to align with; use a model other than the bottleneck")
+    join = SYMMETRIZATIONS.get(config.symmetrize)
+    if join is None:
+        names = nearest(str(config.symmetrize), list(SYMMETRIZATIONS))
+        raise UserError(f"symmetrize={config.symmetrize} is not known; {names}")
+    if config.reverse is None and any(argument.startswith("symmetrize=") for argument in arguments):
+        raise UserError(f"symmetrize={config.symmetrize} joins the links of two models; give the other: reverse=FILE")
     device = find_device(config.device)
-    model, tokenizers = load_model(checkpoint, device)
-    aligner = Translator(
-        model,
-        tokenizers,
-        tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or checkpoint.max_length,
-    )
-    extraction = build_extraction(config.get("links"), checkpoint)
-    reading = config.source, config.target, config.checkpoint
+    checkpoint = _checkpoint(config.checkpoint, config)
+    aligner = _Aligner(checkpoint, config, device)
+    back = None
+    if config.reverse is not None:
+        other = _checkpoint(config.reverse, config)
+        if other.config["data"] == checkpoint.config["data"]:
+            raise UserError(
+                f"reverse={config.reverse} was trained on the same data in the same direction as checkpoint="
+                f"{config.checkpoint}; give a model trained from target to source"
+            )
+        back = _Aligner(other, config, device)
+    reading = config.source, config.target, config.checkpoint, config.reverse
     done = 0
     with write_whole(config.output, reading=reading) as output, sharing_cores(device):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
-            pairs = [(source, target) for source, target in lines]
-            for links in aligner.align(pairs, checkpoint.alignment, extraction, name=config.source, first=done + 1):
+            found = aligner.align([(source, target) for source, target in lines], done + 1)
+            if back is not None:
+                turned = back.align([(target, source) for source, target in lines], done + 1)
+                both = ({(source, target) for target, source in links} for links in turned)
+                found = (join(*links) for links in zip(found, both, strict=True))
+            for links in found:
                 output.write(f"{format_links(links)}\n")
                 done += 1
             output.flush()  # somebody may wait for it
+
+
+def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
+    checkpoint = read_checkpoint(path, trusted=config.trusted)
+    if checkpoint.alignment is None:
+        raise UserError(f"{path} has no attention to align with; use a model other than the bottleneck")
+    return checkpoint
+
+
+class _Aligner:
+    """A model of one direction."""
+
+    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device) -> None:
+        model, tokenizers = load_model(checkpoint, device)
+        assert checkpoint.alignment is not None  # `_checkpoint` has seen to it
+        self.choice = read_as(checkpoint.alignment, config.get("reading"), model)
+        self.extraction = build_extraction(config.get("links"), checkpoint)
+        self.name = config.source
+        self.translator = Translator(
+            model,
+            tokenizers,
+            tokens_per_batch=config.loader.tokens_per_batch,
+            max_length=config.loader.max_length or checkpoint.max_length,
+        )
+
+    def align(self, pairs: Sequence[tuple[str, str]], first: int) -> Iterator[set[Link]]:
+        """Yield the links of pairs, the first of which is on the line of this number."""
+        return self.translator.align(pairs, self.choice, self.extraction, name=self.name, first=first)

@@ -11,6 +11,7 @@ from rich.console import Console
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.values import nearest
+from seq2seq.comparison.baseline import links_variant
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
@@ -25,7 +26,7 @@ WIDTH = 120
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("compare", arguments, text_keys=("runs", "baseline", "output"))
+    config = command_config("compare", arguments, text_keys=("runs", "baseline", "baseline_links", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     root = Path(config.runs)
     output = Path(config.output) if config.output else root
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> None:
     baseline = _find_baseline(variants, config.baseline, config.split)
     chance = compare_with(baseline, variants, config.split, samples=config.samples) if baseline else None
 
+    if config.baseline_links is not None:
+        variants.append(links_variant(config.baseline_links, runs, config.split))
     ranked = rank(variants, config.split)
     attention = collect_attention(ranked, config.split)  # before the table: it says which files were damaged
     table = make_table(ranked, left_out, chance, config.split)

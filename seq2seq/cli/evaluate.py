@@ -8,10 +8,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
-from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.build import (
+    bleu_tokenizer,
+    build_corpus,
+    build_extraction,
+    build_readings,
+    build_search,
+    find_device,
+    load_model,
+    read_as,
+)
+from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
@@ -19,14 +29,17 @@ from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
+from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
+from seq2seq.models.encoder_decoder import site_of
+from seq2seq.reading import Reading
 
 log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output"))
+    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
@@ -47,6 +60,7 @@ def main(arguments: list[str]) -> None:
     tokenize = bleu_tokenizer(config, corpus)
     if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
         log.warning("%s: %s", config.split, lost)
+    readings, alignment = how_to_read(config.get("reading"), checkpoint.alignment, model)
     evaluator = Evaluator(
         rows,
         tokenizers,
@@ -54,8 +68,13 @@ def main(arguments: list[str]) -> None:
         extraction=build_extraction(config.get("links"), checkpoint),
         tokenize=tokenize,
         lowercase=config.metrics.lowercase,
-        alignment=checkpoint.alignment,
+        readings=readings,
+        alignment=alignment,
     )
+    baseline = None
+    if config.baseline_links is not None:
+        gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
+        baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold)}
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     folder = Path(config.output) if config.output else run_folder(config.checkpoint)
     try:  # before the work whose results it is for
@@ -71,6 +90,7 @@ def main(arguments: list[str]) -> None:
         "split": config.split,
         "search": OmegaConf.to_container(config.search, resolve=True),
         "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "readings": [*map(str, readings)] if config.get("reading") else None,
         "max_length": max_length,
         "tokenize": tokenize,
         "lowercase": config.metrics.lowercase,
@@ -78,13 +98,32 @@ def main(arguments: list[str]) -> None:
     with sharing_cores(device):
         evaluation = evaluate(model, batches, evaluator)
     kept = keep_earlier(folder, settings)
+    evaluation.metrics.update(baseline or {})
     result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
+    if len(readings) > 1:
+        result["by_reading"] = evaluation.readings
     with write_whole(folder / f"evaluation-{config.split}.json") as file:
         json.dump(result, file, indent=2, ensure_ascii=False)
     with write_whole(folder / f"translations-{config.split}.txt") as file:
         file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
     print_scores(evaluation)
     print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
+
+
+def how_to_read(
+    options: DictConfig | None, alignment: AlignmentChoice | None, model: nn.Module
+) -> tuple[tuple[Reading, ...], AlignmentChoice | None]:
+    """Return the readings of a `reading` group, and what counts as the alignment, of which one of them is.
+
+    The layer and head are those that validation chose, in any reading: to choose them here would be to look at what is
+    to be scored.
+    """
+    readings = () if options is None else build_readings(options, model)
+    if alignment is None:
+        return readings or (Reading(row="output", quantity="weights"),), None
+    if len(readings) == 1:
+        alignment = read_as(alignment, options, model)
+    return tuple(dict.fromkeys((*readings, alignment.reading))), alignment
 
 
 def print_scores(evaluation: Evaluation) -> None:
@@ -95,7 +134,27 @@ def print_scores(evaluation: Evaluation) -> None:
         )
     if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
-        print(f"AER  {aer:6.1f} %  {evaluation.alignment.layer}; the diagonal has {diagonal:.1f} %")
+        choice = evaluation.alignment
+        print(f"AER  {aer:6.1f} %  {choice.layer}, {choice.reading}; the diagonal has {diagonal:.1f} %")
+    if "aer_baseline" in evaluation.metrics:
+        print(f"AER  {100 * evaluation.metrics['aer_baseline']:6.1f} %  baseline_links")
+    if evaluation.norm_rule and "norm_rule_hits" in evaluation.metrics:
+        hits = "as validation did" if evaluation.metrics["norm_rule_hits"] else "which validation did not"
+        print(f"the layer of largest norms, a choice without links, is {site_of(evaluation.norm_rule).layer}, {hits}")
+    if len({row["reading"] for row in evaluation.readings}) > 1:
+        print_readings(evaluation.readings)
+
+
+def print_readings(rows: list[dict[str, Any]]) -> None:
+    """Print how each layer, and the best head, aligns in each reading."""
+    names = [name for name in ("aer", "aer_argmax", "agreement") if name in rows[0]]
+    print(f"\n{'reading':<16}{'layer':>6}{'head':>6}" + "".join(f"{name.replace('_', ' '):>13}" for name in names))
+    for row in rows:
+        head = "all" if row["head"] is None else row["head"]
+        figures = "".join(f"{100 * row[name]:11.2f} %" for name in names)
+        print(
+            f"{row['reading']:<16}{row['layer']:>6}{head:>6}{figures}{'  best of the reading' if row['best'] else ''}"
+        )
 
 
 def keep_earlier(folder: Path, settings: dict[str, Any]) -> str:

@@ -15,6 +15,8 @@ from seq2seq.cli.command import command_config
 from seq2seq.cli.values import nearest
 from seq2seq.errors import UserError
 
+log = logging.getLogger(__name__)
+
 FORMATS = ("ctranslate2", "onnx", "safetensors")
 
 
@@ -34,6 +36,11 @@ def main(arguments: list[str]) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output={output} is there already; give a folder that is new or empty")
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    if config.format == "onnx" and checkpoint.alignment and str(checkpoint.alignment.reading) != "output_weights":
+        log.warning(
+            "the alignment of this model is read as %s; the graphs give output_weights of its head",
+            checkpoint.alignment.reading,
+        )
     model, tokenizers = load_model(checkpoint, torch.device("cpu"))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

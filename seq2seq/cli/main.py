@@ -19,8 +19,12 @@ COMMANDS = {
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "explain": "which words made it say this: of the source, and of what it said before",
+    "trust": "which method says what a model went by: words erased in its order",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
+    "links": "link the words of a text by statistics alone: fast_align, HMM, IBM 4, eflomal",
     "aer": "score word links against gold links",
+    "heads": "how much each attention head matters, and scores against heads kept",
+    "prune": "a smaller checkpoint, without the heads that matter least",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }

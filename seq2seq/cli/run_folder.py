@@ -231,5 +231,8 @@ def keep_results(
     with write_whole(folder / "heads.json") as file:
         json.dump({split: evaluation.heads for split, evaluation in evaluations.items()}, file, indent=2)
     pairs = [sentences_of_row(module.tokenizers, row) for row in pinned_rows(data.dataset("val"), pinned)]
-    for number, (pair, maps) in enumerate(zip(pairs, inspect_pairs(module.model, pairs), strict=True), 1):
+    reading = module.alignment.reading if module.alignment else None
+    for number, (pair, maps) in enumerate(
+        zip(pairs, inspect_pairs(module.model, pairs, reading=reading), strict=True), 1
+    ):
         save_attention(folder / "alignments" / f"sentence-{number}.npz", *pair, maps)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
+from seq2seq.cli.begin import with_kept_heads
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder
@@ -58,7 +59,10 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
-    variants = _variants(overrides, sweep=sweep)
+    variants = [
+        variant._replace(overrides=with_kept_heads(variant.overrides, sweep=sweep))
+        for variant in _variants(overrides, sweep=sweep)
+    ]
     place = Meeting()
     runs: list[list[str] | None] = [variant.overrides for variant in variants]
     precisions: list[Precision | None] = [None for _ in variants]

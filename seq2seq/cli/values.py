@@ -31,11 +31,13 @@ ABOVE_0 = (
     *("d_feedforward", "d_hidden", "d_model", "d_readout", "dilation", "eval_tokens_per_batch", "every"),
     *("gradient_clip_val", "k", "limit_train_batches", "log_every_n_steps", "max_distance", "max_epochs"),
     *("max_length", "max_positions", "max_steps", "num_features", "num_heads", "num_key_heads", "num_layers"),
-    *("temperature", "tokens_per_batch", "val_check_interval"),
+    *("sentences", "temperature", "tokens_per_batch", "val_check_interval"),
 )
 """Last parts of keys whose numbers must be above 0."""
 
-WHOLE_OR_NULL = ("d_attention", "d_hidden", "d_readout", "every_n_steps", "layer", "num_key_heads", "total_steps")
+WHOLE_OR_NULL = (
+    *("d_attention", "d_hidden", "d_readout", "every_n_steps", "layer", "num_key_heads", "sentences", "total_steps"),
+)
 """Last parts of keys whose default is null, and whose other values are whole numbers."""
 
 SHARES = ("dropout", "momentum")
@@ -47,6 +49,7 @@ METRICS = (
 )
 WORDS: dict[str, tuple[Any, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "by": ("importance", "raw_importance", "ablation", "random"),
     "deterministic": (True, False, "warn"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),
@@ -56,7 +59,9 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "profiler": ("simple", "advanced", "pytorch"),
+    "quantity": ("weights", "norms"),
     "rnn": ("GRU", "LSTM"),
+    "row": ("output", "input"),
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "unit": ("words", "pieces"),
 }

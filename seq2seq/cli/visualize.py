@@ -14,7 +14,7 @@ from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.build import build_search, find_device, load_model
+from seq2seq.build import build_search, find_device, load_model, read_as
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.data.batching import collate
@@ -23,7 +23,7 @@ from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.pages.visualize import Target, visualize_page
-from seq2seq.training.pictures import head_name
+from seq2seq.training.pictures import head_name, reading_name
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,14 @@ def main(arguments: list[str]) -> None:
     ]
     if target_text is not None:
         said.append(("reference", cut_sentence("target", tokenizers.target, target_text, max_length), None))
-    maps = inspect_pairs(model, [(source, sentence) for _, sentence, _ in said])
+    alignment = checkpoint.alignment and read_as(checkpoint.alignment, config.get("reading"), model)
+    reading = alignment.reading if alignment else None
+    maps = inspect_pairs(model, [(source, sentence) for _, sentence, _ in said], reading=reading)
     if not maps[0]:
         raise UserError(f"{config.checkpoint} has no attention to see; use a model other than the bottleneck")
     targets = [Target(*target, m) for target, m in zip(said, maps, strict=True)]
 
-    write_folder(output, source, targets, checkpoint.alignment, config.checkpoint, formats)
+    write_folder(output, source, targets, alignment, config.checkpoint, formats)
     for target in targets:
         score = "" if target.score is None else f"{target.score:.4f}"
         print(f"{target.name:<12}  {score:>8}  {target.sentence.text}")
@@ -181,8 +183,8 @@ def save_figures(
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
             weights, rest = view.of(head)
-            name = "the only head" if len(view.weights) == 1 else head_name(head)
-            about = f"{title}\n{attention.site} · {name}\n{attention.remark(head)}"
+            name = "the only head" if len(view.weights) == 1 else head_name(head, quantity=alignment.quantity)
+            about = f"{title}\n{attention.site} · {name}{reading_name(alignment)}\n{attention.remark(head)}"
             _save(heatmap(weights, *labels, title=about, nowhere=rest), folder / "alignment", formats)
 
 

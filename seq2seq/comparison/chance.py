@@ -12,7 +12,7 @@ from seq2seq.checkpoint import Checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.data.text import EARLIER, NORMALIZATIONS, comparable
-from seq2seq.evaluation.alignment import LinkCounts
+from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer, paired_bootstrap_bleu
 
 

@@ -185,7 +185,8 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
             f"({chance.signature}), {how}"
         )
     known = {chance.baseline, *chance.bleu} if chance else set()
-    untested = [variant.name for variant in variants if variant.finished and variant.name not in known]
+    scored = [variant for variant in variants if variant.statistic(f"{split}/bleu")]
+    untested = [variant.name for variant in scored if variant.name not in known]
     if chance and untested:
         notes.append(f"Not tested, for want of a seed whose sentences the baseline has too: {', '.join(untested)}.")
     return notes

@@ -1,13 +1,11 @@
 """A sentence pair and its gold word links."""
 
-import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from seq2seq.data.link_forms import WordLink
 from seq2seq.data.text import words
 from seq2seq.errors import UserError
-
-LINK = re.compile(r"([0-9]{1,9})([-p])([0-9]{1,9})")
-"""A link in Pharaoh form: `0-1` is sure, `0p1` possible."""
 
 
 class Pair(NamedTuple):
@@ -19,17 +17,27 @@ class Pair(NamedTuple):
     tags: str = ""  # names of the phenomena in it, with spaces between
 
 
-def checked_links(pair: Pair, where: str, *, transpose: bool) -> Pair:
-    """The pair with its links source-target; raises UserError for a link that it cannot have."""
-    sizes = len(words(pair.source)), len(words(pair.target))
-    links = []
-    for link in words(pair.links):
-        parts = LINK.fullmatch(link)
-        if parts is None:
-            raise UserError(f"{where}: {link} is not a link: write 0-0 for a sure one, 0p0 for a possible one")
-        i, j = int(parts[1]), int(parts[3])
-        source, target = (j, i) if transpose else (i, j)
-        if source >= sizes[0] or target >= sizes[1]:
-            raise UserError(f"{where}: {link} exceeds the {sizes[0]} source, {sizes[1]} target words, counted from 0")
-        links.append(f"{source}{parts[2]}{target}")
-    return pair._replace(links=" ".join(links))
+def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0) -> Pair:
+    """The pair with its links source-target, counted from 0; raises UserError for a link that it cannot have.
+
+    Args:
+        source: one side.
+        target: the other.
+        links: as they were written, counted from 0; target-source where they are to be transposed.
+        transpose: whether the links were written target-source.
+        first_index: from which the file counts, in which a message says what is wrong.
+    """
+    sizes = len(words(source)), len(words(target))
+    written = []
+    for link in links:
+        i, j = (link.target, link.source) if transpose else (link.source, link.target)
+        kind = "-" if link.sure else "p"
+        if i >= sizes[0] or j >= sizes[1]:
+            shown = f"{link.source + first_index}{kind}{link.target + first_index}"
+            raise UserError(
+                f"{link.where}: {shown} exceeds the {sizes[0]} source, {sizes[1]} target words, "
+                f"counted from {first_index}"
+                + ("" if first_index else "; if the file counts them from 1, say data.links_first_index=1")
+            )
+        written.append(f"{i}{kind}{j}")
+    return Pair(source, target, " ".join(written))

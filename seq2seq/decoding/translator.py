@@ -10,15 +10,14 @@ import torch
 
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence, sentence_of
-from seq2seq.alignment.shares import shares
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
-from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, search_batch
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
+from seq2seq.reading import record_pass
 
 log = logging.getLogger(__name__)
 
@@ -134,15 +133,15 @@ class Translator:
             examples = [(source.ids, target.ids, i) for i, (source, target) in enumerate(sentences)]
             whole = [example for example in examples if example[0] and example[1]]
             for batch in self._batches(whole, self.tokens_per_batch):
-                with record_attention(self.model) as record:
+                with record_pass(self.model, names={choice.layer}, norms=choice.quantity == "norms") as seen:
                     self.model.features(
                         batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
                     )
-                if choice.layer not in record:
+                if choice.layer not in seen.record:
                     raise UserError(f"the model has no attention {choice.layer}; train it again")
-                weights = shares(record[choice.layer].float().cpu())
-                weights = weights.mean(1) if choice.head is None else weights[:, choice.head]
-                for row, i in zip(weights, batch.indices.tolist(), strict=True):
+                weights = choice.reading(seen, choice.layer, batch.target_lengths).cpu()
+                head = 0 if choice.head is None or weights.shape[1] == 1 else choice.head + 1
+                for row, i in zip(weights[:, head], batch.indices.tolist(), strict=True):
                     source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,15 +12,16 @@ from datasets import Dataset
 from seq2seq.alignment.links import AlignmentScore, Links, parse_links
 from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.alignment.words import LinkExtraction
-from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
-from seq2seq.evaluation.alignment import HeadEvaluator, LinkCounts
+from seq2seq.evaluation.alignment import HeadEvaluator
+from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
 from seq2seq.models import EncoderDecoder
+from seq2seq.reading import Reading, record_pass
 
 LENGTHS = (5, 10, 15, 20, 30)
 """Source lengths in words at which BLEU by length is split."""
@@ -43,6 +44,8 @@ class Evaluation(NamedTuple):
     heads: list[dict[str, Any]]  # a row a head: `HeadEvaluator.heads`
     signatures: dict[str, str]  # sacreBLEU's, by metric
     alignment: AlignmentChoice | None  # the head that aligns best here; None without attention
+    readings: list[dict[str, Any]]  # of each way of reading, how layers and its best head align
+    norm_rule: str | None  # the layer of largest contributions; None where norms are not read
 
     @property
     def hypotheses(self) -> list[str]:
@@ -60,7 +63,8 @@ class Evaluator:
         extraction: from weights between words to links.
         tokenize: sacreBLEU's tokeniser.
         lowercase: whether BLEU, chrF and TER ignore case.
-        alignment: whose weights count as the alignment; None: whichever aligns best on this data set.
+        readings: how attention is read, each in turn.
+        alignment: what counts as the alignment, in one of these readings; None: whatever aligns best on this data set.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Evaluator:
         extraction: LinkExtraction,
         tokenize: str,
         lowercase: bool,
+        readings: Sequence[Reading],
         alignment: AlignmentChoice | None = None,
     ) -> None:
         self.dataset = dataset
@@ -81,7 +86,7 @@ class Evaluator:
         self.lowercase = lowercase
         self.alignment = alignment
         self.has_links = any(dataset["links"])
-        self._heads = HeadEvaluator(tokenizers, extraction)
+        self._heads = HeadEvaluator(tokenizers, extraction, readings)
         self._hypotheses: dict[int, str] = {}
         self._likelihood = 0.0
         self._places = torch.zeros(2, len(PLACES) + 1, dtype=torch.float64)  # by range: forced tokens, and right ones
@@ -90,7 +95,7 @@ class Evaluator:
     @torch.no_grad()
     def update(self, model: EncoderDecoder, batch: Batch) -> None:
         """Add a batch of the data set, each pair of which must come exactly once."""
-        with record_attention(model) as record:
+        with record_pass(model, norms=self._heads.reads_norms) as seen:
             features = model.features(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
@@ -110,11 +115,11 @@ class Evaluator:
         indices = batch.indices.tolist()
         for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
-        if record:
+        if seen.record:
             rows = [self.dataset[index] for index in indices]
             sentences = [sentences_of_row(self.tokenizers, row) for row in rows]
             self._heads.add(
-                record,
+                seen,
                 batch,
                 sentences,
                 [self._gold(index, row["links"]) for index, row in zip(indices, rows, strict=True)],
@@ -179,7 +184,15 @@ class Evaluator:
             metrics |= {f"bleu_by_length/{length}": bleu for length, bleu in by_length.items()}
             metrics |= {f"exact_match/{tag}": share for tag, share in by_tag.items()}
             metrics |= {f"aer_by_tag/{tag}": aer for tag, aer in _aer_by_tag(sentences).items()}
-        return Evaluation(metrics, sentences, self._heads.heads(), scores.signatures, alignment)
+        return Evaluation(
+            metrics,
+            sentences,
+            self._heads.heads(alignment.reading if alignment else None),
+            scores.signatures,
+            alignment,
+            self._heads.by_reading(),
+            self._heads.choose_by_norm(),
+        )
 
 
 def evaluate(model: EncoderDecoder, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:

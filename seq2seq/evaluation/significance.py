@@ -7,7 +7,7 @@ import numpy as np
 from sacrebleu.significance import PairedTest
 
 from seq2seq.errors import UserError
-from seq2seq.evaluation.alignment import LinkCounts
+from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_metric
 
 SEED = 12345

@@ -1,5 +1,6 @@
 """A Transformer for CTranslate2: the same translations without PyTorch, and faster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ POSITIONS = 2048
 def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
     """Write a model as `ctranslate2.Translator` reads it.
 
-    Its `return_attention` gives the weights of the head that was chosen for alignment. CTranslate2's length penalty is
+    Heads that were pruned are zeros there, since all its layers have as many heads. Its `return_attention` gives the
+    weights of the head that was chosen for alignment. CTranslate2's length penalty is
     `seq2seq.decoding.search.power_penalty`; the padding that our search forbids is `suppress_sequences=[["<pad>"]]`.
 
     Raises:
@@ -57,7 +59,8 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         TransformerDecoderSpec(**_options(decoder), alignment_layer=layer),
     )
     if alignment is not None and alignment.head is None:
-        spec.decoder.alignment_heads = spec.decoder.num_heads  # the mean
+        of_layer = decoder.layers[layer].cross_attention
+        spec.decoder.alignment_heads = np.dtype("int16").type(of_layer.num_heads)  # the mean
     _embed(spec.encoder, spec.encoder.embeddings[0], encoder.embedding)
     _embed(spec.decoder, spec.decoder.embeddings, decoder.embedding)
     for made, ours in zip(spec.encoder.layer, encoder.layers, strict=True):
@@ -65,6 +68,7 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         _feed(made.ffn, ours.feedforward, ours.feedforward_residual)
     for number, (made, theirs) in enumerate(zip(spec.decoder.layer, decoder.layers, strict=True)):
         first = alignment.head or 0 if alignment is not None and number == layer else 0
+        first = theirs.cross_attention.kept_heads[first]
         _attend(made.self_attention, theirs.self_attention, theirs.self_residual, is_self=True)
         _attend(made.attention, theirs.cross_attention, theirs.cross_residual, is_self=False, first_head=first)
         _feed(made.ffn, theirs.feedforward, theirs.feedforward_residual)
@@ -89,8 +93,8 @@ def _options(side: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
     attention, positions = side.layers[0].self_attention, side.embedding.positions
     options = {
         "num_layers": len(side.layers),
-        "num_heads": attention.num_heads,
-        "num_heads_kv": None if attention.num_key_heads == attention.num_heads else attention.num_key_heads,
+        "num_heads": attention.all_heads,
+        "num_heads_kv": None if attention.all_key_heads == attention.all_heads else attention.all_key_heads,
         "pre_norm": side.layers[0].self_residual.norm_first,
     }
     if isinstance(positions, RotaryPositions):
@@ -163,34 +167,55 @@ def _attend(
     residual: Residual,
     *,
     is_self: bool,
-    first_head: int = 0,
+    first_head: int | None = None,
 ) -> None:
-    """Fill in an attention; one of its heads can come first, which CTranslate2 then reports."""
-    heads, key_heads = _orders(attention, first_head)
-    projections = [_by_head(attention.query.weight, attention.query.bias, heads)]
-    projections += [_by_head(linear.weight, linear.bias, key_heads) for linear in (attention.key, attention.value)]
+    """Fill in an attention; with one of its heads first, and pruned ones last: CTranslate2 reports the first."""
+    all_heads, all_key_heads = attention.all_heads, attention.all_key_heads
+    each = all_heads // all_key_heads
+    kept = attention.kept_heads
+    kept_keys = tuple(dict.fromkeys(head // each for head in kept))
+    heads, key_heads = list(range(all_heads)), list(range(all_key_heads))
+    if first_head is not None:
+        heads, key_heads = _orders(attention, first_head)
+    query = attention.query
+    projections = [(_by_head(query.weight, kept, heads), _by_head(query.bias, kept, heads))]
+    for linear in (attention.key, attention.value):
+        projections.append((_by_head(linear.weight, kept_keys, key_heads), _by_head(linear.bias, kept_keys, key_heads)))
     groups = [projections] if is_self else [projections[:1], projections[1:]]
     for linear, group in zip(spec.linear[:-1], groups, strict=True):
         linear.weight = _array(torch.cat([weight for weight, _ in group]))
         linear.bias = _array(torch.cat([bias for _, bias in group]))
-    turned, _ = _by_head(attention.output.weight.T, attention.output.bias, heads)
-    spec.linear[-1].weight = _array(turned.T)
+    spec.linear[-1].weight = _array(_by_head(attention.output.weight.T, kept, heads).T)
     spec.linear[-1].bias = _array(attention.output.bias)
     _norm(spec.layer_norm, residual.norm)
 
 
 def _orders(attention: MultiHeadAttention, first: int) -> tuple[list[int], list[int]]:
-    """Return heads with one before the others, and key heads, so that those which share keys stay together."""
-    each = attention.num_heads // attention.num_key_heads
-    key_heads = [first // each, *(head for head in range(attention.num_key_heads) if head != first // each)]
-    heads = [head for key_head in key_heads for head in range(key_head * each, (key_head + 1) * each)]
-    return [first, *(head for head in heads if head != first)], key_heads
+    """Return heads with one before the others and the pruned ones last, and key heads: those that share stay together.
+
+    Heads are called as they were before any was pruned.
+    """
+    each = attention.all_heads // attention.all_key_heads
+    pruned = set(range(attention.all_heads)) - set(attention.kept_heads)
+    key_heads = sorted(
+        range(attention.all_key_heads), key=lambda key: (key != first // each, pruned >= set(_sharing(key, each)), key)
+    )
+    heads = [
+        head for key in key_heads for head in sorted(_sharing(key, each), key=lambda h: (h != first, h in pruned, h))
+    ]
+    return heads, key_heads
 
 
-def _by_head(weight: Tensor, bias: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:
-    """Return weight (heads · d, ...) and bias with the heads in an order."""
-    weight, bias = (x.unflatten(0, (len(order), -1))[order].flatten(0, 1) for x in (weight, bias))
-    return weight, bias
+def _sharing(key_head: int, each: int) -> range:
+    return range(key_head * each, (key_head + 1) * each)
+
+
+def _by_head(x: Tensor, kept: Sequence[int], order: Sequence[int]) -> Tensor:
+    """Return rows (kept heads · d, ...) as (heads · d, ...) in an order, with zeros for the heads that were pruned."""
+    blocks = x.unflatten(0, (len(kept), -1))
+    whole = blocks.new_zeros(len(order), *blocks.shape[1:])
+    whole[list(kept)] = blocks
+    return whole[list(order)].flatten(0, 1)
 
 
 def _feed(spec: Any, feedforward: FeedForward, residual: Residual) -> None:

@@ -127,6 +127,18 @@ class AskingDecoder(RecurrentDecoder):
         states, mask, _ = encoder_output
         return self.attention.memory(states, states, mask[:, None])
 
+    def context_weight(self) -> Tensor:
+        """Return the weight (d, d_encoder) by which the decoder reads the context."""
+        raise NotImplementedError
+
+    def contributions(self, value: Tensor) -> Tensor:
+        """Return what each key would bring with a weight of 1, (batch, 1, key, d).
+
+        Args:
+            value: of `memory`, (batch, key, d_encoder).
+        """
+        return F.linear(value, self.context_weight())[:, None]
+
     def ask(self, query: Tensor, state: DecoderState) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return the context (batch, beam, d_encoder) of queries (batch, beam, d_model), and the past after them.
 
@@ -182,6 +194,11 @@ class BahdanauDecoder(AskingDecoder):
         fed_weight = self.rnn.fed_weight(embedded.shape[-1])
         top, context, state = self._advance(self.rnn.input_gates(embedded), fed_weight, state)
         return self._read_out(top, embedded, context), state
+
+    def context_weight(self) -> Tensor:
+        """Return what reads the context: the input part of the recurrence's gates, and below it the read-out."""
+        fed = self.rnn.fed_weight(self.table.embedding_dim)
+        return torch.cat((fed, self.readout.weight[:, -fed.shape[1] :]))
 
     def _advance(self, gates: Tensor, fed_weight: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
         """Return the top layer's new hidden state, the context and the next state: ask first, step then."""
@@ -258,6 +275,10 @@ class LuongDecoder(AskingDecoder):
         attentional = self._combine(context, top)
         fed = () if fed_weight is None else (attentional,)
         return attentional, DecoderState(state.memory, (*past, *fed, *recurrent), state.place + 1)
+
+    def context_weight(self) -> Tensor:
+        """Return the columns of W_c that read the context."""
+        return self.combine.weight[:, : -self.d_model]
 
     def _combine(self, context: Tensor, top: Tensor) -> Tensor:
         """Return h̃ (batch, query, d_model) of contexts and states (batch, query, d_model), with dropout."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention import Full, MultiHeadAttention, Normalizer, Pattern, Positions, Score
+from seq2seq.errors import UserError
 from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.interface import DecoderState, EncoderOutput
 from seq2seq.models.transformer_layers import DecoderLayer, EncoderLayer, FeedForward, Residual
@@ -33,6 +34,7 @@ class TransformerStack(nn.Module):
         self_score: called as score(d_head, d_head, num_heads=).
         self_normalizer: called as normalizer(num_heads=, d_value=, layer=).
         gate: whether each head's context is gated.
+        kept_heads: of self-attention, a list of heads a layer; None: all.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class TransformerStack(nn.Module):
         self_score: Callable[..., Score],
         self_normalizer: Callable[..., Normalizer],
         gate: bool = False,
+        kept_heads: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         heads = max(num_heads, 1)  # an attention refuses fewer
         made = positions(d_model, d_head=d_model // heads, num_heads=heads, two_sided=two_sided)
         self.embedding = PositionedEmbedding(table, d_model, positions=made, dropout=dropout)
         self.num_layers = num_layers
+        self._kept_heads = a_layer("kept_heads", kept_heads, num_layers)
         attention = partial(
             MultiHeadAttention, d_model, num_heads, num_key_heads=num_key_heads, gate=gate, dropout=attention_dropout
         )
@@ -85,11 +89,11 @@ class TransformerEncoder(TransformerStack):
         self.d_summary = d_model
         layers = (
             EncoderLayer(
-                self_attention=self._self_attention(layer=layer),
+                self_attention=self._self_attention(layer=layer, kept_heads=kept),
                 feedforward=self._feedforward(),
                 residual=self._residual,
             )
-            for layer in range(self.num_layers)
+            for layer, kept in enumerate(self._kept_heads)
         )
         self.layers = cast(Sequence[EncoderLayer], nn.ModuleList(layers))
 
@@ -113,6 +117,7 @@ class TransformerDecoder(TransformerStack):
         score: of cross-attention, called as score(d_head, d_head, num_heads=).
         normalizer: of cross-attention, called as normalizer(num_heads=, d_value=, layer=).
         cross_pattern: of cross-attention, called as pattern(d_head, num_heads=, seat=).
+        kept_cross_heads: of cross-attention, a list of heads a layer; None: all.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class TransformerDecoder(TransformerStack):
         score: Callable[..., Score],
         normalizer: Callable[..., Normalizer],
         cross_pattern: Callable[..., Pattern] = Full,
+        kept_cross_heads: Sequence[Sequence[int]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(table, two_sided=False, d_model=d_model, **options)
@@ -136,14 +142,15 @@ class TransformerDecoder(TransformerStack):
             pattern=partial(cross_pattern, seat="cross"),
             d_memory=d_encoder,
         )
+        kept_a_layer = a_layer("kept_cross_heads", kept_cross_heads, self.num_layers)
         layers = (
             DecoderLayer(
-                self_attention=self._self_attention(layer=layer),
-                cross_attention=cross(layer=layer),
+                self_attention=self._self_attention(layer=layer, kept_heads=kept),
+                cross_attention=cross(layer=layer, kept_heads=kept_of_cross),
                 feedforward=self._feedforward(),
                 residual=self._residual,
             )
-            for layer in range(self.num_layers)
+            for layer, (kept, kept_of_cross) in enumerate(zip(self._kept_heads, kept_a_layer, strict=True))
         )
         self.layers = cast(Sequence[DecoderLayer], nn.ModuleList(layers))
         self.placed = any(layer.self_attention.placed or layer.cross_attention.placed for layer in self.layers)
@@ -199,3 +206,16 @@ class TransformerDecoder(TransformerStack):
 
             x = layer(x, attend, memory, places)
         return self.norm(x), state._replace(beams=tuple(caches), place=state.place + 1)
+
+
+def a_layer(key: str, kept: Any, num_layers: int) -> list[Sequence[int] | None]:
+    """Return what each layer keeps of its heads, None where all.
+
+    Raises:
+        UserError: that is no list of a list for each layer.
+    """
+    if kept is None:
+        return [None] * num_layers
+    if not isinstance(kept, Sequence) or isinstance(kept, str) or len(kept) != num_layers:
+        raise UserError(f"{key}={kept}: expected a list of heads for each of the {num_layers} layers, or null for all")
+    return list(kept)

@@ -34,9 +34,10 @@ function headsOf(map) {
   return heads.length > 1 ? [MEAN, ...heads] : heads;
 }
 
-/** Return rows of weights from 0 to 1 of a head, or of the mean over heads. */
+/** Return rows of weights from 0 to 1 of a head, or of all together: their mean, where nothing else is said. */
 function weightsOf(map, unit, head) {
-  const chosen = chosenOf(map[unit].weights, head);
+  const { weights, together } = map[unit];
+  const chosen = head === MEAN && together ? [together] : chosenOf(weights, head);
   return chosen[0].map((row, y) =>
     row.map((_, x) => chosen.reduce((sum, weights) => sum + weights[y][x], 0) / chosen.length / DATA.one),
   );
@@ -183,7 +184,8 @@ function show() {
     element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
     translations(), controls(), element("p", {}, KINDS[state.kind].note, apart() ? ` ${DATA.nowhere.label}: what a row gives to none of them.` : ""), ...attention,
     element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1${apart() ? ` with ${DATA.nowhere.label}` : ""}; layers and heads count from 0`,
-      DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : ""));
+      DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : "",
+      DATA.alignment && DATA.alignment.reading !== "output_weights" ? `; cross-attention is read as ${DATA.alignment.reading}` : ""));
   const before = document.querySelector("main");
   if (before) before.replaceWith(main);
   else document.body.append(main);

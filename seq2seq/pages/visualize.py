@@ -50,7 +50,7 @@ def page_data(
     choice = None
     if alignment is not None:
         site = next(m.site for m in targets[0].maps if m.name == alignment.layer)
-        choice = {"kind": site.kind, "layer": site.layer, "head": alignment.head}
+        choice = {"kind": site.kind, "layer": site.layer, "head": alignment.head, "reading": str(alignment.reading)}
     return {
         "source": source.text,
         "checkpoint": "/".join(Path(checkpoint).resolve().parts[-4:]),  # run, time, checkpoints, file
@@ -97,4 +97,6 @@ def _map_data(attention: AttentionMap) -> dict[str, Any]:
             "weights": (view.weights * ONE).round().int().tolist(),  # (heads, rows, columns)
             "nowhere": (view.nowhere * ONE).round().int().tolist(),  # (heads, rows)
         }
+        if view.together is not None:
+            data[unit]["together"] = (view.together * ONE).round().int().tolist()
     return data

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seq2seq.alignment.shares import shares
 from seq2seq.errors import UserError
@@ -18,6 +19,7 @@ class Guidance(NamedTuple):
     name: str  # of the attention module
     head: int
     weight: float  # of the loss, beside a translation loss of weight 1
+    row: str = "output"  # as `Reading`: whether a word's row is that of the step that predicts it or that reads it
 
     def loss(self, record: Mapping[str, Tensor], link_weights: Tensor) -> Tensor:
         """Return the cross-entropy of the head's shares against the links, summed over target tokens (4.2, eq. 2).
@@ -31,10 +33,12 @@ class Guidance(NamedTuple):
             link_weights: `Batch.link_weights`; a row of zeros asks for nothing.
         """
         weights = record[self.name][:, self.head]
+        if self.row == "input":  # the step after; no link is lost, since the end has none
+            link_weights = F.pad(link_weights, (0, 0, 1, 0))[:, :-1]
         return -(link_weights * ((shares(weights) + EPSILON).log() + weights.clamp(max=0))).sum()
 
 
-def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> Guidance | None:
+def guide(model: nn.Module, *, weight: float, layer: int | None, head: int, row: str = "output") -> Guidance | None:
     """Return the guidance of a layer of cross-attention; None where the weight is 0.
 
     Args:
@@ -42,6 +46,7 @@ def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> G
         weight: of the loss; 0.05 in the paper.
         layer: from 0; None is the last but one, as in the paper, or the only one.
         head: from 0.
+        row: where a word is guided, as `Reading`. Weights are what is trained, also where norms are read.
 
     Raises:
         UserError: the model has no such head.
@@ -59,4 +64,4 @@ def guide(model: nn.Module, *, weight: float, layer: int | None, head: int) -> G
     heads = getattr(model.get_submodule(names[layer].rpartition(".")[0]), "num_heads", 1)
     if not 0 <= head < heads:
         raise UserError(f"training.guided_alignment.head={head}: layer {layer} has heads 0 to {heads - 1}")
-    return Guidance(names[layer], head, weight)
+    return Guidance(names[layer], head, weight, row)

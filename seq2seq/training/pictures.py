@@ -62,7 +62,9 @@ class PinnedSentences(Callback):
         pairs = [sentences_of_row(module.tokenizers, row) for row in rows]
         for number, (row, text) in enumerate(zip(rows, _translations(module, pairs), strict=True), 1):
             self._write(trainer, f"translation/sentence-{number}", row, text)
-        for number, (row, maps) in enumerate(zip(rows, inspect_pairs(module.model, pairs), strict=True), 1):
+        reading = module.alignment.reading if module.alignment else None
+        inspected = inspect_pairs(module.model, pairs, reading=reading)
+        for number, (row, maps) in enumerate(zip(rows, inspected, strict=True), 1):
             for tag, figure in self._figures(number, row, maps, module.alignment, trainer.global_step):
                 self._show(trainer, f"alignment/{tag}", figure)
         if any(row["head"] is not None for row in module.evaluation.heads):
@@ -85,7 +87,8 @@ class PinnedSentences(Callback):
             links = gold if kind == "cross" else None
             if choice is not None and attention.name == choice.layer:
                 weights, rest = view.of(choice.head)
-                head = f", {head_name(choice.head)} of layer {layer}" if several else ""
+                head = f", {head_name(choice.head, quantity=choice.quantity)} of layer {layer}" if several else ""
+                head += reading_name(choice)
                 title = f"sentence {number} · step {step} · {KINDS[kind]}{head}\n{attention.remark(choice.head)}"
                 yield f"cross/sentence-{number}", heatmap(weights, *labels, title=title, gold=links, nowhere=rest)
                 if not several:
@@ -110,9 +113,16 @@ class PinnedSentences(Callback):
             logger.experiment.add_text(tag, text, trainer.global_step)
 
 
-def head_name(head: int | None) -> str:
+def head_name(head: int | None, *, quantity: str = "weights") -> str:
     """Return what to call a head in a title."""
-    return "mean of the heads" if head is None else f"head {head}"
+    if head is None:
+        return "mean of the heads" if quantity == "weights" else "all heads together"
+    return f"head {head}"
+
+
+def reading_name(choice: AlignmentChoice) -> str:
+    """Return what a title says of how a head is read; nothing of weights at the output."""
+    return "" if str(choice.reading) == "output_weights" else f", {choice.quantity} at the {choice.row}"
 
 
 def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ def test_formatted_links_are_sorted_and_read_back() -> None:
 def test_file_is_read_line_by_line_and_empty_lines_count(tmp_path: Path) -> None:
     file = tmp_path / "links.txt"
     file.write_bytes(b"0-0\r\n\n1p2 3-4")
-    assert read_links(str(file)) == [parse_links("0-0"), parse_links(""), parse_links("1p2 3-4")]
+    assert read_links(str(file)).links == [parse_links("0-0"), parse_links(""), parse_links("1p2 3-4")]
 
 
 def test_fault_in_a_file_is_named_with_file_and_line(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_gold_without_sure_links_is_refused() -> None:
 
 @pytest.mark.skipif(not SILVER.exists(), reason="../shared/data/multi30k is absent")
 def test_sure_links_of_real_data_have_no_error_against_themselves() -> None:
-    gold = read_links(str(SILVER))
+    gold = read_links(str(SILVER)).links
     assert len(gold) == 1014
     score = alignment_error_rate(gold, [links.sure for links in gold])
     assert (score.aer, score.precision, score.recall) == (0, 1, 1)

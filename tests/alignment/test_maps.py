@@ -64,6 +64,22 @@ def test_archive_gives_back_what_was_saved_without_pickles(tmp_path: Path) -> No
         assert archive["decoder.attention"].shape == (1, 3, 4)
 
 
+def test_reading_is_what_a_view_shows_and_is_kept_in_the_archive(tmp_path: Path) -> None:
+    several, single = "decoder.layers.1.cross_attention.attention", "decoder.attention"
+    read = {several: torch.rand(2, 4, 5, 6).softmax(-1), single: torch.rand(2, 1, 5, 6).softmax(-1)}
+    made = list(attention_maps(RECORD, 1, SOURCE, TARGET, read=read))
+    save_attention(tmp_path / "sentence.npz", SOURCE, TARGET, made)
+    for found in (made, load_attention(tmp_path / "sentence.npz").maps):
+        by_name = {attention.name: attention for attention in found}
+        torch.testing.assert_close(by_name[several].weights, RECORD[several][1, :, :3, :4])
+        view = by_name[several].view("pieces")
+        assert view.weights.shape == (3, 3, 4)
+        torch.testing.assert_close(view.of(None)[0], read[several][1, 0, :3, :4])  # not the mean of the heads
+        torch.testing.assert_close(view.of(1)[0], read[several][1, 2, :3, :4])
+        torch.testing.assert_close(by_name[single].view("pieces").of(None)[0], read[single][1, 0, :3, :4])
+        assert by_name["encoder.layers.0.self_attention.attention"].read is None
+
+
 def test_archive_of_an_empty_translation_opens(tmp_path: Path) -> None:
     nothing = Sentence("", [], [], [], [])
     record = {"decoder.attention": torch.ones(1, 1, 1, 4) / 4}

@@ -10,6 +10,7 @@ from seq2seq.alignment.words import (
     LinkExtraction,
     agreement,
     argmax_links,
+    balanced_links,
     diagonal_links,
     intersection_links,
     link_pairs,
@@ -107,7 +108,7 @@ def test_diagonal_of_unequal_lengths_links_every_target_word_evenly() -> None:
 
 @pytest.mark.skipif(not TOKENIZED.exists(), reason="../shared/data/multi30k is absent")
 def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None:
-    gold = read_links(str(TOKENIZED / "val.en-de.silver"))
+    gold = read_links(str(TOKENIZED / "val.en-de.silver")).links
     source, target = ((TOKENIZED / f"val.{code}").read_text("utf-8").splitlines() for code in ("en", "de"))
     lengths = [(len(s.split()), len(t.split())) for s, t in zip(source, target, strict=True)]
     diagonal = alignment_error_rate(gold, [diagonal_links(*length) for length in lengths]).aer
@@ -139,6 +140,28 @@ def test_mutual_links_leave_a_target_word_unlinked_whose_row_is_zero_or_that_loo
     assert link_pairs(mutual_links(weights)) == {(0, 0)}
 
 
+def test_balanced_links_by_hand() -> None:
+    # Squares [.64, .04, 0], [.36, .36, 0], no end: columns give [.64, .1], [.36, .9] and so do rows [.8649, .1351],
+    # [.2857, .7143]; of columns then [.7517, .1591], [.2483, .8409], and of both [.8063, .1466], [.2663, .7750].
+    weights = torch.tensor([[0.8, 0.2, 0.0], [0.6, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    assert link_pairs(balanced_links(weights)) == {(0, 0), (1, 1)}
+    assert link_pairs(balanced_links(weights, threshold=0.26)) == {(0, 0), (1, 1), (0, 1)}
+    assert link_pairs(balanced_links(weights, threshold=0.27)) == {(0, 0), (1, 1)}
+    assert link_pairs(balanced_links(weights, threshold=0.8)) == {(0, 0)}
+
+
+def test_balanced_links_leave_out_what_another_target_word_has_for_its_own() -> None:
+    # The second target word has idle weight on the source word of the first: `mutual` links it there.
+    weights = torch.tensor([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]])
+    assert link_pairs(mutual_links(weights)) == {(0, 0), (0, 1)}
+    assert link_pairs(balanced_links(weights)) == {(0, 0)}
+
+
+def test_balanced_links_keep_both_source_words_of_one_target_word() -> None:
+    weights = torch.tensor([[0.65, 0.25, 0.1], [0.0, 0.1, 0.9], [0.0, 0.0, 1.0]])
+    assert link_pairs(balanced_links(weights)) == {(0, 0), (1, 0)}
+
+
 def test_threshold_links_every_source_word_with_enough_weight_but_not_the_end() -> None:
     weights = torch.tensor([[0.5, 0.4, 0.1], [0.1, 0.2, 0.7], [1.0, 0.0, 0.0]])
     assert link_pairs(threshold_links(weights, threshold=0.4)) == {(0, 0), (1, 0)}
@@ -166,7 +189,7 @@ def test_agreement_is_dice_of_the_two_directions() -> None:
     assert agreement(torch.eye(4).flip(0)[None, :, :]).shape == (1,)
 
 
-@pytest.mark.parametrize("extract", [argmax_links, mutual_links, intersection_links])
+@pytest.mark.parametrize("extract", [argmax_links, mutual_links, intersection_links, balanced_links])
 def test_many_heads_at_once_are_linked_as_each_alone(extract: LinkExtraction) -> None:
     weights = torch.rand(3, 5, 8, 11).softmax(-1)
     together = extract(weights)

@@ -194,3 +194,13 @@ def transformer(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Ru
     """A run of two epochs; tests only read it."""
     heads = ["encoder.num_heads=2", "decoder.num_heads=2", "callbacks.pinned.every_head=[cross,encoder,decoder]"]
     return _session_run(text, tmp_path_factory, "model=transformer", "model.num_layers=2", *heads, *QUICK_RISE)
+
+
+@pytest.fixture(scope="session")
+def pruned(transformer: Run, text: list[str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checkpoint of that run without 4 of its 12 heads; tests only read it."""
+    folder = tmp_path_factory.mktemp("pruned")
+    cache = next(override for override in text if override.startswith("loader.cache_dir="))
+    said = _command("prune", f"checkpoint={transformer.best}", "heads=8", "output=pruned.ckpt", cache, folder=folder)
+    assert said.status == 0, said.err
+    return str(folder / "pruned.ckpt")

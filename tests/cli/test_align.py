@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from seq2seq.alignment.links import format_links, parse_links
+from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.cli.aer import aer
 
 Command = Callable[..., Any]
@@ -69,3 +71,43 @@ def test_model_without_attention_says_so(
     said = command("align", f"checkpoint={run.best}", *sides(text_folder), "output=out")
     assert said.status == 1 and said.err.startswith("error: ") and said.err.count("\n") == 1
     assert "no attention" in said.err and not (tmp_path / "out").exists()
+
+
+def test_two_directions_are_joined(command: Command, bahdanau: Any, train_briefly: Any, text_folder: Path) -> None:
+    other = {"source": "target", "target": "source", "links": "links"}
+    files = [
+        f"data.{split}.{kind}={text_folder / f'{split}.{other[kind]}'}"
+        for split in ("train", "val", "test")
+        for kind in other
+    ]
+    back = train_briefly("model=transformer", *files, "data.transpose_links=true")
+    source, target = sides(text_folder)
+    ours = command("align", f"checkpoint={bahdanau.best}", "links=argmax", source, target).out.splitlines()
+    turned = [f"source={text_folder / 'test.target'}", f"target={text_folder / 'test.source'}"]
+    theirs = command("align", f"checkpoint={back.best}", "links=argmax", *turned).out.splitlines()
+    options = [f"checkpoint={bahdanau.best}", f"reverse={back.best}", "links=argmax", source, target]
+    for name, join in SYMMETRIZATIONS.items():
+        said = command("align", *options, f"symmetrize={name}")
+        expected = [
+            format_links(join(parse_links(a).sure, {(i, j) for j, i in parse_links(b).sure}))
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+        assert said.status == 0 and said.out.splitlines() == expected
+    assert any(ours) and any(theirs)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["reverse={best}"], "was trained on the same data in the same direction"),
+        (["symmetrize=union"], "symmetrize=union joins the links of two models; give the other: reverse=FILE"),
+        (["reverse={best}", "symmetrize=both"], "symmetrize=both is not known"),
+    ],
+)
+def test_reverse_that_cannot_be_is_refused(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    given = [option.format(best=bahdanau.best) for option in options]
+    found = command("align", f"checkpoint={bahdanau.best}", *sides(text_folder), "output=out", *given)
+    assert found.status == 1 and said in found.err and found.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

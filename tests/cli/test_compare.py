@@ -144,3 +144,16 @@ def test_folder_of_the_comparison_is_made(command: Callable[..., Any], tmp_path:
     assert {path.name for path in (tmp_path / "new" / "folder").iterdir()} == {
         "comparison.md", "comparison.csv", "comparison.html",
     }  # fmt: skip
+
+
+def test_links_of_another_tool_are_a_row_with_their_error_rate(
+    command: Callable[..., Any], bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    options = [f"runs={bahdanau.folder}", f"output={tmp_path}"]
+    said = command("compare", *options, f"baseline_links={text_folder / 'test.links'}")
+    assert said.status == 0, said.err
+    (row,) = [line for line in (tmp_path / "comparison.md").read_text().splitlines() if line.startswith("| test.links")]
+    assert " 0.0 |" in row and "Not tested" not in said.out
+    (tmp_path / "short").write_text("0-0\n")
+    said = command("compare", *options, "baseline_links=short")
+    assert said.status == 1 and "has 1 lines, but the data has 10 pairs" in said.err and said.err.count("\n") == 1

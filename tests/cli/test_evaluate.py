@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from seq2seq.checkpoint import read_checkpoint
+
 Command = Callable[..., Any]
 AS_IN_TRAINING = ["search=greedy", "search.max_length=20"]
 
@@ -37,6 +39,41 @@ def test_table_has_every_score_with_its_signature(command: Command, bahdanau: An
     assert "tok:13a" in rows["BLEU"] and "version:" in rows["chrF"] and "version:" in rows["TER"]
     assert f"{bahdanau.metrics['test/bleu']:.2f}" in rows["BLEU"]
     assert "evaluation-test.json" in said.out
+
+
+@pytest.mark.parametrize("model", ["bahdanau", "transformer"])
+def test_readings_make_a_table_and_leave_the_choice_of_validation(
+    command: Command, request: pytest.FixtureRequest, tmp_path: Path, model: str
+) -> None:
+    run = request.getfixturevalue(model)
+    options = [f"checkpoint={run.best}", f"output={tmp_path}", *AS_IN_TRAINING]
+    said = command("evaluate", *options, "reading=best")
+    assert said.status == 0, said.err
+    names = ("output_weights", "output_norms", "input_weights", "input_norms")
+    shown = [line.split()[0] for line in said.out.splitlines() if line.startswith(names)]
+    assert list(dict.fromkeys(shown)) == list(names)
+    found = json.loads((tmp_path / "evaluation-test.json").read_text())
+    assert found["metrics"]["aer"] == pytest.approx(run.metrics["test/aer"])
+    assert {f"aer_by_reading/{name}" for name in names} <= found["metrics"].keys()
+    assert ("the layer of largest norms" in said.out) == (model == "transformer")
+    # One reading is that of the head which was chosen.
+    said = command("evaluate", *options, "reading=input_norms")
+    assert said.status == 0 and "input_norms; the diagonal" in said.out and "reading  " not in said.out
+    other = json.loads((tmp_path / "evaluation-test.json").read_text())
+    rows = [row for row in found["by_reading"] if row["reading"] == "input_norms" and row["head"] is None]
+    if model == "bahdanau":
+        assert other["metrics"]["aer"] == pytest.approx(rows[0]["aer"])
+
+
+def test_validation_keeps_the_reading_that_aligns_best(command: Command, train_briefly: Any, tmp_path: Path) -> None:
+    run = train_briefly("reading=best", "reading.readings=[output_norms,input_weights]")
+    stored = read_checkpoint(run.best).alignment
+    assert stored is not None
+    assert str(stored.reading) in ("output_norms", "input_weights")
+    said = command("evaluate", f"checkpoint={run.best}", "split=val", f"output={tmp_path}", *AS_IN_TRAINING)
+    assert said.status == 0 and f", {stored.reading}; the diagonal" in said.out
+    found = json.loads((tmp_path / "evaluation-val.json").read_text())
+    assert found["metrics"]["aer"] == pytest.approx(run.metrics["val/aer"])
 
 
 def test_files_go_to_the_folder_of_the_run_by_themselves(command: Command, train_briefly: Any) -> None:
@@ -112,3 +149,18 @@ def test_evaluation_of_other_data_is_kept_too(
     names = [f"data.test.{kind}={text_folder / f'val.{kind}'}" for kind in ("source", "target")]
     said = command(*options, "data=text", *names).out
     assert "(fingerprint)" in said and (tmp_path / "out" / "evaluation-test.1.json").exists()
+
+
+def test_links_of_another_tool_are_scored_beside_the_models(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING]
+    said = command("evaluate", *options, f"baseline_links={text_folder / 'test.links'}")
+    assert said.status == 0 and "AER     0.0 %  baseline_links" in said.out
+    assert json.loads((tmp_path / "evaluation-test.json").read_text())["metrics"]["aer_baseline"] == 0
+    (tmp_path / "beyond").write_text("0-0 99-0\n" + "\n" * 9)
+    (tmp_path / "short").write_text("0-0\n")
+    for name, message in (("beyond", "pair 1: 99-0 exceeds"), ("short", "has 1 lines, but the data has 10 pairs")):
+        said = command("evaluate", *options, f"baseline_links={name}")
+        assert said.status == 1 and said.out == ""
+        assert said.err.splitlines()[-1].startswith(f"error: baseline_links={name}") and message in said.err

@@ -30,6 +30,8 @@ from seq2seq.models import EncoderDecoder
 
 Command = Callable[..., Any]
 MAX_LENGTH = 20
+PRUNED = ["encoder.kept_heads=[[0,2],[3]]", "decoder.kept_heads=[[1],[0,1,2]]"]
+"""Of a Transformer of two layers of four heads."""
 
 
 @pytest.fixture
@@ -127,6 +129,9 @@ def test_ctranslate2_ends_sentences_where_our_search_does(
     ["num_key_heads=2"],
     ["num_key_heads=1", "positions=rotary"],
     ["model.tie_embeddings=false", "model.tie_output=false"],
+    [*PRUNED, "positions=t5", "decoder.kept_cross_heads=[[1,3],[0]]"],
+    ["num_key_heads=2", "encoder.kept_heads=[[2,3],[0,1]]", "decoder.kept_cross_heads=[[2,3],[0,1]]"],
+    [*PRUNED, "num_key_heads=1", "decoder.kept_cross_heads=[[0,2,3],[0]]"],
 ], ids=lambda overrides: " ".join(overrides)[:40])  # fmt: skip
 @pytest.mark.parametrize("head", [1, None])
 def test_ctranslate2_knows_every_variant_and_the_chosen_head(
@@ -209,6 +214,8 @@ class WithOnnx:
     ["model=transformer", "positions=alibi", "pattern=window", "self_normalizer=log_length"],
     ["model=transformer", "positions=shaw", "self_normalizer=differential", "normalizer=sigmoid"],
     ["model=transformer", "positions=rotary", "cross_pattern=local_m", "normalizer=leaky"],
+    ["model=transformer", "model.num_layers=2", "positions=alibi", "score=uniform", *PRUNED,
+     "decoder.kept_cross_heads=[[1],[0,3]]"],
 ], ids=lambda overrides: " ".join(overrides[:2]))  # fmt: skip
 def test_onnx_graphs_search_as_the_model_does(
     bahdanau: Any, sentences: list[str], tmp_path: Path, overrides: list[str]

@@ -28,8 +28,9 @@ def test_help_has_one_line_a_command(command: Command, arguments: list[str]) -> 
 def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, name: str) -> None:
     said = command(name, "--help")
     assert said.status == 0 and said.err == ""
-    keys = {"train": "seed: 1", "aer": "gold_first_index: 0", "compare": "split: test", "tensorboard": "port: 6006"}
-    key = (keys | {"export": "output:  (needed)"}).get(name, "device: auto")
+    keys = {"train": "seed: 1", "aer": "gold_first_index: null", "compare": "split: test", "tensorboard": "port: 6006"}
+    keys |= {"export": "output:  (needed)", "links": "aligner: fast_align"}
+    key = keys.get(name, "device: auto")
     assert key in [line.partition("  # ")[0].strip() for line in said.out.splitlines()]
 
 

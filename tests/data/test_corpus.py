@@ -59,7 +59,7 @@ def test_links_of_the_other_direction_are_transposed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", ["1:1", "1-", "-1-0", "1s1"])
 def test_text_that_is_no_link_is_named(tmp_path: Path, link: str) -> None:
-    with pytest.raises(UserError, match=rf"train\.links:2: {link} is not a link"):
+    with pytest.raises(UserError, match=rf"train\.links:2: '{link}' is not a link"):
         list(text_corpus(tmp_path, links=f"0-0 {link}").pairs("train"))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.alignment.words import argmax_links, link_pairs, merge_pieces
-from seq2seq.attention import Additive, ScaledDot, Softmax, record_attention
+from seq2seq.attention import Additive, ScaledDot, Softmax
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import PAD, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
@@ -28,6 +28,7 @@ from seq2seq.models import (
     TransformerDecoder,
 )
 from seq2seq.models.embedding import embedding_table
+from seq2seq.reading import norms, record_pass
 
 ENGLISH = [
     "the small dog opens the garden door",
@@ -253,6 +254,9 @@ def test_n_best_come_for_every_line_but_an_empty_one(tokenizers: Tokenizers) -> 
         ("bahdanau", AlignmentChoice(BAHDANAU, None)),
         ("transformer", AlignmentChoice(TRANSFORMER, None)),
         ("transformer", AlignmentChoice(TRANSFORMER, 1)),
+        ("transformer", AlignmentChoice(TRANSFORMER, 1, row="input")),
+        ("transformer", AlignmentChoice(TRANSFORMER, None, quantity="norms")),
+        ("bahdanau", AlignmentChoice(BAHDANAU, None, row="input", quantity="norms")),
     ],
 )
 @pytest.mark.parametrize("tokens_per_batch", [1, 10000])
@@ -272,12 +276,16 @@ def test_links_are_those_of_the_pair_alone(
             side.word_of_piece(text) for side, text in zip(tokenizers, (source, target), strict=True)
         )
         batch = collate([(source_ids, target_ids, 0)])
-        with torch.no_grad(), record_attention(aligner.model) as record:
+        with torch.no_grad(), record_pass(aligner.model, norms=True) as seen:
             aligner.model(
                 batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
             )
-        weights = record[choice.layer][0]
+        weights = seen.record[choice.layer][0]
         weights = weights.mean(0) if choice.head is None else weights[choice.head]
+        if choice.quantity == "norms":
+            weights = norms(seen, choice.layer)[0, 0]
+            weights = weights / weights.sum(-1, keepdim=True)
+        weights = weights.roll(-1, dims=0) if choice.row == "input" else weights
         words = [*target_words, target_words[-1] + 1], [*source_words, source_words[-1] + 1]
         assert links == link_pairs(argmax_links(merge_pieces(weights, *words)))
     assert sum(len(links) for links in found) > 10

@@ -19,10 +19,13 @@ from seq2seq.decoding.search import GreedySearch, Hypothesis
 from seq2seq.errors import UserError
 from seq2seq.evaluation import evaluator
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
+from seq2seq.evaluation.mean_norms import MeanNorms
 from seq2seq.models import EncoderDecoder
+from seq2seq.reading import Reading
 
 WORDS = ["<unk>", "<pad>", "<s>", "</s>", "a", "b", ".", "u", "v", "w", "x"]
 VOCAB = len(WORDS)
+OUTPUT_WEIGHTS = Reading(row="output", quantity="weights")
 FIRST, SECOND = ("decoder.layers.0.cross_attention", "decoder.layers.1.cross_attention")
 
 # Probabilities that the model gives to each target token and EOS, and its attention, EOS in the last row and column.
@@ -111,11 +114,13 @@ def make_rows(links: bool = True) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def make_evaluator(*, links: bool = True, alignment: AlignmentChoice | None = None) -> Evaluator:
+def make_evaluator(
+    *, links: bool = True, alignment: AlignmentChoice | None = None, readings: Sequence[Reading] = (OUTPUT_WEIGHTS,)
+) -> Evaluator:
     tokenizer = cast(Tokenizer, WordTokenizer())
     return Evaluator(
         Dataset.from_list(make_rows(links)), Tokenizers(tokenizer, tokenizer), cast(GreedySearch, search),
-        extraction=argmax_links, tokenize="none", lowercase=False, alignment=alignment,
+        extraction=argmax_links, tokenize="none", lowercase=False, readings=readings, alignment=alignment,
     )  # fmt: skip
 
 
@@ -239,6 +244,45 @@ def test_given_alignment_is_used_as_it_is() -> None:
     assert evaluation.alignment == given
     assert evaluation.metrics["aer"] == pytest.approx(1.0)
     assert evaluation.metrics["alignment_precision"] == 0.0
+
+
+def test_reading_that_aligns_best_is_chosen_with_its_head() -> None:
+    # A step late: the row in which a word is fed in looks where the word is from.
+    late = {"u v": [[0.1, 0.1, 0.8], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]], "w": [[0.4, 0.6], [0.8, 0.2]]}
+    readings = tuple(Reading(row=row, quantity="weights") for row in ("output", "input"))
+    evaluation = run(late, CROSSED, readings=readings)
+    assert evaluation.alignment == AlignmentChoice(FIRST, None, row="input")
+    assert evaluation.metrics["aer"] == evaluation.metrics["aer_by_reading/input_weights"] == pytest.approx(0.0)
+    assert evaluation.metrics["aer_by_reading/output_weights"] == pytest.approx(1.0)
+    assert evaluation.metrics["aer_by_layer/layer1"] == pytest.approx(0.2)  # "v" is fed in where the end is said
+    rows = [(row["reading"], row["layer"], row["aer"], row["best"]) for row in evaluation.readings]
+    assert rows[2:] == [("input_weights", 0, pytest.approx(0.0), True), ("input_weights", 1, pytest.approx(0.2), False)]
+    assert run(late, CROSSED).alignment == AlignmentChoice(FIRST, None)
+    assert run(late, CROSSED, readings=readings, links=False).alignment is not None
+
+
+def test_layer_of_the_largest_mean_norm_is_named_without_links() -> None:
+    batch, norms = make_batch(0, 1), MeanNorms()
+    for name, size in ((FIRST, 1.0), (SECOND, 2.0)):
+        sizes = torch.full((2, 3, 3, 3), 9.0)  # what stands in padding does not count
+        sizes[0], sizes[1, :, :2, :2] = size, size
+        norms.add(name, sizes, batch)
+    assert norms.largest() == SECOND and norms.mean(SECOND, 1) == pytest.approx(2.0)
+    twice = MeanNorms()
+    twice.merge(norms.sums)
+    twice.merge({FIRST: (norms.sums[FIRST][0] * 9, norms.sums[FIRST][1])})
+    assert twice.mean(FIRST, 0) == pytest.approx(5.0) and twice.largest() == FIRST
+    assert MeanNorms().largest() is None
+
+
+def test_given_reading_is_that_of_all_figures_and_statistics_stay_those_of_weights() -> None:
+    given = AlignmentChoice(FIRST, None, row="input")
+    evaluation = run(CROSSED, STRAIGHT, alignment=given, readings=(given.reading,))
+    assert evaluation.alignment == given
+    usual = run(CROSSED, STRAIGHT, alignment=given._replace(row="output"))
+    assert evaluation.metrics["aer"] == next(row["aer"] for row in evaluation.heads if row["name"] == FIRST)
+    assert evaluation.metrics["aer"] != usual.metrics["aer"]
+    assert evaluation.metrics["entropy"] == usual.metrics["entropy"]
 
 
 def test_given_alignment_that_the_model_lacks_is_refused() -> None:

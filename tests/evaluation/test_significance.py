@@ -8,7 +8,7 @@ from sacrebleu.significance import PairedTest
 
 from seq2seq.alignment.links import AlignmentScore
 from seq2seq.errors import UserError
-from seq2seq.evaluation.alignment import LinkCounts
+from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.significance import paired_bootstrap_aer, paired_bootstrap_bleu
 
 REFERENCES = [f"the dog number {i} sees a cat and then sleeps" for i in range(40)]

@@ -262,6 +262,22 @@ def variant(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
+@pytest.fixture(
+    params=[variant for variant in VARIANTS if not variant.refused and variant.seat not in RECURRENT],
+    ids=lambda variant: f"{variant.name} in {variant.seat}",
+)
+def with_fewer_heads(request: pytest.FixtureRequest) -> Callable[..., EncoderDecoder]:
+    """Return what builds a Transformer of any variant, of two layers of two heads; given kept heads, without others."""
+    build, *given = request.param.build.func, *request.param.build.args
+    both, encoder = (*given, {})[:2]
+
+    def made(kept: Any = None, kept_cross: Any = None) -> EncoderDecoder:
+        cross = {**request.param.build.keywords, "kept_cross_heads": kept_cross}
+        return build({**both, "kept_heads": kept}, encoder, **cross)
+
+    return made
+
+
 @pytest.fixture
 def model(case: Case) -> EncoderDecoder:
     """Return any encoder under any decoder with any attention, in float64, without dropout."""

@@ -80,5 +80,5 @@ def test_encoder_stands_in_the_data_once() -> None:
 def test_alignment_is_named_by_its_place(head: int | None) -> None:
     targets = [Target("reference", TARGET, None, [*random_maps(), attention("cross", torch.rand(2, 3, 4), layer=1)])]
     data = page_data(SOURCE, targets, AlignmentChoice("cross.1", head), "runs/x.ckpt")
-    assert data["alignment"] == {"kind": "cross", "layer": 1, "head": head}
+    assert data["alignment"] == {"kind": "cross", "layer": 1, "head": head, "reading": "output_weights"}
     assert data["checkpoint"].endswith("runs/x.ckpt")

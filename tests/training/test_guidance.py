@@ -43,6 +43,13 @@ def test_loss_is_the_cross_entropy_of_linked_rows_of_its_head() -> None:
     assert Guidance("a", 1, 0.05).loss({"a": weights}, links) == pytest.approx(math.log(5), rel=1e-4)
 
 
+def test_at_the_input_a_word_is_guided_in_the_row_after_it() -> None:
+    weights = torch.tensor([[[[0.5, 0.5, 0.0], [0.25, 0.75, 0.0], [0.1, 0.2, 0.7]]]])
+    links = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]])  # nothing of the end
+    loss = Guidance("a", 0, 0.05, row="input").loss({"a": weights}, links)
+    assert loss == pytest.approx(-math.log(0.25) - math.log(0.7), rel=1e-4)
+
+
 def test_weight_of_exactly_zero_on_a_link_gives_a_finite_loss_and_gradient() -> None:
     weights = torch.tensor([[[[0.0, 1.0]]]], requires_grad=True)
     loss = Guidance("a", 0, 1.0).loss({"a": weights}, torch.tensor([[[1.0, 0.0]]]))

@@ -1,0 +1,181 @@
+"""`seq2seq heads`: how much each attention head matters, as a table, as JSON and as a picture."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from seq2seq.alignment.heatmap import save_figure
+from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.command import command_config
+from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.evaluate import how_to_read, run_folder
+from seq2seq.cli.output import write_whole
+from seq2seq.cli.prune import in_order, measured_rows, smaller
+from seq2seq.data.loader import batch_loader
+from seq2seq.errors import UserError
+from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.models.encoder_decoder import cross_attentions, site_of
+from seq2seq.pruning import (
+    Kept,
+    Point,
+    Unit,
+    fewest_within,
+    head_importance,
+    heads_figure,
+    normalized,
+    units_of,
+    with_fewer,
+    without_each,
+)
+
+SCORES = ("bleu", "perplexity", "aer")
+ENOUGH = 0.2
+"""BLEU that may be lost, in the line that says how many heads can go."""
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("heads", arguments, text_keys=("checkpoint", "output"))
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    device = find_device(config.device)
+    model, tokenizers = load_model(checkpoint, device)
+    units = units_of(model)
+    corpus = build_corpus(config.get("data"), checkpoint)
+    tokenize = bleu_tokenizer(config, corpus)
+    search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
+    max_length = config.loader.max_length or checkpoint.max_length
+    settings = {
+        "checkpoint": os.path.abspath(config.checkpoint),
+        "fingerprint": corpus.fingerprint(config.split),
+        "split": config.split,
+        "sentences": config.sentences,
+        "by": config.by,
+        "seed": config.seed if config.by == "random" else None,
+        "search": OmegaConf.to_container(config.search, resolve=True),
+        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "max_length": max_length,
+        "tokenize": tokenize,
+        "lowercase": config.metrics.lowercase,
+    }
+    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
+    place = folder / f"heads-{config.split}"
+    check_place(place, settings)
+    cache, sentences = config.loader.cache_dir, config.sentences
+    rows = measured_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
+    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
+
+    readings, _ = how_to_read(None, checkpoint.alignment, model)
+
+    def score(kept: Kept) -> dict[str, float]:
+        small = smaller(model, checkpoint, tokenizers, kept)[0]
+        # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
+        options: dict[str, Any] = {"readings": readings, "tokenize": tokenize, "lowercase": config.metrics.lowercase}
+        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
+        for batch in batches:
+            evaluator.update(small, batch.to(device))
+        metrics = evaluator.compute().metrics
+        return {name: metrics[name] for name in SCORES if name in metrics}
+
+    single = [name for name in cross_attentions(model) if name.rpartition(".")[0] not in {u.attention for u in units}]
+    for name in single:
+        print(f"{name} has one head, which stays")
+    with sharing_cores(device):
+        importance = head_importance(model, batches)
+        alone: dict[Unit, dict[str, float]] = {}
+        heads = list(printed_heads(importance, without_each(model, score), alone))
+        loss = {unit: scores["perplexity"] for unit, scores in alone.items()}
+        order = in_order(config.by, units, importance, lambda: loss, config.seed)
+        points = list(printed_points(with_fewer(model, order, score)))
+    enough = fewest_within(points, ENOUGH)
+    gone = points[0].heads - enough.heads
+    print(f"{gone} of {points[0].heads} heads can go for {ENOUGH} BLEU")
+    result = settings | {
+        "heads": heads,
+        "curve": [{"heads": p.heads, "removed": [u._asdict() for u in p.removed[-1:]], **p.scores} for p in points],
+        "can_go": gone,
+    }
+    title = f"{len(rows)} sentences of {config.split}; order: {config.by}"
+    with write_whole(place.with_suffix(".json")) as file:
+        json.dump(result, file, indent=2, ensure_ascii=False)
+    figure = heads_figure(heads, points, title=title)
+    for suffix in (".png", ".svg"):
+        save_figure(figure, place.with_suffix(suffix))
+    print(f"written to {place}.json, .png and .svg")
+
+
+def check_place(place: Path, settings: dict[str, Any]) -> None:
+    """Make the folder of the results; refuse one that cannot be written, or that holds those of other settings.
+
+    Raises:
+        UserError: saying which.
+    """
+    folder, earlier = place.parent, place.with_suffix(".json")
+    try:  # before the work whose results it is for
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
+    if not earlier.exists():
+        return
+    try:
+        before = dict(json.loads(earlier.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    other = [key for key, value in settings.items() if before.get(key) != value]
+    if other:
+        raise UserError(
+            f"output={folder} has {earlier.name} of other settings ({', '.join(other)}); give another folder"
+        )
+
+
+def printed_heads(
+    importance: dict[str, Tensor],
+    found: Iterable[tuple[Unit, dict[str, float] | None]],
+    alone: dict[Unit, dict[str, float]],
+) -> Iterator[dict[str, Any]]:
+    """Yield a row a head, or group of heads that share keys, and print it as soon as it is known.
+
+    Args:
+        importance: of each attention's heads.
+        found: every unit and the scores without it.
+        alone: gets these scores.
+    """
+    print("attention         head   importance  of its layer  without it:  BLEU  perplexity   AER")
+    shares = normalized(importance)
+    for unit, scores in found:
+        site = site_of(unit.attention)
+        name = f"{unit.heads[0]}" if len(unit.heads) == 1 else f"{unit.heads[0]}-{unit.heads[-1]}"
+        raw, share = (x[unit.attention][list(unit.heads)].mean().item() for x in (importance, shares))
+        print(f"{site!s:<16} {name:>5}  {raw:11.4g}  {share:12.3f}  {'':<11}{_shown(scores)}", flush=True)
+        if scores:
+            alone[unit] = scores
+        row = {"attention": unit.attention, **site._asdict(), "heads": list(unit.heads)}
+        yield row | {"importance": raw, "normalized": share, "without": scores}
+
+
+def printed_points(points: Iterable[Point]) -> Iterator[Point]:
+    """Yield the points of a curve, and print each as soon as it is known."""
+    print("heads kept       without           BLEU  perplexity   AER")
+    for point in points:
+        last = point.removed[-1] if point.removed else None
+        name = f"{site_of(last.attention)} {', '.join(map(str, last.heads))}" if last else ""
+        print(f"{point.heads:>10}       {name:<16}{_shown(point.scores)}", flush=True)
+        yield point
+
+
+def _shown(scores: dict[str, float] | None) -> str:
+    """Return scores as the columns of a table; of an attention's only head there are none."""
+    if scores is None:
+        return "   the only one of its attention"
+    aer = f"{100 * scores['aer']:6.1f}" if "aer" in scores else ""
+    return f"{scores['bleu']:6.2f}  {scores['perplexity']:10.4g}{aer}"

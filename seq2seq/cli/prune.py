@@ -1,0 +1,161 @@
+"""`seq2seq prune`: a checkpoint without the heads that matter least."""
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from torch import Tensor
+
+from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, load_model
+from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
+from seq2seq.cli.command import command_config
+from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.evaluate import how_to_read
+from seq2seq.data.corpus import Corpus
+from seq2seq.data.encoding import encoded_split
+from seq2seq.data.loader import batch_loader
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.decoding.search import GreedySearch
+from seq2seq.errors import UserError
+from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.models import EncoderDecoder
+from seq2seq.pruning import (
+    Kept,
+    Unit,
+    at_random,
+    by_importance,
+    check_cut,
+    cut,
+    forced_loss,
+    head_importance,
+    kept_after,
+    kept_options,
+    normalized,
+    removed_for,
+    units_of,
+    without_each,
+)
+from seq2seq.training.last_checkpoint import CheckpointFiles
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command."""
+    config = command_config("prune", arguments, text_keys=("checkpoint", "output"))
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if type(config.heads) is not int:
+        raise UserError(f"heads={config.heads}: expected how many heads are left, such as heads=12")
+    output = Path(config.output)
+    check_file(output, config.checkpoint)
+    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    device = find_device(config.device)
+    model, tokenizers = load_model(checkpoint, device)
+    units = units_of(model)
+    removed_for(units, config.heads)  # a number that cannot be is refused before the work
+    rows = measured_rows(
+        build_corpus(config.get("data"), checkpoint),
+        config.split,
+        tokenizers,
+        max_length=config.loader.max_length or checkpoint.max_length,
+        sentences=config.sentences,
+        cache_dir=config.loader.cache_dir,
+    )
+    extraction = build_extraction(config.get("links"), checkpoint)
+    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
+
+    def loss_without() -> dict[Unit, float]:
+        def score(kept: Kept) -> dict[str, float]:
+            return {"loss": forced_loss(smaller(model, checkpoint, tokenizers, kept)[0], batches)}
+
+        return {unit: scores["loss"] for unit, scores in without_each(model, score) if scores}
+
+    with sharing_cores(device):
+        importance = head_importance(model, batches) if config.by.endswith("importance") else {}
+        order = in_order(config.by, units, importance, loss_without, config.seed)
+        kept = kept_after(model, removed_for(order, config.heads))
+        small, plain = smaller(model, checkpoint, tokenizers, kept)
+        check_cut(model, small, kept)
+        # The alignment is chosen anew, since its head may be gone: by forced decoding, so the search is a mere token.
+        search = GreedySearch(max_length=1, max_ratio=1.0)
+        readings, _ = how_to_read(None, checkpoint.alignment, model)
+        options: dict[str, Any] = {"readings": readings, "tokenize": "none", "lowercase": False}
+        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
+        for batch in batches:
+            evaluator.update(small, batch.to(device))
+        found = evaluator.compute()
+    content = {
+        "state_dict": {f"{MODEL_PREFIX}{name}": tensor.cpu() for name, tensor in small.state_dict().items()},
+        KEY: pack(plain, checkpoint.tokenizers, found.alignment),
+    }
+    CheckpointFiles().save_checkpoint(content, output)
+    before, after = (sum(parameter.numel() for parameter in m.parameters()) for m in (model, small))
+    print(f"{config.heads} of {sum(len(unit.heads) for unit in units)} heads, {after:,} of {before:,} parameters")
+    for name, heads in kept.items():
+        print(f"  {name}: {', '.join(map(str, heads))}")
+    aer = f", AER {100 * found.metrics['aer']:.1f} %" if "aer" in found.metrics else ""
+    print(f"perplexity {found.metrics['perplexity']:.3f}{aer} on {config.split}; written to {output}")
+
+
+def check_file(path: Path, checkpoint: str) -> None:
+    """Refuse a place where the smaller checkpoint cannot be written, or where something would be lost.
+
+    Raises:
+        UserError: saying what is there.
+    """
+    if path.exists():
+        same = os.path.exists(checkpoint) and path.samefile(checkpoint)
+        what = "the checkpoint itself" if same else "a folder" if path.is_dir() else "there already"
+        raise UserError(f"output={path} is {what}; give a new file, such as pruned.ckpt")
+    near = next(folder for folder in path.absolute().parents if folder.exists())
+    if not near.is_dir() or not os.access(near, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={path}: {near} is no folder that can be written; give another file")
+
+
+def measured_rows(
+    corpus: Corpus, split: str, tokenizers: Tokenizers, *, max_length: int, sentences: int | None, cache_dir: str
+) -> Dataset:
+    """Return the pairs on which heads are measured: of a split, from its start."""
+    rows = encoded_split(
+        corpus, split, tokenizers, max_length=max_length, max_ratio=None, cache_dir=Path(cache_dir)
+    ).dataset
+    return rows if sentences is None else rows.select(range(min(sentences, len(rows))))
+
+
+def smaller(
+    model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, kept: Kept
+) -> tuple[EncoderDecoder, dict[str, Any]]:
+    """Return the model with these heads alone, and its configuration."""
+    made, config = build_smaller(checkpoint, tokenizers, kept_options(model, kept))
+    return cut(model, made, kept), config
+
+
+def in_order(
+    by: str,
+    units: Sequence[Unit],
+    importance: dict[str, Tensor],
+    loss_without: Callable[[], dict[Unit, float]],
+    seed: int,
+) -> list[Unit]:
+    """Return units in the order in which they go.
+
+    Args:
+        by: `importance`, over the l2 norm of each attention's; `raw_importance`, as it is; `ablation` or `random`.
+        units: of the model.
+        importance: of each attention's heads.
+        loss_without: returns the loss without each unit that can go.
+        seed: of a random order.
+    """
+    if by == "importance":
+        return by_importance(units, normalized(importance))
+    if by == "raw_importance":
+        return by_importance(units, importance)
+    if by == "random":
+        return at_random(units, seed)
+    loss = loss_without()
+    return sorted(units, key=lambda unit: loss.get(unit, math.inf))

@@ -1,0 +1,40 @@
+"""Links of another tool, such as `seq2seq links`, scored as a model's are: what a model has to beat."""
+
+import logging
+from collections.abc import Iterable
+
+from seq2seq.alignment.links import alignment_error_rate, parse_links, read_links
+from seq2seq.data.text import words
+from seq2seq.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def baseline_error_rate(path: str, rows: Iterable[tuple[str, str, str]]) -> float:
+    """Return the alignment error rate, 0-1, of a file of links against the gold links of a data set.
+
+    Args:
+        path: of the links, in any form that `seq2seq aer` reads.
+        rows: source, target and gold links (Pharaoh, from 0) of each pair.
+
+    Raises:
+        UserError: there are no gold links, or the file does not belong to these pairs.
+    """
+    rows = list(rows)
+    if not any(gold for _, _, gold in rows):
+        raise UserError(f"baseline_links={path}: the data has no gold links to score it against; leave it out")
+    file = read_links(path)
+    found = file.lengthened(len(rows))
+    if len(found) != len(rows):
+        raise UserError(f"baseline_links={path} has {len(found)} lines, but the data has {len(rows)} pairs")
+    for number, (links, (source, target, _)) in enumerate(zip(found, rows, strict=True), start=1):
+        sizes = len(words(source)), len(words(target))
+        for link in sorted(links.possible):
+            if link[0] >= sizes[0] or link[1] >= sizes[1]:
+                raise UserError(
+                    f"baseline_links={path}: pair {number}: {link[0]}-{link[1]} exceeds the {sizes[0]} source, "
+                    f"{sizes[1]} target words, counted from 0; make the links of this text, source-target"
+                )
+    if not file.form.first_index and not any(0 in link for links in found for link in links.possible):
+        log.warning("%s: no link has index 0; links from 1 are read as such in NAACL's form and *.talp alone", path)
+    return alignment_error_rate([parse_links(gold) for _, _, gold in rows], [links.possible for links in found]).aer

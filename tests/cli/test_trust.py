@@ -1,0 +1,116 @@
+"""Which ranking of words to trust: erasure in its order beside a loop by hand, chance and gold links."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from seq2seq.alignment.links import Links
+from seq2seq.alignment.sentence import Sentence, sentence_of
+from seq2seq.attribution import Erasure, Forced, faithfulness
+from seq2seq.build import load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.evaluation.trust import RANDOM, Pair, measure_trust
+from seq2seq.models import EncoderDecoder
+
+SOURCE, TARGET = "The small wolf slept .", "Der kleine Wolf schlief ."
+
+
+@pytest.fixture(scope="module")
+def loaded(bahdanau: Any) -> tuple[EncoderDecoder, Any]:
+    return load_model(read_checkpoint(bahdanau.best), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def sentences(loaded: Any) -> tuple[Sentence, Sentence]:
+    _, tokenizers = loaded
+    return sentence_of(tokenizers.source, SOURCE), sentence_of(tokenizers.target, TARGET)
+
+
+@pytest.fixture(scope="module")
+def forced(loaded: Any, sentences: tuple[Sentence, Sentence]) -> Forced:
+    source, target = sentences
+    units = {"source_units": source.ending().word_of_piece, "prefix_units": target.beginning().word_of_piece}
+    return Forced(loaded[0], source.ids, target.ids, tokens_per_batch=64, **units)
+
+
+def lost(forced: Forced, step: int, erased: list[int]) -> float:
+    """What log p of a step's token loses when some source words are zeros."""
+    source = forced.source.clone()
+    for unit in erased:
+        source[:, forced.source_units == unit] = 0
+    with torch.no_grad():
+        before, after = (forced(x, forced.prefix)[0, step] for x in (forced.source, source))
+    return float(before - after)
+
+
+def test_words_are_erased_and_kept_in_the_order_of_the_ranking(forced: Forced, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq.attribution.faithfulness.ERASED", (1, 3, 99))
+    importance = torch.randn(forced.steps, 6)
+    found = faithfulness.faithfulness(forced, importance)
+    for step in range(forced.steps):
+        order = importance[step].argsort(descending=True).tolist()
+        highest = [order[:k] for k in (1, 3)]  # there are not 99 words to erase
+        expected = sum(lost(forced, step, words) for words in highest) / 2
+        assert found.comprehensiveness[step].item() == pytest.approx(expected, abs=1e-4)
+        alone = sum(lost(forced, step, [i for i in range(6) if i not in words]) for words in highest) / 2
+        assert found.sufficiency[step].item() == pytest.approx(alone, abs=1e-4)
+
+
+def test_of_one_word_erasure_is_the_best_ranking(forced: Forced, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seq2seq.attribution.faithfulness.ERASED", (1,))
+    contributions = Erasure()(forced).source
+    found = faithfulness.faithfulness(forced, contributions)
+    assert_close(found.comprehensiveness, contributions.amax(-1), atol=1e-4, rtol=0)
+
+
+def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
+    loaded: Any, sentences: tuple[Sentence, Sentence]
+) -> None:
+    gold = Links({(0, 0), (1, 1), (2, 2)}, {(4, 4)})
+    pair = Pair(*sentences, gold, "adjective past")
+
+    def first_two(forced: Forced) -> Tensor:
+        words = torch.tensor(sentences[1].ending().word_of_piece)
+        return torch.nn.functional.one_hot(words.clamp(max=1), 6).float()  # Wolf looks at small
+
+    found = measure_trust(*loaded, [pair, pair], {"two": first_two})
+    again = measure_trust(*loaded, [pair, pair], {})
+    assert found["two"].hit_rate == pytest.approx(2 / 3)
+    assert found["two"].hits_by_tag == pytest.approx({"adjective": 2 / 3, "past": 2 / 3})
+    assert found[RANDOM].comprehensiveness == again[RANDOM].comprehensiveness
+    low, mean, high = (getattr(found["two"].sufficiency, name) for name in ("low", "mean", "high"))
+    assert low <= mean <= high
+
+
+def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: Path) -> None:
+    said = command("trust", f"checkpoint={bahdanau.best}", "sentences=3", "methods=[attention,erasure]", "output=out")
+    assert said.status == 0, said.err
+    assert all(name in said.out for name in ("attention", "erasure", RANDOM, "first word is linked"))
+    stored = json.loads((tmp_path / "out" / "trust-test.json").read_text())
+    assert set(stored["methods"]) == {"attention", "erasure", RANDOM} and stored["sentences"] == 3
+    means = stored["methods"]["erasure"]["comprehensiveness"]
+    assert means["low"] <= means["mean"] <= means["high"]
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ("methods=[erazure]", ("erazure", "did you mean erasure")),
+        ("methods=erasure", ("methods=erasure", "[attention,erasure]")),
+        ("methods=[rollout]", ("rollout",)),  # of a recurrent model
+        ("sentences=1", ("sentences=1", "100")),
+        ("split=tets", ("tets",)),
+    ],
+)
+def test_mistake_is_said_before_anything_is_measured(
+    command: Any, bahdanau: Any, tmp_path: Path, given: str, parts: tuple[str, ...]
+) -> None:
+    said = command("trust", f"checkpoint={bahdanau.best}", given, "output=out")
+    assert said.status == 1 and all(part in said.err for part in parts), said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
