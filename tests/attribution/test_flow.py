@@ -128,9 +128,11 @@ def test_value_zeroing_is_a_loop_over_layers_and_tokens(layered: EncoderDecoder,
     assert_close((made.source, made.prefix), expected, rtol=0, atol=1e-3)
 
 
-def near_by_hand(y: Tensor, brought: list[Tensor]) -> Tensor:
-    """Return max(0, |y| - |y - part|) of one step, scaled to sum to 1."""
+def near_by_hand(y: Tensor, brought: list[Tensor], own: int) -> Tensor:
+    """Return max(0, |y| - |y - part|) of one step, scaled to sum to 1; where no part is near, all is its own."""
     near = torch.stack([(y.abs().sum() - (y - part).abs().sum()).clamp(min=0) for part in brought])
+    if near.sum() == 0:
+        near[own] = 1
     return near / near.sum()
 
 
@@ -162,7 +164,7 @@ def test_alti_is_a_loop_over_layers_steps_and_tokens(layered: EncoderDecoder, pa
                 norm, deviation = residual.norm, (total[i].var(unbiased=False) + residual.norm.eps).sqrt()
                 own = [(part - part.mean()) / deviation * norm.weight for part in own]
                 y = norm(total[i])
-            rows.append(near_by_hand(y, own))
+            rows.append(near_by_hand(y, own, i if memory_is_own(memory, x) else -1))
         return torch.stack(rows), total, total[None] if residual.norm_first else residual.norm(total[None])
 
     def memory_is_own(memory: Any, x: Tensor) -> bool:
