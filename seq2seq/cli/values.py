@@ -218,9 +218,9 @@ def _last_part(key: str) -> str:
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return a hint at the nearest option, or the list of them where none is near."""
     options = list(options)
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    if not near:  # a key known by its last part alone: `beam_size` for `search.beam_size`
-        near = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    by_last_part = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
+    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
 
