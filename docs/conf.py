@@ -25,8 +25,8 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 
 REFERENCE = Path(__file__).parent / "reference"
-MODULES = ["api", "attribution", "reading", "models.interface", "decoding.search", "alignment.links", "alignment.words", "evaluation.metrics",
-           "evaluation.significance", "attention.invariants"]  # fmt: skip
+MODULES = ["api", "attribution", "reading", "models.interface", "decoding.search", "alignment.links", "alignment.words",
+           "evaluation.metrics", "evaluation.significance", "attention.invariants"]  # fmt: skip
 """Documented beside `attention`, which is documented with all that it imports from its files."""
 
 

@@ -17,7 +17,7 @@ from seq2seq.alignment.heatmap import save_figure
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.figure import figure
-from seq2seq.attribution.forced import Progress
+from seq2seq.attribution.forced import Progress, unwatched
 from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_method, build_search, find_device, load_model
@@ -94,7 +94,10 @@ def translated(
 def progress_bar(name: str) -> Iterator[Progress]:
     """Yield what draws a bar on stderr, where that is a terminal; it is gone in the end."""
     console = Console(stderr=True)
-    with Bar(console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield unwatched
+        return
+    with Bar(console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
