@@ -1,14 +1,11 @@
-"""Configuration to objects: the only caller of Hydra's instantiate."""
+"""Configuration to a model and what surrounds it: with `build_training`, the only caller of Hydra's instantiate."""
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from hydra.utils import get_object, instantiate
-from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
@@ -16,20 +13,13 @@ from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
-from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
 from seq2seq.reading import Best, Reading
-from seq2seq.training.coverage import cover
-from seq2seq.training.guidance import guide
-from seq2seq.training.last_checkpoint import CheckpointFiles
-from seq2seq.training.module import TranslationModule
-from seq2seq.training.precision import AUTO, EXACT, Precision, choose_precision
 
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
@@ -96,22 +86,20 @@ def read_as(choice: AlignmentChoice, options: DictConfig | None, model: nn.Modul
     return choice._replace(row=readings[0].row, quantity=readings[0].quantity)
 
 
-def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
-    """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model.
+def how_to_read(
+    options: DictConfig | None, alignment: AlignmentChoice | None, model: nn.Module
+) -> tuple[tuple[Reading, ...], AlignmentChoice | None]:
+    """Return the readings of a `reading` group, and what counts as the alignment, of which one of them is.
 
-    A run that goes on has its tokenizers already.
+    The layer and head are those that validation chose, in any reading: to choose them here would be to look at what is
+    to be scored.
     """
-    data = TranslationDataModule(
-        corpus=instantiate(config.data),
-        tokenizer=instantiate(config.tokenizer),
-        seed=config.seed,
-        with_links=config.training.guided_alignment.weight > 0,
-        tokenizers=tokenizers,
-        **config.loader,
-    )
-    data.prepare_data()
-    data.setup()
-    return data
+    readings = () if options is None else build_readings(options, model)
+    if alignment is None:
+        return readings or (Reading(row="output", quantity="weights"),), None
+    if len(readings) == 1:
+        alignment = read_as(alignment, options, model)
+    return tuple(dict.fromkeys((*readings, alignment.reading))), alignment
 
 
 def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
@@ -142,120 +130,6 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
-    )
-
-
-def check_parts(config: DictConfig) -> None:
-    """Refuse parts of a model that are missing, or do not go together, before anything is read or written.
-
-    The model is built without data, and on the meta device; where that has none of a user's own parts, for real.
-
-    Raises:
-        UserError: naming the parts and the way out.
-    """
-    for key in MODEL_KEYS:
-        if not isinstance(config.get(key), DictConfig):
-            raise UserError(
-                f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
-            )
-    source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
-    tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
-    guidance = config.training.guided_alignment
-
-    def build() -> None:
-        model = build_model(config, tokenizers)
-        guide(model, **guidance, row=build_readings(config.reading, model)[0].row)
-        cover(model, **config.training.coverage)
-
-    try:
-        with torch.device("meta"):
-            build()
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        with torch.random.fork_rng(devices=[]):
-            build()
-
-
-def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
-    """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
-    model = build_model(config, data.tokenizers)
-    if config.training.compile:
-        # Only in a training step: search and pictures would want a graph of their own at every step.
-        torch.compiler.set_stance("force_eager")
-        for side in (model.encoder, model.decoder):
-            # Layers are alike: what is compiled for one serves all. No two batches have one shape.
-            for part in getattr(side, "layers", (side,)):
-                cast(nn.Module, part).compile(dynamic=True)
-    search, extraction = build_search(config.search), build_extraction(config.links)
-    readings = build_readings(config.reading, model)
-    tokenize = bleu_tokenizer(config, data.corpus)
-    optimizer = instantiate(config.optimizer)
-    if config.trainer.precision == "16-mixed":
-        # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
-        optimizer.keywords["fused"] = False
-
-    def evaluator(split: str, alignment: AlignmentChoice | None = None) -> Evaluator:
-        return Evaluator(
-            data.dataset(split),
-            data.tokenizers,
-            search,
-            extraction=extraction,
-            tokenize=tokenize,
-            lowercase=config.metrics.lowercase,
-            readings=(alignment.reading,) if alignment else readings,
-            alignment=alignment,
-        )
-
-    return TranslationModule(
-        model,
-        tokenizers=data.tokenizers,
-        search=search,
-        evaluator=evaluator,
-        optimizer=optimizer,
-        scheduler=instantiate(config.scheduler),
-        label_smoothing=config.training.label_smoothing,
-        r_drop=config.training.r_drop,
-        guidance=guide(
-            model,
-            weight=config.training.guided_alignment.weight,
-            layer=config.training.guided_alignment.layer,
-            head=config.training.guided_alignment.head,
-            row=readings[0].row,
-        ),
-        coverage=cover(model, weight=config.training.coverage.weight),
-        compiled=config.training.compile,
-        config=plain,
-    )
-
-
-def settle_precision(config: DictConfig, *, stored: str | None = None) -> Precision:
-    """Return in which precision a configuration trains here; stored is that of the run which it goes on with.
-
-    Raises:
-        UserError: it asks for one that cannot train here.
-    """
-    options = config.trainer
-    targets = (OmegaConf.select(config, f"{side}.rnn._target_") for side in ("encoder", "decoder"))
-    lstm = any(str(target).endswith("LSTM") for target in targets)
-    return choose_precision(options.precision or EXACT, options.accelerator, lstm=lstm, stored=stored)
-
-
-def build_trainer(config: DictConfig) -> Trainer:
-    """Return Lightning's trainer with the callbacks and loggers of the configuration."""
-    precision = config.trainer.precision
-    callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
-    loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
-    return instantiate(
-        config.trainer,
-        precision=settle_precision(config).value if precision == AUTO else precision,
-        callbacks=callbacks,
-        logger=loggers,
-        plugins=[CheckpointFiles()],
-        default_root_dir=config.output,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
     )
 
 

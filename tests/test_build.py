@@ -12,15 +12,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import (
-    MODEL_KEYS,
-    bleu_tokenizer,
-    build_model,
-    build_trainer,
-    find_device,
-    load_model,
-    tokenizers_of,
-)
+from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_model, find_device, load_model, tokenizers_of
+from seq2seq.build_training import build_trainer
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.data.batching import collate

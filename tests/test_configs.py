@@ -13,7 +13,8 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import seq2seq
-from seq2seq.build import build_model, build_trainer
+from seq2seq.build import build_model
+from seq2seq.build_training import build_trainer
 from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.cli.shorthand import PARTS, expand, group_of
 from seq2seq.data.datamodule import TranslationDataModule

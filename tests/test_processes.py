@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.connectors import accelerator_connector
 
-from seq2seq.build import build_trainer
+from seq2seq.build_training import build_trainer
 from seq2seq.cli.options import compose_defaults
 from seq2seq.comparison.curves import read_curves
 from seq2seq.data.grammar import generate

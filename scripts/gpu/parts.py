@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from seq2seq.attention import Attention
-from seq2seq.build import build_data, build_module, build_trainer
+from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.cli.options import compose_defaults
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.datamodule import TranslationDataModule

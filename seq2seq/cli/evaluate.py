@@ -8,20 +8,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from omegaconf import OmegaConf
 
 from seq2seq.build import (
     bleu_tokenizer,
     build_corpus,
     build_extraction,
-    build_readings,
     build_search,
     find_device,
+    how_to_read,
     load_model,
-    read_as,
 )
-from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
+from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
@@ -32,7 +30,6 @@ from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
-from seq2seq.reading import Reading
 
 log = logging.getLogger(__name__)
 
@@ -108,22 +105,6 @@ def main(arguments: list[str]) -> None:
         file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
     print_scores(evaluation)
     print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
-
-
-def how_to_read(
-    options: DictConfig | None, alignment: AlignmentChoice | None, model: nn.Module
-) -> tuple[tuple[Reading, ...], AlignmentChoice | None]:
-    """Return the readings of a `reading` group, and what counts as the alignment, of which one of them is.
-
-    The layer and head are those that validation chose, in any reading: to choose them here would be to look at what is
-    to be scored.
-    """
-    readings = () if options is None else build_readings(options, model)
-    if alignment is None:
-        return readings or (Reading(row="output", quantity="weights"),), None
-    if len(readings) == 1:
-        alignment = read_as(alignment, options, model)
-    return tuple(dict.fromkeys((*readings, alignment.reading))), alignment
 
 
 def print_scores(evaluation: Evaluation) -> None:

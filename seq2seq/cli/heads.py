@@ -12,11 +12,19 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
+from seq2seq.build import (
+    bleu_tokenizer,
+    build_corpus,
+    build_extraction,
+    build_search,
+    find_device,
+    how_to_read,
+    load_model,
+)
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.evaluate import how_to_read, run_folder
+from seq2seq.cli.evaluate import run_folder
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.prune import in_order, measured_rows, smaller
 from seq2seq.data.loader import batch_loader

@@ -11,11 +11,10 @@ from typing import Any
 from datasets import Dataset
 from torch import Tensor
 
-from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, load_model
+from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, how_to_read, load_model
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.evaluate import how_to_read
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.loader import batch_loader

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import settle_precision
+from seq2seq.build_training import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.options import compose_defaults, config_folder, group_names
 from seq2seq.cli.quoting import quote

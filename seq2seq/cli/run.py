@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.build import build_data, build_module, build_trainer
+from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.begin import start_from, weights_to_begin_with
 from seq2seq.cli.crowding import sharing_cores

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.build import check_parts
+from seq2seq.build_training import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.begin import with_kept_heads
 from seq2seq.cli.messages import explain
