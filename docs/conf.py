@@ -11,7 +11,6 @@ from seq2seq.cli.main import COMMANDS
 from seq2seq.cli.options import config_folder
 
 project = "seq2seq"
-html_static_path: list[str] = []
 release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"

@@ -11,16 +11,14 @@ from omegaconf import DictConfig
 from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.maps import AttentionMap, View
-from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
+from seq2seq.alignment.sentence import Sentence, readable, sentence_of
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.values import nearest
-from seq2seq.data.batching import collate
-from seq2seq.decoding.search import search_batch
-from seq2seq.decoding.translator import Translation, Translator
+from seq2seq.decoding.translator import Translation, Translator, own_translation
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.pages.visualize import Target, visualize_page
@@ -129,8 +127,9 @@ class Model:
         """
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
-        (maps,) = inspect_pairs(self.network, [(read, said)])
-        return SentenceAttention(read, said, maps, self._alignment(), self.checkpoint.path)
+        alignment = self._alignment()
+        (maps,) = inspect_pairs(self.network, [(read, said)], reading=alignment.reading)
+        return SentenceAttention(read, said, maps, alignment, self.checkpoint.path)
 
     def explain(
         self,
@@ -168,9 +167,7 @@ class Model:
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        batch = collate([(read.ids, [], 0)]).to(self._translator.device)
-        (found,) = search_batch(build_search(_choice("search", "beam", {})), self.network, batch)
-        return readable(hypothesis_of(self.tokenizers.target, found[0].tokens))
+        return own_translation(self.network, self.tokenizers, read, build_search(_choice("search", "beam", {})))
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:

@@ -261,8 +261,9 @@ def keys_of(command: str) -> list[str]:
 def test_every_key_is_read(command: str, key: str) -> None:
     if command == "train" and key.startswith("loader."):
         return  # compared with a signature above
-    # A command's keys are read by its own file (train's by that of a run, too), or by build.py.
-    readers = [f"{command}.py", "build.py", *(["run.py", "objective.py"] if command == "train" else [])]
+    # A command's keys are read by its own file (train's by those of a run, too), or by build.py.
+    of_training = ["build_training.py", "run.py", "objective.py"]
+    readers = [f"{command}.py", "build.py", *(of_training if command == "train" else [])]
     files = [text for path, text in SOURCES.items() if path.name in readers]
     attribute = rf"\bconfig\.{re.escape(key)}\b"
     assert any(re.search(attribute, text) for text in files) or f"${{{key}}}" in YAMLS

@@ -44,12 +44,16 @@ def _all(setting: Setting, report: Report, folder: Path, commands: list[list[str
         for command in commands
     ]  # fmt: skip
     well = True
-    for command, child in zip(commands, running, strict=True):
-        said = child.communicate(timeout=max(setting.left, 1))[0]
-        print(f"{' '.join(command)}\n{said}", flush=True)
-        lines = said.strip().splitlines() or [""]
-        found = f"{time.perf_counter() - begin:.0f} s" if child.returncode == 0 else lines[-1]
-        what = f"seq2seq {command[0]}{' resume=' if command[-1].startswith('resume=') else ''}"
-        report.check(f"{what} ends well", child.returncode == 0, found)
-        well &= child.returncode == 0
+    try:
+        for command, child in zip(commands, running, strict=True):
+            said = child.communicate(timeout=max(setting.left, 1))[0]
+            print(f"{' '.join(command)}\n{said}", flush=True)
+            lines = said.strip().splitlines() or [""]
+            found = f"{time.perf_counter() - begin:.0f} s" if child.returncode == 0 else lines[-1]
+            what = f"seq2seq {command[0]}{' resume=' if command[-1].startswith('resume=') else ''}"
+            report.check(f"{what} ends well", child.returncode == 0, found)
+            well &= child.returncode == 0
+    finally:
+        for child in running:  # where the time was over
+            child.kill()
     return well

@@ -5,14 +5,14 @@ from torch import Tensor
 
 from seq2seq.attention import Normalizer
 from seq2seq.attention.memory import one_a_head
-from seq2seq.attribution.flow import ANY_MODEL, LayerMap, Sublayer, check_layers, flow, inputs, rows_to_one, sublayers
+from seq2seq.attribution.flow import ANY_MODEL, FlowMethod, LayerMap, Sublayer, flow, inputs, rows_to_one, sublayers
 from seq2seq.attribution.forced import Forced
-from seq2seq.attribution.method import Contributions, Method
+from seq2seq.attribution.method import Contributions
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
 
-class Alti(Method):
+class Alti(FlowMethod):
     """c_ij = max(0, ‖y_i‖₁ - ‖y_i - T_i(x_j)‖₁), rows scaled to 1, multiplied through layers (Ferrando et al. 2022).
 
     y_i is what an attention and its residual put out, and T_i(x_j) the part of it that token j brings in:
@@ -27,11 +27,10 @@ class Alti(Method):
 
     name = "alti"
     meaning = "share of the state at the step, by how near the word's part is to the whole, through all layers"
-    of_token = False
 
     def check(self, model: EncoderDecoder) -> None:
         """Refuse a model that is not layers of attention, or in which a context is not the sum of weighted values."""
-        check_layers(model, self.name)
+        super().check(model)
         for module in model.modules():
             if isinstance(module, Normalizer) and type(module).finish is not Normalizer.finish:
                 raise UserError(

@@ -5,10 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seq2seq.alignment.shares import shares
-from seq2seq.attention import record_attention
 from seq2seq.attribution.forced import Forced, sum_columns
 from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.reading import record_pass
 
 ERASED = (1, 2, 3, 5)
 """How many words are erased, or left; measures are means over these."""
@@ -50,12 +49,12 @@ def faithfulness(forced: Forced, importance: Tensor) -> Faithfulness:
 
 @torch.no_grad()
 def attention_ranking(forced: Forced, choice: AlignmentChoice) -> Tensor:
-    """Return the shares (steps, source units) of the head that is the model's alignment."""
-    batch = forced.batch
-    with record_attention(forced.model, names={choice.layer}) as record:
+    """Return the shares (steps, source units) of what is the model's alignment, read as it was chosen."""
+    batch, reading = forced.batch, choice.reading
+    with record_pass(forced.model, names={choice.layer}, norms=reading.quantity == "norms") as seen:
         forced.model.features(
             batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
         )
-    weights = shares(record[choice.layer].float())[0]
-    weights = weights.mean(0) if choice.head is None else weights[choice.head]
-    return sum_columns(weights, forced.source_units)
+    found = reading(seen, choice.layer, batch.target_lengths)[0]  # of several heads all together first
+    head = 0 if choice.head is None or len(found) == 1 else choice.head + 1
+    return sum_columns(found[head], forced.source_units)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention import Memory, MultiHeadAttention
 from seq2seq.attribution.forced import Forced
+from seq2seq.attribution.method import Method
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
@@ -45,21 +46,26 @@ class LayerMap(NamedTuple):
     prefix: Tensor  # (T, T): of the layer's own inputs
 
 
-def check_layers(model: EncoderDecoder, name: str) -> None:
-    """Refuse a model that is not layers of multi-head attention on both sides.
+class FlowMethod(Method):
+    """A method that multiplies maps of layers: for Transformers, whatever word a step says."""
 
-    Raises:
-        UserError: naming the side.
-    """
-    for key, needed in (("encoder", ("self_attention",)), ("decoder", ("self_attention", "cross_attention"))):
-        side: Any = getattr(model, key)
-        layers = getattr(side, "layers", ())
-        whole = all(isinstance(getattr(layer, part, None), MultiHeadAttention) for layer in layers for part in needed)
-        if not layers or not whole:
-            raise UserError(
-                f"method={name} follows attention from layer to layer, and this {key} ({type(side).__name__}) has no "
-                f"such layers; use {ANY_MODEL}"
-            )
+    of_token = False
+
+    def check(self, model: EncoderDecoder) -> None:
+        """Refuse a model that is not layers of multi-head attention on both sides.
+
+        Raises:
+            UserError: naming the side.
+        """
+        for key, needed in (("encoder", ("self_attention",)), ("decoder", ("self_attention", "cross_attention"))):
+            side: Any = getattr(model, key)
+            layers = getattr(side, "layers", ())
+            parts = (getattr(layer, part, None) for layer in layers for part in needed)
+            if not layers or not all(isinstance(part, MultiHeadAttention) for part in parts):
+                raise UserError(
+                    f"method={self.name} follows attention from layer to layer, and this {key} ({type(side).__name__}) "
+                    f"has no such layers; use {ANY_MODEL}"
+                )
 
 
 def inputs(forced: Forced) -> tuple[list[Input], list[Input]]:

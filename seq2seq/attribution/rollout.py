@@ -4,13 +4,12 @@ import torch
 from torch import Tensor
 
 from seq2seq.alignment.shares import shares
-from seq2seq.attribution.flow import LayerMap, check_layers, flow, inputs, rows_to_one, sublayers
+from seq2seq.attribution.flow import FlowMethod, LayerMap, flow, inputs, rows_to_one, sublayers
 from seq2seq.attribution.forced import Forced
-from seq2seq.attribution.method import Contributions, Method
-from seq2seq.models import EncoderDecoder
+from seq2seq.attribution.method import Contributions
 
 
-class Rollout(Method):
+class Rollout(FlowMethod):
     """Products of ½ A + ½ I, A the mean of a layer's heads, the residual the other half (Abnar & Zuidema 2020, 3).
 
     The paper has encoders alone. A decoder layer has two attentions, each beside a residual: half of what it puts out
@@ -22,11 +21,6 @@ class Rollout(Method):
 
     name = "rollout"
     meaning = "share of the state at the step, by attention weights through all layers"
-    of_token = False
-
-    def check(self, model: EncoderDecoder) -> None:
-        """Refuse a model that is not layers of multi-head attention."""
-        check_layers(model, self.name)
 
     @torch.no_grad()
     def __call__(self, forced: Forced) -> Contributions:

@@ -7,16 +7,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seq2seq.attention import Memory
-from seq2seq.attribution.flow import Input, LayerMap, check_layers, flow, inputs, rows_to_one
+from seq2seq.attribution.flow import FlowMethod, Input, LayerMap, flow, inputs, rows_to_one
 from seq2seq.attribution.forced import Forced
-from seq2seq.attribution.method import Contributions, Method
-from seq2seq.models import EncoderDecoder
+from seq2seq.attribution.method import Contributions
 
 ROUNDING = 1e-6
 """A cosine distance below this is rounding."""
 
 
-class ValueZeroing(Method):
+class ValueZeroing(FlowMethod):
     """Each layer's C_ij = cosine distance of its output at i with and without the value of j (Mohebbi et al. 2023, 3).
 
     The layer's weights stay as they are, and j is zeroed in all heads. Rows of C are scaled to 1 and multiplied through
@@ -27,11 +26,6 @@ class ValueZeroing(Method):
 
     name = "value_zeroing"
     meaning = "share of the turn of the layers' outputs when the word's value is zero"
-    of_token = False
-
-    def check(self, model: EncoderDecoder) -> None:
-        """Refuse a model that is not layers of multi-head attention."""
-        check_layers(model, self.name)
 
     @torch.no_grad()
     def __call__(self, forced: Forced) -> Contributions:

@@ -22,11 +22,10 @@ from seq2seq.build import (
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
-from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
@@ -73,13 +72,7 @@ def main(arguments: list[str]) -> None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
         baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold)}
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
-    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
-    try:  # before the work whose results it is for
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
+    folder = results_folder(config.output, config.checkpoint)
     settings = {
         "checkpoint": os.path.abspath(config.checkpoint),
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
@@ -160,9 +153,3 @@ def keep_earlier(folder: Path, settings: dict[str, Any]) -> str:
         if file.exists():
             file.rename(file.with_suffix(f".{number}{file.suffix}"))
     return f"the earlier one, of other settings ({', '.join(other)}), is {stem}.{number}.json now"
-
-
-def run_folder(checkpoint: str) -> Path:
-    """Return the folder of the run that a checkpoint lies in; that of the file where it lies in none."""
-    folder = Path(checkpoint).resolve().parent
-    return folder.parent if folder.name == "checkpoints" else folder

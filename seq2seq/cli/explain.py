@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.figure import figure
 from seq2seq.attribution.forced import Progress, unwatched
@@ -24,12 +23,9 @@ from seq2seq.build import build_method, build_search, find_device, load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank
-from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.translator import own_translation
 from seq2seq.errors import UserError
-from seq2seq.models import EncoderDecoder
 
 FORMATS = {"png", "svg", "pdf"}
 
@@ -59,7 +55,7 @@ def main(arguments: list[str]) -> None:
     source = read_sentence("source", tokenizers.source, config.source, max_length=max_length)
     with sharing_cores(device), progress_bar(method.name) as progress:
         if config.target is None:
-            target = translated(model, tokenizers, source, search)
+            target = own_translation(model, tokenizers, source, search)
         else:
             target = read_target("target", tokenizers.target, config.target, max_length=max_length)
         explanation = explain(
@@ -79,15 +75,6 @@ def main(arguments: list[str]) -> None:
     if output is not None:
         write_folder(output, explanation, config.checkpoint, list(config.figures))
         print(f"\n{output / f'{explanation.name}.json'}")
-
-
-def translated(
-    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
-) -> Sentence:
-    """Return what the model says of a source."""
-    batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
-    (found,) = search(model, batch.source, batch.source_mask, batch.source_lengths, key=tokenizers.target.decode)
-    return readable(hypothesis_of(tokenizers.target, found[0].tokens))
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -24,11 +23,9 @@ from seq2seq.build import (
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.evaluate import run_folder
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.prune import in_order, measured_rows, smaller
 from seq2seq.data.loader import batch_loader
-from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models.encoder_decoder import cross_attentions, site_of
 from seq2seq.pruning import (
@@ -74,13 +71,11 @@ def main(arguments: list[str]) -> None:
         "tokenize": tokenize,
         "lowercase": config.metrics.lowercase,
     }
-    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
-    place = folder / f"heads-{config.split}"
-    check_place(place, settings)
+    place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
+    refuse_other_results(place.with_suffix(".json"), settings)
     cache, sentences = config.loader.cache_dir, config.sentences
     rows = measured_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
-
     readings, _ = how_to_read(None, checkpoint.alignment, model)
 
     def score(kept: Kept) -> dict[str, float]:
@@ -118,32 +113,6 @@ def main(arguments: list[str]) -> None:
     for suffix in (".png", ".svg"):
         save_figure(figure, place.with_suffix(suffix))
     print(f"written to {place}.json, .png and .svg")
-
-
-def check_place(place: Path, settings: dict[str, Any]) -> None:
-    """Make the folder of the results; refuse one that cannot be written, or that holds those of other settings.
-
-    Raises:
-        UserError: saying which.
-    """
-    folder, earlier = place.parent, place.with_suffix(".json")
-    try:  # before the work whose results it is for
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
-    if not earlier.exists():
-        return
-    try:
-        before = dict(json.loads(earlier.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        before = {}
-    other = [key for key, value in settings.items() if before.get(key) != value]
-    if other:
-        raise UserError(
-            f"output={folder} has {earlier.name} of other settings ({', '.join(other)}); give another folder"
-        )
 
 
 def printed_heads(

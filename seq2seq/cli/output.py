@@ -1,11 +1,12 @@
-"""Output that is whole or not there at all."""
+"""Output that is whole or not there at all, and where it goes."""
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from seq2seq.cli.streams import check_stdout
 from seq2seq.data.cache import is_full
@@ -49,6 +50,47 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
         if not direct:
             with suppress(OSError):
                 place.unlink()
+
+
+def results_folder(output: str | None, checkpoint: str) -> Path:
+    """Return the folder for what was found of a checkpoint, made if need be: the given one, or that of its run.
+
+    Raises:
+        UserError: it cannot be written. So ask before the work whose results it is for.
+    """
+    folder = Path(output) if output else run_folder(checkpoint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
+    return folder
+
+
+def refuse_other_results(file: Path, settings: dict[str, Any]) -> None:
+    """Refuse to write results over those of other settings, which a JSON file holds.
+
+    Raises:
+        UserError: naming the settings that differ.
+    """
+    if not file.exists():
+        return
+    try:
+        before = dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    other = [key for key, value in settings.items() if before.get(key) != value]
+    if other:
+        raise UserError(
+            f"output={file.parent} has {file.name} of other settings ({', '.join(other)}); give another folder"
+        )
+
+
+def run_folder(checkpoint: str) -> Path:
+    """Return the folder of the run that a checkpoint lies in; that of the file where it lies in none."""
+    folder = Path(checkpoint).resolve().parent
+    return folder.parent if folder.name == "checkpoints" else folder
 
 
 def from_here(path: Path) -> Path:

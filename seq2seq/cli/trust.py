@@ -5,7 +5,6 @@ import logging
 import os
 import sys
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from omegaconf import ListConfig
@@ -21,9 +20,8 @@ from seq2seq.build import build_corpus, build_method, find_device, load_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.evaluate import run_folder
 from seq2seq.cli.options import choices_of, compose_defaults
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.values import nearest
 from seq2seq.data.encoding import encoded_split
 from seq2seq.errors import UserError
@@ -41,7 +39,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("trust", arguments, text_keys=("checkpoint", "output"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    if not isinstance(config.sentences, int) or config.sentences < 2:
+    if type(config.sentences) is not int or config.sentences < 2:
         raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
     asked = _asked(config.methods)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
@@ -59,38 +57,30 @@ def main(arguments: list[str]) -> None:
     )
     rows = encoded.dataset
     linked = any(rows["links"])
-    pairs = (
-        Pair(
-            *sentences_of_row(tokenizers, row),
-            parse_links(row["links"], where="links") if linked else None,
-            row["tags"],
-        )
-        for row in rows
+    pairs = [
+        Pair(*sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"])
+        for i, row in enumerate(rows.select(range(min(config.sentences, len(rows)))))
         if len(row["source_ids"]) and len(row["target_ids"])
-    )
-    folder = Path(config.output) if config.output else run_folder(config.checkpoint)
-    try:  # before the work whose results it is for
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
+    ]
+    if not pairs:
+        raise UserError(f"split={config.split}: no pair among the first {config.sentences} has words on both sides")
+    path = results_folder(config.output, config.checkpoint) / f"trust-{config.split}.json"
+    settings = {
+        "checkpoint": os.path.abspath(config.checkpoint),
+        "fingerprint": corpus.fingerprint(config.split),
+        "split": config.split,
+        "sentences": len(pairs),
+    }
+    refuse_other_results(path, settings)
 
     def say(done: int) -> None:
         if sys.stderr.isatty():
-            print(f"\r{done} of {config.sentences} sentences", end="", file=sys.stderr, flush=True)
+            print(f"\r{done} of {len(pairs)} sentences", end="", file=sys.stderr, flush=True)
 
     with sharing_cores(device):
-        found = measure_trust(
-            model,
-            tokenizers,
-            islice(pairs, config.sentences),
-            rankings,
-            tokens_per_batch=config.loader.tokens_per_batch,
-            progress=say,
-        )
+        found = measure_trust(model, pairs, rankings, tokens_per_batch=config.loader.tokens_per_batch, progress=say)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    path = folder / f"trust-{config.split}.json"
-    settings = {"checkpoint": os.path.abspath(config.checkpoint), "split": config.split, "sentences": config.sentences}
     with write_whole(path) as file:
         json.dump(settings | {"methods": {name: trust.as_data() for name, trust in found.items()}}, file, indent=2)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)

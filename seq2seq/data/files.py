@@ -67,7 +67,8 @@ def _absent(file: Path) -> str:
     if not file.parent.is_dir():
         return f"{file} does not exist: there is no folder {file.parent}"
     try:
-        names = sorted(os.listdir(file.parent))
+        # A hidden one may be our own, of output that is not whole yet.
+        names = sorted(name for name in os.listdir(file.parent) if not name.startswith(".") or file.name[0] == ".")
     except OSError as error:
         return f"{file} does not exist, as far as can be seen: {file.parent}: {error.strerror}"
     near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.5)

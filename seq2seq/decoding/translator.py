@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.sentence import Sentence, sentence_of
+from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
@@ -169,6 +169,15 @@ class Translator:
         )
         for indices in sampler:
             yield collate([examples[i] for i in indices]).to(self.device)
+
+
+def own_translation(
+    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
+) -> Sentence:
+    """Return the best that a search finds for a source, for the eye."""
+    batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
+    (found,) = search_batch(search, model, batch, key=tokenizers.target.decode)
+    return readable(hypothesis_of(tokenizers.target, found[0].tokens))
 
 
 def _chunks(items: Iterable[Item], start: int) -> Iterator[tuple[int, list[Item]]]:

@@ -14,7 +14,6 @@ from seq2seq.alignment.links import Links
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.attribution.faithfulness import faithfulness
 from seq2seq.attribution.forced import Forced
-from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
 
 SAMPLES = 1000
@@ -69,7 +68,6 @@ class _Sums:
 
 def measure_trust(
     model: EncoderDecoder,
-    tokenizers: Tokenizers,
     pairs: Iterable[Pair],
     rankings: Mapping[str, Ranking],
     *,
@@ -80,7 +78,6 @@ def measure_trust(
 
     Args:
         model: in evaluation mode, on its device.
-        tokenizers: of the model.
         pairs: sentences that have pieces on both sides.
         rankings: by name.
         tokens_per_batch: tokens of both sides that are computed at once.

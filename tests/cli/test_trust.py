@@ -68,6 +68,16 @@ def test_of_one_word_erasure_is_the_best_ranking(forced: Forced, monkeypatch: py
     assert_close(found.comprehensiveness, contributions.amax(-1), atol=1e-4, rtol=0)
 
 
+def test_attention_ranks_by_the_reading_that_was_chosen(loaded: Any, forced: Forced, bahdanau: Any) -> None:
+    choice = read_checkpoint(bahdanau.best).alignment
+    assert choice is not None
+    rows = {row: faithfulness.attention_ranking(forced, choice._replace(row=row)) for row in ("output", "input")}
+    assert_close(rows["input"][:-1], rows["output"][1:])  # the step after
+    norms = faithfulness.attention_ranking(forced, choice._replace(quantity="norms"))
+    assert_close(norms.sum(-1), rows["output"].sum(-1))
+    assert not torch.allclose(norms, rows["output"])
+
+
 def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
     loaded: Any, sentences: tuple[Sentence, Sentence]
 ) -> None:
@@ -78,8 +88,8 @@ def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
         words = torch.tensor(sentences[1].ending().word_of_piece)
         return torch.nn.functional.one_hot(words.clamp(max=1), 6).float()  # Wolf looks at small
 
-    found = measure_trust(*loaded, [pair, pair], {"two": first_two})
-    again = measure_trust(*loaded, [pair, pair], {})
+    found = measure_trust(loaded[0], [pair, pair], {"two": first_two})
+    again = measure_trust(loaded[0], [pair, pair], {})
     assert found["two"].hit_rate == pytest.approx(2 / 3)
     assert found["two"].hits_by_tag == pytest.approx({"adjective": 2 / 3, "past": 2 / 3})
     assert found[RANDOM].comprehensiveness == again[RANDOM].comprehensiveness
@@ -95,6 +105,9 @@ def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: P
     assert set(stored["methods"]) == {"attention", "erasure", RANDOM} and stored["sentences"] == 3
     means = stored["methods"]["erasure"]["comprehensiveness"]
     assert means["low"] <= means["mean"] <= means["high"]
+    said = command("trust", f"checkpoint={bahdanau.best}", "sentences=2", "methods=[attention]", "output=out")
+    assert said.status == 1 and "other settings (sentences)" in said.err
+    assert json.loads((tmp_path / "out" / "trust-test.json").read_text()) == stored
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
 
 def test_missing_file_shows_the_folder_when_nothing_is_near(tmp_path: Path) -> None:
     write(tmp_path / "readme", "one")
-    with pytest.raises(UserError, match="its folder holds readme"):
+    (tmp_path / ".out.17.part").touch()  # of output that is not whole yet
+    with pytest.raises(UserError, match="its folder holds readme$"):
         list(read_lines(str(tmp_path / "x.en")))
 
 
