@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
     "translate": "translate lines, from stdin to stdout by default",
+    "score": "log-probability of given translations, by token on request, and perplexity",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "explain": "which words made it say this: of the source, and of what it said before",

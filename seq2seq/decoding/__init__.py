@@ -1,5 +1,7 @@
 """From a trained model to text: search for the best target, and the translator that wraps it in tokenisation.
 
 search.py      greedy and beam search over `model.begin` and `model.step` alone
-translator.py  lines in, lines out, in order; forced decoding to word links
+ensemble.py    several models that search as one
+scoring.py     how likely a model finds a given translation
+translator.py  lines in, lines out, in order; forced decoding to word links and scores
 """

@@ -1,7 +1,7 @@
 """Greedy and beam search. They know of a model only `begin`, `step`, `state.reorder` and `state.select`."""
 
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -9,7 +9,6 @@ from torch import Tensor
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.errors import UserError
-from seq2seq.models import DecoderState
 
 NEVER = (PAD, BOS)
 """Tokens that no translation contains."""
@@ -29,10 +28,10 @@ class Hypothesis(NamedTuple):
 class Searchable(Protocol):
     """What search needs of a model."""
 
-    def begin(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> DecoderState:
-        """Return the state before the first token."""
+    def begin(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> Any:
+        """Return the state before the first token, with `reorder` and `select`: a `DecoderState`, or several."""
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def step(self, tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return logits (batch, beam, vocab) after tokens (batch, beam), and the state."""
 
 
