@@ -26,6 +26,7 @@ COMMANDS = {
     "aer": "score word links against gold links",
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
+    "average": "a checkpoint whose weights are the mean of those of several",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
