@@ -13,7 +13,8 @@ from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import PAD, Tokenizers
+from seq2seq.data.units import tokenizer_of
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.metrics import bleu_metric
@@ -183,8 +184,8 @@ def build_smaller(
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
     """Return the tokenizers that a checkpoint holds: one a side, or a joint one."""
     if not checkpoint.tokenizers:
-        raise UserError(f"{checkpoint.path} holds no SentencePiece model, so it cannot be used with text")
-    made = [Tokenizer(proto) for proto in checkpoint.tokenizers]
+        raise UserError(f"{checkpoint.path} holds no vocabulary, so it cannot be used with text")
+    made = [tokenizer_of(model) for model in checkpoint.tokenizers]
     return Tokenizers(made[0], made[-1])
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.data.text import words as words_of
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.units import spelt
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
 
@@ -67,26 +68,24 @@ def sentences_of_row(tokenizers: Tokenizers, row: Mapping[str, Any]) -> tuple[Se
 
 
 def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:
-    """Return a translation from its ids, which need not be the best segmentation of their text; a `▁` begins a word."""
+    """Return a translation from its ids, which need not be the best segmentation of their text."""
     ids = list(ids)
     pieces = tokenizer.pieces(ids)
-    words: list[int] = []
-    for piece in pieces:
-        words.append(words[-1] + piece.startswith("▁") if words else 0)
+    words = tokenizer.words_of_ids(ids)
     groups = [[i for i, word in zip(ids, words, strict=True) if word == w] for w in range(max(words, default=-1) + 1)]
-    return Sentence(tokenizer.decode(ids), ids, pieces, [tokenizer.decode(group) for group in groups], words)
+    return Sentence(tokenizer.decode(ids), ids, pieces, [tokenizer.decode(group).strip(" ") for group in groups], words)
 
 
 def readable(sentence: Sentence) -> Sentence:
-    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own."""
+    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own, of bytes every
+    character."""
     if not any(_unspaced(word) and sentence.word_of_piece.count(i) > 1 for i, word in enumerate(sentence.words)):
         return sentence
     words: list[str] = []
     index: list[int] = []
-    for i, piece in enumerate(sentence.pieces):
-        text = piece.removeprefix("▁")
+    for i, text in enumerate(spelt(sentence.pieces)):
         same_word = i > 0 and sentence.word_of_piece[i] == sentence.word_of_piece[i - 1]
-        if same_word and not (words[-1] and _unspaced(text + words[-1])):
+        if same_word and not (text and words[-1] and _unspaced(text + words[-1])):
             words[-1] += text
         else:
             words.append(text)

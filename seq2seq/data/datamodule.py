@@ -18,7 +18,8 @@ from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.sampled_files import SampledFiles
 from seq2seq.data.splits import EncodedSplits
 from seq2seq.data.streaming import StreamedBatches
-from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import VocabularyConfig
 from seq2seq.errors import UserError
 
 LINKS_LOOKED_FOR = 10_000
@@ -38,7 +39,7 @@ class TranslationDataModule(LightningDataModule):
         self,
         *,
         corpus: Corpus,
-        tokenizer: TokenizerConfig,
+        tokenizer: VocabularyConfig,
         tokens_per_batch: int,
         eval_tokens_per_batch: int,
         max_length: int,

@@ -17,7 +17,8 @@ from seq2seq.data.corpus import Corpus
 from seq2seq.data.fidelity import Losses
 from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.pair import Pair
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import VocabularyConfig, tokenizer_of
 from seq2seq.errors import UserError
 
 FORMAT = 3  # part of every key: raise it when what the cache holds changes its meaning
@@ -35,35 +36,24 @@ class EncodedSplit(NamedTuple):
     losses: list[dict[str, int]]  # what the tokenizers lose of source and target, for `describe_losses`
 
 
-def trained_tokenizers(corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
+def trained_tokenizers(corpus: Corpus, config: VocabularyConfig, cache_dir: Path) -> Tokenizers:
     """The tokenizers of the corpus: trained on its train split, or from the cache."""
-    key = content_key(
-        format=FORMAT,
-        train=corpus.fingerprint("train"),
-        model=[
-            config.model_type,
-            config.vocab_size,
-            config.joint,
-            config.normalization,
-            config.character_coverage,
-            config.input_sentence_size,
-        ],
-    )
+    key = content_key(format=FORMAT, train=corpus.fingerprint("train"), model=config.of_vocabulary())
 
     def build(folder: Path) -> None:
         if config.joint:
             texts = (text for pair in corpus.pairs("train") for text in (pair.source, pair.target))
-            (folder / "joint.model").write_bytes(train_tokenizer(texts, config))
+            (folder / "joint.model").write_bytes(config.train(texts))
             return
         for side in ("source", "target"):
             texts = (getattr(pair, side) for pair in corpus.pairs("train"))
-            (folder / f"{side}.model").write_bytes(train_tokenizer(texts, config))
+            (folder / f"{side}.model").write_bytes(config.train(texts))
 
     folder = build_once(cache_dir / f"tokenizer-{key}", build)
     if config.joint:
-        joint = Tokenizer((folder / "joint.model").read_bytes())
+        joint = tokenizer_of((folder / "joint.model").read_bytes())
         return Tokenizers(joint, joint)
-    return Tokenizers(*(Tokenizer((folder / f"{side}.model").read_bytes()) for side in ("source", "target")))
+    return Tokenizers(*(tokenizer_of((folder / f"{side}.model").read_bytes()) for side in ("source", "target")))
 
 
 def encoded_split(
