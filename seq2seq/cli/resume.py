@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.options import compose_defaults, config_folder, group_names
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import group_of
 from seq2seq.data.datamodule import TranslationDataModule
@@ -19,6 +18,7 @@ from seq2seq.data.text import EARLIER
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import tokenizer_of
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults, config_folder, group_names
 from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
