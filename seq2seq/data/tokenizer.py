@@ -167,12 +167,12 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
-        return self._after_tag(self._encode(text))
+        return self.after_tag(self._encode(text))
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
         normalized = self._processor.normalize(self._stand_in(self._prepared(text)))
-        return self._after_tag(self._segmenter.sample(normalized, alpha, Random(seed)))
+        return self.after_tag(self._segmenter.sample(normalized, alpha, Random(seed)))
 
     def word_of_piece(self, text: str) -> WordPieces:
         """The ids of `encode(text)` with the index in `words(text)` of the word that each piece belongs to.
@@ -181,9 +181,10 @@ class Tokenizer:
         normalises to nothing has no piece, and a tag has no word.
         """
         ids, words = self._word_of_piece(text)
-        return WordPieces(self._after_tag(ids), [NO_WORD, *words] if ids and self.tag else words)
+        return WordPieces(self.after_tag(ids), [NO_WORD, *words] if ids and self.tag else words)
 
-    def _after_tag(self, ids: list[int]) -> list[int]:
+    def after_tag(self, ids: list[int]) -> list[int]:
+        """Ids of a text, as `tagged("")` gives them, after the tag if there is one; none stay none."""
         return [self.tag_ids[self.tag], *ids] if ids and self.tag else ids
 
     def _encode(self, text: str) -> list[int]:
