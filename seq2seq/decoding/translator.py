@@ -159,7 +159,7 @@ class Translator:
                 weights = choice.reading(seen, choice.layer, batch.target_lengths).cpu()
                 head = 0 if choice.head is None or weights.shape[1] == 1 else choice.head + 1
                 for row, i in zip(weights[:, head], batch.indices.tolist(), strict=True):
-                    source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
+                    source, target = (sentence.linked_words() for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 
