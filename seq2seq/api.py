@@ -18,6 +18,7 @@ from seq2seq.build import build_extraction, build_method, build_search, find_dev
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.values import nearest
+from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.decoding.translator import Translation, Translator, own_translation
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
@@ -185,6 +186,11 @@ class Model:
 def load(path: str | Path, *, device: str = "auto", trusted: Sequence[str] = ()) -> Model:
     """Return the model of a checkpoint; `trusted` are packages of your own whose parts it may name."""
     return Model(read_checkpoint(str(path), trusted=trusted), device=device)
+
+
+def search_of(name: str, **options: Any) -> GreedySearch | BeamSearch:
+    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
+    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:

@@ -26,6 +26,7 @@ COMMANDS = {
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "serve": "a live page of a model, and an HTTP API: translations and attention",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 
