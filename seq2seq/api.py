@@ -16,12 +16,11 @@ from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.options import choices_of, compose_defaults
-from seq2seq.cli.values import nearest
 from seq2seq.decoding.search import BeamSearch, GreedySearch
 from seq2seq.decoding.translator import Translation, Translator, own_translation
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.options import choices_of, compose_defaults
 from seq2seq.pages.visualize import Target, visualize_page
 
 TOKENS_PER_BATCH = 8192

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 import seq2seq
 from seq2seq.build import build_model
 from seq2seq.build_training import build_trainer
-from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.cli.shorthand import PARTS, expand, group_of
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import compose_defaults, config_folder
 
 CONFIGS = config_folder()
 COMMANDS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

@@ -17,7 +17,6 @@ from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.begin import with_kept_heads
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
-from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder
 from seq2seq.cli.precision import settle_here, settled
 from seq2seq.cli.processes import Meeting, meeting, rank, refuse_several
 from seq2seq.cli.quoting import quote
@@ -28,6 +27,7 @@ from seq2seq.cli.shorthand import expand
 from seq2seq.cli.sweep import composed_once, configurations
 from seq2seq.cli.values import check_types
 from seq2seq.errors import Interrupted, UserError
+from seq2seq.options import compose_defaults, compose_hydra, config_folder
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 

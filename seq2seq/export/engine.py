@@ -45,7 +45,7 @@ class CTranslate2Engine:
             raise UserError(f"export={folder} cannot be read ({error}); export the checkpoint again") from None
 
     def translate(self, lines: Sequence[str], *, beam_size: int, n_best: int) -> list[list[Translation]]:
-        """Return the n_best translations of each line, no two alike, best first; of an empty line, one that is empty."""
+        """Return the n_best translations of each line, no two alike, best first; an empty line has an empty one."""
         source, target = self.tokenizers
         said = [i for i, line in enumerate(lines) if not is_blank(line) and source.encode(line)]
         found = self.translator.translate_batch(

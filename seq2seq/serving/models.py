@@ -28,7 +28,7 @@ class Served:
 
 
 def named(models: Sequence[Model]) -> list[Served]:
-    """Return the models, each called as its run or its file; of those called the same all but the first are numbered."""
+    """Return the models, each called as its run or its file; of equal names all but the first are numbered."""
     seen: Counter[str] = Counter()
     found = []
     for model in models:
