@@ -54,7 +54,7 @@ class CTranslate2Engine:
             num_hypotheses=n_best,
             return_scores=True,
             length_penalty=1 if beam_size > 1 else 0,
-            max_decoding_length=MAX_LENGTH,
+            max_decoding_length=MAX_LENGTH - 1,  # ours counts the end
             min_decoding_length=0,
             suppress_sequences=[["<pad>"], ["<s>"]],
         )

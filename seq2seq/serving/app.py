@@ -145,7 +145,7 @@ def _add_models(api: FastAPI, service: Service) -> None:
 
 def _add_pages(api: FastAPI, service: Service) -> None:
     """Add what people and programs look at that watch the server."""
-    live = live_page(service.names)
+    live = live_page({one.name: one.model.checkpoint.alignment is not None for one in service.models})
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:

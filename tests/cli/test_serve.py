@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 
+import seq2seq
+from seq2seq.cli.main import main
 from seq2seq.cli.serve import checkpoint_files
 from seq2seq.errors import UserError
 
@@ -114,3 +117,37 @@ def ask_until_refused(port: int, statuses: list[int]) -> None:
         response.read()
         statuses.append(response.status)
     connection.close()
+
+
+@pytest.fixture(scope="module")
+def exported(transformer: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of `seq2seq export format=ctranslate2` of that run."""
+    folder = tmp_path_factory.mktemp("export") / "made"
+    assert main(["export", f"checkpoint={transformer.best}", "format=ctranslate2", f"output={folder}"]) == 0
+    return str(folder)
+
+
+def test_export_translates_as_the_model_does(exported: str, transformer: Any, text_folder: Path) -> None:
+    engine_of = pytest.importorskip("seq2seq.export.engine", reason="install seq2seq[export]")
+    model = seq2seq.load(transformer.best)
+    lines = [*(text_folder / "test.source").read_text(encoding="utf-8").splitlines(), "", " "]
+    engine = engine_of.CTranslate2Engine(exported, model)
+    found = engine.translate(lines, beam_size=1, n_best=1)
+    assert [[t.text for t in line] for line in found] == [
+        [text] for text in model.translate(lines, search="greedy", max_ratio=1000.0)
+    ]
+    several = engine.translate(lines, beam_size=4, n_best=3)
+    assert all(len({t.text for t in line}) == len(line) <= 3 for line in several)
+    assert all([t.score for t in line] == sorted((t.score for t in line), reverse=True) for line in several)
+
+
+def test_export_of_another_model_is_refused(
+    command: Command, exported: str, transformer: Any, tmp_path: Path
+) -> None:
+    best = transformer.best
+    refused(command("serve", f"checkpoint={best}", "port=0", "export=nowhere"), "export=nowhere", "model.bin")
+    refused(command("serve", f"checkpoint=[{best},{best}]", "port=0", f"export={exported}"), "of one model")
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    (other / "source.spm").write_bytes(b"another")
+    refused(command("serve", f"checkpoint={best}", "port=0", f"export={other}"), "another vocabulary")
