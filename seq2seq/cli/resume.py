@@ -22,8 +22,8 @@ from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
 
-OWN = ("resume", "output")
-"""Keys in which a resumed run always differs from the one it continues."""
+OWN = ("resume", "output", "logger")
+"""Keys by which nobody tells two runs apart: where they are, and where they are shown."""
 
 FIXED = (
     "data",

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 import seq2seq
 from seq2seq.alignment.links import format_links
 from seq2seq.api import Model
+from seq2seq.data.text import one_line
 from seq2seq.errors import UserError
 from seq2seq.pages.serve import description_page, live_page
 from seq2seq.serving.batching import Batcher, Full, Stopped, Task
@@ -24,6 +25,9 @@ from seq2seq.serving.schemas import (
     AlignAnswer,
     Alignment,
     AlignRequest,
+    Alternative,
+    AlternativesAnswer,
+    AlternativesRequest,
     AttentionAnswer,
     AttentionRequest,
     Health,
@@ -34,7 +38,7 @@ from seq2seq.serving.schemas import (
     TranslateAnswer,
     TranslateRequest,
 )
-from seq2seq.serving.tasks import Align, Attend, Look, Search, Translate
+from seq2seq.serving.tasks import Align, Alternatives, Attend, Beginning, Look, Search, Translate
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body cannot be read."},
@@ -141,6 +145,15 @@ def _add_models(api: FastAPI, service: Service) -> None:
         task = Attend(served, _search(asked))
         (answer,) = await service.ask(task, [Look(source, target)], pieces=pieces)
         return Response(answer, media_type="application/json")
+
+    @api.post("/alternatives", responses=PROBLEMS, tags=["models"])
+    async def alternatives(asked: AlternativesRequest) -> AlternativesAnswer:
+        """Return the words that might come next in a translation, and how each would go on."""
+        served = find(service.models, asked.model)
+        beginning = Beginning(sentence(served, "source", asked.source), one_line(asked.prefix))
+        pieces = asked.n * (len(beginning.source.ids) + measured(served, "target", beginning.prefix).pieces)
+        (found,) = await service.ask(Alternatives(served, Search("beam", 5, 1), asked.n), [beginning], pieces=pieces)
+        return AlternativesAnswer(model=served.name, alternatives=[Alternative(**one._asdict()) for one in found])
 
 
 def _add_pages(api: FastAPI, service: Service) -> None:

@@ -108,6 +108,33 @@ class AttentionRequest(Searching):
     target: Text | None = Field(default=None, description="What the model is forced to say. Without it: its own words.")
 
 
+class AlternativesRequest(Request):
+    """The beginning of a translation."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"source": "She opens the door .", "prefix": "Sie macht die"}]}
+    )
+
+    source: Text
+    prefix: Text = Field(default="", description="Its last word may be half a word, unless a space follows it.")
+    n: int = Field(default=5, ge=1, le=MOST_BEAMS, description="How many alternatives.")
+
+
+class Alternative(BaseModel):
+    """A word that might come next."""
+
+    text: str = Field(description="The word; empty: the translation ends here.")
+    probability: float = Field(description="That it comes next.")
+    translation: str = Field(description="The best that begins with the prefix and this word.")
+
+
+class AlternativesAnswer(BaseModel):
+    """The likeliest words after a beginning, the likeliest first."""
+
+    model: str
+    alternatives: list[Alternative]
+
+
 class AttentionAnswer(BaseModel):
     """Every attention of the model while it says each target. Weights are whole numbers, `one` of which are 1."""
 

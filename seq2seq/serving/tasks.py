@@ -10,7 +10,9 @@ from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
 from seq2seq.api import search_of
 from seq2seq.data.batching import collate
-from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
+from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.interface import Search as AnySearch
+from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.translator import Translation, Translator
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.pages.visualize import Target, page_data
@@ -25,6 +27,13 @@ class Line(NamedTuple):
 
     text: str
     pieces: int  # the end counted
+
+
+class Beginning(NamedTuple):
+    """A source, and what its translation begins with."""
+
+    source: Sentence
+    prefix: str
 
 
 class Look(NamedTuple):
@@ -42,7 +51,7 @@ class Search:
     beam_size: int
     n_best: int
 
-    def __call__(self) -> GreedySearch | BeamSearch:
+    def __call__(self) -> AnySearch:
         """Return the search."""
         options = {} if self.name == "greedy" else {"beam_size": self.beam_size, "n_best": self.n_best}
         return made(self.name, **options)
@@ -118,6 +127,27 @@ class Attend:
             ):
                 said[i] = [(readable(hypothesis_of(tokenizer, h.tokens)), h.score) for h in found]
         return said
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """Beginnings of translations to the words that might come next."""
+
+    served: Served
+    search: Search
+    n: int
+
+    def __call__(self, beginnings: Sequence[Beginning], /) -> list[list[Alternative]]:
+        """Return the n likeliest words after each, one beginning after the other: each is a small batch by itself."""
+        model = self.served.model
+        device = next(model.network.parameters()).device
+        return [
+            find_alternatives(
+                model.network, model.tokenizers, source.ids, prefix,
+                search=self.search(), n=self.n, unit="words", device=device,
+            )
+            for source, prefix in beginnings
+        ]  # fmt: skip
 
 
 def _json(data: dict[str, Any]) -> bytes:

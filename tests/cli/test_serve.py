@@ -141,9 +141,7 @@ def test_export_translates_as_the_model_does(exported: str, transformer: Any, te
     assert all([t.score for t in line] == sorted((t.score for t in line), reverse=True) for line in several)
 
 
-def test_export_of_another_model_is_refused(
-    command: Command, exported: str, transformer: Any, tmp_path: Path
-) -> None:
+def test_export_of_another_model_is_refused(command: Command, exported: str, transformer: Any, tmp_path: Path) -> None:
     best = transformer.best
     refused(command("serve", f"checkpoint={best}", "port=0", "export=nowhere"), "export=nowhere", "model.bin")
     refused(command("serve", f"checkpoint=[{best},{best}]", "port=0", f"export={exported}"), "of one model")

@@ -148,6 +148,19 @@ def test_word_that_is_put_in_anothers_place_is_forced(live: Live) -> None:
     assert live.address()["target"] == "der junge Wolf schlief nicht"
 
 
+def test_alternative_that_is_chosen_is_forced_as_it_goes_on(live: Live, models: list[Model]) -> None:
+    live.open(source=SENTENCE, target="der alte Wolf")
+    live.one('[data-row-word="1"]').click()
+    live.until(lambda: live.all(".alternative"))
+    expected = models[0].alternatives(SENTENCE, "der ")
+    assert live.texts(".alternative .text") == [one.text or "(the end)" for one in expected]
+    assert live.texts(".alternative .whole") == [one.translation for one in expected]
+    live.one(".alternatives input").send_keys(Keys.TAB, Keys.TAB, Keys.ARROW_DOWN, Keys.ENTER)
+    live.until(lambda: live.address()["target"] == expected[1].translation)
+    live.until(lambda: live.texts(".status")[0].endswith("ms"))
+    assert live.texts('.translation[aria-pressed="true"] .text') == [expected[1].translation]
+
+
 def test_escape_closes_the_box_and_gives_the_keyboard_back(live: Live) -> None:
     live.open(source=SENTENCE, target="der alte Wolf")
     live.one('[data-row-word="2"]').click()
@@ -228,6 +241,6 @@ def test_page_is_dark_where_the_readers_pages_are(live: Live) -> None:
 def test_description_shows_every_request_with_a_command(live: Live) -> None:
     live.browser.get(f"{live.server.address}/docs")
     shown = live.texts("main")[0]
-    for path in ("/translate", "/align", "/attention", "/health", "/metrics"):
+    for path in ("/translate", "/align", "/attention", "/alternatives", "/health", "/metrics"):
         assert f"{live.server.address}{path}" in shown
     assert "translations[].hypotheses[].score" in live.texts("code")

@@ -12,7 +12,7 @@ from seq2seq.alignment.links import format_links
 from seq2seq.api import Model
 
 Run = Callable[..., Any]
-POSTS = ("/translate", "/align", "/attention")
+POSTS = ("/translate", "/align", "/attention", "/alternatives")
 
 
 def test_translations_are_those_of_the_model(client: Any, models: list[Model]) -> None:
@@ -56,6 +56,14 @@ def test_attention_is_that_of_the_model_and_forced_where_asked(client: Any, mode
     assert [target["text"] for target in free["targets"]] == texts
 
 
+def test_alternatives_are_those_of_the_model(client: Any, models: list[Model]) -> None:
+    asked = {"source": "the old wolf", "prefix": "der ", "n": 3}
+    expected = models[0].alternatives("the old wolf", "der ", n=3)
+    found = client.ask("/alternatives", asked).json["alternatives"]
+    assert [(a["text"], a["translation"]) for a in found] == [(a.text, a.translation) for a in expected]
+    assert [a["probability"] for a in found] == pytest.approx([a.probability for a in expected], rel=1e-3)
+
+
 def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -> None:
     lines = [f"the {'old ' * (i % 5)}wolf {'slept' if i % 2 else 'saw'}" for i in range(24)]
     with run(models[:1], wait=0.05) as client, ThreadPoolExecutor(24) as pool:
@@ -82,6 +90,10 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
         ("/translate", {"text": "a" * 5000}, 413, "more than 4096 bytes"),
         ("/align", {"source": ["a", "b"], "target": "a"}, 422, "2 sources and 1 targets"),
         ("/align", {"source": "a", "target": "b", "model": "bottleneck"}, 422, "has no attention"),
+        ("/alternatives", {"source": "wolf", "n": 0}, 422, "n: "),
+        ("/alternatives", {"source": "", "prefix": "der"}, 422, "source has nothing"),
+        ("/alternatives", {"source": "wolf", "prefix": "Wolf " * 100}, 413, "target has 100 pieces"),
+        ("/alternatives", {"source": "wolf", "prefix": "\u732b"}, 422, "\u732b"),
         ("/attention", {"source": " "}, 422, "source has nothing that the model reads"),
         ("/attention", {"source": "wolf", "target": ""}, 422, "target has nothing"),
         ("/attention", {"source": "wolf", "target": "Wolf " * 100}, 413, "target has 100 pieces"),
