@@ -108,10 +108,10 @@ async function answerOf(model, signal) {
   if (!DATA.models.find(({ name }) => name === model).attention) {
     return post("translate", { model, text: asked.source, ...search }, signal);
   }
-  const own = await post("attention", { model, source: asked.source, ...search }, signal);
-  if (!asked.target.trim()) return own;
-  const forced = await post("attention", { model, source: asked.source, target: asked.target }, signal);
-  return { ...own, targets: [...own.targets, ...forced.targets] };
+  const targets = asked.target.trim() ? [asked.target] : [];
+  const [own, ...forced] = await Promise.all([post("attention", { model, source: asked.source, ...search }, signal),
+    ...targets.map((target) => post("attention", { model, source: asked.source, target }, signal))]);
+  return { ...own, targets: [own, ...forced].flatMap((answer) => answer.targets) };
 }
 
 /** Return what the server answers; its line where it refuses. */

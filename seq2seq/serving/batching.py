@@ -116,7 +116,8 @@ class Batcher:
     def _run(self, jobs: list[Job]) -> None:
         """Run jobs together; where that fails, each alone, so that one that cannot be done harms no other."""
         try:
-            results = jobs[0].task([item for job in jobs for item in job.items])
+            results = iter(jobs[0].task([item for job in jobs for item in job.items]))
+            shares = [[next(results) for _ in job.items] for job in jobs]
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].result.set_exception(error)
@@ -124,6 +125,5 @@ class Batcher:
             for job in jobs:
                 self._run([job])
             return
-        rest = iter(results)
-        for job in jobs:
-            job.result.set_result([next(rest) for _ in job.items])
+        for job, share in zip(jobs, shares, strict=True):
+            job.result.set_result(share)
