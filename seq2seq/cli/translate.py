@@ -4,8 +4,9 @@ import logging
 import sys
 from contextlib import nullcontext
 
-from seq2seq.build import build_search, find_device, load_model
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.build import build_search, find_device
+from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.requests import check_count, read_requests
@@ -20,21 +21,21 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
         check_stdin()
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    model, tokenizers = load_model(checkpoint, find_device(config.device))
+    checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
+    model, tokenizers = load_models(checkpoints, find_device(config.device), mean=config.ensemble)
     search = build_search(config.search)
     translator = Translator(
         model,
         tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or checkpoint.max_length,
+        max_length=config.loader.max_length or shortest_limit(checkpoints),
     )
     name = config.input or "stdin"
     requests = read_requests(prefix=config.prefix, input=config.input, tokenizer=tokenizers.target, search=search)
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, config.checkpoint)
+    reading = (config.input, config.prefix, *(checkpoint.path for checkpoint in checkpoints))
     with opened as stream, write_whole(config.output, reading=reading) as output:
         for lines in arriving_lines(unpacked(stream, name), name, most=CHUNK):
             asked = None if requests is None else requests[done : done + len(lines)]

@@ -7,5 +7,7 @@ search.py        the searches, over `model.begin` and `model.step` alone
   prefix.py      how a translation must begin; vocabulary.py: what pieces spell
 requests.py      what a person asks of a translation, in pieces
 alternatives.py  what else might come next
-translator.py    lines in, lines out, in order; forced decoding to word links
+ensemble.py      several models that search as one
+scoring.py       how likely a model finds a given translation
+translator.py    lines in, lines out, in order; forced decoding to word links and scores
 """

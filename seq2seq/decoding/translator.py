@@ -9,11 +9,13 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
+from seq2seq.alignment.sentence import EOS_LABEL, Sentence, hypothesis_of, readable, sentence_of
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
 from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -52,7 +54,7 @@ class Translator:
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: EncoderDecoder | Ensemble,
         tokenizers: Tokenizers,
         *,
         tokens_per_batch: int,
@@ -160,6 +162,25 @@ class Translator:
                     source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
+
+    def score(self, pairs: Iterable[tuple[str, str]], *, name: str = "input", first: int = 1) -> Iterator[PairScore]:
+        """Yield how likely the model finds the target of each pair, in order; `name` and `first` as for `align`."""
+        source, target = self.tokenizers
+        for start, chunk in _chunks(pairs, first):
+            examples = [
+                (
+                    self._encode(source, pair[0], f"{name}:{start + i}"),
+                    self._encode(target, pair[1], f"{name}:{start + i}"),
+                    i,
+                )
+                for i, pair in enumerate(chunk)
+            ]
+            results: dict[int, PairScore] = {}
+            for batch in self._batches(examples, self.tokens_per_batch):
+                found = forced_log_probabilities(self.model, batch).cpu().split(batch.target_lengths.tolist())
+                for i, values in zip(batch.indices.tolist(), found, strict=True):
+                    results[i] = PairScore([*target.pieces(examples[i][1]), EOS_LABEL], values.tolist())
+            yield from (results[i] for i in range(len(chunk)))
 
     def _sentence(self, tokenizer: Tokenizer, text: str, where: str) -> Sentence:
         sentence = sentence_of(tokenizer, text)
