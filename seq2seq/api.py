@@ -18,6 +18,7 @@ from seq2seq.build import build_extraction, build_method, build_search, find_dev
 from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.interface import Search
 from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
@@ -257,6 +258,11 @@ def load(
         raise UserError("there is no checkpoint in the list; give at least one")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble)
+
+
+def search_of(name: str, **options: Any) -> Search:
+    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
+    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
