@@ -6,12 +6,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import MODEL_KEYS, tokenizers_of
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.resume import WholeCheckpoint
 from seq2seq.cli.sweep import configurations
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.pruning import KEYS
 
 FREE = ("dropout", "attention_dropout", "feedforward_dropout")

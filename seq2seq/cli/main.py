@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
     "translate": "translate lines, from stdin to stdout by default",
+    "score": "log-probability of given translations, by token on request, and perplexity",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "explain": "which words made it say this: of the source, and of what it said before",
@@ -25,6 +26,7 @@ COMMANDS = {
     "aer": "score word links against gold links",
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
+    "average": "a checkpoint whose weights are the mean of those of several",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }

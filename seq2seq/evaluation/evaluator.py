@@ -16,7 +16,8 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
+from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
@@ -71,7 +72,7 @@ class Evaluator:
         self,
         dataset: Dataset,
         tokenizers: Tokenizers,
-        search: GreedySearch | BeamSearch,
+        search: Search,
         *,
         extraction: LinkExtraction,
         tokenize: str,
@@ -93,7 +94,7 @@ class Evaluator:
         self._search_seconds = 0.0
 
     @torch.no_grad()
-    def update(self, model: EncoderDecoder, batch: Batch) -> None:
+    def update(self, model: EncoderDecoder | Ensemble, batch: Batch) -> None:
         """Add a batch of the data set, each pair of which must come exactly once."""
         with record_pass(model, norms=self._heads.reads_norms) as seen:
             features = model.features(
@@ -110,7 +111,7 @@ class Evaluator:
         range_ = torch.bucketize(place, torch.tensor(PLACES), right=True)
         self._places.index_add_(1, range_, torch.stack((torch.ones_like(correct), correct)))
         begin = time.perf_counter()
-        translations = search_batch(self.search, model, batch)
+        translations = search_batch(self.search, model, batch, key=self.tokenizers.target.decode)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
         for index, hypotheses in zip(indices, translations, strict=True):
@@ -195,7 +196,7 @@ class Evaluator:
         )
 
 
-def evaluate(model: EncoderDecoder, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:
+def evaluate(model: EncoderDecoder | Ensemble, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:
     """Return the scores of a model over all batches of a data set."""
     device = next(model.parameters()).device
     was_training = model.training
