@@ -24,13 +24,13 @@ from seq2seq.attention import Attention, combine_masks
 from seq2seq.attention.invariants import InvariantError
 from seq2seq.build import build_model, tokenizers_of
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.grammar import Sentence, generate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import GreedySearch, search_batch
 from seq2seq.evaluation.metrics import score_translations
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.training.checks import check_batch
 
 LONGEST = 9  # words of a sentence
