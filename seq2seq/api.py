@@ -162,7 +162,7 @@ class Model:
         Raises:
             UserError: the model has no attention, or there is no such choice.
         """
-        self._alone()
+        self.alone()
         chosen = None if links is None else _choice("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
         return list(self._translator.align(pairs, self._alignment(), extraction))
@@ -185,7 +185,7 @@ class Model:
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
-        network = self._alone()
+        network = self.alone()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
@@ -217,7 +217,7 @@ class Model:
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
-        network = self._alone()
+        network = self.alone()
         chosen = build_method(_choice("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length
@@ -229,9 +229,10 @@ class Model:
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        return own_translation(self._alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
+        return own_translation(self.alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
 
-    def _alone(self) -> EncoderDecoder:
+    def alone(self) -> EncoderDecoder:
+        """Return the PyTorch module of one model; raise UserError where there are several together."""
         if not isinstance(self.network, EncoderDecoder):
             raise UserError("several models together have no attention; load one of them")
         return self.network

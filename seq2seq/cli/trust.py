@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import ListConfig
@@ -95,7 +96,9 @@ def main(arguments: list[str]) -> None:
         if sys.stderr.isatty():
             print(f"\r{done} of {len(pairs)} sentences", end="", file=sys.stderr, flush=True)
 
-    console, results, tables = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False), {}, []
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    results: dict[str, Any] = {}
+    tables = []
     with sharing_cores(device):
         if asked != []:
             per_batch = config.loader.tokens_per_batch

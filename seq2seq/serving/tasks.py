@@ -100,7 +100,7 @@ class Attend:
         model, alignment = self.served.model, self.served.model.checkpoint.alignment
         said = self._said(looks)
         pairs = [(look.source, sentence) for look, found in zip(looks, said, strict=True) for sentence, _ in found]
-        maps = iter(inspect_pairs(model.network, pairs, reading=alignment.reading if alignment else None))
+        maps = iter(inspect_pairs(model.alone(), pairs, reading=alignment.reading if alignment else None))
         answers = []
         for look, found in zip(looks, said, strict=True):
             names = (
