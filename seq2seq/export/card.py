@@ -63,7 +63,7 @@ def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, name: str, pa
     parts = [
         f"# {config.get('run_name') or Path(checkpoint.path).stem}\n",
         f"A translation model trained with seq2seq, as {form}.\n",
-        _table(("", ""), {**_facts(config), "parameters": f"{parameters:,}"}),
+        _table(("model", ""), {**_facts(config), "parameters": f"{parameters:,}"}),
         _scores(run),
         "![Word alignment of a validation sentence](alignment.png)\n" if picture is not None else "",
         f"## Load\n\n```python{LOAD[form].replace('FOLDER', name)}```\n" if form in LOAD else "",
