@@ -32,7 +32,7 @@ def test_signal_in_the_middle_leaves_what_was_there_and_says_so(
     if way:
         monkeypatch.setattr(Translator, way, interrupted)
     else:
-        monkeypatch.setattr("seq2seq.cli.links.statistical.align_text", lambda *_, **__: list(interrupted()))
+        monkeypatch.setattr("seq2seq.alignment.statistical.align_text", lambda *_, **__: list(interrupted()))
     given = ["input=text"] if name == "translate" else ["source=text", "target=text"]
     checkpoint = [f"checkpoint={bahdanau.best}"] if way else []
     said = command(name, *checkpoint, *given, "output=out")
