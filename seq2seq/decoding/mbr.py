@@ -73,7 +73,8 @@ class MinimumBayesRisk:
         The key is what gives a hypothesis' text, which is what candidates are compared by.
         """
         assert key is not None
-        found = self.candidates(model, source, source_mask, source_lengths, key=key, **asked)
+        # Without the key, so that a text which is found several times is there as often.
+        found = self.candidates(model, source, source_mask, source_lengths, **asked)
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
 
     def _best(self, hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:

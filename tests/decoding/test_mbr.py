@@ -34,7 +34,7 @@ def test_best_is_that_of_the_definition(utility: str, weights: str) -> None:
     search = MinimumBayesRisk(candidates=beam(12), **OPTIONS | {"utility": utility, "weights": weights})
     found = run(search, model, sources, text)  # type: ignore[arg-type]
     differs = 0
-    for candidates, (best,) in zip(run(beam(12), model, sources, text), found, strict=True):
+    for candidates, (best,) in zip(run(beam(12), model, sources), found, strict=True):
         share = [math.exp(c.log_probability) if weights == "probability" else 1.0 for c in candidates]
         means = [
             sum(p * score(utility, text(h.tokens), text(r.tokens)) for p, r in zip(share, candidates, strict=True))
