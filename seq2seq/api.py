@@ -17,6 +17,9 @@ from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
+from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.interface import Search
+from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
 from seq2seq.errors import UserError, nearest
@@ -92,23 +95,61 @@ class Model:
         name = f"{config.get('run_name', '')} of {self.checkpoint.path}{more}"
         return f"<seq2seq model {name}, on {self._translator.device}>"
 
-    def translate(self, lines: Iterable[str], *, search: str = "beam", **options: Any) -> list[str]:
+    def translate(
+        self, lines: Iterable[str], *, search: str = "beam", prefix: Sequence[str] | None = None, **options: Any
+    ) -> list[str]:
         """Return the best translation of each line, in order.
 
         Args:
             lines: sentences; an empty one has an empty translation.
             search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
+                be half a word, unless a space follows it.
             options: keys of that file, such as `beam_size=10`.
 
         Raises:
-            UserError: there is no such search, or it has no such key; lines is a single text.
+            UserError: there is no such search, or it has no such key; lines is a single text; a prefix cannot be said.
         """
-        return [found[0].text for found in self.translations(lines, search=search, **options)]
+        return [found[0].text for found in self.translations(lines, search=search, prefix=prefix, **options)]
 
-    def translations(self, lines: Iterable[str], *, search: str = "nbest", **options: Any) -> list[list[Translation]]:
+    def translations(
+        self, lines: Iterable[str], *, search: str = "nbest", prefix: Sequence[str] | None = None, **options: Any
+    ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         _refuse_text(lines)
-        return list(self._translator.translate(lines, build_search(_choice("search", search, options))))
+        chosen = build_search(_choice("search", search, options))
+        requests = None
+        if prefix is not None:
+            lines = list(lines)
+            requests = requests_of(self.tokenizers.target, max_length=chosen.max_length, prefixes=prefix)
+            if len(requests) != len(lines):
+                raise UserError(f"there are {len(lines)} lines and {len(requests)} prefixes; give one a line")
+        return list(self._translator.translate(lines, chosen, requests=requests))
+
+    def alternatives(
+        self, source: str, prefix: str = "", *, n: int = 5, unit: str = "words", search: str = "beam", **options: Any
+    ) -> list[Alternative]:
+        """Return the likeliest next words after the beginning of a translation, the likeliest first.
+
+        Each is a text, the probability that it comes next, and the best translation that goes on so. An empty text is
+        the end of the translation.
+
+        Args:
+            source: a sentence.
+            prefix: what the translation begins with. Its last word may be half a word, unless a space follows it.
+            n: how many.
+            unit: `words` or `pieces`.
+            search: how the continuations are found, a file of `configs/search`.
+            options: keys of that file.
+
+        Raises:
+            UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
+        """
+        chosen = build_search(_choice("search", search, options))
+        ids = self._sentence("source", source).ids
+        return find_alternatives(
+            self.network, self.tokenizers, ids, prefix, search=chosen, n=n, unit=unit, device=self._translator.device
+        )
 
     def align(self, pairs: Iterable[tuple[str, str]], *, links: str | None = None, **options: Any) -> list[set[Link]]:
         """Return the word links (source, target) of each pair, counted from 0, by forced decoding of the target.
@@ -121,7 +162,7 @@ class Model:
         Raises:
             UserError: the model has no attention, or there is no such choice.
         """
-        self._alone()
+        self.alone()
         chosen = None if links is None else _choice("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
         return list(self._translator.align(pairs, self._alignment(), extraction))
@@ -144,7 +185,7 @@ class Model:
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
-        network = self._alone()
+        network = self.alone()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
@@ -176,7 +217,7 @@ class Model:
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
-        network = self._alone()
+        network = self.alone()
         chosen = build_method(_choice("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length
@@ -188,9 +229,10 @@ class Model:
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        return own_translation(self._alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
+        return own_translation(self.alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
 
-    def _alone(self) -> EncoderDecoder:
+    def alone(self) -> EncoderDecoder:
+        """Return the PyTorch module of one model; raise UserError where there are several together."""
         if not isinstance(self.network, EncoderDecoder):
             raise UserError("several models together have no attention; load one of them")
         return self.network
@@ -217,6 +259,11 @@ def load(
         raise UserError("there is no checkpoint in the list; give at least one")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble)
+
+
+def search_of(name: str, **options: Any) -> Search:
+    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
+    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:

@@ -10,9 +10,19 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_readings, build_search
+from seq2seq.build import (
+    MODEL_KEYS,
+    bleu_tokenizer,
+    build_extraction,
+    build_model,
+    build_readings,
+    build_search,
+    check_corpora,
+    make_corpus,
+)
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
@@ -29,16 +39,22 @@ def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> Tran
     A run that goes on has its tokenizers already.
     """
     data = TranslationDataModule(
-        corpus=instantiate(config.data),
+        corpus=make_corpus(config.data),
         tokenizer=instantiate(config.tokenizer),
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
+        noise=build_noise(config),
         tokenizers=tokenizers,
         **config.loader,
     )
     data.prepare_data()
     data.setup()
     return data
+
+
+def build_noise(config: DictConfig) -> Noise:
+    """Return the noise on the sources of training."""
+    return Noise(drop=config.noise.drop, swap=config.noise.swap, mask=config.noise.mask, typo=config.noise.typo)
 
 
 def check_parts(config: DictConfig) -> None:
@@ -54,6 +70,8 @@ def check_parts(config: DictConfig) -> None:
             raise UserError(
                 f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
             )
+    check_corpora(config.data)
+    build_noise(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
     tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
     guidance = config.training.guided_alignment
@@ -143,7 +161,9 @@ def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
     precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
-    loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
+    chosen = config.get("logger") or {}
+    single = "_target_" in chosen  # as runs of earlier versions have it
+    loggers: list[Logger] = [instantiate(options) for options in ([chosen] if single else chosen.values()) if options]
     return instantiate(
         config.trainer,
         precision=settle_precision(config).value if precision == AUTO else precision,

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
     tokenize = bleu_tokenizer(config, corpus)
-    if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
+    if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
         log.warning("%s: %s", config.split, lost)
     readings, alignment = how_to_read(config.get("reading"), alignment_of(checkpoints), model)
     evaluator = Evaluator(

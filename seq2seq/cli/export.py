@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
             with torch.no_grad():
                 exporter.save(model, checkpoint, tokenizers, folder)
             for side, tokenizer in tokenizers._asdict().items():
-                (folder / f"{side}.spm").write_bytes(tokenizer.model_proto)
+                (folder / f"{side}{tokenizer.file_suffix}").write_bytes(tokenizer.model_proto)
             os.replace(folder, output)
     except OSError as error:
         raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None

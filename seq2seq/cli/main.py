@@ -28,6 +28,7 @@ COMMANDS = {
     "prune": "a smaller checkpoint, without the heads that matter least",
     "average": "a checkpoint whose weights are the mean of those of several",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "serve": "a live page of a model, and an HTTP API: translations and attention",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 

@@ -1,13 +1,13 @@
 """Minimum Bayes risk: of many candidates, the one that is most like all the others."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, Key, Searchable
+from seq2seq.decoding.search import Hypothesis, Key, Search, Searchable
 from seq2seq.decoding.utility import Utility, bleu_utility, chrf_utility
 from seq2seq.errors import UserError
 
@@ -18,7 +18,7 @@ WEIGHTS = ("uniform", "probability")
 class Chosen(NamedTuple):
     """A candidate, and how alike the others are to it."""
 
-    index: int
+    number: int  # of the candidate
     expected_utility: float  # 0-100
 
 
@@ -40,9 +40,7 @@ class MinimumBayesRisk:
         UserError: an option is out of range.
     """
 
-    def __init__(
-        self, *, candidates: GreedySearch | BeamSearch, utility: str, tokenize: str, weights: str, n_best: int
-    ) -> None:
+    def __init__(self, *, candidates: Search, utility: str, tokenize: str, weights: str, n_best: int) -> None:
         for key, value, known in (("utility", utility, UTILITIES), ("weights", weights, WEIGHTS)):
             if value not in known:
                 raise UserError(f"search.{key}={value} is not known; use {' or '.join(known)}")
@@ -52,11 +50,7 @@ class MinimumBayesRisk:
         self.utility = chrf_utility() if utility == "chrf" else bleu_utility(tokenize)
         self.weights = weights
         self.n_best = n_best
-
-    @property
-    def max_length(self) -> int:
-        """The most tokens of a translation, EOS counted."""
-        return self.candidates.max_length
+        self.max_length = candidates.max_length
 
     def __call__(
         self,
@@ -66,7 +60,7 @@ class MinimumBayesRisk:
         source_lengths: Tensor,
         *,
         key: Key | None = None,
-        **asked: Any,
+        requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return up to n_best hypotheses for each source, best first; arguments as those of the other searches.
 
@@ -74,7 +68,7 @@ class MinimumBayesRisk:
         """
         assert key is not None
         # Without the key, so that a text which is found several times is there as often.
-        found = self.candidates(model, source, source_mask, source_lengths, **asked)
+        found = self.candidates(model, source, source_mask, source_lengths, requests=requests)
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
 
     def _best(self, hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:

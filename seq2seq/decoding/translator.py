@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -16,7 +16,7 @@ from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, search_batch
+from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
 from seq2seq.decoding.unknown import UnknownCopy
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -73,22 +73,29 @@ class Translator:
     def translate(
         self,
         lines: Iterable[str],
-        search: GreedySearch | BeamSearch,
+        search: Search,
         *,
         name: str = "input",
         first: int = 1,
+        requests: Iterable[Request] | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
-        `name` is what warnings call the input, and `first` the number of its first line. `progress` is told how many
-        more lines are done, in any order.
+        `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
+        of each translation, one a line. `progress` is told how many more lines are done, in any order.
         """
+        asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
             ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
-            for indices, found in self._search(examples, search):
+            numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
+            if len(numbered) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are prefixes, {start - 1 + len(numbered)}; give one a line"
+                )
+            for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):
                     results[i] = [Translation(self._text(h.tokens, chunk[i], ids[i]), h.score) for h in hypotheses]
                 progress(len(indices))
@@ -100,7 +107,7 @@ class Translator:
         return self.unknown.text(line, source_ids, tokens)
 
     def _search(
-        self, examples: Sequence[Numbered], search: GreedySearch | BeamSearch
+        self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Yield the indices of each batch, and what was found for them.
 
@@ -109,7 +116,9 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search_batch(search, self.model, batch, key=self.tokenizers.target.decode)
+            indices = batch.indices.tolist()
+            asked = [requests[i] for i in indices]
+            return indices, search_batch(search, self.model, batch, key=self.tokenizers.target.decode, requests=asked)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
@@ -160,7 +169,7 @@ class Translator:
                 weights = choice.reading(seen, choice.layer, batch.target_lengths).cpu()
                 head = 0 if choice.head is None or weights.shape[1] == 1 else choice.head + 1
                 for row, i in zip(weights[:, head], batch.indices.tolist(), strict=True):
-                    source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
+                    source, target = (sentence.linked_words() for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 
@@ -208,9 +217,7 @@ class Translator:
             yield collate([examples[i] for i in indices]).to(self.device)
 
 
-def own_translation(
-    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
-) -> Sentence:
+def own_translation(model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: Search) -> Sentence:
     """Return the best that a search finds for a source, for the eye."""
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
     (found,) = search_batch(search, model, batch, key=tokenizers.target.decode)
