@@ -11,6 +11,7 @@ from seq2seq.alignment.links import Link, format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.build import build_extraction, find_device, load_model, read_as
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
+from seq2seq.cli.bar import line_bar
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
@@ -43,7 +44,11 @@ def main(arguments: list[str]) -> None:
         back = _Aligner(other, config, device)
     reading = config.source, config.target, config.checkpoint, config.reverse
     done = 0
-    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
+    with (
+        write_whole(config.output, reading=reading) as output,
+        sharing_cores(device),
+        line_bar(config.source, config.output) as progress,
+    ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             found = aligner.align([(source, target) for source, target in lines], done + 1)
             if back is not None:
@@ -54,6 +59,7 @@ def main(arguments: list[str]) -> None:
                 output.write(f"{format_links(links)}\n")
                 done += 1
             output.flush()  # somebody may wait for it
+            progress(len(lines))
 
 
 def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
