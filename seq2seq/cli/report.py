@@ -14,6 +14,7 @@ from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
@@ -94,6 +95,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         if "aer" in metrics:
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
+        lines += [f"  {name:<14}{scores_line(own)}" for name, own in lines_by_corpus(metrics)]
     program = _program("seq2seq")
     best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
     checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 from seq2seq.build import build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import read_tags, with_tag
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
@@ -13,16 +14,26 @@ from seq2seq.cli.requests import check_count, read_requests
 from seq2seq.cli.streams import check_stdin
 from seq2seq.data.files import arriving_lines, open_text, unpacked
 from seq2seq.decoding.translator import CHUNK, Translator
+from seq2seq.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("translate", arguments, text_keys=("checkpoint", "input", "output", "prefix"))
+    config = command_config(
+        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "tag", "tags")
+    )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
         check_stdin()
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_models(checkpoints, find_device(config.device), mean=config.ensemble)
+    tags = None
+    if config.tags is None:
+        tokenizers = with_tag(tokenizers, config.tag, checkpoints)
+    elif config.tag is None:
+        tags = read_tags(config.tags, tokenizers.source, checkpoints)
+    else:
+        raise UserError(f"tag={config.tag} and tags={config.tags}: give one tag for all lines, or one for each line")
     search = build_search(config.search)
     translator = Translator(
         model,
@@ -35,14 +46,19 @@ def main(arguments: list[str]) -> None:
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, *(checkpoint.path for checkpoint in checkpoints))
+    reading = (config.input, config.prefix, config.tags, *(checkpoint.path for checkpoint in checkpoints))
     with opened as stream, write_whole(config.output, reading=reading) as output:
         for lines in arriving_lines(unpacked(stream, name), name, most=CHUNK):
+            of_lines = None if tags is None else tags[done : done + len(lines)]
             asked = None if requests is None else requests[done : done + len(lines)]
-            for translations in translator.translate(lines, search, name=name, first=done + 1, requests=asked):
+            for translations in translator.translate(
+                lines, search, name=name, first=done + 1, requests=asked, tags=of_lines
+            ):
                 for text, score in translations:
                     output.write(f"{done} ||| {text} ||| {score:.4f}\n" if several else f"{text}\n")
                 done += 1
             output.flush()  # somebody may wait for it
         if requests is not None:
             check_count(requests, config.prefix, done, name)
+        if tags is not None:
+            check_count(tags, config.tags, done, name)
