@@ -99,13 +99,15 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     program = _program("seq2seq")
     best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
     checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
-    source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
+    first = data.dataset("val")[0]
+    source = shlex.quote(f"source={first['source']}")
+    tag = f" tag={first['tag']}" if first["tag"] else ""
     runs = shlex.quote(f"runs={folder.parent.parent}")
     lines += [
         "",
         f"pictures      {folder / 'alignments'}",
-        f"one sentence  {program} visualize {checkpoint} {source}",
-        f"translate     {program} translate {checkpoint}",
+        f"one sentence  {program} visualize {checkpoint}{tag} {source}",
+        f"translate     {program} translate {checkpoint}{tag}",
         f"compare       {program} compare {runs}",
         f"TensorBoard   {program} tensorboard {runs}   then open its Images tab",
     ]
