@@ -12,6 +12,7 @@ from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
+from seq2seq.build_tags import check_needless
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.mixture import Member, check_mixture
@@ -33,12 +34,24 @@ PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", "seq2s
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_pattern")
 
 
-def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
-    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
+def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str | None = None) -> Corpus:
+    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on.
+
+    Args:
+        options: None: those of the checkpoint.
+        checkpoint: of the model that is to read it.
+        tag: that will stand before its sources.
+
+    Raises:
+        UserError: the model needs a tag, and there is none.
+    """
     if options is None:
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
-    return make_corpus(options)
+    made = make_corpus(options)
+    if tag is None and not made.tags:
+        check_needless([checkpoint], "")
+    return made
 
 
 def make_corpus(options: DictConfig) -> Corpus:
@@ -82,9 +95,8 @@ def check_corpora(options: DictConfig) -> None:
     parts = {str(name): part for name, part in options.corpora.items()}
     for name, part in parts.items():
         if not isinstance(part, DictConfig) or "_target_" not in part:
-            kinds = "text, table, hub, multi30k or grammar"
             raise UserError(
-                f"data.corpora.{name} is no corpus; say which kind first: data.corpora.{name}=text ({kinds})"
+                f"data.corpora.{name} is no corpus; first say which kind it is, such as data.corpora.{name}=text"
             )
     given = {name: (part.get("weight"), part.get("tag")) for name, part in parts.items()}
     check_mixture(given, options.temperature, options.streaming)

@@ -6,6 +6,7 @@ import sys
 
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import with_tag
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
@@ -21,13 +22,14 @@ BY = ("sentence", "token")
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.by not in BY:
         raise UserError(f"by={config.by} is not known; use by=sentence or by=token")
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
+    tokenizers = with_tag(tokenizers, config.tag, checkpoints)
     translator = Translator(
         model,
         tokenizers,

@@ -8,6 +8,7 @@ import torch
 
 from seq2seq.build import build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit, unknown_copy
+from seq2seq.build_tags import read_tags, with_tag
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
@@ -26,7 +27,9 @@ UNKNOWN = ("keep", "copy")
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("translate", arguments, text_keys=("checkpoint", "input", "output", "prefix"))
+    config = command_config(
+        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "tag", "tags")
+    )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
         check_stdin()
@@ -38,6 +41,13 @@ def main(arguments: list[str]) -> None:
     search = build_search(config.search)
     dtype = getattr(torch, precision.value)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble, dtype=dtype)
+    tags = None
+    if config.tags is None:
+        tokenizers = with_tag(tokenizers, config.tag, checkpoints)
+    elif config.tag is None:
+        tags = read_tags(config.tags, tokenizers.source, checkpoints)
+    else:
+        raise UserError(f"tag={config.tag} and tags={config.tags}: give one tag for all lines, or one for each line")
     translator = Translator(
         model,
         tokenizers,
@@ -52,15 +62,18 @@ def main(arguments: list[str]) -> None:
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, *(checkpoint.path for checkpoint in checkpoints))
+    reading = (config.input, config.prefix, config.tags, *(checkpoint.path for checkpoint in checkpoints))
     with (
         opened as stream,
         write_whole(config.output, reading=reading) as output,
         line_bar(config.input, config.output) as progress,
     ):
         for lines in arriving_lines(unpacked(stream, name), name, most=CHUNK):
+            of_lines = None if tags is None else tags[done : done + len(lines)]
             asked = None if requests is None else requests[done : done + len(lines)]
-            found = translator.translate(lines, search, name=name, first=done + 1, requests=asked, progress=progress)
+            found = translator.translate(
+                lines, search, name=name, first=done + 1, requests=asked, tags=of_lines, progress=progress
+            )
             for translations in found:
                 for text, score in translations:
                     output.write(f"{done} ||| {text} ||| {score:.4f}\n" if several else f"{text}\n")
@@ -68,3 +81,5 @@ def main(arguments: list[str]) -> None:
             output.flush()  # somebody may wait for it
         if requests is not None:
             check_count(requests, config.prefix, done, name)
+        if tags is not None:
+            check_count(tags, config.tags, done, name)

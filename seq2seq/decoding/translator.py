@@ -13,6 +13,7 @@ from seq2seq.alignment.sentence import EOS_LABEL, Sentence, hypothesis_of, reada
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
+from seq2seq.data.encoding import marked
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
@@ -78,16 +79,27 @@ class Translator:
         name: str = "input",
         first: int = 1,
         requests: Iterable[Request] | None = None,
+        tags: Iterable[str] | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
-        of each translation, one a line. `progress` is told how many more lines are done, in any order.
+        of each translation, one a line. `tags` are what stands before each source, one a line; "" is what the tokenizer
+        puts there. `progress` is told how many more lines are done, in any order.
         """
+        tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
-            ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
+            read_by = [marked(self.tokenizers.source, tag) for tag in islice(tag_of, len(chunk))]
+            if len(read_by) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are tags, {start - 1 + len(read_by)}; give one a line"
+                )
+            ids = [
+                self._encode(tokenizer, line, f"{name}:{start + i}")
+                for i, (tokenizer, line) in enumerate(zip(read_by, chunk, strict=True))
+            ]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
             numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
