@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seq2seq.api import Model
+    from seq2seq.api_training import Run
 
 __version__ = "0.1.0"
 
@@ -25,3 +26,17 @@ def load(path: "str | Path", *, device: str = "auto", trusted: "Sequence[str]" =
     from seq2seq.api import load  # here, so that `import seq2seq` takes milliseconds
 
     return load(path, device=device, trusted=trusted)
+
+
+def train(overrides: "Sequence[str]" = ()) -> "Run":
+    """Train, as `seq2seq train` does, and return the run: its `folder`, its `metrics`, and `load()`.
+
+    Args:
+        overrides: as on the command line: `["model=luong", "trainer.max_epochs=2"]`.
+
+    Raises:
+        UserError: an override cannot be; they ask for several runs.
+    """
+    from seq2seq.api_training import train
+
+    return train(overrides)

@@ -16,11 +16,12 @@ from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.options import choices_of, compose_defaults
-from seq2seq.cli.values import nearest
+from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.translator import Translation, Translator, own_translation
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.options import choices_of, compose_defaults
 from seq2seq.pages.visualize import Target, visualize_page
 
 TOKENS_PER_BATCH = 8192
@@ -82,23 +83,61 @@ class Model:
         config = self.checkpoint.config
         return f"<seq2seq model {config.get('run_name', '')} of {self.checkpoint.path}, on {self._translator.device}>"
 
-    def translate(self, lines: Iterable[str], *, search: str = "beam", **options: Any) -> list[str]:
+    def translate(
+        self, lines: Iterable[str], *, search: str = "beam", prefix: Sequence[str] | None = None, **options: Any
+    ) -> list[str]:
         """Return the best translation of each line, in order.
 
         Args:
             lines: sentences; an empty one has an empty translation.
             search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
+                be half a word, unless a space follows it.
             options: keys of that file, such as `beam_size=10`.
 
         Raises:
-            UserError: there is no such search, or it has no such key; lines is a single text.
+            UserError: there is no such search, or it has no such key; lines is a single text; a prefix cannot be said.
         """
-        return [found[0].text for found in self.translations(lines, search=search, **options)]
+        return [found[0].text for found in self.translations(lines, search=search, prefix=prefix, **options)]
 
-    def translations(self, lines: Iterable[str], *, search: str = "nbest", **options: Any) -> list[list[Translation]]:
+    def translations(
+        self, lines: Iterable[str], *, search: str = "nbest", prefix: Sequence[str] | None = None, **options: Any
+    ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         _refuse_text(lines)
-        return list(self._translator.translate(lines, build_search(_choice("search", search, options))))
+        chosen = build_search(_choice("search", search, options))
+        requests = None
+        if prefix is not None:
+            lines = list(lines)
+            requests = requests_of(self.tokenizers.target, max_length=chosen.max_length, prefixes=prefix)
+            if len(requests) != len(lines):
+                raise UserError(f"there are {len(lines)} lines and {len(requests)} prefixes; give one a line")
+        return list(self._translator.translate(lines, chosen, requests=requests))
+
+    def alternatives(
+        self, source: str, prefix: str = "", *, n: int = 5, unit: str = "words", search: str = "beam", **options: Any
+    ) -> list[Alternative]:
+        """Return the likeliest next words after the beginning of a translation, the likeliest first.
+
+        Each is a text, the probability that it comes next, and the best translation that goes on so. An empty text is
+        the end of the translation.
+
+        Args:
+            source: a sentence.
+            prefix: what the translation begins with. Its last word may be half a word, unless a space follows it.
+            n: how many.
+            unit: `words` or `pieces`.
+            search: how the continuations are found, a file of `configs/search`.
+            options: keys of that file.
+
+        Raises:
+            UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
+        """
+        chosen = build_search(_choice("search", search, options))
+        ids = self._sentence("source", source).ids
+        return find_alternatives(
+            self.network, self.tokenizers, ids, prefix, search=chosen, n=n, unit=unit, device=self._translator.device
+        )
 
     def align(self, pairs: Iterable[tuple[str, str]], *, links: str | None = None, **options: Any) -> list[set[Link]]:
         """Return the word links (source, target) of each pair, counted from 0, by forced decoding of the target.

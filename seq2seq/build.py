@@ -14,7 +14,7 @@ from seq2seq.attribution import Method
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import Search
 from seq2seq.errors import UserError
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
@@ -38,7 +38,7 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
     return instantiate(options)
 
 
-def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
+def build_search(options: DictConfig) -> Search:
     """Return the search of a `search` group."""
     return instantiate(options)
 

@@ -153,7 +153,9 @@ def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
     precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
-    loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
+    chosen = config.get("logger") or {}
+    single = "_target_" in chosen  # as runs of earlier versions have it
+    loggers: list[Logger] = [instantiate(options) for options in ([chosen] if single else chosen.values()) if options]
     return instantiate(
         config.trainer,
         precision=settle_precision(config).value if precision == AUTO else precision,

@@ -12,9 +12,9 @@ import torch
 from torch.testing import assert_close
 
 from seq2seq.build import build_model
-from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import choices_of, compose_defaults
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,10 +14,9 @@ from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.translator import CHUNK, Translator
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 
 def main(arguments: list[str]) -> None:

@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.build import MODEL_KEYS, tokenizers_of, untrained_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.begin_vocabulary import check_vocabulary, vocabulary_of
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.resume import WholeCheckpoint
 from seq2seq.cli.shorthand import group_of
 from seq2seq.cli.sweep import configurations
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.pruning import KEYS
 from seq2seq.transfer import Vocabularies, describe, transfer
 

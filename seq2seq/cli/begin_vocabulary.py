@@ -6,9 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.cli.options import choices_of, config_folder
 from seq2seq.data.growth import check_growth
 from seq2seq.errors import UserError
+from seq2seq.options import choices_of, config_folder
 
 SETTLED = ("vocab_size", "joint", "normalization")
 """Keys of a tokenizer that a vocabulary which is there has settled, beside its kind."""
@@ -59,12 +59,7 @@ def check_vocabulary(config: DictConfig, checkpoint: Checkpoint, overrides: list
             raise UserError(_settled(f"tokenizer.{key}={_as_typed(theirs[key])}", checkpoint))
         added.append(f"tokenizer.{key}={_as_typed(theirs[key])}")
     if grows:
-        joint = tokenizers.source is tokenizers.target
-        for side, tokenizer in {
-            "" if joint else " source": tokenizers.source,
-            "" if joint else " target": tokenizers.target,
-        }.items():
-            check_growth(tokenizer, config.tokenizer.vocab_size, side)
+        check_growth(tokenizers, config.tokenizer.vocab_size)
     return added
 
 

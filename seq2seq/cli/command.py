@@ -2,10 +2,10 @@
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 
 
 def command_config(

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.comparison.baseline import links_variant
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
@@ -18,7 +17,7 @@ from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import make_table, rank, splits_of
 from seq2seq.comparison.variants import Variant, check_same_data, group_runs
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 WIDTH = 120
 """Columns where the output is no terminal."""

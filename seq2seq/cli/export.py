@@ -12,8 +12,7 @@ import torch
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
-from seq2seq.cli.values import nearest
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 

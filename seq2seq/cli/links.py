@@ -15,10 +15,9 @@ from seq2seq.alignment.links import format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.data.files import read_parallel
 from seq2seq.data.text import nfc, words
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 

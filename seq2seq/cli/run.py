@@ -31,7 +31,8 @@ from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
-from seq2seq.training.last_checkpoint import event_files, rewind_events
+from seq2seq.training.last_checkpoint import rewind_events
+from seq2seq.training.loggers import appended_files
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
@@ -73,7 +74,7 @@ def run_training(
     for doubt in _check_monitors(config, data, module):
         log.warning(doubt)
     describe_run(folder, data, module, trainer, precision)
-    events = event_files(folder)
+    events = appended_files(folder)
 
     def begin(*_: Any) -> None:
         """Write into the folder: only now is it known that the run goes on there, with these settings."""
@@ -90,7 +91,7 @@ def run_training(
             _fit(trainer, module, data, folder, start)
     except BaseException:
         if record and not record.begun:
-            for new in set(event_files(folder)) - set(events):
+            for new in set(appended_files(folder)) - set(events):
                 new.unlink()
         raise
     begin()  # where no step was left to make

@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
-from seq2seq.cli.options import choices_of, compose_hydra
 from seq2seq.errors import UserError
+from seq2seq.options import choices_of, compose_hydra
 
 PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
 """Keys of a Transformer's side that choose a file, and the group that the file is in."""

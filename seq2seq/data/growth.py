@@ -33,10 +33,8 @@ def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, c
 
     Raises UserError where the old vocabulary is as large already, or of a kind that cannot grow.
     """
-    joint = old.source is old.target
-    sides = {"joint": old.source} if joint else old._asdict()
-    for side, tokenizer in sides.items():
-        check_growth(tokenizer, config.vocab_size, "" if joint else f" {side}")
+    check_growth(old, config.vocab_size)
+    sides = _sides(old)
     key = content_key(
         format=FORMAT,
         train=corpus.fingerprint("train"),
@@ -49,7 +47,7 @@ def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, c
             texts = (
                 text
                 for pair in corpus.pairs("train")
-                for text in ((pair.source, pair.target) if joint else (getattr(pair, side),))
+                for text in (pair[:2] if side == "joint" else (getattr(pair, side),))
             )
             (folder / f"{side}.model").write_bytes(grow(tokenizer, texts, vocab_size=config.vocab_size))
 
@@ -58,15 +56,21 @@ def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, c
     return Tokenizers(made[0], made[-1])
 
 
-def check_growth(tokenizer: Tokenizer, vocab_size: int, side: str = "") -> None:
-    """Raises UserError where a tokenizer cannot grow to a size; `side` is what its vocabulary is called before."""
-    if vocab_size <= len(tokenizer):
-        raise UserError(
-            f"tokenizer.grow=true: the{side} vocabulary has {len(tokenizer)} pieces already, so "
-            f"tokenizer.vocab_size={vocab_size} leaves no room; say how many it may have in the end"
-        )
-    if _parsed(tokenizer).trainer_spec.model_type not in (BPE, UNIGRAM):
-        raise UserError(f"tokenizer.grow=true: the{side} vocabulary is neither bpe nor unigram, and cannot grow")
+def check_growth(tokenizers: Tokenizers, vocab_size: int) -> None:
+    """Raises UserError where tokenizers cannot grow to a size."""
+    for side, tokenizer in _sides(tokenizers).items():
+        if _parsed(tokenizer).trainer_spec.model_type not in (BPE, UNIGRAM):
+            raise UserError(f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram, and cannot grow")
+        if vocab_size <= len(tokenizer):
+            raise UserError(
+                f"tokenizer.grow=true: the {side} vocabulary has {len(tokenizer)} pieces already, so "
+                f"tokenizer.vocab_size={vocab_size} leaves no room; say how many it may have in the end"
+            )
+
+
+def _sides(tokenizers: Tokenizers) -> dict[str, Tokenizer]:
+    joint = tokenizers.source is tokenizers.target
+    return {"joint": tokenizers.source} if joint else tokenizers._asdict()
 
 
 def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:

@@ -109,8 +109,11 @@ class Tokenizer:
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
-        normalized = self._processor.normalize(self._stand_in(self._prepared(text)))
-        return self._segmenter.sample(normalized, alpha, Random(seed))
+        return self._segmenter.sample(self.spelling(text), alpha, Random(seed))
+
+    def spelling(self, text: str) -> str:
+        """The text as `pieces` of it spell it together, with `▁` for a space; unknown characters stay in it."""
+        return self._processor.normalize(self._stand_in(self._prepared(text)))
 
     @cached_property
     def _segmenter(self) -> Segmenter:

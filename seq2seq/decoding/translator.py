@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -14,7 +14,7 @@ from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, search_batch
+from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.reading import record_pass
@@ -65,24 +65,37 @@ class Translator:
         self.device = next(model.parameters()).device
 
     def translate(
-        self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input", first: int = 1
+        self,
+        lines: Iterable[str],
+        search: Search,
+        *,
+        name: str = "input",
+        first: int = 1,
+        requests: Iterable[Request] | None = None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
-        `name` is what warnings call the input, and `first` the number of its first line.
+        `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
+        of each translation, one a line.
         """
+        asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
             ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
-            for indices, found in self._search(examples, search):
+            numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
+            if len(numbered) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are prefixes, {start - 1 + len(numbered)}; give one a line"
+                )
+            for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):
                     decode = self.tokenizers.target.decode
                     results[i] = [Translation(decode(h.tokens), h.score) for h in hypotheses]
             yield from results
 
     def _search(
-        self, examples: Sequence[Numbered], search: GreedySearch | BeamSearch
+        self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Yield the indices of each batch, and what was found for them.
 
@@ -91,7 +104,9 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search_batch(search, self.model, batch, key=self.tokenizers.target.decode)
+            indices = batch.indices.tolist()
+            asked = [requests[i] for i in indices]
+            return indices, search_batch(search, self.model, batch, key=self.tokenizers.target.decode, requests=asked)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
@@ -171,9 +186,7 @@ class Translator:
             yield collate([examples[i] for i in indices]).to(self.device)
 
 
-def own_translation(
-    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
-) -> Sentence:
+def own_translation(model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: Search) -> Sentence:
     """Return the best that a search finds for a source, for the eye."""
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
     (found,) = search_batch(search, model, batch, key=tokenizers.target.decode)

@@ -16,7 +16,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
+from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
@@ -71,7 +71,7 @@ class Evaluator:
         self,
         dataset: Dataset,
         tokenizers: Tokenizers,
-        search: GreedySearch | BeamSearch,
+        search: Search,
         *,
         extraction: LinkExtraction,
         tokenize: str,

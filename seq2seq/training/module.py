@@ -19,7 +19,7 @@ from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import Search
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
@@ -57,7 +57,7 @@ class TranslationModule(lightning.LightningModule):
         model: EncoderDecoder,
         *,
         tokenizers: Tokenizers,
-        search: GreedySearch | BeamSearch,
+        search: Search,
         evaluator: Callable[..., Evaluator],
         optimizer: Callable[..., Optimizer],
         scheduler: Mapping[str, Any],

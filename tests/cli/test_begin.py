@@ -122,9 +122,7 @@ FROZEN = "freeze=[encoder.forwards,encoder.backwards,decoder.rnn]"
 
 
 @pytest.mark.parametrize("options", [["callbacks=ema"], ["optimizer=muon"], ["optimizer=adamw", "optimizer.lr=0.01"]])
-def test_frozen_parts_stay_bit_for_bit_and_have_no_state(
-    train_briefly: Any, bahdanau: Any, options: list[str]
-) -> None:
+def test_frozen_parts_stay_bit_for_bit_and_have_no_state(train_briefly: Any, bahdanau: Any, options: list[str]) -> None:
     begun = train_briefly(f"begin_with={bahdanau.best}", FROZEN, *options)
     before, after = weights(bahdanau.best), weights(begun.best)
     frozen = {name for name in before if name.startswith(("encoder.forwards", "encoder.backwards", "decoder.rnn"))}

@@ -19,7 +19,6 @@ from torch.testing import assert_close
 from seq2seq.attention import record_attention
 from seq2seq.build import build_model, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizers
@@ -27,6 +26,7 @@ from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.export import ctranslate2 as to_ctranslate2
 from seq2seq.export import onnx as to_onnx
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 
 Command = Callable[..., Any]
 MAX_LENGTH = 20

@@ -16,8 +16,8 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 
 from seq2seq.build import build_model
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.options import compose_defaults
 
 
 @pytest.fixture(scope="session")
