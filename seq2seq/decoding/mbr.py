@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.decoding.search import Hypothesis, Key, Search, Searchable
+from seq2seq.decoding.search import Hypothesis, Key, Request, Search, Searchable
 from seq2seq.decoding.utility import Utility, bleu_utility, chrf_utility
 from seq2seq.errors import UserError
 
