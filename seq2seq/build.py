@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
@@ -70,7 +71,10 @@ def make_corpus(options: DictConfig) -> Corpus:
             kind.streaming = True
         try:
             members[str(name)] = Member(make_corpus(kind), own.get("weight"), own.get("tag"))
-        except UserError as error:
+        except (UserError, InstantiationException) as failure:
+            error = failure if isinstance(failure, UserError) else failure.__cause__
+            if not isinstance(error, UserError):
+                raise
             said = re.sub(
                 rf"(?<![\w./=])data\.(?=(?:{'|'.join(str(key) for key in kind)})\b)",
                 f"data.corpora.{name}.",
