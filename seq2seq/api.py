@@ -21,6 +21,7 @@ from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.interface import Search
 from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
@@ -190,7 +191,7 @@ class Model:
         Raises:
             UserError: the model has no attention, or there is no such choice.
         """
-        self._alone()
+        self.alone()
         chosen = None if links is None else _choice("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
         return list(self._translator.align(pairs, self._alignment(), extraction))
@@ -213,7 +214,7 @@ class Model:
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
-        network = self._alone()
+        network = self.alone()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
@@ -245,7 +246,7 @@ class Model:
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
-        network = self._alone()
+        network = self.alone()
         chosen = build_method(_choice("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length
@@ -257,9 +258,10 @@ class Model:
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        return own_translation(self._alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
+        return own_translation(self.alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
 
-    def _alone(self) -> EncoderDecoder:
+    def alone(self) -> EncoderDecoder:
+        """Return the PyTorch module of one model; raise UserError where there are several together."""
         if not isinstance(self.network, EncoderDecoder):
             raise UserError("several models together have no attention; load one of them")
         return self.network
@@ -294,6 +296,11 @@ def load(
         raise UserError("there is no checkpoint in the list; give at least one")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
+
+
+def search_of(name: str, **options: Any) -> Search:
+    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
+    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:

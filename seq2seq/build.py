@@ -218,16 +218,25 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
     Raises:
         UserError: its configuration names code outside this package, or does not fit its weights.
     """
-    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
-    _check_targets(config, checkpoint)
     tokenizers = tokenizers_of(checkpoint)
-    model = build_model(config, tokenizers)
+    model = untrained_model(checkpoint, tokenizers)
     try:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
     return model.to(device).eval(), tokenizers
+
+
+def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDecoder:
+    """Return a model of the configuration of a checkpoint, without its weights.
+
+    Raises:
+        UserError: it names code outside this package.
+    """
+    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
+    _check_targets(config, checkpoint)
+    return build_model(config, tokenizers)
 
 
 def build_smaller(

@@ -1,5 +1,6 @@
 """Configuration to a training: its data, its module, Lightning's trainer; and what is refused before."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -22,25 +23,32 @@ from seq2seq.build import (
 )
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.growth import grown_tokenizers
 from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.training.coverage import cover
+from seq2seq.training.freezing import freeze
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import AUTO, EXACT, Precision, choose_precision
 
 
-def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
+def build_data(
+    config: DictConfig, tokenizers: Tokenizers | None = None, *, grows: bool = False
+) -> TranslationDataModule:
     """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model.
 
-    A run that goes on has its tokenizers already.
+    A run that goes on, or starts from a checkpoint, has its tokenizers already; if they grow, they get new pieces.
     """
+    corpus, options = make_corpus(config.data), instantiate(config.tokenizer)
+    if tokenizers and grows:
+        tokenizers = grown_tokenizers(tokenizers, corpus, options, Path(config.loader.cache_dir).expanduser())
     data = TranslationDataModule(
-        corpus=make_corpus(config.data),
-        tokenizer=instantiate(config.tokenizer),
+        corpus=corpus,
+        tokenizer=options,
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
         noise=build_noise(config),
@@ -80,6 +88,7 @@ def check_parts(config: DictConfig) -> None:
         model = build_model(config, tokenizers)
         guide(model, **guidance, row=build_readings(config.reading, model)[0].row)
         cover(model, **config.training.coverage)
+        freeze(model, config.freeze)
 
     try:
         with torch.device("meta"):
@@ -96,6 +105,7 @@ def check_parts(config: DictConfig) -> None:
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
     """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
     model = build_model(config, data.tokenizers)
+    freeze(model, config.freeze)
     if config.training.compile:
         # Only in a training step: search and pictures would want a graph of their own at every step.
         torch.compiler.set_stance("force_eager")

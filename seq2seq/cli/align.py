@@ -12,6 +12,7 @@ from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.build import build_extraction, find_device, load_model, read_as
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
+from seq2seq.cli.bar import line_bar
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
@@ -46,7 +47,11 @@ def main(arguments: list[str]) -> None:
         back = _Aligner(other, config, device, tag=config.reverse_tag)
     reading = config.source, config.target, config.checkpoint, config.reverse
     done = 0
-    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
+    with (
+        write_whole(config.output, reading=reading) as output,
+        sharing_cores(device),
+        line_bar(config.source, config.output) as progress,
+    ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             found = aligner.align([(source, target) for source, target in lines], done + 1)
             if back is not None:
@@ -57,6 +62,7 @@ def main(arguments: list[str]) -> None:
                 output.write(f"{format_links(links)}\n")
                 done += 1
             output.flush()  # somebody may wait for it
+            progress(len(lines))
 
 
 def _checkpoint(path: str, config: DictConfig) -> Checkpoint:

@@ -19,6 +19,7 @@ from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
+from seq2seq.transfer import whole_parts
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def describe_run(
         _device(trainer),
         precision.value,
         f" ({precision.reason})" if precision.reason else "",
-        describe_attention(module.model, trainer.strategy.root_device.type),
+        describe_attention(module.model, trainer.strategy.root_device.type) + describe_frozen(module.model),
     )
     if precision.warning:
         log.warning("%s\n", precision.warning)
@@ -66,6 +67,17 @@ def describe_attention(model: nn.Module, device: str) -> str:
             if said not in kinds:
                 kinds.append(said)
     return "\nattention: " + ", ".join(f"{kind} {' and '.join(said)}" for kind, said in found.items()) if found else ""
+
+
+def describe_frozen(model: nn.Module) -> str:
+    """Return a line of what a training leaves as it is, parts by their names; empty where that is nothing."""
+    names = list(dict(model.named_parameters(remove_duplicate=False)))
+    frozen = [name for name in names if not model.get_parameter(name).requires_grad]
+    if not frozen:
+        return ""
+    numbers = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    count = sum(number for number, learns in numbers if not learns)
+    return f"\nfrozen: {', '.join(whole_parts(frozen, names))}: {count:,} of {sum(n for n, _ in numbers):,} parameters"
 
 
 def _device(trainer: lightning.Trainer) -> str:

@@ -37,6 +37,7 @@ FIXED = (
     "cross_pattern",
     "optimizer",
     "seed",
+    "freeze",
 )
 """Keys in which it may not: its checkpoint would be another model, or of other data."""
 

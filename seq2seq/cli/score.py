@@ -7,6 +7,7 @@ import sys
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.build_tags import with_tag
+from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -37,13 +38,18 @@ def main(arguments: list[str]) -> None:
     )
     reading = (config.source, config.target, *(checkpoint.path for checkpoint in checkpoints))
     all_ = Perplexity()
-    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
+    with (
+        write_whole(config.output, reading=reading) as output,
+        sharing_cores(device),
+        line_bar(config.source, config.output) as progress,
+    ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             pairs = ((source, target) for source, target in lines)
             for score in translator.score(pairs, name=config.source, first=all_.pairs + 1):
                 output.write(f"{as_line(score, config.by)}\n")
                 all_.add(score)
             output.flush()  # somebody may wait for it
+            progress(len(lines))
     print(
         f"perplexity {all_.value:.4f} a piece: log-probability {all_.log_probability:.2f} "
         f"of {all_.pieces:,} pieces in {all_.pairs:,} pairs",

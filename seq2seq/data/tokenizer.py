@@ -39,6 +39,8 @@ class TokenizerConfig:
     (BPE-dropout, Provilkov et al. 2020); for unigram the smoothing alpha (Kudo 2018), where smaller varies more.
     `normalization` is what becomes of text first: `nfc` composes letters and makes one space of several blanks;
     `identity` changes nothing; `nfkc` and `nmt_nfkc` are SentencePiece's, and rewrite characters (`m²` to `m2`).
+    `checkpoint` has a vocabulary that is taken as it is, in place of one trained on the text; `grow` adds pieces for
+    the text to that, or to the vocabulary of the checkpoint that a training begins with.
     """
 
     model_type: str
@@ -48,6 +50,8 @@ class TokenizerConfig:
     normalization: str
     character_coverage: float
     input_sentence_size: int
+    checkpoint: str | None = None
+    grow: bool = False
 
     def __post_init__(self) -> None:
         if self.model_type not in ("bpe", "unigram", "char"):
@@ -209,6 +213,10 @@ class Tokenizer:
         if is_blank(text):
             return ""
         return stand_in(text, keep_tabs=self.normalization == "identity")
+
+    def surfaces(self, text: str) -> list[str]:
+        """The best segmentation as text, in which an unknown stretch is what it was, and `▁` stands for a space."""
+        return self._processor.encode(self._stand_in(self._prepared(text)), out_type=str)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; special ids give nothing, an unknown one gives a question mark between spaces."""
