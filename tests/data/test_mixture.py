@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from seq2seq.build import make_corpus
+from seq2seq.build_mixture import make_corpus
 from seq2seq.data import streaming as stretches
 from seq2seq.data.corpus import TextCorpus
 from seq2seq.data.datamodule import TranslationDataModule
@@ -150,7 +150,7 @@ def test_stream_has_all_corpora_side_by_side_until_each_was_read(made: Made, mon
         ({"streaming": True}, {}, r"data\.corpora\.small\.streaming=true: a mixture reads all its corpora in one way"),
         ({"tag": "a b"}, {}, r"data\.corpora\.small: tag=a b is no name of a tag"),
         ({"train": {}}, {}, r"data\.corpora\.small has no training pairs"),
-        ({"train": {"source": "x"}}, {}, r"^data\.corpora\.small\.train\.target is missing: say data\.corpora\.small\."),
+        ({"train": {"source": "x"}}, {}, r"^data\.corpora\.small\.train\.target is missing: say data\.corpora\.small"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_mixed_is_refused_by_its_key(
