@@ -11,10 +11,20 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_readings, build_search
+from seq2seq.build import (
+    MODEL_KEYS,
+    bleu_tokenizer,
+    build_extraction,
+    build_model,
+    build_readings,
+    build_search,
+    check_corpora,
+    make_corpus,
+)
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
@@ -33,7 +43,7 @@ def build_data(
 
     A run that goes on, or starts from a checkpoint, has its tokenizers already; if they grow, they get new pieces.
     """
-    corpus, options = instantiate(config.data), instantiate(config.tokenizer)
+    corpus, options = make_corpus(config.data), instantiate(config.tokenizer)
     if tokenizers and grows:
         tokenizers = grown_tokenizers(tokenizers, corpus, options, Path(config.loader.cache_dir).expanduser())
     data = TranslationDataModule(
@@ -41,12 +51,18 @@ def build_data(
         tokenizer=options,
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
+        noise=build_noise(config),
         tokenizers=tokenizers,
         **config.loader,
     )
     data.prepare_data()
     data.setup()
     return data
+
+
+def build_noise(config: DictConfig) -> Noise:
+    """Return the noise on the sources of training."""
+    return Noise(drop=config.noise.drop, swap=config.noise.swap, mask=config.noise.mask, typo=config.noise.typo)
 
 
 def check_parts(config: DictConfig) -> None:
@@ -62,6 +78,8 @@ def check_parts(config: DictConfig) -> None:
             raise UserError(
                 f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
             )
+    check_corpora(config.data)
+    build_noise(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
     tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
     guidance = config.training.guided_alignment

@@ -14,6 +14,7 @@ from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
@@ -106,16 +107,19 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         if "aer" in metrics:
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
+        lines += [f"  {name:<14}{scores_line(own)}" for name, own in lines_by_corpus(metrics)]
     program = _program("seq2seq")
     best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
     checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
-    source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
+    first = data.dataset("val")[0]
+    source = shlex.quote(f"source={first['source']}")
+    tag = f" tag={first['tag']}" if first["tag"] else ""
     runs = shlex.quote(f"runs={folder.parent.parent}")
     lines += [
         "",
         f"pictures      {folder / 'alignments'}",
-        f"one sentence  {program} visualize {checkpoint} {source}",
-        f"translate     {program} translate {checkpoint}",
+        f"one sentence  {program} visualize {checkpoint}{tag} {source}",
+        f"translate     {program} translate {checkpoint}{tag}",
         f"compare       {program} compare {runs}",
         f"TensorBoard   {program} tensorboard {runs}   then open its Images tab",
     ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS
+from seq2seq.decoding.coverage import Watched, coverage
 from seq2seq.decoding.ended import Ended
 from seq2seq.decoding.interface import (
     Hypothesis,
@@ -43,6 +44,7 @@ class BeamSearch:
         length_penalty: divides a hypothesis' log-probability.
         no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
         repetition_penalty: power of the probability of pieces that came before; 1: none.
+        coverage_penalty: β of Wu's coverage penalty, which joins the score of what has ended; 0: none.
     """
 
     def __init__(
@@ -55,12 +57,16 @@ class BeamSearch:
         length_penalty: LengthPenalty,
         no_repeat_ngram: int = 0,
         repetition_penalty: float = 1.0,
+        coverage_penalty: float = 0.0,
     ) -> None:
         if beam_size < 1:
             raise UserError(f"search.beam_size={beam_size} must be above 0")
         if not 1 <= n_best <= beam_size:
             raise UserError(f"search.n_best={n_best} must be from 1 to search.beam_size={beam_size}")
+        if coverage_penalty < 0:
+            raise UserError(f"search.coverage_penalty={coverage_penalty} must be 0 (none) or above, such as 0.2")
         check_limits(max_length, max_ratio)
+        self.coverage_penalty = coverage_penalty
         self.beam_size = beam_size
         self.n_best = n_best
         self.max_length = max_length
@@ -87,11 +93,14 @@ class BeamSearch:
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
         ended = Ended.empty(batch, k, longest, room=room, device=device)
+        watched = Watched(model) if self.coverage_penalty else None
+        model = watched or model
         state = model.begin(source, source_mask, source_lengths)
         sentences = torch.arange(batch, device=device)  # which sentence each live row is
         tokens = torch.full((batch, 1, 1), BOS, device=device)  # (live, beam, so far)
         totals = torch.zeros(batch, 1, dtype=torch.float32, device=device)  # what ranks them (live, beam)
         change = totals if rules.weigh else None  # how much of it is no log-probability of the model (live, beam)
+        looked = source.new_zeros(batch, 1, source.shape[1], dtype=torch.float32)  # attention so far, if watched
         for t in range(longest):
             logits, state = model.step(tokens[..., -1], state)
             at_limit = limits[sentences] == t + 1
@@ -112,12 +121,18 @@ class BeamSearch:
             ends = choices == EOS
             penalty = self.length_penalty(torch.full((), t + 1.0, dtype=torch.float32, device=device))
             scores = totals[:, :k].masked_fill(~ends[:, :k], -torch.inf) / penalty
+            if watched is not None:
+                looked = looked + watched.looked_at()
+                covered = self.coverage_penalty * coverage(looked, source_mask[sentences])
+                scores = scores + covered.gather(1, parents[:, :k])
             of_model = totals if change is None else totals - change
             ended.add(sentences, grown[:, :k, 1:], of_model[:, :k], scores)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
-            state = state.reorder(parents.gather(1, kept))
+            parents = parents.gather(1, kept)
+            state = state.reorder(parents)
             tokens = take(grown, kept)
             change = None if change is None else change.gather(1, kept)
+            looked = looked if watched is None else take(looked, parents)
             live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)
             if not len(live):
                 break
@@ -125,4 +140,5 @@ class BeamSearch:
             if len(live) <= 0.75 * len(sentences):
                 sentences, tokens, totals, state = sentences[live], tokens[live], totals[live], state.select(live)
                 change = None if change is None else change[live]
+                looked = looked if watched is None else looked[live]
         return ended.best(self.n_best, key)

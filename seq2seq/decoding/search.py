@@ -6,6 +6,7 @@ import torch
 
 from seq2seq.data.batching import Batch
 from seq2seq.decoding.beam import BeamSearch, power_penalty, wu_penalty
+from seq2seq.decoding.diverse import DiverseBeamSearch
 from seq2seq.decoding.greedy import GreedySearch
 from seq2seq.decoding.interface import (
     Hypothesis,
@@ -17,14 +18,17 @@ from seq2seq.decoding.interface import (
     length_limits,
     next_log_probabilities,
 )
+from seq2seq.decoding.sampling import SampleSearch
 
 __all__ = [
     "BeamSearch",
+    "DiverseBeamSearch",
     "GreedySearch",
     "Hypothesis",
     "Key",
     "LengthPenalty",
     "Request",
+    "SampleSearch",
     "Search",
     "Searchable",
     "length_limits",

@@ -127,5 +127,5 @@ def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
 
 def _translations(module: TranslationModule, pairs: list[tuple[Sentence, Sentence]]) -> list[str]:
     batch = collate([(source.ids, target.ids, i) for i, (source, target) in enumerate(pairs)]).to(module.device)
-    found = search_batch(module.search, module.model, batch)
+    found = search_batch(module.search, module.model, batch, key=module.tokenizers.target.decode)
     return [module.tokenizers.target.decode(hypotheses[0].tokens) for hypotheses in found]
