@@ -16,7 +16,9 @@ from seq2seq.decoding.translator import CHUNK, Translator
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("translate", arguments, text_keys=("checkpoint", "input", "output", "prefix"))
+    config = command_config(
+        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "constraints")
+    )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
         check_stdin()
@@ -30,11 +32,12 @@ def main(arguments: list[str]) -> None:
         max_length=config.loader.max_length or checkpoint.max_length,
     )
     name = config.input or "stdin"
-    requests = read_requests(prefix=config.prefix, input=config.input, tokenizer=tokenizers.target, search=search)
+    asked_in = {"prefix": config.prefix, "constraints": config.constraints}
+    requests = read_requests(**asked_in, input=config.input, tokenizer=tokenizers.target, search=search)
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, config.checkpoint)
+    reading = (config.input, *asked_in.values(), config.checkpoint)
     with opened as stream, write_whole(config.output, reading=reading) as output:
         for lines in arriving_lines(unpacked(stream, name), name, most=CHUNK):
             asked = None if requests is None else requests[done : done + len(lines)]
@@ -44,4 +47,4 @@ def main(arguments: list[str]) -> None:
                 done += 1
             output.flush()  # somebody may wait for it
         if requests is not None:
-            check_count(requests, config.prefix, done, name)
+            check_count(requests, config.prefix or config.constraints, done, name)
