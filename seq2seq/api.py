@@ -97,7 +97,7 @@ class Model:
 
         Args:
             lines: sentences; an empty one has an empty translation.
-            search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            search: a file of `configs/search`: `greedy`, `beam`, `nbest`, `diverse`, `sample`.
             prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
                 be half a word, unless a space follows it.
             constraints: what each translation must say and must not say, such as

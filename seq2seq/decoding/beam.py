@@ -113,11 +113,9 @@ class BeamSearch:
             must_end = at_limit if t + 1 >= shortest else None
             log_probabilities = next_log_probabilities(logits, must_end=must_end)
             ruled = log_probabilities
-            said = Said(tokens[..., 1:], sentences, limits[sentences] - t)
-            if rules.any:
-                ruled = rules(log_probabilities, said)
-            if constrained:
-                ruled = constrained.rule(ruled, said)
+            if rules.any or constrained:
+                said = Said(tokens[..., 1:], sentences, limits[sentences] - t)
+                ruled = constrained.rule(rules(log_probabilities, said), said)
             # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
             best, following = ruled.topk(min(2 * k, logits.shape[-1]))
             before, candidates = totals, (totals[..., None] + best).flatten(1)

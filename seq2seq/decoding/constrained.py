@@ -52,6 +52,8 @@ class ConstrainedBeams:
 
     def rule(self, log_probabilities: Tensor, said: Said) -> Tensor:
         """Return log-probabilities (live, beam, vocab), -inf for ends, and for what leaves constraints no room."""
+        if not self:
+            return log_probabilities
         ruled = log_probabilities.clone()
         length, rooms = said.tokens.shape[-1], said.room.tolist()
         for row, sentence in enumerate(said.sentences.tolist()):
