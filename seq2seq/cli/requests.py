@@ -1,6 +1,7 @@
 """Files that ask something of each translation: `prefix=FILE`, `constraints=FILE`."""
 
 import os
+from collections.abc import Sequence
 
 from seq2seq.data.files import read_lines
 from seq2seq.data.tokenizer import Tokenizer
@@ -46,7 +47,7 @@ def read_requests(
     return requests
 
 
-def check_count(requests: list[Request], file: str | None, lines: int, input: str) -> None:
+def check_count(requests: Sequence[object], file: str | None, lines: int, input: str) -> None:
     """Refuse a file that has not a line for each line of the input."""
     if len(requests) != lines:
         raise UserError(

@@ -10,5 +10,9 @@ search.py        the searches, over `model.begin` and `model.step` alone
   vocabulary.py  what pieces spell
 requests.py      what a person asks of a translation, in pieces
 alternatives.py  what else might come next
-translator.py    lines in, lines out, in order; forced decoding to word links
+ensemble.py      several models that search as one
+mbr.py           minimum Bayes risk: of many candidates the one most like the others; utility.py: how alike
+unknown.py       source words in the place of pieces that the vocabulary lacks
+scoring.py       how likely a model finds a given translation
+translator.py    lines in, lines out, in order; forced decoding to word links and scores
 """

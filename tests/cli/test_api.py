@@ -15,6 +15,7 @@ from seq2seq.api import Model
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import EOS
 from seq2seq.errors import UserError
+from tests.cli.conftest import ONE_STEP
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SENTENCE = "The wolf slept ."
@@ -81,6 +82,28 @@ def test_example_of_the_page_runs(bahdanau: Any, tmp_path: Path, monkeypatch: py
 def test_import_alone_brings_no_torch() -> None:
     code = "import sys, seq2seq; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_training_returns_its_folder_its_scores_and_its_model(
+    text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = seq2seq.train([*text, *ONE_STEP[:-1], "training.test_splits=[test]"])
+    assert run.folder.parent.name == "bahdanau-additive-s1" and run.metrics["steps"] == 2
+    assert "test/bleu" in run.metrics
+    assert run.load(device="cpu").translate([""]) == [""]
+
+
+@pytest.mark.parametrize("several", [["--multirun", "seed=1,2"], ["variants=['seed=1','seed=2']"]], ids=str)
+def test_training_of_several_runs_is_refused_before_it_begins(
+    text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="one at a time"):
+        seq2seq.train([*text, *several])
+    with pytest.raises(UserError, match="give a list"):
+        seq2seq.train("seed=1")
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_translations_begin_with_what_is_given(model: Model) -> None:

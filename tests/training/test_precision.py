@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from seq2seq.cli.options import compose_defaults
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 from seq2seq.training import precision
 from seq2seq.training.precision import Precision, bfloat16_speed, choose_precision, relative_speed
 
