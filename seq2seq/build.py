@@ -34,6 +34,11 @@ MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_patte
 def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
     """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
     if options is None:
+        if checkpoint.config["data"] is None:
+            raise UserError(
+                f"{checkpoint.path} was trained elsewhere, on data that it does not name; say which are meant, such as "
+                "data=text data.test.source=FILE data.test.target=FILE"
+            )
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
     return instantiate(options)
@@ -109,7 +114,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     # the base Transformer ran at a fifth of its speed. The other kernels need no plans.
     torch.backends.cuda.enable_cudnn_sdp(False)
     options = config.model
-    if options.tie_embeddings and tokenizers.source is not tokenizers.target:
+    if options.tie_embeddings and not tokenizers.one_vocabulary:
         raise UserError(
             "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
         )
@@ -131,6 +136,8 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
+        output_bias=options.get("output_bias", False),  # checkpoints from before there was one have none
+        first_token=tokenizers.target.first,
     )
 
 

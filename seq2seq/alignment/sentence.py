@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from seq2seq.data.text import words as words_of
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tags import NO_WORD
 from seq2seq.data.units import spelt
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
@@ -36,12 +37,17 @@ class Sentence(NamedTuple):
     word_of_piece: list[int]
 
     def ending(self) -> Axis:
-        """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS."""
-        return Axis([*self.pieces, EOS_LABEL], [*self.words, EOS_LABEL], [*self.word_of_piece, len(self.words)])
+        """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS.
+
+        What belongs to no word, as a tag, counts with the ends: here with EOS.
+        """
+        end = len(self.words)
+        words = [end if word == NO_WORD else word for word in self.word_of_piece]
+        return Axis([*self.pieces, EOS_LABEL], [*self.words, EOS_LABEL], [*words, end])
 
     def beginning(self) -> Axis:
         """Return the axis of tokens fed to a decoder: BOS, then the pieces."""
-        words = [word + 1 for word in self.word_of_piece]
+        words = [word + 1 for word in self.word_of_piece]  # 0 of what belongs to no word
         return Axis([BOS_LABEL, *self.pieces], [BOS_LABEL, *self.words], [0, *words])
 
 
@@ -84,6 +90,9 @@ def readable(sentence: Sentence) -> Sentence:
     words: list[str] = []
     index: list[int] = []
     for i, text in enumerate(spelt(sentence.pieces)):
+        if sentence.word_of_piece[i] == NO_WORD:
+            index.append(NO_WORD)
+            continue
         same_word = i > 0 and sentence.word_of_piece[i] == sentence.word_of_piece[i - 1]
         if same_word and not (text and words[-1] and _unspaced(text + words[-1])):
             words[-1] += text

@@ -25,7 +25,8 @@ COMMANDS = {
     "aer": "score word links against gold links",
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
-    "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "export": "a checkpoint for another program: CTranslate2, Hugging Face, ONNX, safetensors",
+    "import": "a model of Hugging Face's transformers as a checkpoint: Marian, M2M100, NLLB",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 

@@ -52,6 +52,26 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
                 place.unlink()
 
 
+def check_new_file(path: Path, *, example: str, checkpoint: str | None = None) -> None:
+    """Refuse a place where a new checkpoint cannot be written, or where something would be lost.
+
+    Args:
+        path: of the file.
+        example: of a name, for messages.
+        checkpoint: what is read.
+
+    Raises:
+        UserError: saying what is there.
+    """
+    if path.exists():
+        same = checkpoint is not None and os.path.exists(checkpoint) and path.samefile(checkpoint)
+        what = "the checkpoint itself" if same else "a folder" if path.is_dir() else "there already"
+        raise UserError(f"output={path} is {what}; give a new file, such as {example}")
+    near = next(folder for folder in path.absolute().parents if folder.exists())
+    if not near.is_dir() or not os.access(near, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={path}: {near} is no folder that can be written; give another file")
+
+
 def results_folder(output: str | None, checkpoint: str) -> Path:
     """Return the folder for what was found of a checkpoint, made if need be: the given one, or that of its run.
 

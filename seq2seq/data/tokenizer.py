@@ -165,6 +165,11 @@ class Tokenizer:
         made.tag = name
         return made
 
+    @property
+    def first(self) -> int | None:
+        """The id that every text begins with; None: there is none."""
+        return self.tag_ids[self.tag] if self.tag else None
+
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
         return self._after_tag(self._encode(text))
@@ -230,19 +235,24 @@ class Tokenizer:
         """Found through character offsets in the original text, so that a space more or less shifts nothing."""
         prepared = self._prepared(text)
         mapping = self._processor.encode_as_offset_mapping(self._stand_in(prepared))
-        word_of_character = _word_of_character(prepared)
-        found: list[int] = []
-        word = max(word_of_character, default=0)
-        for piece, (begin, end) in zip(reversed(mapping["pieces"]), reversed(mapping["offsets"]), strict=True):
-            # A piece spans two words where the first of them normalises to nothing: the second counts.
-            if piece != "▁" and not is_blank(prepared[begin:end]):
-                word = word_of_character[end - 1]
-            found.append(word)
-        return WordPieces(mapping["ids"], found[::-1])
+        return WordPieces(mapping["ids"], words_of_pieces(prepared, mapping["pieces"], mapping["offsets"]))
 
 
 def _restored(kind: type[Tokenizer], model_proto: bytes, tag: str) -> Tokenizer:
     return kind(model_proto).tagged(tag)
+
+
+def words_of_pieces(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of the word of a text for each piece, of which is known where in the text it is."""
+    word_of_character = _word_of_character(text)
+    found: list[int] = []
+    word = max(word_of_character, default=0)
+    for piece, (begin, end) in zip(reversed(pieces), reversed(offsets), strict=True):
+        # A piece spans two words where the first of them normalises to nothing: the second counts.
+        if piece != "▁" and not is_blank(text[begin:end]):
+            word = word_of_character[end - 1]
+        found.append(word)
+    return found[::-1]
 
 
 def _word_of_character(text: str) -> list[int]:
@@ -261,6 +271,14 @@ class Tokenizers(NamedTuple):
 
     source: Tokenizer
     target: Tokenizer
+
+    @property
+    def one_vocabulary(self) -> bool:
+        """Whether both sides have the same pieces with the same ids, so that they can share embeddings."""
+        if self.source is self.target:
+            return True
+        size = len(self.source)
+        return size == len(self.target) and self.source.pieces(range(size)) == self.target.pieces(range(size))
 
 
 def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:

@@ -76,6 +76,8 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         if isinstance(norm, nn.LayerNorm):
             _norm(made.layer_norm, norm)
     spec.decoder.projection.weight = _array(model.output.weight)
+    if model.output.bias is not None:
+        spec.decoder.projection.bias = _array(model.output.bias)
 
     vocabularies = [tokenizer.pieces(range(len(tokenizer))) for tokenizer in tokenizers]
     spec.register_source_vocabulary(vocabularies[0])
