@@ -41,7 +41,6 @@ SIZES = {
     "encoder_ffn_dim": 24,
     "decoder_ffn_dim": 20,
     "max_position_embeddings": 80,
-    "init_std": 0.4,
 }
 
 
@@ -70,15 +69,23 @@ def spm(text: list[tuple[str, str]]) -> dict[str, bytes]:
     return sides | {"both": segmenting([line for pair in text for line in pair], "bpe", 200)}
 
 
-def scatter(model: Any, end: int) -> Any:
-    """Give every parameter a value of its own, and let sentences end soon."""
+def scatter(model: Any, end: int, eager: float) -> Any:
+    """Give every parameter a value that matters, and let sentences end at several lengths."""
     torch.manual_seed(2)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                deviation = 0.5 if "shared" in name or "embed_tokens" in name or "lm_head" in name else 0.8
+                parameter.copy_(deviation * torch.randn_like(parameter))
+            else:
+                parameter.add_(0.1 * torch.randn_like(parameter))
         if hasattr(model, "final_logits_bias"):
             model.final_logits_bias.copy_(0.3 * torch.randn_like(model.final_logits_bias))
-            model.final_logits_bias[0, end] = 5.0
+            model.final_logits_bias[0, end] = eager
+        else:  # a number that the last norm gives all states says the end
+            model.model.decoder.layer_norm.bias[0] += 3.0
+            table = model.model.shared.weight
+            table[:, 0], table[end, 0], table[[0, 1], 0] = 0.0, eager / 3, -3.0
     return model.eval()
 
 
@@ -86,7 +93,7 @@ def scatter(model: Any, end: int) -> Any:
 def marian(spm: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return what saves a Marian model with some keys of its configuration."""
 
-    def make(*, languages: tuple[str, ...] = (), separate: bool = False, **keys: Any) -> Path:
+    def make(*, languages: tuple[str, ...] = (), separate: bool = False, eager: float = 5.5, **keys: Any) -> Path:
         folder = tmp_path_factory.mktemp("marian")
         (folder / "source.spm").write_bytes(spm["source"])
         (folder / "target.spm").write_bytes(spm["target"])
@@ -109,7 +116,7 @@ def marian(spm: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> C
                "activation_function": "swish", "scale_embedding": True, **SIZES, **keys}
         )  # fmt: skip
         torch.manual_seed(1)
-        model = scatter(MarianMTModel(config), 0)
+        model = scatter(MarianMTModel(config), 0, eager)
         model.generation_config.update(bad_words_ids=[[start]], num_beams=4, max_length=40)
         files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
         with warnings.catch_warnings():
@@ -146,13 +153,7 @@ def nllb(spm: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _save_m2m100(tokenizer: Any, size: int, folder: Path) -> Path:
     torch.manual_seed(1)
-    model = scatter(M2M100ForConditionalGeneration(M2M100Config(vocab_size=size, **SIZES)), 2)
-    with torch.no_grad():  # a number that the last norm always gives, and that says the end
-        for side in (model.model.encoder, model.model.decoder):
-            side.layer_norm.bias[0] = 3.0
-        model.model.shared.weight[:, 0] = 0.0
-        model.model.shared.weight[2, 0] = 1.5
-        model.model.shared.weight[[0, 1], 0] = -3.0
+    model = scatter(M2M100ForConditionalGeneration(M2M100Config(vocab_size=size, **SIZES)), 2, 2.0)
     model.generation_config.update(num_beams=4, max_length=40)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
