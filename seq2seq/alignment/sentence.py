@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from seq2seq.data.tags import NO_WORD
 from seq2seq.data.text import words as words_of
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
-from seq2seq.data.tags import NO_WORD
 from seq2seq.data.units import spelt
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
@@ -84,7 +84,8 @@ def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:
 
 def readable(sentence: Sentence) -> Sentence:
     """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own, of bytes every
-    character."""
+    character.
+    """
     if not any(_unspaced(word) and sentence.word_of_piece.count(i) > 1 for i, word in enumerate(sentence.words)):
         return sentence
     words: list[str] = []

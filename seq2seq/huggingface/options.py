@@ -54,8 +54,13 @@ class Model(NamedTuple):
 
     @property
     def one_vocabulary(self) -> bool:
-        """Whether source and target have one vocabulary, and its embeddings."""
+        """Whether source and target have one vocabulary."""
         return bool(self.keys["share_encoder_decoder_embeddings"])
+
+    @property
+    def tied(self) -> bool:
+        """Whether source and target share embeddings: nothing is shared where `tie_word_embeddings` is off."""
+        return self.one_vocabulary and bool(self.keys["tie_word_embeddings"])
 
     @property
     def overrides(self) -> list[str]:
@@ -66,7 +71,7 @@ class Model(NamedTuple):
             f"model.d_model={keys['d_model']}",
             f"model.dropout={keys['dropout']}",
             f"model.attention_dropout={keys['attention_dropout']}",
-            f"model.tie_embeddings={_yaml(self.one_vocabulary)}",
+            f"model.tie_embeddings={_yaml(self.tied)}",
             f"model.tie_output={_yaml(keys['tie_word_embeddings'])}",
             "model.output_bias=true",
         ]
@@ -80,7 +85,10 @@ class Model(NamedTuple):
             ]
         if self.kind == M2M100:  # its waves are others than ours: they become a table
             places = keys["max_position_embeddings"]
-            made += ["positions=learned", *(f"{side}.positions.max_positions={places}" for side in ("encoder", "decoder"))]
+            made += [
+                "positions=learned",
+                *(f"{side}.positions.max_positions={places}" for side in ("encoder", "decoder")),
+            ]
         return [*made, f"loader.max_length={keys['max_position_embeddings'] - 1}"]  # and the end of the sentence
 
     @property

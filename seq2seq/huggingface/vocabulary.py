@@ -104,7 +104,9 @@ def _m2m100(folder: Folder, model: Model, source_language: str, target_language:
             pieces = Pieces({**file["model"]["vocab"], **added}, size, "tokenizer.json")
             proto = folder.read(SENTENCEPIECE) if folder.has(SENTENCEPIECE) else _rebuilt(file, set(added))
         except (KeyError, TypeError, ValueError):
-            raise UserError(f"{folder.path / 'tokenizer.json'} is not as transformers writes it; fetch it again") from None
+            raise UserError(
+                f"{folder.path / 'tokenizer.json'} is not as transformers writes it; fetch it again"
+            ) from None
         tags = {piece: piece for piece in pieces.ids if LANGUAGE.fullmatch(piece)}
     for key, language in (("source_language", source_language), ("target_language", target_language)):
         if not language:
