@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         like = build_model(composed, found.vocabularies.tokenizers)
     shapes = {name: tensor.shape for name, tensor in like.state_dict().items()}
     weights = importing.convert(found, shapes)
-    # Which head aligns best, nobody has measured: the mean of the last layer but one does well in most (Garg et al. 2019).
+    # Nobody has measured which head aligns best: the mean of the last layer but one does well (Garg et al. 2019, 3.1).
     layer = cross_attentions(like)[-2:][0]
     content = {
         "state_dict": {f"{MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()},

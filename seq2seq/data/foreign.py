@@ -47,13 +47,13 @@ class ForeignTokenizer(Tokenizer):
     def _load(self, model_proto: bytes) -> None:
         try:
             packed = json.loads(model_proto)
-            self.sentencepiece = base64.b64decode(packed["sentencepiece"])
+            self._cutting = base64.b64decode(packed["sentencepiece"])
             self.vocabulary: list[str] = packed["vocabulary"]
             self.tag_ids, self.tag = packed["tags"], packed["tag"]
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=self.sentencepiece)
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._cutting)
         except (ValueError, KeyError, TypeError, RuntimeError):
             raise UserError(f"not a vocabulary, or a damaged one ({len(model_proto)} bytes)") from None
-        spec = sentencepiece_model_pb2.ModelProto.FromString(self.sentencepiece).normalizer_spec  # type: ignore[attr-defined]
+        spec = sentencepiece_model_pb2.ModelProto.FromString(self._cutting).normalizer_spec  # type: ignore[attr-defined]
         rewrites = EARLIER if spec.precompiled_charsmap else "identity"
         self.normalization = spec.name if spec.name in NORMALIZATIONS else rewrites
         self._has_stand_ins = False
@@ -61,13 +61,23 @@ class ForeignTokenizer(Tokenizer):
         unused = (i for i, piece in enumerate(self.vocabulary) if piece.startswith(UNUSED))
         self._silent = {PAD, BOS, EOS, *self.tag_ids.values(), *unused}
 
+    @property
+    def sentencepiece(self) -> bytes:
+        """The SentencePiece model that cuts text; its ids are others."""
+        return self._cutting
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """That model, and the pieces in the order of their ids."""
+        return {".spm": self._cutting, ".json": json.dumps(self.vocabulary, ensure_ascii=False).encode()}
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 
     def _model_with(self, tags: Sequence[str]) -> bytes:
         vocabulary = [*self.vocabulary, *(f"<{name}>" for name in tags)]
         new = {name: len(self) + i for i, name in enumerate(tags)}
-        return pack_foreign(self.sentencepiece, vocabulary, tags=self.tag_ids | new, tag=self.tag)
+        return pack_foreign(self._cutting, vocabulary, tags=self.tag_ids | new, tag=self.tag)
 
     def _encode(self, text: str) -> list[int]:
         if is_blank(text):
@@ -83,7 +93,7 @@ class ForeignTokenizer(Tokenizer):
 
     @cached_property
     def _segmenter(self) -> Segmenter:
-        made = Segmenter(self.sentencepiece)
+        made = Segmenter(self._cutting)
         made.ids = {piece: self._ids[piece] for piece in made.ids if piece in self._ids}
         made.unknown = UNK
         return made

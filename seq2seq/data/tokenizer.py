@@ -112,9 +112,6 @@ class Tokenizer:
     the pieces of every text. Other units than SentencePiece's are subclasses, in `seq2seq.data.units`.
     """
 
-    file_suffix = ".spm"
-    """How the name of a file ends that holds `model_proto`."""
-
     def __init__(self, model_proto: bytes) -> None:
         self.model_proto = model_proto
         self.normalization = ""  # as `TokenizerConfig`
@@ -164,6 +161,16 @@ class Tokenizer:
         made = copy.copy(self)
         made.tag = name
         return made
+
+    @property
+    def sentencepiece(self) -> bytes | None:
+        """The SentencePiece model that cuts text; None where something else does."""
+        return self.model_proto
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What another program needs to cut text alike: contents of files by how their names end."""
+        return {".spm": self.model_proto}
 
     @property
     def first(self) -> int | None:

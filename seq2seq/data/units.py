@@ -42,7 +42,7 @@ def tokenizer_of(model: bytes) -> Tokenizer:
 class _Listed(Tokenizer):
     """A tokenizer whose model is JSON: its units, its normalisation, and its entries beyond what all such have."""
 
-    file_suffix = ".json"
+    sentencepiece = None
     base = FIRST  # the id of the first entry
 
     def _load(self, model_proto: bytes) -> None:
@@ -57,6 +57,11 @@ class _Listed(Tokenizer):
 
     def __len__(self) -> int:
         return self.base + len(self.entries)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The model itself."""
+        return {".json": self.model_proto}
 
     def _model_with(self, tags: Sequence[str]) -> bytes:
         more = {"entries": [*self.entries, *(f"<{name}>" for name in tags)]}

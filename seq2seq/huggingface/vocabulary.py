@@ -162,7 +162,7 @@ def _order(pieces: Pieces, model: Model, special: dict[str, Any]) -> list[int]:
 
 
 def _named(pieces: Pieces, order: list[int]) -> list[str]:
-    """Return the pieces by our ids; a row without one, or whose piece is called as a special one, has a name made up."""
+    """Return the pieces by our ids; a row without one, or with one called as a special one, gets another name."""
     names = {i: piece for piece, i in pieces.ids.items()}
     rest = (names.get(i, "") for i in order[len(SPECIAL) :])
     free = (piece if piece and piece not in SPECIAL else f"{UNUSED}{i}>" for i, piece in enumerate(rest))

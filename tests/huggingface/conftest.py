@@ -112,7 +112,7 @@ def marian(spm: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> C
             (folder / "other.json").write_text(json.dumps(other))
             options["target_vocab_file"] = str(folder / "other.json")
             keys |= {"decoder_vocab_size": len(other), "share_encoder_decoder_embeddings": False}
-        eager += 2 * separate
+        eager += 3 * separate
         start = (other if separate else vocab)["<pad>"]
         config = MarianConfig(
             **{"vocab_size": len(vocab), "pad_token_id": start, "decoder_start_token_id": start, "eos_token_id": 0,
