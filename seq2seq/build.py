@@ -136,8 +136,9 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
-        output_bias=options.get("output_bias", False),  # checkpoints from before there was one have none
-        first_token=tokenizers.target.first,
+        # Earlier checkpoints have neither.
+        output_bias="output_bias" in options and options.output_bias,
+        first_token=options.first_token if "first_token" in options else None,
     )
 
 

@@ -27,9 +27,12 @@ def main(arguments: list[str]) -> None:
         importing = importlib.import_module("seq2seq.huggingface.importing")
     except ModuleNotFoundError as error:
         raise UserError(f"import needs the package {error.name}: pip install 'seq2seq[export]'") from None
-    languages = {key: config[key] or "" for key in ("source_language", "target_language")}
-    found = importing.read(Path(config["from"]), **languages)
-    (overrides,) = expand(found.model.overrides)
+    found = importing.read(
+        Path(config["from"]),
+        source_language=config.source_language or "",
+        target_language=config.target_language or "",
+    )
+    (overrides,) = expand(found.overrides)
     composed = compose_defaults("train", [*overrides, "output=null", "data=text"])
     composed.run_name, composed.data = output.stem, None  # it was trained elsewhere
     plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
@@ -51,4 +54,4 @@ def main(arguments: list[str]) -> None:
     print("searched as transformers does by its configuration:")
     print(f"  seq2seq translate checkpoint={output} {' '.join(found.model.search)}")
     print("trained on:")
-    print(f"  seq2seq train begin_with={output} data=text ... {' '.join(found.model.overrides)}")
+    print(f"  seq2seq train begin_with={output} data=text ... {' '.join(found.overrides)}")

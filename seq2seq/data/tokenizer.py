@@ -172,11 +172,6 @@ class Tokenizer:
         """What another program needs to cut text alike: contents of files by how their names end."""
         return {".spm": self.model_proto}
 
-    @property
-    def first(self) -> int | None:
-        """The id that every text begins with; None: there is none."""
-        return self.tag_ids[self.tag] if self.tag else None
-
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
         return self._after_tag(self._encode(text))

@@ -43,6 +43,13 @@ class Found(NamedTuple):
     model: Model
     vocabularies: Vocabularies
 
+    @property
+    def overrides(self) -> list[str]:
+        """What `seq2seq train` is told to make such a model, in short names."""
+        target = self.vocabularies.tokenizers.target
+        first = [f"model.first_token={target.tag_ids[target.tag]}"] if target.tag else []
+        return [*self.model.overrides, *first]
+
 
 def read(path: Path, *, source_language: str, target_language: str) -> Found:
     """Return what a folder of `save_pretrained` holds beside its weights.
