@@ -62,10 +62,7 @@ def main() -> None:
             translators[kind] = ctranslate2.Translator(
                 str(folder), compute_type="default", intra_threads=options.threads
             )
-        passes = {
-            kind: [translated(translators[kind], tokenizers, lines, beam=options.beam)]
-            for kind in KINDS
-        }
+        passes = {kind: [translated(translators[kind], tokenizers, lines, beam=options.beam)] for kind in KINDS}
         for _ in range(options.rounds):
             for kind, some in passes.items():
                 some.append(translated(translators[kind], tokenizers, lines, beam=options.beam))

@@ -1,6 +1,7 @@
 """Configuration to a model and what surrounds it: with `build_training`, the only caller of Hydra's instantiate."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
+from seq2seq.build_tags import check_needless
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
+from seq2seq.data.mixture import Member, check_mixture
 from seq2seq.data.tokenizer import PAD, Tokenizers
 from seq2seq.data.units import tokenizer_of
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import Search
 from seq2seq.errors import UserError
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
@@ -25,14 +28,23 @@ from seq2seq.reading import Best, Reading
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
 
-PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", f"{LINKS}.")
+PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", "seq2seq.data.mixture.", f"{LINKS}.")
 """How names of parts begin."""
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_pattern")
 
 
-def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
-    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
+def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str | None = None) -> Corpus:
+    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on.
+
+    Args:
+        options: None: those of the checkpoint.
+        checkpoint: of the model that is to read it.
+        tag: that will stand before its sources.
+
+    Raises:
+        UserError: the model needs a tag, and there is none.
+    """
     if options is None:
         if checkpoint.config["data"] is None:
             raise UserError(
@@ -41,10 +53,61 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
             )
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
-    return instantiate(options)
+    made = make_corpus(options)
+    if tag is None and not made.tags:
+        check_needless([checkpoint], "")
+    return made
 
 
-def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
+def make_corpus(options: DictConfig) -> Corpus:
+    """Return the corpus of a `data` group; of a mixture each of its own first.
+
+    Raises:
+        UserError: a part of a mixture cannot be, naming it.
+    """
+    if "corpora" not in options:
+        return instantiate(options)
+    check_corpora(options)
+    members = {}
+    for name, own in options.corpora.items():
+        kind = OmegaConf.create({key: value for key, value in own.items() if key not in ("weight", "tag")})
+        if options.streaming and not kind.get("streaming"):
+            kind.streaming = True
+        try:
+            members[str(name)] = Member(make_corpus(kind), own.get("weight"), own.get("tag"))
+        except UserError as error:
+            said = re.sub(
+                rf"(?<![\w./=])data\.(?=(?:{'|'.join(str(key) for key in kind)})\b)",
+                f"data.corpora.{name}.",
+                str(error),
+            )
+            raise UserError(said if said != str(error) else f"data.corpora.{name}: {error}") from error
+    return instantiate({key: value for key, value in options.items() if key != "corpora"} | {"_partial_": True})(
+        corpora=members
+    )
+
+
+def check_corpora(options: DictConfig) -> None:
+    """Refuse what the parts of a mixture say, before any of them is read; other data pass.
+
+    Raises:
+        UserError: naming the key.
+    """
+    if "corpora" not in options:
+        return
+    if not isinstance(options.corpora, DictConfig):
+        raise UserError(f"data.corpora={options.corpora}: expected corpora by name, such as data.corpora.news=text")
+    parts = {str(name): part for name, part in options.corpora.items()}
+    for name, part in parts.items():
+        if not isinstance(part, DictConfig) or "_target_" not in part:
+            raise UserError(
+                f"data.corpora.{name} is no corpus; first say which kind it is, such as data.corpora.{name}=text"
+            )
+    given = {name: (part.get("weight"), part.get("tag")) for name, part in parts.items()}
+    check_mixture(given, options.temperature, options.streaming)
+
+
+def build_search(options: DictConfig) -> Search:
     """Return the search of a `search` group."""
     return instantiate(options)
 
@@ -159,16 +222,25 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
     Raises:
         UserError: its configuration names code outside this package, or does not fit its weights.
     """
-    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
-    _check_targets(config, checkpoint)
     tokenizers = tokenizers_of(checkpoint)
-    model = build_model(config, tokenizers)
+    model = untrained_model(checkpoint, tokenizers)
     try:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
     return model.to(device).eval(), tokenizers
+
+
+def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDecoder:
+    """Return a model of the configuration of a checkpoint, without its weights.
+
+    Raises:
+        UserError: it names code outside this package.
+    """
+    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
+    _check_targets(config, checkpoint)
+    return build_model(config, tokenizers)
 
 
 def build_smaller(

@@ -114,7 +114,15 @@ def check_objects(config: DictConfig, *, trainer: bool) -> None:
 
 
 @pytest.mark.parametrize(("group", "name"), FILES)
-def test_every_file_composes_and_its_objects_are_made(group: str, name: str) -> None:
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # of the libraries of loggers
+def test_every_file_composes_and_its_objects_are_made(
+    group: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if group == "logger":  # some begin to write when they are made
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("WANDB_MODE", "offline")
+        if name in ("mlflow", "wandb"):
+            pytest.importorskip(name)
     config = composed(group, name)
     if group in COMMAND_OF:
         assert callable(instantiate(config[group]))

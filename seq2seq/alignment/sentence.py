@@ -34,16 +34,32 @@ class Sentence(NamedTuple):
     ids: list[int]
     pieces: list[str]
     words: list[str]
-    word_of_piece: list[int]
+    word_of_piece: list[int]  # `NO_WORD` of a tag
+
+    @property
+    def tags(self) -> list[str]:
+        """The pieces that are no part of a word: a tag, or none."""
+        return [piece for piece, word in zip(self.pieces, self.word_of_piece, strict=True) if word == NO_WORD]
+
+    def without_tags(self) -> "Sentence":
+        """Return the sentence with those pieces alone that are part of a word."""
+        kept = [i for i, word in enumerate(self.word_of_piece) if word != NO_WORD]
+        ids, pieces, words = ([x[i] for i in kept] for x in (self.ids, self.pieces, self.word_of_piece))
+        return self._replace(ids=ids, pieces=pieces, word_of_piece=words)
 
     def ending(self) -> Axis:
         """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS.
 
-        What belongs to no word, as a tag, counts with the ends: here with EOS.
+        Among words a tag stands after them all, before EOS: so each word has the place by which links call it.
         """
-        end = len(self.words)
-        words = [end if word == NO_WORD else word for word in self.word_of_piece]
-        return Axis([*self.pieces, EOS_LABEL], [*self.words, EOS_LABEL], [*words, end])
+        count, tags = len(self.words), self.tags
+        words = [count if word == NO_WORD else word for word in self.word_of_piece]
+        return Axis([*self.pieces, EOS_LABEL], [*self.words, *tags, EOS_LABEL], [*words, count + len(tags)])
+
+    def linked_words(self) -> list[int]:
+        """Return the word of each piece and of EOS for links: the end, and a tag, are one place after all words."""
+        count = len(self.words)
+        return [*(count if word == NO_WORD else word for word in self.word_of_piece), count]
 
     def beginning(self) -> Axis:
         """Return the axis of tokens fed to a decoder: BOS, then the pieces."""
@@ -67,6 +83,7 @@ def sentence_of(tokenizer: Tokenizer, text: str, *, max_length: int | None = Non
 def sentences_of_row(tokenizers: Tokenizers, row: Mapping[str, Any]) -> tuple[Sentence, Sentence]:
     """Return both sides of an encoded row, cut where its ids are."""
     source, target = tokenizers
+    source = source.tagged(row["tag"]) if row.get("tag") else source
     return (
         sentence_of(source, row["source"], max_length=len(row["source_ids"])),
         sentence_of(target, row["target"], max_length=len(row["target_ids"])),
@@ -83,8 +100,9 @@ def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:
 
 
 def readable(sentence: Sentence) -> Sentence:
-    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own, of bytes every
-    character.
+    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own.
+
+    Of bytes it is every character.
     """
     if not any(_unspaced(word) and sentence.word_of_piece.count(i) > 1 for i, word in enumerate(sentence.words)):
         return sentence

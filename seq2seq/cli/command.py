@@ -2,6 +2,7 @@
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from seq2seq.cli.corpora import with_parts
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
@@ -21,7 +22,7 @@ def command_config(
     texts = (*text_keys, *sentences)
     optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
     given = [argument for argument in arguments if argument not in optional]  # they are null already
-    overrides = quote(given, text_keys=text_keys, sentences=sentences)
+    overrides = with_parts(quote(given, text_keys=text_keys, sentences=sentences))
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
     trusted = config.get("trusted", OmegaConf.create([]))

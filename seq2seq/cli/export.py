@@ -13,6 +13,7 @@ from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.errors import UserError, nearest
+from seq2seq.export.card import write_card
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def main(arguments: list[str]) -> None:
             for side, tokenizer in tokenizers._asdict().items():
                 for ending, content in tokenizer.files.items():
                     (folder / f"{side}{ending}").write_bytes(content)
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            write_card(checkpoint, folder, form=config.format, name=output.name, parameters=parameters)
             os.replace(folder, output)
     except OSError as error:
         raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("import", arguments, text_keys=("from", "output", "source_language", "target_language"))
     output = Path(config.output)
-    check_new_file(output, example="model.ckpt")
+    check_new_file(output, [], example="model.ckpt")
     try:
         importing = importlib.import_module("seq2seq.huggingface.importing")
     except ModuleNotFoundError as error:
@@ -33,7 +33,9 @@ def main(arguments: list[str]) -> None:
         target_language=config.target_language or "",
     )
     (overrides,) = expand(found.overrides)
-    composed = compose_defaults("train", [*overrides, "output=null", "data=text"])
+    target = found.vocabularies.tokenizers.target
+    units = [f"tokenizer.vocab_size={len(target)}", f"tokenizer.normalization={target.normalization}"]
+    composed = compose_defaults("train", [*overrides, *units, "output=null", "data=text"])
     composed.run_name, composed.data = output.stem, None  # it was trained elsewhere
     plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
     with torch.device("meta"):

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     if type(config.heads) is not int:
         raise UserError(f"heads={config.heads}: expected how many heads are left, such as heads=12")
     output = Path(config.output)
-    check_new_file(output, example="pruned.ckpt", checkpoint=config.checkpoint)
+    check_new_file(output, [config.checkpoint], example="pruned.ckpt")
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)

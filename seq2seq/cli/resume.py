@@ -23,8 +23,8 @@ from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
 
-OWN = ("resume", "output")
-"""Keys in which a resumed run always differs from the one it continues."""
+OWN = ("resume", "output", "logger")
+"""Keys by which nobody tells two runs apart: where they are, and where they are shown."""
 
 FIXED = (
     "data",
@@ -37,6 +37,7 @@ FIXED = (
     "cross_pattern",
     "optimizer",
     "seed",
+    "freeze",
 )
 """Keys in which it may not: its checkpoint would be another model, or of other data."""
 

@@ -64,7 +64,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "unit": ("words", "pieces"),
 }
-"""What keys of one of these last parts may say."""
+"""What keys of one of these last parts may say. Where a default is another word, the command checks its key itself."""
 
 DEVICES = r"auto|-1|[1-9]\d*|\d+(,\d+)+|\[\d+(, \d+)*\]"
 FORMS = {
@@ -178,7 +178,8 @@ def _null_fault(key: str, value: Any, default: Any) -> str | None:
 def _word_fault(key: str, value: Any, default: Any) -> str | None:
     """Return that a word or a class is not known, and the nearest that is."""
     words = WORDS.get(_last_part(key))
-    if words and value not in (*words, None) and not isinstance(value, DictConfig):
+    ours = words and (default in words or default is None)
+    if words and ours and value not in (*words, None) and not isinstance(value, DictConfig):
         return f" is not known; {nearest(str(value), map(str, words))}"
     if key.endswith("_target_") and isinstance(value, str):
         return _class_fault(value, str(default))

@@ -15,6 +15,7 @@ from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
 from seq2seq.build import build_search, find_device, load_model, read_as
+from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.data.batching import collate
@@ -34,7 +35,7 @@ SUMMARY = "summary.json"
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    keys, sentences = ("checkpoint", "output"), ("source", "target")
+    keys, sentences = ("checkpoint", "output", "tag"), ("source", "target")
     config = command_config("visualize", arguments, text_keys=keys, sentences=sentences)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     output = Path(config.output)
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> None:
     search = build_search(config.search)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
+    tokenizers = with_tag(tokenizers, config.tag, [checkpoint])
 
     max_length = config.loader.max_length or checkpoint.max_length
     source = cut_sentence("source", tokenizers.source, source_text, max_length)

@@ -9,7 +9,7 @@ from typing import Any
 
 from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, trained_tokenizers
+from seq2seq.data.encoding import EncodedSplit, encode_pair, encoded_split, trained_tokenizers
 from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import VocabularyConfig
@@ -54,8 +54,7 @@ class EncodedSplits:
         if self.corpus.streaming:
             losses = Losses(self.tokenizers, sample=False)
             for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
-                ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
-                losses.add(pair, ids, line)
+                losses.add(pair, encode_pair(self.tokenizers, pair), line)
             self._say_losses("train", losses.as_data())
         else:
             self.split("train")

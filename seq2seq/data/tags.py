@@ -5,8 +5,8 @@ import re
 from seq2seq.errors import UserError
 
 TAG = re.compile(r"<?((?!(?:unk|pad|s|0x[0-9A-F]{2})>?$)(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]+)>?")
-"""A tag, with or without the angles in which it is shown. It has a letter: SentencePiece never joins a sign and a letter,
-so no piece of text is alike, nor is a byte."""
+"""A tag, with or without the angles in which it is shown. It has a letter: SentencePiece never joins a sign and a
+letter, so no piece of text is alike, nor is a byte."""
 
 NO_WORD = -1
 """The word of a piece that belongs to none: of a tag."""

@@ -39,6 +39,8 @@ class TokenizerConfig:
     (BPE-dropout, Provilkov et al. 2020); for unigram the smoothing alpha (Kudo 2018), where smaller varies more.
     `normalization` is what becomes of text first: `nfc` composes letters and makes one space of several blanks;
     `identity` changes nothing; `nfkc` and `nmt_nfkc` are SentencePiece's, and rewrite characters (`m²` to `m2`).
+    `checkpoint` has a vocabulary that is taken as it is, in place of one trained on the text; `grow` adds pieces for
+    the text to that, or to the vocabulary of the checkpoint that a training begins with.
     """
 
     model_type: str
@@ -48,6 +50,8 @@ class TokenizerConfig:
     normalization: str
     character_coverage: float
     input_sentence_size: int
+    checkpoint: str | None = None
+    grow: bool = False
 
     def __post_init__(self) -> None:
         if self.model_type not in ("bpe", "unigram", "char"):
@@ -68,8 +72,8 @@ class TokenizerConfig:
             raise UserError(f"tokenizer.sampling={self.sampling} is out of range: use 0 (off) to 1, for example 0.1")
         if self.sampling and self.model_type == "char":
             raise UserError(
-                f"tokenizer.sampling={self.sampling}: characters can be cut in one way alone; say tokenizer.sampling=0, "
-                "or vary the source with noise.typo"
+                f"tokenizer.sampling={self.sampling}: characters can be cut in one way alone; "
+                "say tokenizer.sampling=0, or vary the source with noise.typo"
             )
 
     def of_vocabulary(self) -> list[object]:
@@ -174,12 +178,15 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
-        return self._after_tag(self._encode(text))
+        return self.after_tag(self._encode(text))
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, the same for the same seed; `alpha` is `TokenizerConfig.sampling`."""
-        normalized = self._processor.normalize(self._stand_in(self._prepared(text)))
-        return self._after_tag(self._segmenter.sample(normalized, alpha, Random(seed)))
+        return self.after_tag(self._segmenter.sample(self.spelling(text), alpha, Random(seed)))
+
+    def spelling(self, text: str) -> str:
+        """The text as `pieces` of it spell it together, with `▁` for a space; unknown characters stay in it."""
+        return self._processor.normalize(self._stand_in(self._prepared(text)))
 
     def word_of_piece(self, text: str) -> WordPieces:
         """The ids of `encode(text)` with the index in `words(text)` of the word that each piece belongs to.
@@ -188,9 +195,10 @@ class Tokenizer:
         normalises to nothing has no piece, and a tag has no word.
         """
         ids, words = self._word_of_piece(text)
-        return WordPieces(self._after_tag(ids), [NO_WORD, *words] if ids and self.tag else words)
+        return WordPieces(self.after_tag(ids), [NO_WORD, *words] if ids and self.tag else words)
 
-    def _after_tag(self, ids: list[int]) -> list[int]:
+    def after_tag(self, ids: list[int]) -> list[int]:
+        """Ids of a text, as `tagged("")` gives them, after the tag if there is one; none stay none."""
         return [self.tag_ids[self.tag], *ids] if ids and self.tag else ids
 
     def _encode(self, text: str) -> list[int]:
@@ -212,6 +220,10 @@ class Tokenizer:
         if is_blank(text):
             return ""
         return stand_in(text, keep_tabs=self.normalization == "identity")
+
+    def surfaces(self, text: str) -> list[str]:
+        """The best segmentation as text, in which an unknown stretch is what it was, and `▁` stands for a space."""
+        return self._processor.encode(self._stand_in(self._prepared(text)), out_type=str)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; special ids give nothing, an unknown one gives a question mark between spaces."""

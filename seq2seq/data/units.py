@@ -67,6 +67,10 @@ class _Listed(Tokenizer):
         more = {"entries": [*self.entries, *(f"<{name}>" for name in tags)]}
         return _packed(json.loads(self.model_proto) | more)
 
+    def spelling(self, text: str) -> str:
+        """The text as `pieces` of it spell it together."""
+        return "".join(self.pieces(self._encode(text)))
+
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of the only segmentation that there is."""
         return self.encode(text)
@@ -107,7 +111,7 @@ class ByteTokenizer(_Listed):
 
     def words_of_ids(self, ids: Sequence[int]) -> list[int]:
         """The word of each of some ids: a blank, or several, begins the next one."""
-        found, word, blank = [], 0, True
+        found, word, blank = list[int](), 0, True
         for i in map(int, ids):
             is_space = i - FIRST in BLANKS
             word += is_space and not blank and bool(found)
@@ -143,6 +147,10 @@ class WordTokenizer(_Listed):
         """The text of some ids; special ids give nothing, an unknown word a `⁇`."""
         said = [UNKNOWN if i == UNK else self._piece(i)[1:] for i in map(int, ids) if self._is_word(i)]
         return " ".join(said)
+
+    def spelling(self, text: str) -> str:
+        """The words with `▁` before each, unknown ones too."""
+        return "".join(f"▁{part}" for word in words(text) for part in parts(word, self.normalization))
 
     def _is_word(self, i: int) -> bool:
         return i == UNK or (i >= FIRST and self._piece(i).startswith("▁"))

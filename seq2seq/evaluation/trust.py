@@ -114,9 +114,9 @@ def _hits(importance: Tensor, target: Sentence, gold: Links) -> tuple[int, int]:
 
     A word of several pieces has the sum of their rows.
     """
+    index = torch.tensor(target.linked_words()[:-1])
     rows = importance.cpu()[: len(target.ids)]
-    index = torch.tensor(target.word_of_piece)
-    words = rows.new_zeros(len(target.words), rows.shape[1]).index_add(0, index, rows)
+    words = rows.new_zeros(len(target.words) + 1, rows.shape[1]).index_add(0, index, rows)
     linked = defaultdict(set)
     for source, word in gold.sure:
         linked[word].add(source)
@@ -134,15 +134,15 @@ def _trust(kept: _Sums) -> Trust:
             by_tag[tag][0] += hits
             by_tag[tag][1] += count
     return Trust(
-        _mean(kept.comprehensiveness),
-        _mean(kept.sufficiency),
+        bootstrap_mean(kept.comprehensiveness),
+        bootstrap_mean(kept.sufficiency),
         sum(hits for _, hits, _ in kept.hits) / words if words else None,
         {tag: hits / count for tag, (hits, count) in sorted(by_tag.items()) if count},
         kept.seconds / max(1, len(kept.comprehensiveness)),
     )
 
 
-def _mean(values: list[float]) -> Mean:
+def bootstrap_mean(values: list[float]) -> Mean:
     """Return the mean over sentences with its bootstrap interval, the same for the same values."""
     found = np.asarray(values)
     samples = np.random.default_rng(1).integers(len(found), size=(SAMPLES, len(found)))

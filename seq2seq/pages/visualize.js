@@ -1,6 +1,10 @@
 "use strict";
 
 // The page of `seq2seq visualize`: its state, what can be chosen, and how it is put together.
+//
+// This file and visualize_*.js are the inside of a function, `viewer(DATA, place, live)`, so that a page can hold two of
+// them. It appends itself to the element `place`. `live` is null on the page of one sentence; on that of `seq2seq serve`
+// its onword(target, row, button) is called when a word of a translation is chosen.
 
 const KINDS = {
   cross: { name: "Cross-attention", short: "cross", note: "Each word of the translation looks at the source while it is predicted." },
@@ -168,9 +172,10 @@ function controls() {
 
 /** Build the page from the state, and keep the keyboard where it was. */
 function show() {
-  const place = document.activeElement?.dataset ?? {};
-  const key = ["choice", "target", "head"].find((name) => place[name]);
-  const focused = key ? `[data-${key}="${CSS.escape(place[key])}"]` : document.activeElement?.id ? `#${document.activeElement.id}` : null;
+  const before = place.querySelector(".viewer");
+  const active = before?.contains(document.activeElement) ? document.activeElement : null;
+  const key = ["choice", "target", "head"].find((name) => active?.dataset[name]);
+  const focused = key ? `[data-${key}="${CSS.escape(active.dataset[key])}"]` : active?.id ? `#${active.id}` : null;
   panels = [];
   const beside = state.side && state.kind !== "encoder";
   const shown = (beside ? DATA.targets : [DATA.targets[state.target]]).map(panel);
@@ -180,22 +185,30 @@ function show() {
         element("figure", { class: "panel", "data-panel": name }, element("figcaption", {}, caption), lines, picture))),
       aside]
     : [shown[0].lines, element("div", { class: "row" }, shown[0].picture, aside)];
-  const main = element("main", {},
-    element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
+  const main = element(live ? "section" : "main", { class: "viewer" },
+    live ? "" : element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
     translations(), controls(), element("p", {}, KINDS[state.kind].note, apart() ? ` ${DATA.nowhere.label}: what a row gives to none of them.` : ""), ...attention,
     element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1${apart() ? ` with ${DATA.nowhere.label}` : ""}; layers and heads count from 0`,
       DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : "",
       DATA.alignment && DATA.alignment.reading !== "output_weights" ? `; cross-attention is read as ${DATA.alignment.reading}` : ""));
-  const before = document.querySelector("main");
   if (before) before.replaceWith(main);
-  else document.body.append(main);
+  else place.append(main);
   if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
   light(0, null, null);
 }
 
+night.addEventListener("change", show);
 document.addEventListener("keydown", ({ key }) => {
   if (key !== "Escape") return;
   pinned = null;
   light(0, null, null);
 });
+
+/** Show another sentence, or other targets, with the same layer and head where there are such. */
+function load(data, target = 0) {
+  DATA = data;
+  choose({ target, side: false, kind: kinds().includes(state.kind) ? state.kind : kinds()[0] });
+}
+
 choose({});
+return { load };

@@ -157,3 +157,53 @@ def test_lines_are_numbered_on_where_the_input_paused(
     said = command("translate", *options, stdin=b"a\n\na\nthe wolf slept well\n")
     assert [line.split(" ||| ")[0] for line in said.out.splitlines()] == ["0", "0", "1", "2", "2", "3", "3"]
     assert said.err.startswith("stdin:4: ")
+
+
+@pytest.mark.parametrize("model", ["bahdanau", "transformer"])
+@pytest.mark.parametrize("search", ["greedy", "beam"])
+def test_translations_begin_with_the_lines_of_a_file(
+    command: Command, request: pytest.FixtureRequest, tmp_path: Path, model: str, search: str
+) -> None:
+    options = [f"checkpoint={request.getfixturevalue(model).best}", f"search={search}", "search.max_length=20"]
+    stdin = b"the wolf slept\nthe wolf\n\na house\n"
+    (tmp_path / "begin").write_text("Der Wo\n\nDas Haus \nEin\n", encoding="utf-8")
+    said = command("translate", *options, "prefix=begin", stdin=stdin)
+    assert said.status == 0, said.err
+    first, second, third, fourth = said.out.splitlines()
+    assert first.startswith("Der Wo") and third.split(" ")[:2] == ["Das", "Haus"] and fourth.startswith("Ein")
+    assert second == command("translate", *options, stdin=stdin).out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [
+        ("\nDer " + "Wolf " * 9 + "\n", "begin:2: the prefix needs "),
+        ("\nDer ☃ Wolf\n", "begin:2: the vocabulary has no pieces for ☃; write it with other letters"),
+        ("Der\n", "begin has 1 lines, in has 2: give one for each line, or an empty one"),
+        ("Der\n\n\n", "begin has 3 lines, in has 2"),
+    ],
+)
+def test_prefix_that_cannot_be_had_is_refused_before_work_begins(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: str, message: str
+) -> None:
+    def worked(*_: Any, **__: Any) -> None:
+        raise AssertionError("work had begun")
+
+    monkeypatch.setattr(Translator, "translate", worked)
+    (tmp_path / "in").write_text("the wolf\na house\n", encoding="utf-8")
+    (tmp_path / "begin").write_text(begin, encoding="utf-8")
+    given = ["input=in", "output=out", "prefix=begin"]
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, *given)
+    assert said.status == 1 and said.err.startswith(f"error: {message}") and said.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("begin", "message"), [("Der\n", "stdin has more lines than"), ("\n\n\n", "begin has 3 lines")]
+)
+def test_prefixes_that_are_more_or_fewer_than_the_lines_of_a_pipe_are_refused(
+    command: Command, bahdanau: Any, tmp_path: Path, begin: str, message: str
+) -> None:
+    (tmp_path / "begin").write_text(begin, encoding="utf-8")
+    said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "prefix=begin", "output=out", stdin=b"a\nb\n")
+    assert said.status == 1 and said.err.startswith(f"error: {message}") and not (tmp_path / "out").exists()

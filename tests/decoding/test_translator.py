@@ -93,9 +93,7 @@ def make(tokenizers: Tokenizers, kind: str = "bahdanau", **options: Any) -> Tran
     )
 
 
-def echo(
-    _: Any, source: Tensor, source_mask: Tensor, source_lengths: Tensor, *, key: Any = None
-) -> list[list[Hypothesis]]:
+def echo(_: Any, source: Tensor, source_mask: Tensor, source_lengths: Tensor, **options: Any) -> list[list[Hypothesis]]:
     """A search that finds the source itself: what comes out tells what went in."""
     return [
         [Hypothesis(ids[: length - 1], -float(length), -1.0)]

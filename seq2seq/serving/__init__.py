@@ -1,0 +1,12 @@
+"""Trained models behind an address: a live page, and an HTTP API under it.
+
+schemas.py    what requests and answers look like
+models.py     the models that are served, by name
+tasks.py      what is done for many requests at once: translate, align, look at attention
+batching.py   the queue between requests and models, and the thread that empties it
+guard.py      limits of size and time, measurements, and what a browser may do
+app.py        the addresses
+server.py     the port, and how the server stops
+
+Needs the packages of the extra `serve`.
+"""
