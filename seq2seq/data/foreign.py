@@ -89,7 +89,7 @@ class ForeignTokenizer(Tokenizer):
         """The ids of a random segmentation, as `Tokenizer.encode_sampled`."""
         code, rest = self._parted(text)
         sampled = self._segmenter.sample(self._processor.normalize(rest), alpha, Random(seed))
-        return self._after_tag([*code, *sampled])
+        return self.after_tag([*code, *sampled])
 
     @cached_property
     def _segmenter(self) -> Segmenter:
