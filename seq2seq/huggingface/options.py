@@ -99,7 +99,9 @@ class Model(NamedTuple):
         if not isinstance(beams, int) or beams < 2:
             return ["search=greedy"]
         made = [f"search.beam_size={beams}", "search.length_penalty._target_=seq2seq.decoding.search.power_penalty"]
-        made += [f"search.length_penalty.alpha={1.0 if penalty is None else penalty}"]
+        made += [f"search.length_penalty.alpha={1.0 if penalty is None else penalty}", "search.max_ratio=100"]
+        if self.generation.get("early_stopping") is not True:
+            made.append("search.early_stopping=false")
         return made + ([f"search.max_length={length - 1}"] if isinstance(length, int) and length > 1 else [])
 
 

@@ -63,7 +63,7 @@ class Pair:
     def beam(self, **options: Any) -> list[list[int]]:
         """Return the ids of transformers' own translations, the start, the end and padding apart."""
         with torch.no_grad():
-            found = self.theirs.generate(**self.their_source(), early_stopping=True, **options)
+            found = self.theirs.generate(**self.their_source(), **options)
         end, pad = self.theirs.config.eos_token_id, self.theirs.config.pad_token_id
         return [[i for i in ids if i not in (end, pad)] for ids in found[:, 1:].tolist()]
 
@@ -90,14 +90,18 @@ def check_same(pair: Pair, **options: Any) -> None:
     assert_close(logits[:, kept], expected[:, kept], atol=1e-4, rtol=0)
     assert (logits[:, BOS] < -900).all()
 
-    search = BeamSearch(beam_size=4, n_best=1, max_length=LIMIT, max_ratio=100.0, length_penalty=power_penalty(1.0))
-    found = search(pair.ours.network, ours.source, ours.source_mask, ours.source_lengths)
-    translations = [[pair.target_rows[i] for i in hypotheses[0].tokens] for hypotheses in found]
-    # At the limit our search ends a sentence, theirs cuts it.
-    theirs = pair.beam(**options)
-    both = zip(translations, theirs, strict=True)
-    whole = [ours == other for ours, other in both if max(len(ours), len(other)) < LIMIT - 1]
-    assert all(whole) and len(whole) > 2, [len(ids) for ids in translations]
+    for early in (True, False):
+        search = BeamSearch(
+            beam_size=4, n_best=1, max_length=LIMIT, max_ratio=100.0, length_penalty=power_penalty(1.0),
+            early_stopping=early,
+        )  # fmt: skip
+        found = search(pair.ours.network, ours.source, ours.source_mask, ours.source_lengths)
+        translations = [[pair.target_rows[i] for i in hypotheses[0].tokens] for hypotheses in found]
+        theirs = pair.beam(early_stopping=early, **options)
+        # At the limit our search ends a sentence, theirs cuts it.
+        both = zip(translations, theirs, strict=True)
+        whole = [mine == other for mine, other in both if max(len(mine), len(other)) < LIMIT - 1]
+        assert all(whole) and len(whole) > 2, [len(ids) for ids in translations]
 
     said = pair.tokenizer.batch_decode(theirs, skip_special_tokens=True)
     decode = pair.ours.tokenizers.target.decode
