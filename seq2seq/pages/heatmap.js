@@ -29,6 +29,23 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
+function roving(elements, { across = elements.length, rtl = false } = {}) {
+  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
+  elements.forEach((item, i) => {
+    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
+    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
+    item.addEventListener("keydown", (event) => {
+      const forward = rtl ? -1 : 1;
+      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
+      if (step === undefined || !elements[i + step]) return;
+      event.preventDefault();
+      elements[i + step].focus();
+    });
+  });
+  return elements;
+}
+
 /** Return the colour of a value between low and high on a ramp of colours. */
 function color(value, { low = 0, high = 1, ramp = weightRamp() } = {}) {
   const place = Math.min(Math.max((value - low) / (high - low), 0), 1) * (ramp.length - 1);

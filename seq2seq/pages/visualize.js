@@ -103,23 +103,6 @@ function choice(label, options, chosen, onchoose) {
   return element("div", { class: "choice", role: "group", "aria-label": label }, element("span", { class: "note" }, label), ...roving(buttons));
 }
 
-/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
-function roving(elements, { across = elements.length, rtl = false } = {}) {
-  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
-  elements.forEach((item, i) => {
-    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
-    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
-    item.addEventListener("keydown", (event) => {
-      const forward = rtl ? -1 : 1;
-      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
-      if (step === undefined || !elements[i + step]) return;
-      event.preventDefault();
-      elements[i + step].focus();
-    });
-  });
-  return elements;
-}
-
 /** Return a translation, its words marked that the first has not. */
 function marked(text) {
   const [before, after] = [DATA.targets[0].text, text].map((sentence) => sentence.split(" "));

@@ -9,6 +9,7 @@ from typing import Protocol
 from seq2seq.api import Model
 from seq2seq.decoding.translator import Translation
 from seq2seq.errors import UserError
+from seq2seq.models import EncoderDecoder
 
 
 class Engine(Protocol):
@@ -25,6 +26,12 @@ class Served:
     name: str
     model: Model
     engine: Engine | None = None  # None: PyTorch
+
+    @property
+    def network(self) -> EncoderDecoder:
+        """The model's network: each is served by itself, so it is never several together."""
+        assert isinstance(self.model.network, EncoderDecoder)
+        return self.model.network
 
 
 def named(models: Sequence[Model]) -> list[Served]:

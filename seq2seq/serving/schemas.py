@@ -67,8 +67,8 @@ class TranslateAnswer(BaseModel):
     translations: list[LineTranslation]
 
 
-class AlignRequest(Request):
-    """Sentence pairs to align."""
+class PairsRequest(Request):
+    """Sentence pairs; of two lists, a target for each source."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"source": "She opens the door .", "target": "Sie macht die Tür auf ."}]}
@@ -106,6 +106,27 @@ class AttentionRequest(Searching):
 
     source: Text
     target: Text | None = Field(default=None, description="What the model is forced to say. Without it: its own words.")
+
+
+class Token(BaseModel):
+    """A piece of a target."""
+
+    piece: str = Field(description="`▁` stands for the space before a word.")
+    log_probability: float = Field(description="In nats, after the pieces before it.")
+
+
+class PairScore(BaseModel):
+    """How likely the model finds the target of a pair."""
+
+    log_probability: float = Field(description="In nats, of the target and its end.")
+    tokens: list[Token] = Field(description="The pieces of the target, and its end.")
+
+
+class ScoreAnswer(BaseModel):
+    """The score of each pair, in order."""
+
+    model: str
+    scores: list[PairScore]
 
 
 class AlternativesRequest(Request):

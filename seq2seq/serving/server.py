@@ -10,8 +10,9 @@ from types import FrameType
 import uvicorn
 
 from seq2seq.errors import UserError
-from seq2seq.serving.app import Service, create_app
+from seq2seq.serving.app import create_app
 from seq2seq.serving.guard import Limits
+from seq2seq.serving.service import Service
 
 __all__ = ["Limits", "Server", "Service", "address_of", "open_port"]
 

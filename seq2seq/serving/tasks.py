@@ -12,6 +12,7 @@ from seq2seq.api import search_of
 from seq2seq.data.batching import collate
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
 from seq2seq.decoding.interface import Search as AnySearch
+from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.translator import Translation, Translator
 from seq2seq.evaluation.inspection import inspect_pairs
@@ -89,6 +90,17 @@ class Align:
 
 
 @dataclass(frozen=True)
+class Score:
+    """Pairs to how likely the model finds their targets."""
+
+    served: Served
+
+    def __call__(self, pairs: Sequence[tuple[str, str]], /) -> list[PairScore]:
+        """Return the score of each pair."""
+        return self.served.model.score(pairs)
+
+
+@dataclass(frozen=True)
 class Attend:
     """Sentences to all attention over them, as the page draws it."""
 
@@ -100,7 +112,7 @@ class Attend:
         model, alignment = self.served.model, self.served.model.checkpoint.alignment
         said = self._said(looks)
         pairs = [(look.source, sentence) for look, found in zip(looks, said, strict=True) for sentence, _ in found]
-        maps = iter(inspect_pairs(model.alone(), pairs, reading=alignment.reading if alignment else None))
+        maps = iter(inspect_pairs(self.served.network, pairs, reading=alignment.reading if alignment else None))
         answers = []
         for look, found in zip(looks, said, strict=True):
             names = (
@@ -119,11 +131,11 @@ class Attend:
             [(look.target, None)] if look.target else [] for look in looks
         ]
         if free:
-            device = next(model.network.parameters()).device
+            device = next(self.served.network.parameters()).device
             batch = collate([(looks[i].source.ids, [], i) for i in free]).to(device)
             tokenizer = model.tokenizers.target
             for i, found in zip(
-                free, search_batch(self.search(), model.network, batch, key=tokenizer.decode), strict=True
+                free, search_batch(self.search(), self.served.network, batch, key=tokenizer.decode), strict=True
             ):
                 said[i] = [(readable(hypothesis_of(tokenizer, h.tokens)), h.score) for h in found]
         return said
@@ -140,10 +152,10 @@ class Alternatives:
     def __call__(self, beginnings: Sequence[Beginning], /) -> list[list[Alternative]]:
         """Return the n likeliest words after each, one beginning after the other: each is a small batch by itself."""
         model = self.served.model
-        device = next(model.network.parameters()).device
+        device = next(self.served.network.parameters()).device
         return [
             find_alternatives(
-                model.network, model.tokenizers, source.ids, prefix,
+                self.served.network, model.tokenizers, source.ids, prefix,
                 search=self.search(), n=self.n, unit="words", device=device,
             )
             for source, prefix in beginnings

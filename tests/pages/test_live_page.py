@@ -86,12 +86,16 @@ class Live(NamedTuple):
 
 @pytest.fixture
 def live(browser: WebDriver, server: Any) -> Iterator[Live]:
-    """The page; at the end, no error was in its console and nothing but the server was asked."""
+    """The page; at the end, no error was in its console and nothing but the server was asked.
+
+    Random models say what cannot be gone on with: that the server refuses to is told in the box.
+    """
     for log in ("browser", "performance"):
         browser.get_log(log)
     page = Live(browser, server)
     yield page
-    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [error for error in errors if "/alternatives - Failed to load" not in error] == []
     asked = [entry["message"] for entry in browser.get_log("performance") if "requestWillBeSent" in entry["message"]]
     assert [message for message in asked if '"url":"http' in message and server.address not in message] == []
     browser.get("about:blank")
@@ -241,6 +245,6 @@ def test_page_is_dark_where_the_readers_pages_are(live: Live) -> None:
 def test_description_shows_every_request_with_a_command(live: Live) -> None:
     live.browser.get(f"{live.server.address}/docs")
     shown = live.texts("main")[0]
-    for path in ("/translate", "/align", "/attention", "/alternatives", "/health", "/metrics"):
+    for path in ("/translate", "/align", "/score", "/attention", "/alternatives", "/health", "/metrics"):
         assert f"{live.server.address}{path}" in shown
     assert "translations[].hypotheses[].score" in live.texts("code")

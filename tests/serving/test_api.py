@@ -12,7 +12,7 @@ from seq2seq.alignment.links import format_links
 from seq2seq.api import Model
 
 Run = Callable[..., Any]
-POSTS = ("/translate", "/align", "/attention", "/alternatives")
+POSTS = ("/translate", "/align", "/score", "/attention", "/alternatives")
 
 
 def test_translations_are_those_of_the_model(client: Any, models: list[Model]) -> None:
@@ -41,6 +41,18 @@ def test_links_are_those_of_the_model(client: Any, models: list[Model]) -> None:
     expected = models[0].align(pairs)
     assert [a["pharaoh"] for a in answer["alignments"]] == [format_links(links) for links in expected]
     assert [{(i, j) for i, j in a["links"]} for a in answer["alignments"]] == expected
+
+
+def test_scores_are_those_of_the_model(client: Any, models: list[Model]) -> None:
+    pairs = [("the old wolf slept", "der alte Wolf schlief"), ("a house", "ein Haus")]
+    sources, targets = (list(side) for side in zip(*pairs, strict=True))
+    scores = client.ask("/score", {"source": sources, "target": targets}).json["scores"]
+    for found, expected in zip(scores, models[0].score(pairs), strict=True):
+        assert found["log_probability"] == pytest.approx(expected.log_probability, abs=1e-3)
+        assert [token["piece"] for token in found["tokens"]] == expected.pieces
+        assert [token["log_probability"] for token in found["tokens"]] == pytest.approx(
+            expected.log_probabilities, abs=1e-3
+        )
 
 
 def test_attention_is_that_of_the_model_and_forced_where_asked(client: Any, models: list[Model]) -> None:
