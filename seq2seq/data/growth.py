@@ -65,7 +65,9 @@ def check_growth(tokenizers: Tokenizers, vocab_size: int) -> None:
     """Raises UserError where tokenizers cannot grow to a size."""
     for side, tokenizer in _sides(tokenizers).items():
         if type(tokenizer) is not Tokenizer or _parsed(tokenizer).trainer_spec.model_type not in (BPE, UNIGRAM):
-            raise UserError(f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram, and cannot grow")
+            raise UserError(
+                f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram of ours, and cannot grow"
+            )
         if vocab_size <= len(tokenizer):
             raise UserError(
                 f"tokenizer.grow=true: the {side} vocabulary has {len(tokenizer)} pieces already, so "
