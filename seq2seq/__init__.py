@@ -18,6 +18,7 @@ def load(
     device: str = "auto",
     trusted: "Sequence[str]" = (),
     ensemble: str = "log",
+    tag: str | None = None,
 ) -> "Model":
     """Return the trained model of a checkpoint, ready for text: `translate`, `align`, `attention`, `score`.
 
@@ -26,13 +27,15 @@ def load(
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
         trusted: packages of your own whose parts the checkpoint may name.
         ensemble: of several, the `log` (geometric) or the `linear` mean of what they say about the next piece.
+        tag: what stands before every source, of a model that was trained with tags, such as `2de`.
 
     Raises:
-        UserError: a checkpoint or the device cannot be used; the models have different vocabularies.
+        UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need
+            a tag, or do not know this one.
     """
     from seq2seq.api import load  # here, so that `import seq2seq` takes milliseconds
 
-    return load(path, device=device, trusted=trusted, ensemble=ensemble)
+    return load(path, device=device, trusted=trusted, ensemble=ensemble, tag=tag)
 
 
 def train(overrides: "Sequence[str]" = ()) -> "Run":

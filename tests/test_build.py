@@ -244,7 +244,7 @@ def test_configuration_of_another_size_is_refused(joint: Tokenizers) -> None:
 def test_checkpoint_without_a_tokenizer_is_refused(joint: Tokenizers) -> None:
     with pytest.raises(UserError) as error:
         load_model(make_checkpoint(joint)._replace(tokenizers=[]), torch.device("cpu"))
-    assert "holds no SentencePiece model" in one_line(error)
+    assert "holds no vocabulary" in one_line(error)
 
 
 def test_damaged_tokenizer_is_refused(joint: Tokenizers) -> None:

@@ -19,6 +19,7 @@ multihead.py    several at once, projected             MultiHeadAttention; kept.
 kernels.py      the same, faster, without weights      linear_attention.py: in O(n); sliced.py: in O(n · width)
 energies.py     the additive score, never held whole
 recorder.py     look at the weights of any model       record_attention
+replacing.py    put others in their place              replace_attention
 invariants.py   what must hold on a live model         check_attention, check_model, ...
 
 Where the query comes from (self, causal self, cross; before or after the recurrent step) is the caller's choice.
@@ -44,6 +45,7 @@ from seq2seq.attention.positions import (
     SinusoidalPositions,
 )
 from seq2seq.attention.recorder import record_attention
+from seq2seq.attention.replacing import replace_attention
 from seq2seq.attention.scores import Cosine, Dot, General, NoScore, ScaledDot, Score
 from seq2seq.attention.sparse_normalizers import Entmax, Entmax15, Sparsemax, TopK
 from seq2seq.attention.weighing_patterns import Fixed, LocalP
@@ -104,4 +106,5 @@ __all__ = [
     "combine_masks",
     "padding_mask",
     "record_attention",
+    "replace_attention",
 ]

@@ -66,12 +66,14 @@ def _joined(calls: list[Tensor]) -> Tensor:
     return torch.cat([F.pad(x, (0, widest - x.shape[-1])) for x in calls], dim=-2)
 
 
-def _ask(
-    pattern: Pattern, shape: torch.Size, query: Tensor, memory: Memory, *, places: Tensor | None = None, **_: Any
+def seen_in_call(
+    pattern: Pattern | None, shape: torch.Size, query: Tensor, memory: Memory, *, places: Tensor | None = None, **_: Any
 ) -> Tensor:
-    """Return what a pattern lets the queries of a call see, expanded to the shape of the weights."""
-    places = torch.arange(shape[-2], device=query.device) if places is None else places
-    mask = pattern(query, places, shape[-1], memory.mask).mask
+    """Return what mask and pattern let the queries of a call see, expanded to the shape of the weights."""
+    mask = memory.mask
+    if pattern is not None:
+        places = torch.arange(shape[-2], device=query.device) if places is None else places
+        mask = pattern(query, places, shape[-1], memory.mask).mask
     return torch.ones(shape, dtype=torch.bool, device=query.device) if mask is None else mask.expand(shape)
 
 
@@ -108,7 +110,7 @@ def record_attention(
                 module: Any, args: Any, kwargs: dict[str, Any], output: tuple[Tensor, Tensor], name: str = name
             ) -> None:
                 weights, pattern = output[1].detach() if detach else output[1], module.pattern
-                seen = None if pattern is None else partial(_ask, pattern, weights.shape, *args, **kwargs)
+                seen = None if pattern is None else partial(seen_in_call, pattern, weights.shape, *args, **kwargs)
                 record.append(name, weights, seen)
                 if values:  # those of the last call, which has seen the most
                     record.attended[name] = (args[1] if len(args) > 1 else kwargs["memory"]).value

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from seq2seq.build import find_device
 from seq2seq.cli.command import command_config
+from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
 from seq2seq.comparison.baseline import links_variant
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
+from seq2seq.comparison.readings import Options, read_variants
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import make_table, rank, splits_of
 from seq2seq.comparison.variants import Variant, check_same_data, group_runs
+from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
 from seq2seq.errors import UserError, nearest
 
 WIDTH = 120
@@ -40,23 +44,39 @@ def main(arguments: list[str]) -> None:
     baseline = _find_baseline(variants, config.baseline, config.split)
     chance = compare_with(baseline, variants, config.split, samples=config.samples) if baseline else None
 
+    read = []
+    if config.get("reading") is not None:
+        device = find_device(config.device)
+        again = Options(
+            config.reading,
+            config.get("links"),
+            config.split,
+            config.samples,
+            config.loader.tokens_per_batch,
+            Path(config.loader.cache_dir),
+            device,
+            list(config.trusted),
+        )
+        with sharing_cores(device):
+            read = read_variants(variants, again)
     if config.baseline_links is not None:
         variants.append(links_variant(config.baseline_links, runs, config.split))
     ranked = rank(variants, config.split)
     attention = collect_attention(ranked, config.split)  # before the table: it says which files were damaged
+    ways, heads = find_ways(ranked, read, config.split), heads_curves(ranked)
     table = make_table(ranked, left_out, chance, config.split)
     files = {
-        "comparison.md": as_markdown(table),
+        "comparison.md": as_markdown(table) + (f"\n{ways_as_markdown(ways)}" if ways else ""),
         "comparison.csv": as_csv(table, chance),
         "comparison.html": as_page(
-            table, attention, f"{root.resolve().name}: {len(variants)} variants, {len(runs)} runs"
+            table, attention, ways, heads, f"{root.resolve().name}: {len(variants)} variants, {len(runs)} runs"
         ),
-    }
+    } | ({"readings.csv": ways_as_csv(ways)} if ways else {})
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"output={output}: {error.strerror}; give a folder that can be written") from None
-    with ExitStack() as stack:  # all three take their names when all are written
+    with ExitStack() as stack:  # all take their names when all are written
         opened = [stack.enter_context(write_whole(output / name)) for name in files]
         for file, text in zip(opened, files.values(), strict=True):
             file.write(text)
@@ -65,6 +85,10 @@ def main(arguments: list[str]) -> None:
     console.print(as_rich(table, console.width))
     for note in table.notes:
         console.print(note, markup=False, style="dim")
+    if ways:
+        console.print(ways_as_rich(ways, console.width))
+        for note in notes_of(ways):
+            console.print(note, markup=False, style="dim")
     for state, where, story in table.remarks:
         console.print(f"{state}: {where}: {story}", markup=False)
     console.print()

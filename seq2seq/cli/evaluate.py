@@ -20,9 +20,10 @@ from seq2seq.build import (
     how_to_read,
 )
 from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.command import command_config, warn_of_limit
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
@@ -30,6 +31,7 @@ from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
 
@@ -46,7 +48,8 @@ def main(arguments: list[str]) -> None:
         check_ensemble(config)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
-    corpus = build_corpus(config.get("data"), checkpoint)
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
+    tokenizers = for_corpus(tokenizers, config.tag, checkpoints, corpus)
     max_length = config.loader.max_length or shortest_limit(checkpoints)
     encoded = encoded_split(
         corpus,
@@ -60,7 +63,7 @@ def main(arguments: list[str]) -> None:
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
     tokenize = bleu_tokenizer(config, corpus)
-    if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
+    if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
         log.warning("%s: %s", config.split, lost)
     readings, alignment = how_to_read(config.get("reading"), alignment_of(checkpoints), model)
     evaluator = Evaluator(
@@ -73,6 +76,8 @@ def main(arguments: list[str]) -> None:
         readings=readings,
         alignment=alignment,
     )
+    longest = max(map(len, rows["target_ids"][:])) + 1
+    warn_of_limit(arguments, config.search.get("max_length"), longest, "there are references of more pieces")
     baseline = None
     if config.baseline_links is not None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
@@ -84,6 +89,7 @@ def main(arguments: list[str]) -> None:
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
         "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
+        "tag": tokenizers.source.tag or None,
         "search": OmegaConf.to_container(config.search, resolve=True),
         "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
         "readings": [*map(str, readings)] if config.get("reading") else None,
@@ -136,6 +142,8 @@ def print_scores(evaluation: Evaluation) -> None:
         print(
             f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}"
         )
+    for name, own in lines_by_corpus(evaluation.metrics):
+        print(f"{name}: {scores_line(own)}")
     if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         choice = evaluation.alignment

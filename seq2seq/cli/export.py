@@ -13,6 +13,7 @@ from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.errors import UserError, nearest
+from seq2seq.export.card import write_card
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def main(arguments: list[str]) -> None:
             with torch.no_grad():
                 exporter.save(model, checkpoint, tokenizers, folder)
             for side, tokenizer in tokenizers._asdict().items():
-                (folder / f"{side}.spm").write_bytes(tokenizer.model_proto)
+                (folder / f"{side}{tokenizer.file_suffix}").write_bytes(tokenizer.model_proto)
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            write_card(checkpoint, folder, form=config.format, name=output.name, parameters=parameters)
             os.replace(folder, output)
     except OSError as error:
         raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None

@@ -86,9 +86,10 @@ def _words(paths: list[str]) -> list[tuple[list[str], list[str]]]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows on stderr how far each direction is."""
+    """Yield what shows on stderr how far each direction is, where that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(direction: str, done: int, total: int) -> None:

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import os
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
 from seq2seq.cli.quota import keep_to_quota
@@ -28,6 +28,7 @@ COMMANDS = {
     "prune": "a smaller checkpoint, without the heads that matter least",
     "average": "a checkpoint whose weights are the mean of those of several",
     "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "serve": "a live page of a model, and an HTTP API: translations and attention",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 
@@ -93,5 +94,5 @@ def _run(arguments: list[str]) -> int:
     keep_freed_memory()
     keep_few_kernels()
     keep_to_quota()
-    with ending_in_a_line() if command == "train" else nullcontext():
+    with ending_in_a_line(training=command == "train"):
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0

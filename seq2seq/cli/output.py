@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from seq2seq.cli.streams import check_stdout
 from seq2seq.data.cache import is_full
-from seq2seq.errors import UserError
+from seq2seq.errors import Interrupted, UserError
 
 
 @contextmanager
@@ -41,6 +41,10 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
             yield file
         if not direct:
             os.replace(place, path)
+    except Interrupted as interruption:
+        raise interruption if direct else interruption.saying(f"{path} is as it was before") from None
+    except KeyboardInterrupt as interruption:
+        raise interruption if direct else KeyboardInterrupt(f"{path} is as it was before") from None
     except OSError as error:
         if error.filename not in (str(place), str(path)) and not is_full(error):
             raise

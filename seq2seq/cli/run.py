@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
-from seq2seq.cli.begin import start_from, weights_to_begin_with
+from seq2seq.cli.begin import start_from, start_of
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault
 from seq2seq.cli.output import from_here, write_whole
@@ -58,14 +58,14 @@ def run_training(
         config.callbacks.progress_bar = None
     with meeting.alike() as ours:
         found = whole_checkpoint(folder) if config.resume else WholeCheckpoint()
-        begun, tokenizers = weights_to_begin_with(config.begin_with, found)
-        data = build_data(config, tokenizers)
+        origin = start_of(config, found)
+        data = build_data(config, origin.tokenizers, grows=origin.grows)
         splits = _test_splits(config, data)
         start = begin_from(found, data)
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
-    if begun:
-        start_from(module.model, begun)
+    if origin.weights:
+        start_from(module.model, origin, data.tokenizers, config)
     trainer = build_trainer(config)
     if threads := share_quota(trainer.num_devices):
         torch.set_num_threads(threads)

@@ -6,6 +6,8 @@ import sys
 
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import with_tag
+from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -20,13 +22,14 @@ BY = ("sentence", "token")
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output"))
+    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.by not in BY:
         raise UserError(f"by={config.by} is not known; use by=sentence or by=token")
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
+    tokenizers = with_tag(tokenizers, config.tag, checkpoints)
     translator = Translator(
         model,
         tokenizers,
@@ -35,13 +38,18 @@ def main(arguments: list[str]) -> None:
     )
     reading = (config.source, config.target, *(checkpoint.path for checkpoint in checkpoints))
     all_ = Perplexity()
-    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
+    with (
+        write_whole(config.output, reading=reading) as output,
+        sharing_cores(device),
+        line_bar(config.source, config.output) as progress,
+    ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             pairs = ((source, target) for source, target in lines)
             for score in translator.score(pairs, name=config.source, first=all_.pairs + 1):
                 output.write(f"{as_line(score, config.by)}\n")
                 all_.add(score)
             output.flush()  # somebody may wait for it
+            progress(len(lines))
     print(
         f"perplexity {all_.value:.4f} a piece: log-probability {all_.log_probability:.2f} "
         f"of {all_.pieces:,} pieces in {all_.pairs:,} pairs",

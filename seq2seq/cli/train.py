@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build_training import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
-from seq2seq.cli.begin import with_kept_heads
+from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
 from seq2seq.cli.precision import settle_here, settled
@@ -66,7 +66,7 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = [
-        variant._replace(overrides=with_kept_heads(variant.overrides, sweep=sweep))
+        variant._replace(overrides=as_begun(variant.overrides, sweep=sweep))
         for variant in _variants(overrides, sweep=sweep)
     ]
     if single and (options or len(variants) > 1):

@@ -1,18 +1,20 @@
-"""`seq2seq trust`: which method says what the model went by, measured by erasing words in its order."""
+"""`seq2seq trust`: which method says what the model went by: words erased in its order, and other weights tried."""
 
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import torch
 from omegaconf import ListConfig
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
-from seq2seq.alignment.links import Links, parse_links
+from seq2seq.alignment.links import Link, Links, parse_links
 from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.attribution import Forced, Method
 from seq2seq.attribution.faithfulness import attention_ranking
@@ -21,10 +23,15 @@ from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
+from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
+from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError, nearest
-from seq2seq.evaluation.trust import Pair, Ranking, Trust, measure_trust
+from seq2seq.evaluation.changes import CHANGES, Outcome, Trained, heads_to_change, measure_changes
+from seq2seq.evaluation.trust import Pair, Ranking, measure_trust
 from seq2seq.models import EncoderDecoder
+from seq2seq.models.encoder_decoder import cross_attentions
 from seq2seq.options import choices_of, compose_defaults
 
 ATTENTION = "attention"
@@ -41,10 +48,18 @@ def main(arguments: list[str]) -> None:
     if type(config.sentences) is not int or config.sentences < 2:
         raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
     asked = _asked(config.methods)
+    changes, others = _listed("changes", config.changes, CHANGES), _listed("others", config.others)
+    if asked == [] and not (changes or others):
+        raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
+    if not 0 < config.epsilon < 1:
+        raise UserError(f"epsilon={config.epsilon}: expected a total variation distance, above 0 and below 1")
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)
     rankings = _rankings(asked, model, checkpoint)
+    change = None
+    if changes or others:
+        change = _changing(checkpoint, model, tokenizers, changes, others, config.epsilon, device)
     corpus = build_corpus(config.get("data"), checkpoint)
     encoded = encoded_split(
         corpus,
@@ -56,42 +71,66 @@ def main(arguments: list[str]) -> None:
     )
     rows = encoded.dataset
     linked = any(rows["links"])
+
+    def stands_for(row: dict[str, Any]) -> frozenset[Link]:
+        return corpus.antecedents(data.Pair(row["source"], row["target"], row["links"])) if linked else frozenset()
+
     pairs = [
-        Pair(*sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"])
+        Pair(
+            *sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"], stands_for(row)
+        )
         for i, row in enumerate(rows.select(range(min(config.sentences, len(rows)))))
         if len(row["source_ids"]) and len(row["target_ids"])
     ]
     if not pairs:
         raise UserError(f"split={config.split}: no pair among the first {config.sentences} has words on both sides")
-    path = results_folder(config.output, config.checkpoint) / f"trust-{config.split}.json"
+    folder = results_folder(config.output, config.checkpoint)
     settings = {
         "checkpoint": os.path.abspath(config.checkpoint),
         "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
         "sentences": len(pairs),
     }
-    refuse_other_results(path, settings)
+    files = {"methods": folder / f"trust-{config.split}.json", "changes": folder / f"changes-{config.split}.json"}
+    wanted = {"methods": settings} if asked != [] else {}
+    if change:
+        more = {"changes": changes, "others": [os.path.abspath(path) for path in others], "epsilon": config.epsilon}
+        wanted["changes"] = settings | {"asked": more}
+    for kind, known in wanted.items():
+        refuse_other_results(files[kind], known)
 
     def say(done: int) -> None:
         if sys.stderr.isatty():
             print(f"\r{done} of {len(pairs)} sentences", end="", file=sys.stderr, flush=True)
 
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    results: dict[str, Any] = {}
+    tables = []
     with sharing_cores(device):
-        found = measure_trust(model, pairs, rankings, tokens_per_batch=config.loader.tokens_per_batch, progress=say)
+        if asked != []:
+            per_batch = config.loader.tokens_per_batch
+            found = measure_trust(model, pairs, rankings, tokens_per_batch=per_batch, progress=say)
+            results["methods"] = {name: trust.as_data() for name, trust in found.items()}
+            tables += [methods_table(found), *([phenomena_table(found)] if config.phenomena else [])]
+        if change:
+            outcomes = change(pairs, progress=say)
+            results["changes"] = [outcome.as_data() for outcome in outcomes]
+            tables.append(changes_table(outcomes))
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    with write_whole(path) as file:
-        json.dump(settings | {"methods": {name: trust.as_data() for name, trust in found.items()}}, file, indent=2)
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    console.print(table(found))
-    print(f"written to {path}")
+    for made in tables:
+        console.print(made)
+    for kind, result in results.items():
+        with write_whole(files[kind]) as file:
+            json.dump(wanted[kind] | {kind: result}, file, indent=2)
+        print(f"written to {files[kind]}")
 
 
 def _asked(methods: object) -> list[str] | None:
     known = [ATTENTION, *choices_of("method")]
     if methods is None:
         return None
-    if not isinstance(methods, ListConfig) or not methods:
+    if not isinstance(methods, ListConfig):
         raise UserError(f"methods={methods}: expected a list, such as methods=[attention,erasure]")
     for name in methods:
         if name not in known:
@@ -130,17 +169,41 @@ def _source_part(method: Method, forced: Forced) -> Tensor:
     return method(forced).source
 
 
-def table(found: dict[str, Trust]) -> Table:
-    """Return the table that a terminal shows, the most comprehensive method first."""
-    made = Table(title="nats of log p, mean over sentences and its 95 % interval", title_justify="left")
-    linked = any(trust.hit_rate is not None for trust in found.values())
-    heads = ["method", "without its words", "with them alone", *(["first word is linked"] if linked else []), "ms"]
-    for i, head in enumerate(heads):
-        made.add_column(head, justify="right" if i else "left")
-    for name, trust in sorted(found.items(), key=lambda item: -item[1].comprehensiveness.mean):
-        cells = [
-            f"{mean:.2f} ({low:.2f}-{high:.2f})" for mean, low, high in (trust.comprehensiveness, trust.sufficiency)
-        ]
-        cells += [f"{100 * (trust.hit_rate or 0):.1f} %"] if linked else []
-        made.add_row(name, *cells, f"{1e3 * trust.seconds:.0f}")
-    return made
+def _listed(key: str, given: object, known: tuple[str, ...] = ()) -> list[str]:
+    """Return a list of names, or of files."""
+    if not isinstance(given, ListConfig):
+        raise UserError(f"{key}={given}: expected a list, such as {key}=[{known[0] if known else 'FILE'}]")
+    for name in given:
+        if known and name not in known:
+            raise UserError(f"{key}: there is no {name}; {nearest(str(name), known)}")
+    return [str(name) for name in given]
+
+
+def _changing(
+    checkpoint: Checkpoint,
+    model: EncoderDecoder,
+    tokenizers: Tokenizers,
+    changes: list[str],
+    others: list[str],
+    epsilon: float,
+    device: torch.device,
+) -> Callable[..., list[Outcome]]:
+    """Return what measures other weights, and other models.
+
+    Raises:
+        UserError: a model has no attention, or cannot be read.
+    """
+    if checkpoint.alignment is None:
+        raise UserError(
+            f"{checkpoint.path} has no attention whose weights could be changed; leave out changes and others"
+        )
+    rivals: dict[str, Trained] = {}
+    for path in others:
+        other = read_checkpoint(path, trusted=checkpoint.trusted)
+        if other.alignment is None:
+            raise UserError(f"others: {path} has no attention; leave it out")
+        name = str(other.config.get("run_name") or path)
+        rivals[path if name in rivals else name] = Trained(*load_model(other, device), other.alignment)
+    places = heads_to_change(model, checkpoint.alignment, cross_attentions(model))
+    mine = Trained(model, tokenizers, checkpoint.alignment)
+    return partial(measure_changes, mine, places=places, asked=changes, epsilon=epsilon, others=rivals)

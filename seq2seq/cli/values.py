@@ -54,7 +54,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "interval": ("step", "epoch"),
     "logging_interval": ("step", "epoch"),
     "mode": ("min", "max"),
-    "model_type": ("bpe", "unigram"),
+    "model_type": ("bpe", "unigram", "char"),
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "profiler": ("simple", "advanced", "pytorch"),

@@ -66,11 +66,11 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
         if mine := _link_counts(run, split):
             for name, result in paired_bootstrap_aer(mine, counts, samples=samples).items():
                 aer[name][seed] = result
-    tested = ({name: _over_seeds(results[name]) for name in theirs if name in results} for results in (bleu, aer))
+    tested = ({name: over_seeds(results[name]) for name in theirs if name in results} for results in (bleu, aer))
     return Chance(baseline.name, samples, signature, *tested)
 
 
-def _over_seeds(results: dict[int | None, Significance]) -> Tested:
+def over_seeds(results: dict[int | None, Significance]) -> Tested:
     """Return what holds with every seed: as little as the weakest of them shows (an intersection-union test)."""
     differences = [result.difference for result in results.values()]
     agree = min(differences) > 0 or max(differences) < 0

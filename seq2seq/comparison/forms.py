@@ -68,18 +68,18 @@ def _priority(column: Column, split: str) -> int:
 def as_markdown(table: Comparison) -> str:
     """Return the table with all its columns, the notes, and what there is to say about single runs."""
     lines = [
-        f"| variant | seeds | {' | '.join(_plain(column.label) for column in table.columns)} |",
+        f"| variant | seeds | {' | '.join(plain(column.label) for column in table.columns)} |",
         f"|---|---|{'---:|' * len(table.columns)}",
     ]
     for row in table.rows:
         cells = [format_cell(row, column) for column in table.columns]
-        lines.append(f"| {_plain(row.name)} | {_seeds(row)} | {' | '.join(cells)} |")
-    lines += ["", *(line for note in table.notes for line in (_plain(note), ""))]
-    lines += [f"- {state}: {_plain(where)}: {_plain(story)}" for state, where, story in table.remarks]
+        lines.append(f"| {plain(row.name)} | {_seeds(row)} | {' | '.join(cells)} |")
+    lines += ["", *(line for note in table.notes for line in (plain(note), ""))]
+    lines += [f"- {state}: {plain(where)}: {plain(story)}" for state, where, story in table.remarks]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown shows as it is."""
     for character in "\\`*_[]<>|":
         text = text.replace(character, f"\\{character}")

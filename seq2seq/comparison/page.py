@@ -11,11 +11,12 @@ from seq2seq.comparison.curves import Curve
 from seq2seq.comparison.gallery import gallery, head_rows, show_run
 from seq2seq.comparison.table import Comparison, format_cell, splits_of
 from seq2seq.comparison.variants import Variant
+from seq2seq.comparison.ways import Way, ways_as_data
 from seq2seq.pages import render_page
 
 CURVES = ("val/bleu", "val/aer", "val/loss")
 GROUPS = ("bleu_by_length", "exact_match", "aer_by_tag")
-SCRIPTS = ("compare.js", "compare_plots.js", "compare_gallery.js")
+SCRIPTS = ("compare.js", "compare_plots.js", "compare_ways.js", "compare_gallery.js")
 
 
 def collect_attention(variants: Sequence[Variant], split: str) -> dict[str, Any]:
@@ -29,7 +30,13 @@ def collect_attention(variants: Sequence[Variant], split: str) -> dict[str, Any]
     return {"gallery": gallery(variants), "heads": heads}
 
 
-def as_page(table: Comparison, attention: dict[str, Any], title: str) -> str:
+def as_page(
+    table: Comparison,
+    attention: dict[str, Any],
+    ways: Sequence[Way],
+    heads_kept: Sequence[list[dict[str, Any]]],
+    title: str,
+) -> str:
     """Return the page as HTML."""
     data = {
         "title": title,
@@ -50,12 +57,14 @@ def as_page(table: Comparison, attention: dict[str, Any], title: str) -> str:
                 },
                 "curves": [_curves(run.curves) | {"seed": run.seed} for run in variant.runs],
                 "groups": _groups(variant),
+                "headsKept": curves,
             }
-            for row, variant in zip(table.rows, table.variants, strict=True)
+            for row, variant, curves in zip(table.rows, table.variants, heads_kept, strict=True)
         ],
         "notes": table.notes,
         "remarks": table.remarks,
         "nowhere": {"label": NOWHERE, "least": LEAST},
+        "ways": ways_as_data(ways) if ways else None,
         **attention,
     }
     return render_page(title, data, scripts=SCRIPTS, libraries=[get_plotlyjs()])

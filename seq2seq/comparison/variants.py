@@ -47,15 +47,18 @@ class Variant:
     def statistic(self, metric: str) -> Statistic | None:
         """Return mean and standard deviation of a metric; None where no run has it."""
         values = [run.metrics[metric] for run in self.finished if metric in run.metrics]
-        if not values:
-            return None
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        return Statistic(float(np.mean(values)), deviation, len(values))
+        return statistic_of(values) if values else None
 
     @property
     def state(self) -> str:
         """Return `finished` where a run has scores, else the state of the first run."""
         return "finished" if self.finished else self.runs[0].state
+
+
+def statistic_of(values: Sequence[float]) -> Statistic:
+    """Return mean and standard deviation of a value a seed, at least one."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Statistic(float(np.mean(values)), deviation, len(values))
 
 
 class Grouped(NamedTuple):

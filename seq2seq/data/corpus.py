@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 
 from seq2seq.data import files, grammar, tables
+from seq2seq.data.antecedents import antecedents
 from seq2seq.data.link_forms import LinkForm, find_form
 from seq2seq.data.linked_text import linked_pairs
 from seq2seq.data.pair import Pair
@@ -20,6 +21,7 @@ class Corpus(ABC):
     """Splits of sentence pairs: `train`, `val`, and tests, the main one of which is `test`."""
 
     tokenized = False  # whether the words are set apart already, so that BLEU must not tokenise them again
+    tags: tuple[str, ...] = ()  # those of its pairs, which the vocabulary of the source needs
 
     def __init__(self, splits: Iterable[str], *, streaming: bool) -> None:
         self.streaming = streaming  # whether training pairs are encoded as they are read, and never stored
@@ -39,6 +41,10 @@ class Corpus(ABC):
         if split not in self._fingerprints:
             self._fingerprints[split] = self._fingerprint(self._checked(split))
         return self._fingerprints[split]
+
+    def antecedents(self, pair: Pair) -> frozenset[tuple[int, int]]:
+        """Links (source word, target word) from the noun that a pronoun stands for to its translation, where known."""
+        return frozenset()
 
     def _checked(self, split: str) -> str:
         if split not in self._splits:
@@ -64,6 +70,10 @@ class GrammarCorpus(Corpus):
         super().__init__(grammar.SPLITS, streaming=streaming)
         self.seed = seed
         self._drawn: dict[str, list[Pair]] = {}
+
+    def antecedents(self, pair: Pair) -> frozenset[tuple[int, int]]:
+        """Links from the noun that an `it` stands for to the German pronoun: `data.antecedents`."""
+        return antecedents(pair)
 
     def _pairs(self, split: str) -> Iterator[Pair]:
         if split not in self._drawn:

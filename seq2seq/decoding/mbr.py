@@ -1,13 +1,13 @@
 """Minimum Bayes risk: of many candidates, the one that is most like all the others."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seq2seq.decoding.search import Hypothesis, Key, Search, Searchable
+from seq2seq.decoding.search import Hypothesis, Key, Request, Search, Searchable
 from seq2seq.decoding.utility import Utility, bleu_utility, chrf_utility
 from seq2seq.errors import UserError
 
@@ -50,11 +50,7 @@ class MinimumBayesRisk:
         self.utility = chrf_utility() if utility == "chrf" else bleu_utility(tokenize)
         self.weights = weights
         self.n_best = n_best
-
-    @property
-    def max_length(self) -> int:
-        """The most tokens of a translation, EOS counted."""
-        return self.candidates.max_length
+        self.max_length = candidates.max_length
 
     def __call__(
         self,
@@ -64,14 +60,15 @@ class MinimumBayesRisk:
         source_lengths: Tensor,
         *,
         key: Key | None = None,
-        **asked: Any,
+        requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return up to n_best hypotheses for each source, best first; arguments as those of the other searches.
 
         The key is what gives a hypothesis' text, which is what candidates are compared by.
         """
         assert key is not None
-        found = self.candidates(model, source, source_mask, source_lengths, key=key, **asked)
+        # Without the key, so that a text which is found several times is there as often.
+        found = self.candidates(model, source, source_mask, source_lengths, requests=requests)
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
 
     def _best(self, hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:

@@ -1,7 +1,7 @@
 """Text in, text out: translation in the order of the lines, and word links by forced decoding."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
@@ -13,10 +13,12 @@ from seq2seq.alignment.sentence import EOS_LABEL, Sentence, hypothesis_of, reada
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
+from seq2seq.data.encoding import marked
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
 from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
+from seq2seq.decoding.unknown import UnknownCopy
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.reading import record_pass
@@ -50,6 +52,7 @@ class Translator:
         tokenizers: of the model.
         tokens_per_batch: sentences × longest sentence, in pieces.
         max_length: pieces; longer lines are cut, with a warning.
+        unknown: what finds words for pieces that the vocabulary lacks; None: a mark stands there.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class Translator:
         *,
         tokens_per_batch: int,
         max_length: int,
+        unknown: UnknownCopy | None = None,
     ) -> None:
         self.model = model
+        self.unknown = unknown
         self.tokenizers = tokenizers
         self.tokens_per_batch = tokens_per_batch
         self.max_length = max_length
@@ -74,27 +79,45 @@ class Translator:
         name: str = "input",
         first: int = 1,
         requests: Iterable[Request] | None = None,
+        tags: Iterable[str] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
-        of each translation, one a line.
+        of each translation, one a line. `tags` are what stands before each source, one a line; "" is what the tokenizer
+        puts there. `progress` is told how many more lines are done, in any order.
         """
+        tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
-            ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
+            read_by = [marked(self.tokenizers.source, tag) for tag in islice(tag_of, len(chunk))]
+            if len(read_by) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are tags, {start - 1 + len(read_by)}; give one a line"
+                )
+            ids = [
+                self._encode(tokenizer, line, f"{name}:{start + i}")
+                for i, (tokenizer, line) in enumerate(zip(read_by, chunk, strict=True))
+            ]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
             numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
             if len(numbered) < len(chunk):
                 raise UserError(
-                    f"{name} has more lines than there are prefixes, {start - 1 + len(numbered)}; give one a line"
+                    f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
+                    "one a line"
                 )
             for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):
-                    decode = self.tokenizers.target.decode
-                    results[i] = [Translation(decode(h.tokens), h.score) for h in hypotheses]
+                    results[i] = [Translation(self._text(h.tokens, chunk[i], ids[i]), h.score) for h in hypotheses]
+                progress(len(indices))
             yield from results
+
+    def _text(self, tokens: list[int], line: str, source_ids: list[int]) -> str:
+        if self.unknown is None:
+            return self.tokenizers.target.decode(tokens)
+        return self.unknown.text(line, source_ids, tokens)
 
     def _search(
         self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]
@@ -159,7 +182,7 @@ class Translator:
                 weights = choice.reading(seen, choice.layer, batch.target_lengths).cpu()
                 head = 0 if choice.head is None or weights.shape[1] == 1 else choice.head + 1
                 for row, i in zip(weights[:, head], batch.indices.tolist(), strict=True):
-                    source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
+                    source, target = (sentence.linked_words() for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 

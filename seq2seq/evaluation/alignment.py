@@ -82,7 +82,7 @@ class HeadEvaluator:
         read = self._read(seen, {name: weights[name] for name in cross}, batch)
         stacked = torch.cat(read, dim=1).cpu()
         for row, index, (source, target), links in zip(stacked, batch.indices.tolist(), sentences, gold, strict=True):
-            pieces = target.ending().word_of_piece, source.ending().word_of_piece
+            pieces = target.linked_words(), source.linked_words()
             row = word_shares(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
             self._add_links(index, row, links, source, target)
 
@@ -142,12 +142,15 @@ class HeadEvaluator:
         hits = [len(baseline & links) for links in gold]
         self._diagonal[index] = torch.tensor([len(gold.sure), len(baseline), *hits])
 
-    def choose(self) -> AlignmentChoice | None:
-        """Return what aligns best here: by AER, without gold links by agreement; None without attention."""
-        if not self._heads:
-            return None
-        quality = self._quality()
-        return self._heads[max(range(len(quality)), key=lambda i: quality[i])]
+    def choose(self, reading: Reading | None = None) -> AlignmentChoice | None:
+        """Return what aligns best here: by AER, without gold links by agreement; None without attention.
+
+        Args:
+            reading: of this one; None: of all.
+        """
+        quality = self._quality() if self._heads else []
+        known = [i for i, head in enumerate(self._heads) if reading in (None, head.reading)]
+        return self._heads[max(known, key=lambda i: quality[i])] if known else None
 
     def _quality(self) -> list[float]:
         """Return how well each head of each reading aligns."""

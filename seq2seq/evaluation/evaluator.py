@@ -19,6 +19,7 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
+from seq2seq.evaluation.by_corpus import CorpusScores
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
 from seq2seq.models import EncoderDecoder
@@ -87,6 +88,8 @@ class Evaluator:
         self.lowercase = lowercase
         self.alignment = alignment
         self.has_links = any(dataset["links"])
+        self._by_corpus = CorpusScores(dataset)
+        self._unlinked = self._by_corpus.without_links(dataset["links"])
         self._heads = HeadEvaluator(tokenizers, extraction, readings)
         self._hypotheses: dict[int, str] = {}
         self._likelihood = 0.0
@@ -114,6 +117,7 @@ class Evaluator:
         translations = search_batch(self.search, model, batch, key=self.tokenizers.target.decode)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
+        self._by_corpus.add(indices, likelihood, batch.target_lengths.tolist())
         for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if seen.record:
@@ -128,20 +132,23 @@ class Evaluator:
 
     def collected(self) -> tuple[Any, ...]:
         """Return what it has collected, for another process to add."""
-        sums = (self._likelihood, self._places, self._search_seconds)
+        sums = (self._likelihood, self._places, self._search_seconds, self._by_corpus.losses)
         return self._hypotheses, sums, self._heads.collected()
 
     def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
         """Add what another has collected of other pairs of the data set."""
         self._hypotheses |= hypotheses
-        likelihood, places, seconds = sums
+        likelihood, places, seconds, losses = sums
+        self._by_corpus.losses |= losses
         self._likelihood += likelihood
         self._places += places
         self._search_seconds += seconds
         self._heads.merge(*heads)
 
     def _gold(self, index: int, links: str) -> Links | None:
-        return parse_links(links, where=f"links of pair {index + 1}") if self.has_links else None
+        if not self.has_links or index in self._unlinked:
+            return None
+        return parse_links(links, where=f"links of pair {index + 1}")
 
     def compute(self, *, detailed: bool = False) -> Evaluation:
         """Return the scores over all batches so far; detailed adds TER, and scores by length and by phenomenon."""
@@ -174,6 +181,7 @@ class Evaluator:
             counts = self._heads.counts(alignment)
             for index, sentence in zip(indices, sentences, strict=True):
                 sentence |= counts[index]._asdict() if index in counts else {}
+        metrics |= self._by_corpus.metrics(indices, said, expected, sentences, **options)
         if detailed:
             by_length = bleu_by_length(columns["source"], said, expected, LENGTHS, **options)
             by_tag = exact_match_by_tag(said, expected, columns["tags"])

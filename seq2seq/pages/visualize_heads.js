@@ -52,12 +52,12 @@ function headTable(maps, cellOf, rowName) {
 
 /** Return whether the model has one attention with one head. */
 function single() {
-  const all = kinds().flatMap((kind) => maps(DATA.targets[0], kind));
+  const all = attentions().flatMap((kind) => maps(DATA.targets[0], kind));
   return all.length === 1 && headsOf(all[0]).length === 1;
 }
 
 function overview() {
-  if (single()) return "";
+  if (single() || !attentions().includes(state.kind)) return "";
   const target = DATA.targets[state.target];
   return element("section", { id: "overview" }, element("h2", {}, "All layers and heads"),
     headTable(maps(target, state.kind), thumbnail, (map) => `layer ${map.layer}`));
@@ -65,8 +65,9 @@ function overview() {
 
 /** Return a statistic of every head of the shown sentence, in percent; of a single head all statistics. */
 function statistics() {
+  if (!attentions().includes(state.kind)) return "";
   const target = DATA.targets[state.target];
-  const all = kinds().flatMap((kind) => maps(target, kind));
+  const all = attentions().flatMap((kind) => maps(target, kind));
   if (single()) {
     const rows = Object.entries(DATA.statistics).map(([name, label]) =>
       element("tr", {}, element("td", {}, label), element("td", {}, Math.round(100 * all[0].statistics[name][0]))));
@@ -78,7 +79,7 @@ function statistics() {
     const value = map.statistics[state.statistic][headsOf(map).indexOf(head)];
     const button = headButton(map, head, "statistic", Math.round(100 * value));
     button.style.background = color(value);
-    button.style.color = value > 0.55 ? "white" : "var(--ink)"; // that of a pressed button is white
+    button.style.color = inkOn(value); // that of a pressed button is white
     return button;
   };
   return element("section", { id: "statistics" }, element("h2", {}, "What the heads do here, in %"), select,

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from seq2seq.data.batching import Batch
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.loggers import boards, show_scores
 from seq2seq.training.module import TranslationModule
@@ -27,6 +28,7 @@ CHARTS = {
     "alignment": {
         "alignment error rate": ["val/aer", "val/aer_argmax", "val/aer_diagonal"],
         "entropy, nats": ["val/entropy"],
+        "share of the source, by place in the target": ["val/source_share.*"],
         "weight on </s>, <s> and punctuation, and on nothing": ["val/sink_mass", "val/nowhere"],
     },
     "training": {
@@ -179,6 +181,8 @@ class ValidationReport(Callback):
         if speed is not None:
             parts.append(f"{float(speed):,.0f} tokens/s")
         log.info("   ".join(parts))
+        for name, own in lines_by_corpus(metrics):
+            log.info("  %-24s%s", name, scores_line(own))
 
 
 def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:

@@ -147,7 +147,8 @@ class TranslationModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
-        optimizer = _made("optimizer", self.make_optimizer, self.model.named_parameters())
+        learning = ((name, x) for name, x in self.model.named_parameters() if x.requires_grad)  # the rest is frozen
+        optimizer = _made("optimizer", self.make_optimizer, learning)
         options = dict(self.scheduler)
         scheduler = options["scheduler"]
         by_epoch = options.get("interval") == "epoch"

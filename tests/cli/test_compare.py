@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,30 @@ def test_real_runs_are_compared(command: Callable[..., Any], bahdanau: Any, tran
         assert float(lines[name]["test/aer"]) == pytest.approx(run.metrics["test/aer"], rel=1e-6)
         assert lines[name]["state"] == "finished"
     assert "damaged" not in said.out
+
+
+def test_runs_are_read_again_in_every_way(command: Callable[..., Any], bahdanau: Any, tmp_path: Path) -> None:
+    shutil.copytree(bahdanau.folder, tmp_path / "runs" / "one")
+    said = command("compare", "runs=runs", "samples=20", "reading=best")
+    assert said.status == 0, said.err
+    with (tmp_path / "runs" / "readings.csv").open() as file:
+        rows = {row["way"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["output_weights", "output_norms", "input_weights", "input_norms"]
+    own = rows["output_weights"]
+    assert own["own"] == "1" and own["aer_p"] == "" and float(own["milliseconds"]) > 0
+    assert float(own["aer"]) == pytest.approx(bahdanau.metrics["test/aer"], rel=1e-4)
+    for row in rows.values():
+        assert row is own or float(row["aer_difference"]) == pytest.approx(
+            float(row["aer"]) - float(own["aer"]), abs=1e-4
+        )
+    assert "output_weights*" in said.out and "output\\_norms" in (tmp_path / "runs" / "comparison.md").read_text()
+
+
+def test_reading_where_nothing_can_be_read_is_one_line(command: Callable[..., Any], tmp_path: Path) -> None:
+    _scored(tmp_path / "runs" / "a")
+    said = command("compare", "runs=runs", "reading=best")
+    assert said.status == 1 and "no run has a checkpoint with attention" in said.err
+    assert said.err.count("\n") == 1 and _written(tmp_path / "runs") == []
 
 
 def test_table_and_files_are_printed(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def test_by_token_every_piece_has_its_share(command: Command, bahdanau: Any, tex
     targets = (text_folder / "test.target").read_text(encoding="utf-8").splitlines()
     for row, total, target in zip(rows, whole, targets, strict=True):
         pieces, values = zip(*row["tokens"], strict=True)
-        assert pieces[-1] == "</s>" and "".join(pieces[:-1]).replace("▁", " ").strip() == target
+        said = "".join(pieces[:-1]).replace("▁", " ").strip()
+        assert pieces[-1] == "</s>" and re.fullmatch(re.escape(said).replace("<unk>", ".+"), target)
         assert row["log_probability"] == pytest.approx(total) == pytest.approx(sum(values), abs=0.01)
 
 
@@ -102,7 +103,7 @@ def test_models_of_other_vocabularies_are_refused_before_the_work(
         (["by=word"], "by=word is not known; use by=sentence or by=token"),
         (["checkpoint=[{best},{best}]"], "names {best} twice; give each checkpoint once"),
         (["checkpoint=[]"], "checkpoint=[] names no file"),
-        (["checkpoint=[{best},,]"], "expected files between commas"),
+        (["checkpoint=[{best},,{transformer}]"], "expected files between commas"),
         (["checkpoint=[{best},gone.ckpt]"], "there is no checkpoint gone.ckpt"),
         (["target={source}", "source=short"], "short has 1 lines, {source} has 10 lines: line n of one must belong"),
         (["output={source}"], "cannot write {source}: it is being read; give another file"),

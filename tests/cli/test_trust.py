@@ -97,6 +97,18 @@ def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
     assert low <= mean <= high
 
 
+def test_antecedent_is_first_but_for_what_the_pronoun_translates(loaded: Any, sentences: Any) -> None:
+    gold = Links(frozenset({(0, 0), (4, 4)}), frozenset({(4, 4), (3, 4)}))
+    pair = Pair(*sentences, gold, "pronoun", frozenset({(2, 4)}))
+
+    def ranking(order: list[float]) -> Any:
+        return lambda forced: torch.tensor(order).expand(forced.steps, 6)
+
+    rankings = {"right": ranking([0, 1, 2, 4, 5, 0]), "wrong": ranking([0, 3, 2, 4, 5, 0])}
+    found = measure_trust(loaded[0], [pair, pair._replace(antecedents=frozenset())], rankings)
+    assert found["right"].antecedent_rate == 1.0 and found["wrong"].antecedent_rate == 0.0
+
+
 def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: Path) -> None:
     said = command("trust", f"checkpoint={bahdanau.best}", "sentences=3", "methods=[attention,erasure]", "output=out")
     assert said.status == 0, said.err
@@ -110,9 +122,44 @@ def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: P
     assert json.loads((tmp_path / "out" / "trust-test.json").read_text()) == stored
 
 
+def test_other_weights_have_a_table_and_a_file_of_their_own(
+    command: Any, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.attribution.changes.ROUNDS", 3)
+    asked = ("methods=[]", "changes=[permuted,uniform,adversarial]", f"others=[{bahdanau.best}]", "output=out")
+    said = command("trust", f"checkpoint={bahdanau.best}", "sentences=2", *asked)
+    assert said.status == 0, said.err
+    assert "random order" not in said.out and not (tmp_path / "out" / "trust-test.json").exists()
+    stored = json.loads((tmp_path / "out" / "changes-test.json").read_text())
+    by_weights = {row["weights"]: row for row in stored["changes"]}
+    assert {row["changed"] for row in stored["changes"]} == {"alignment"}
+    *others, itself = by_weights.values()
+    assert [row["weights"] for row in others] == ["permuted", "uniform", "adversarial"]
+    assert all(0 < row["moved"]["mean"] <= 1 and 0 < row["distance"]["mean"] < 0.7 for row in others[:2])
+    assert others[2]["moved"]["mean"] <= 0.05
+    assert itself["moved"]["mean"] == pytest.approx(0, abs=1e-6) and itself["same"]["mean"] == 1.0
+    assert itself["distance"]["mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_hits_by_phenomenon_are_a_table_on_request(command: Any, bahdanau: Any, tmp_path: Path) -> None:
+    said = command(
+        "trust", f"checkpoint={bahdanau.best}", "sentences=3", "methods=[attention]", "phenomena=true", "output=out"
+    )
+    assert said.status == 0, said.err
+    hits = json.loads((tmp_path / "out" / "trust-test.json").read_text())["methods"]["attention"]["hits_by_tag"]
+    for tag, share in hits.items():
+        (line,) = (line for line in said.out.splitlines() if f" {tag} " in line)
+        assert f"{100 * share:.1f}" in line
+
+
 @pytest.mark.parametrize(
     ("given", "parts"),
     [
+        ("methods=[]", ("methods=[]", "changes=[permuted]")),
+        ("changes=[permutted]", ("permutted", "did you mean permuted")),
+        ("changes=uniform", ("changes=uniform", "changes=[permuted]")),
+        ("epsilon=0", ("epsilon=0", "above 0")),
+        ("others=[missing.ckpt]", ("missing.ckpt",)),
         ("methods=[erazure]", ("erazure", "did you mean erasure")),
         ("methods=erasure", ("methods=erasure", "[attention,erasure]")),
         ("methods=[rollout]", ("rollout",)),  # of a recurrent model

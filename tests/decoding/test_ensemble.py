@@ -27,6 +27,7 @@ def models() -> list[EncoderDecoder]:
     return [make_model(kind, vocab=TINY_VOCAB, sharpness=1.0, seed=i) for i, kind in enumerate(KINDS)]
 
 
+@torch.no_grad()
 def averaged(models: list[EncoderDecoder], source: Tensor, before: list[int], mean: str) -> Tensor:
     """Return the mean of what the models say after some tokens, each by a pass of its own; float64 (vocab,)."""
     said = []
