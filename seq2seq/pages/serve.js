@@ -28,7 +28,7 @@ document.body.append(element("main", {},
 function textarea(key, hint) {
   const area = element("textarea", { id: key, rows: 2, placeholder: hint, dir: "auto", spellcheck: "false", autocapitalize: "off" });
   let pause = null;
-  const change = () => ask({ [key]: area.value.replace(/\s*\n\s*/g, " ") });
+  const change = () => ask({});
   area.addEventListener("input", () => {
     clearTimeout(pause);
     pause = setTimeout(change, PAUSE);
@@ -49,9 +49,14 @@ function selection(key, label, options) {
   return element("label", {}, label, list);
 }
 
-/** Change what is asked, write it into the address, and ask. */
+/** Return what stands in a field, as one line. */
+function typed(area) {
+  return area.value.replace(/\s*\n\s*/g, " ");
+}
+
+/** Change what is asked, beside what was typed; write it into the address, and ask. */
 function ask(changes) {
-  Object.assign(asked, changes);
+  Object.assign(asked, { source: typed(source), target: typed(target) }, changes);
   const said = Object.entries(asked).filter(([key, value]) => value && value !== DEFAULTS[key]);
   history.replaceState(null, "", `#${new URLSearchParams(said)}`);
   fill();
@@ -74,7 +79,7 @@ function fromAddress() {
 function fill() {
   for (const [key, value] of Object.entries(asked)) {
     const field = document.getElementById(key);
-    if (field && field.value.replace(/\s*\n\s*/g, " ") !== value) field.value = value;
+    if (field && typed(field) !== value) field.value = value;
   }
 }
 
