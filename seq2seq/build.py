@@ -1,7 +1,6 @@
 """Configuration to a model and what surrounds it: with `build_training`, the only caller of Hydra's instantiate."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
+from seq2seq.build_mixture import make_corpus
 from seq2seq.build_tags import check_needless
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.mixture import Member, check_mixture
 from seq2seq.data.tokenizer import PAD, Tokenizers
 from seq2seq.data.units import tokenizer_of
 from seq2seq.decoding.search import Search
@@ -52,54 +51,6 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str
     if tag is None and not made.tags:
         check_needless([checkpoint], "")
     return made
-
-
-def make_corpus(options: DictConfig) -> Corpus:
-    """Return the corpus of a `data` group; of a mixture each of its own first.
-
-    Raises:
-        UserError: a part of a mixture cannot be, naming it.
-    """
-    if "corpora" not in options:
-        return instantiate(options)
-    check_corpora(options)
-    members = {}
-    for name, own in options.corpora.items():
-        kind = OmegaConf.create({key: value for key, value in own.items() if key not in ("weight", "tag")})
-        if options.streaming and not kind.get("streaming"):
-            kind.streaming = True
-        try:
-            members[str(name)] = Member(make_corpus(kind), own.get("weight"), own.get("tag"))
-        except UserError as error:
-            said = re.sub(
-                rf"(?<![\w./=])data\.(?=(?:{'|'.join(str(key) for key in kind)})\b)",
-                f"data.corpora.{name}.",
-                str(error),
-            )
-            raise UserError(said if said != str(error) else f"data.corpora.{name}: {error}") from error
-    return instantiate({key: value for key, value in options.items() if key != "corpora"} | {"_partial_": True})(
-        corpora=members
-    )
-
-
-def check_corpora(options: DictConfig) -> None:
-    """Refuse what the parts of a mixture say, before any of them is read; other data pass.
-
-    Raises:
-        UserError: naming the key.
-    """
-    if "corpora" not in options:
-        return
-    if not isinstance(options.corpora, DictConfig):
-        raise UserError(f"data.corpora={options.corpora}: expected corpora by name, such as data.corpora.news=text")
-    parts = {str(name): part for name, part in options.corpora.items()}
-    for name, part in parts.items():
-        if not isinstance(part, DictConfig) or "_target_" not in part:
-            raise UserError(
-                f"data.corpora.{name} is no corpus; first say which kind it is, such as data.corpora.{name}=text"
-            )
-    given = {name: (part.get("weight"), part.get("tag")) for name, part in parts.items()}
-    check_mixture(given, options.temperature, options.streaming)
 
 
 def build_search(options: DictConfig) -> Search:
