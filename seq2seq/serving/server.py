@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
         )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal, or `stop`; return when all that was taken is answered, after a second signal at once."""
+        """Serve until a signal or `stop`; return when what was taken is answered, or at a second signal."""
         super().run(sockets)
         if not self.force_exit:
             self.service.batcher.stop()
