@@ -82,7 +82,7 @@ def explain(
     prefix_labels = target.beginning().labels(unit)
     if other is None:
         labels = target.ending().labels(unit)
-        found, log_probability = _attribute(method, pair)
+        found, log_probability = attribute(method, pair)
         rows = _units(target.ending(), unit)
         found, log_probability = _join_rows(found, log_probability, rows, add=method.of_token)
     else:
@@ -111,7 +111,7 @@ def explain(
         source_text=source.text,
         target_text=target.text,
     )
-    _check_numbers(made)
+    check_numbers(made)
     return made
 
 
@@ -119,7 +119,7 @@ def _units(axis: Axis, unit: str) -> list[int]:
     return axis.word_of_piece if unit == "words" else list(range(len(axis.pieces)))
 
 
-def _attribute(method: Method, forced: Forced) -> tuple[Contributions, Tensor]:
+def attribute(method: Method, forced: Forced) -> tuple[Contributions, Tensor]:
     """Return what a method says of a pair, nothing from what is read only later, and each token's log-probability."""
     found = method(forced)
     with torch.no_grad():
@@ -185,7 +185,7 @@ def _difference(method: Method, pairs: Sequence[tuple[Forced, Axis]], place: int
     """
     sums = []
     for forced, axis in pairs:
-        found, log_probability = _attribute(method, forced)
+        found, log_probability = attribute(method, forced)
         steps = [step for step, word in enumerate(axis.word_of_piece) if word == place]
         before = int(forced.prefix_units[steps[0]]) + 1
         prefix = found.prefix[steps].sum(0)
@@ -198,7 +198,7 @@ def _difference(method: Method, pairs: Sequence[tuple[Forced, Axis]], place: int
     return Contributions((source - source_)[None], (prefix - prefix_)[None], gap, remark), (said - said_)[None]
 
 
-def _check_numbers(made: Explanation) -> None:
+def check_numbers(made: Explanation) -> None:
     """Refuse what is no number: it must not become a white cell.
 
     Raises:

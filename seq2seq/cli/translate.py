@@ -28,7 +28,7 @@ UNKNOWN = ("keep", "copy")
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config(
-        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "tag", "tags")
+        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "constraints", "tag", "tags")
     )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
@@ -60,11 +60,12 @@ def main(arguments: list[str]) -> None:
     if said := precision.warning or precision.reason:
         log.warning("%s", said)
     name = config.input or "stdin"
-    requests = read_requests(prefix=config.prefix, input=config.input, tokenizer=tokenizers.target, search=search)
+    asked_in = {"prefix": config.prefix, "constraints": config.constraints}
+    requests = read_requests(**asked_in, input=config.input, tokenizer=tokenizers.target, search=search)
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, config.tags, *(checkpoint.path for checkpoint in checkpoints))
+    reading = (config.input, *asked_in.values(), config.tags, *(checkpoint.path for checkpoint in checkpoints))
     with (
         opened as stream,
         write_whole(config.output, reading=reading) as output,
@@ -82,6 +83,6 @@ def main(arguments: list[str]) -> None:
                 done += 1
             output.flush()  # somebody may wait for it
         if requests is not None:
-            check_count(requests, config.prefix, done, name)
+            check_count(requests, config.prefix or config.constraints, done, name)
         if tags is not None:
             check_count(tags, config.tags, done, name)

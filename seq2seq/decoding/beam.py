@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS
+from seq2seq.decoding.constrained import ConstrainedBeams
 from seq2seq.decoding.coverage import Watched, coverage
 from seq2seq.decoding.ended import Ended
 from seq2seq.decoding.interface import (
@@ -35,6 +36,8 @@ def power_penalty(alpha: float) -> LengthPenalty:
 
 class BeamSearch:
     """The best of `beam_size` hypotheses grown side by side; a sentence ends when so many of them have ended.
+
+    It meets the constraints of its requests.
 
     Args:
         beam_size: hypotheses a sentence.
@@ -74,6 +77,9 @@ class BeamSearch:
         self.length_penalty = length_penalty
         self.rules = penalty_rules(no_repeat_ngram=no_repeat_ngram, repetition_penalty=repetition_penalty)
 
+    requires = True
+    """Whether it can be told what a translation must say."""
+
     @torch.no_grad()
     def __call__(
         self,
@@ -89,7 +95,7 @@ class BeamSearch:
         batch, k, device = len(source), self.beam_size, source.device
         limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
         shortest, longest = (int(limit) for limit in limits.aminmax())
-        rules = Rules(self.rules, requests)
+        rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
         ended = Ended.empty(batch, k, longest, room=room, device=device)
@@ -107,13 +113,16 @@ class BeamSearch:
             must_end = at_limit if t + 1 >= shortest else None
             log_probabilities = next_log_probabilities(logits, must_end=must_end)
             ruled = log_probabilities
-            if rules.any:
-                ruled = rules(log_probabilities, Said(tokens[..., 1:], sentences, limits[sentences] - t))
+            if rules.any or constrained:
+                said = Said(tokens[..., 1:], sentences, limits[sentences] - t)
+                ruled = constrained.rule(rules(log_probabilities, said), said)
             # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
             best, following = ruled.topk(min(2 * k, logits.shape[-1]))
-            candidates = (totals[..., None] + best).flatten(1)
+            before, candidates = totals, (totals[..., None] + best).flatten(1)
             totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
             parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
+            if constrained:
+                totals, parents, choices = constrained.choose(ruled, before, (totals, parents, choices), sentences)
             if change is not None:
                 added = (ruled - log_probabilities).flatten(1).gather(1, parents * logits.shape[-1] + choices)
                 change = change.gather(1, parents) + added
@@ -131,6 +140,8 @@ class BeamSearch:
             parents = parents.gather(1, kept)
             state = state.reorder(parents)
             tokens = take(grown, kept)
+            if constrained:
+                constrained.follow(totals, parents, tokens[..., -1], sentences)
             change = None if change is None else change.gather(1, kept)
             looked = looked if watched is None else take(looked, parents)
             live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)

@@ -105,7 +105,8 @@ class Translator:
             numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
             if len(numbered) < len(chunk):
                 raise UserError(
-                    f"{name} has more lines than there are prefixes, {start - 1 + len(numbered)}; give one a line"
+                    f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
+                    "one a line"
                 )
             for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):

@@ -4,14 +4,17 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import cached_property
 
-from seq2seq.data.tokenizer import EOS, SPECIAL, Tokenizer
+from seq2seq.data.tokenizer import EOS, SPECIAL, UNK, Tokenizer
 
 SPACE = "▁"
 """The space before a word, as pieces write it."""
 
+UNKNOWN = "⁇"
+"""How SentencePiece shows what is unknown."""
+
 
 class Vocabulary:
-    """The spelling of every piece; special ones spell nothing.
+    """The spelling of every piece; special ones spell nothing, but for the unknown, which is a word of its own.
 
     Args:
         pieces: of every id, as `Tokenizer.pieces` writes them.
@@ -19,6 +22,7 @@ class Vocabulary:
 
     def __init__(self, pieces: Sequence[str]) -> None:
         self.spellings = ["" if i < len(SPECIAL) else piece for i, piece in enumerate(pieces)]
+        self.spellings[UNK] = SPACE + UNKNOWN
         self._sorted = sorted((piece, i) for i, piece in enumerate(self.spellings) if piece)
         self._ids: dict[str, int] = {piece: i for piece, i in reversed(self._sorted)}
         self._longest = max(map(len, self.spellings), default=0)
@@ -47,3 +51,7 @@ class Vocabulary:
         """Return the pieces with which a text begins, but for the text itself."""
         lengths = range(1, min(len(text) - 1, self._longest) + 1)
         return [self._ids[text[:n]] for n in lengths if text[:n] in self._ids]
+
+    def exactly(self, text: str) -> list[int]:
+        """Return the piece that spells a text, if there is one."""
+        return [self._ids[text]] if text in self._ids else []

@@ -48,7 +48,7 @@ def test_wide_beam_finds_all_that_begin_so_best_first(
 
     def begins_so(target: list[int]) -> bool:
         rest = target[len(ids) :]
-        whole = not closed or not rest or rest[0] in (A, AB, C)
+        whole = not closed or not rest or rest[0] in (0, A, AB, C)
         return target[: len(ids)] == ids and tiny.vocabulary.spell(rest).startswith(open) and whole
 
     def known(target: list[int]) -> bool:
