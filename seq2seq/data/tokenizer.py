@@ -121,6 +121,7 @@ class Tokenizer:
         self.normalization = ""  # as `TokenizerConfig`
         self.tag = ""  # that stands before every text
         self.tag_ids: dict[str, int] = {}  # by name
+        self._by_tag: dict[str, Self] = {"": self}
         self._load(model_proto)
 
     def _load(self, model_proto: bytes) -> None:
@@ -156,15 +157,15 @@ class Tokenizer:
 
     def tagged(self, tag: str) -> Self:
         """The same one with a tag before the pieces of every text, none for ""; UserError where it has no such tag."""
-        name = tag_name(tag) if tag else ""
-        if name == self.tag:
-            return self
-        if name and name not in self.tag_ids:
-            known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
-            raise UserError(f"tag={name} is not known to the model: {known}")
-        made = copy.copy(self)
-        made.tag = name
-        return made
+        name = tag if tag in self._by_tag else tag_name(tag)
+        if name not in self._by_tag:
+            if name not in self.tag_ids:
+                known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
+                raise UserError(f"tag={name} is not known to the model: {known}")
+            made = copy.copy(self)
+            made.tag = name
+            self._by_tag[name] = made  # asked for at every pair
+        return self._by_tag[name]
 
     @property
     def sentencepiece(self) -> bytes | None:
