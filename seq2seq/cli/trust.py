@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import ListConfig
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from seq2seq.alignment.links import Link, Links, parse_links
@@ -104,7 +105,9 @@ def main(arguments: list[str]) -> None:
         if sys.stderr.isatty():
             print(f"\r{done} of {len(pairs)} sentences", end="", file=sys.stderr, flush=True)
 
-    console, results, tables = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False), {}, []
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    results: dict[str, Any] = {}
+    tables: list[Table] = []
     with sharing_cores(device):
         if asked != []:
             per_batch = config.loader.tokens_per_batch

@@ -64,7 +64,7 @@ class Way:
 
 def find_ways(variants: Sequence[Variant], readings: Sequence[ReadVariant], split: str) -> list[Way]:
     """Return a row for each reading that was measured, and for each method of the runs' `trust-<split>.json`."""
-    ways = []
+    ways: list[Way] = []
     for variant in variants:
         own = [read for read in readings if read.variant == variant.name]
         rows = {read.reading: Way(variant.name, read.reading, read, milliseconds=read.milliseconds) for read in own}
