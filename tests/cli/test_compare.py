@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import seq2seq
 from tests.comparison.writer import REFERENCES, rows, write_run
 
 EVEN = [[[[0.2] * 5] * 5]]  # the first sentence: one head that looks at all words alike
@@ -38,6 +39,9 @@ def test_real_runs_are_compared(command: Callable[..., Any], bahdanau: Any, tran
     assert set(lines) == {"bahdanau-additive", "transformer-scaled_dot"}
     for name, run in (("bahdanau-additive", bahdanau), ("transformer-scaled_dot", transformer)):
         assert float(lines[name]["test/aer"]) == pytest.approx(run.metrics["test/aer"], rel=1e-6)
+    frame = seq2seq.compare(tmp_path / "runs")
+    assert list(frame.index) == list(lines)
+    assert frame.loc["bahdanau-additive", "test/bleu"] == pytest.approx(bahdanau.metrics["test/bleu"])
         assert lines[name]["state"] == "finished"
     assert "damaged" not in said.out
 
