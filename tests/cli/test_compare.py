@@ -39,10 +39,10 @@ def test_real_runs_are_compared(command: Callable[..., Any], bahdanau: Any, tran
     assert set(lines) == {"bahdanau-additive", "transformer-scaled_dot"}
     for name, run in (("bahdanau-additive", bahdanau), ("transformer-scaled_dot", transformer)):
         assert float(lines[name]["test/aer"]) == pytest.approx(run.metrics["test/aer"], rel=1e-6)
+        assert lines[name]["state"] == "finished"
     frame = seq2seq.compare(tmp_path / "runs")
     assert list(frame.index) == list(lines)
     assert frame.loc["bahdanau-additive", "test/bleu"] == pytest.approx(bahdanau.metrics["test/bleu"])
-        assert lines[name]["state"] == "finished"
     assert "damaged" not in said.out
 
 
