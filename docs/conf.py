@@ -1,14 +1,17 @@
-"""The documentation site: the pages here, and a reference made of the configuration files and docstrings."""
+"""The site: the pages here, the notebooks, and a reference made of the configuration files and docstrings."""
 
+import base64
 import contextlib
 import io
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 from seq2seq import __version__
 from seq2seq.cli.help import print_help
 from seq2seq.cli.main import COMMANDS
-from seq2seq.cli.options import config_folder
+from seq2seq.options import config_folder
 
 project = "seq2seq"
 release = __version__
@@ -17,13 +20,16 @@ html_theme = "furo"
 html_title = f"seq2seq {release}"
 html_show_sphinx = False
 html_copy_source = False
-exclude_patterns = ["build"]
+html_extra_path = ["pages"]
+exclude_patterns = ["build", "pages"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 
-REFERENCE = Path(__file__).parent / "reference"
+HERE = Path(__file__).parent
+REFERENCE = HERE / "reference"
+NOTEBOOKS = HERE / "notebooks"
 MODULES = ["api", "attribution", "reading", "models.interface", "decoding.search", "alignment.links", "alignment.words",
            "evaluation.metrics", "evaluation.significance", "attention.invariants"]  # fmt: skip
 """Documented beside `attention`, which is documented with all that it imports from its files."""
@@ -62,14 +68,48 @@ def _python() -> str:
     return "\n\n".join(parts)
 
 
+def _notebook(path: Path) -> str:
+    """Return a notebook as Markdown, with the outputs that are stored in it; its pictures are written beside."""
+    parts = []
+    for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source.replace("](../docs/", "](../").replace(".ipynb)", ".md)"))
+            continue
+        language = "bash" if source.startswith("!") else "python"
+        source = re.sub("^%", "# %", source.removeprefix("!"), flags=re.MULTILINE)  # else it is no Python
+        parts.append(f"```{language}\n{source}\n```")
+        for place, output in enumerate(cell["outputs"]):
+            data = output.get("data", {})
+            if "image/png" in data:
+                picture = f"{path.stem}-{number}-{place}.png"
+                (NOTEBOOKS / picture).write_bytes(base64.b64decode("".join(data["image/png"])))
+                parts.append(f"![What the cell draws]({picture})")
+            elif "text/markdown" in data:
+                parts.append("".join(data["text/markdown"]))
+            else:
+                parts.append(f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```")
+    return "\n\n".join(parts)
+
+
+NOTEBOOKS.mkdir(exist_ok=True)
+for _path in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+    (NOTEBOOKS / f"{_path.stem}.md").write_text(f"{_notebook(_path)}\n", encoding="utf-8")
+
 REFERENCE.mkdir(exist_ok=True)
 for _name, _text in {"commands": _commands(), "configuration": _configuration(), "python": _python()}.items():
     (REFERENCE / f"{_name}.md").write_text(f"{_text}\n", encoding="utf-8")
 
 
 def setup(app: Any) -> None:
-    """Take docstrings for what they are, plain text, before napoleon reads their sections."""
+    """Take docstrings for what they are, plain text, before napoleon reads their sections; and links to notebooks."""
     app.connect("autodoc-process-docstring", _plain, priority=400)
+    app.connect("source-read", _lead_to_pages)
+
+
+def _lead_to_pages(_: Any, __: str, source: list[str]) -> None:
+    """Let links to notebooks, which code hosts show, lead to their pages in the site."""
+    source[0] = re.sub(r"\]\((?:\.\./)+notebooks/(\w+)\.ipynb\)", r"](/notebooks/\1.md)", source[0])
 
 
 def _plain(_: Any, what: str, __: str, ___: Any, ____: Any, lines: list[str]) -> None:

@@ -18,7 +18,7 @@ from lightning import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from seq2seq.build_training import build_data, build_module, build_trainer
-from seq2seq.cli.options import compose_defaults
+from seq2seq.options import compose_defaults
 from seq2seq.training.pictures import PinnedSentences
 
 VARIANTS = {"pictures": [], "none": ["callbacks.pinned=null"]}

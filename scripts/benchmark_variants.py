@@ -20,11 +20,11 @@ import torch
 from hydra.utils import instantiate
 
 from seq2seq.build import build_model, build_search
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import EOS, Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.training.loss import token_loss
 
 VOCAB = 2000

@@ -7,21 +7,46 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seq2seq.api import Model
+    from seq2seq.api_training import Run
 
 __version__ = "0.1.0"
 
 
-def load(path: "str | Path", *, device: str = "auto", trusted: "Sequence[str]" = ()) -> "Model":
-    """Return the trained model of a checkpoint, ready for text: `translate`, `align`, `attention`.
+def load(
+    path: "str | Path | Sequence[str | Path]",
+    *,
+    device: str = "auto",
+    trusted: "Sequence[str]" = (),
+    ensemble: str = "log",
+    tag: str | None = None,
+) -> "Model":
+    """Return the trained model of a checkpoint, ready for text: `translate`, `align`, `attention`, `score`.
 
     Args:
-        path: of the checkpoint.
+        path: of the checkpoint; or a list of several of one vocabulary, which translate and score as one model.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
         trusted: packages of your own whose parts the checkpoint may name.
+        ensemble: of several, the `log` (geometric) or the `linear` mean of what they say about the next piece.
+        tag: what stands before every source, of a model that was trained with tags, such as `2de`.
 
     Raises:
-        UserError: the checkpoint or the device cannot be used.
+        UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need
+            a tag, or do not know this one.
     """
     from seq2seq.api import load  # here, so that `import seq2seq` takes milliseconds
 
-    return load(path, device=device, trusted=trusted)
+    return load(path, device=device, trusted=trusted, ensemble=ensemble, tag=tag)
+
+
+def train(overrides: "Sequence[str]" = ()) -> "Run":
+    """Train, as `seq2seq train` does, and return the run: its `folder`, its `metrics`, and `load()`.
+
+    Args:
+        overrides: as on the command line: `["model=luong", "trainer.max_epochs=2"]`.
+
+    Raises:
+        UserError: an override cannot be; they ask for several runs.
+    """
+    from seq2seq.api_training import train
+
+    return train(overrides)

@@ -1,7 +1,8 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
+import copy
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +15,20 @@ from seq2seq.alignment.maps import AttentionMap, View
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
-from seq2seq.build import build_extraction, build_method, build_search, find_device, load_model
+from seq2seq.build import build_extraction, build_method, build_search, find_device
+from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.options import choices_of, compose_defaults
-from seq2seq.cli.values import nearest
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.interface import Search
+from seq2seq.decoding.requests import requests_of
+from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.models import EncoderDecoder
+from seq2seq.options import choices_of, compose_defaults
 from seq2seq.pages.visualize import Target, visualize_page
 
 TOKENS_PER_BATCH = 8192
@@ -65,40 +73,130 @@ class Model:
 
     Args:
         checkpoint: as `read_checkpoint` returns it.
+        others: of models that translate and score together with it; they have no attention together.
         device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        ensemble: how they say one thing: the `log` or the `linear` mean of their probabilities.
+        tag: what stands before every source, of a model that was trained with tags, such as `2de`.
 
     Raises:
-        UserError: the checkpoint or the device cannot be used.
+        UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need a tag,
+            or do not know this one.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *others: Checkpoint,
+        device: str = "auto",
+        ensemble: str = "log",
+        tag: str | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
-        self.network, self.tokenizers = load_model(checkpoint, find_device(device))
-        self._translator = Translator(
-            self.network, self.tokenizers, tokens_per_batch=TOKENS_PER_BATCH, max_length=checkpoint.max_length
-        )
+        self.others = others
+        together = checkpoint, *others
+        self.network, tokenizers = load_models(together, find_device(device), mean=ensemble)
+        self._read(with_tag(tokenizers, tag, together))
+
+    def _read(self, tokenizers: Tokenizers) -> None:
+        self.tokenizers = tokenizers
+        limit = shortest_limit((self.checkpoint, *self.others))
+        self._translator = Translator(self.network, tokenizers, tokens_per_batch=TOKENS_PER_BATCH, max_length=limit)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags that the model knows."""
+        return sorted(self.tokenizers.source.tag_ids)
+
+    def tagged(self, tag: str | None) -> "Model":
+        """Return the same model with another tag before every source; None: with none.
+
+        Raises:
+            UserError: it does not know that tag, or needs one.
+        """
+        made = copy.copy(self)
+        plain = self.tokenizers._replace(source=self.tokenizers.source.tagged(""))
+        made._read(with_tag(plain, tag, (self.checkpoint, *self.others)))
+        return made
 
     def __repr__(self) -> str:
         config = self.checkpoint.config
-        return f"<seq2seq model {config.get('run_name', '')} of {self.checkpoint.path}, on {self._translator.device}>"
+        more = f" and {len(self.others)} more" if self.others else ""
+        name = f"{config.get('run_name', '')} of {self.checkpoint.path}{more}"
+        return f"<seq2seq model {name}, on {self._translator.device}>"
 
-    def translate(self, lines: Iterable[str], *, search: str = "beam", **options: Any) -> list[str]:
+    def translate(
+        self,
+        lines: Iterable[str],
+        *,
+        search: str = "beam",
+        prefix: Sequence[str] | None = None,
+        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        **options: Any,
+    ) -> list[str]:
         """Return the best translation of each line, in order.
 
         Args:
             lines: sentences; an empty one has an empty translation.
-            search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            search: a file of `configs/search`: `greedy`, `beam`, `nbest`, `diverse`, `sample`.
+            prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
+                be half a word, unless a space follows it.
+            constraints: what each translation must say and must not say, such as
+                `{"require": ["Haus", ["Auto", "Wagen"]], "forbid": ["Hund"]}`, one a line; None is nothing.
             options: keys of that file, such as `beam_size=10`.
 
         Raises:
-            UserError: there is no such search, or it has no such key; lines is a single text.
+            UserError: there is no such search, or it has no such key; lines is a single text; what is asked cannot be
+                said, or contradicts itself.
         """
-        return [found[0].text for found in self.translations(lines, search=search, **options)]
+        asked: dict[str, Any] = {"prefix": prefix, "constraints": constraints}
+        return [found[0].text for found in self.translations(lines, search=search, **asked, **options)]
 
-    def translations(self, lines: Iterable[str], *, search: str = "nbest", **options: Any) -> list[list[Translation]]:
+    def translations(
+        self,
+        lines: Iterable[str],
+        *,
+        search: str = "nbest",
+        prefix: Sequence[str] | None = None,
+        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        **options: Any,
+    ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         _refuse_text(lines)
-        return list(self._translator.translate(lines, build_search(_choice("search", search, options))))
+        chosen = build_search(_choice("search", search, options))
+        requests = None
+        if prefix is not None or constraints is not None:
+            lines = list(lines)
+            requests = requests_of(self.tokenizers.target, search=chosen, prefixes=prefix, constraints=constraints)
+            if len(requests) != len(lines):
+                raise UserError(
+                    f"there are {len(lines)} lines, and {len(requests)} are asked for; give one for each line"
+                )
+        return list(self._translator.translate(lines, chosen, requests=requests))
+
+    def alternatives(
+        self, source: str, prefix: str = "", *, n: int = 5, unit: str = "words", search: str = "beam", **options: Any
+    ) -> list[Alternative]:
+        """Return the likeliest next words after the beginning of a translation, the likeliest first.
+
+        Each is a text, the probability that it comes next, and the best translation that goes on so. An empty text is
+        the end of the translation.
+
+        Args:
+            source: a sentence.
+            prefix: what the translation begins with. Its last word may be half a word, unless a space follows it.
+            n: how many.
+            unit: `words` or `pieces`.
+            search: how the continuations are found, a file of `configs/search`.
+            options: keys of that file.
+
+        Raises:
+            UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
+        """
+        chosen = build_search(_choice("search", search, options))
+        ids = self._sentence("source", source).ids
+        return find_alternatives(
+            self.network, self.tokenizers, ids, prefix, search=chosen, n=n, unit=unit, device=self._translator.device
+        )
 
     def align(self, pairs: Iterable[tuple[str, str]], *, links: str | None = None, **options: Any) -> list[set[Link]]:
         """Return the word links (source, target) of each pair, counted from 0, by forced decoding of the target.
@@ -111,9 +209,18 @@ class Model:
         Raises:
             UserError: the model has no attention, or there is no such choice.
         """
+        self.alone()
         chosen = None if links is None else _choice("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
         return list(self._translator.align(pairs, self._alignment(), extraction))
+
+    def score(self, pairs: Iterable[tuple[str, str]]) -> list[PairScore]:
+        """Return how likely the model finds the target of each (source, target) pair, in order.
+
+        Each is the pieces of the target and its end, with a log-probability in nats each, and
+        `log_probability` of them all.
+        """
+        return list(self._translator.score(pairs))
 
     def attention(self, source: str, target: str | None = None) -> SentenceAttention:
         """Return every attention of the model while it says a target.
@@ -125,10 +232,11 @@ class Model:
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
+        network = self.alone()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
-        (maps,) = inspect_pairs(self.network, [(read, said)], reading=alignment.reading)
+        (maps,) = inspect_pairs(network, [(read, said)], reading=alignment.reading)
         return SentenceAttention(read, said, maps, alignment, self.checkpoint.path)
 
     def explain(
@@ -156,18 +264,25 @@ class Model:
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
+        network = self.alone()
         chosen = build_method(_choice("method", method, options))
-        chosen.check(self.network)
+        chosen.check(network)
         length = self.checkpoint.max_length
         read = read_sentence("source", self.tokenizers.source, source, max_length=length)
         said = self._own_translation(read) if target is None else target
         return explain(
-            self.network, self.tokenizers, read, said, method=chosen, contrast=contrast, at=at, unit=unit,
+            network, self.tokenizers, read, said, method=chosen, contrast=contrast, at=at, unit=unit,
             max_length=length,
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        return own_translation(self.network, self.tokenizers, read, build_search(_choice("search", "beam", {})))
+        return own_translation(self.alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
+
+    def alone(self) -> EncoderDecoder:
+        """Return the PyTorch module of one model; raise UserError where there are several together."""
+        if not isinstance(self.network, EncoderDecoder):
+            raise UserError("several models together have no attention; load one of them")
+        return self.network
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:
@@ -182,9 +297,28 @@ class Model:
         return readable(sentence)
 
 
-def load(path: str | Path, *, device: str = "auto", trusted: Sequence[str] = ()) -> Model:
-    """Return the model of a checkpoint; `trusted` are packages of your own whose parts it may name."""
-    return Model(read_checkpoint(str(path), trusted=trusted), device=device)
+def load(
+    path: str | Path | Sequence[str | Path],
+    *,
+    device: str = "auto",
+    trusted: Sequence[str] = (),
+    ensemble: str = "log",
+    tag: str | None = None,
+) -> Model:
+    """Return the model of a checkpoint, or of several that translate and score as one: `seq2seq.load`.
+
+    `tag` is what stands before every source, of a model that was trained with tags.
+    """
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    if not paths:
+        raise UserError("there is no checkpoint in the list; give at least one")
+    first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
+    return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
+
+
+def search_of(name: str, **options: Any) -> Search:
+    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
+    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:

@@ -11,10 +11,13 @@ from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
+from seq2seq.build_mixture import make_corpus
+from seq2seq.build_tags import check_needless
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.tokenizer import PAD, Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.data.tokenizer import PAD, Tokenizers
+from seq2seq.data.units import tokenizer_of
+from seq2seq.decoding.search import Search
 from seq2seq.errors import UserError
 from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.models import EncoderDecoder
@@ -24,21 +27,38 @@ from seq2seq.reading import Best, Reading
 LINKS = "seq2seq.alignment.words"
 """Where the link extractions are, which are functions."""
 
-PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", f"{LINKS}.")
+PARTS = ("seq2seq.attention.", "seq2seq.models.", "seq2seq.data.corpus.", "seq2seq.data.mixture.", f"{LINKS}.")
 """How names of parts begin."""
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_pattern")
 
 
-def build_corpus(options: DictConfig | None, checkpoint: Checkpoint) -> Corpus:
-    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on."""
+def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str | None = None) -> Corpus:
+    """Return the corpus of a `data` group; without one, that of the data the checkpoint was trained on.
+
+    Args:
+        options: None: those of the checkpoint.
+        checkpoint: of the model that is to read it.
+        tag: that will stand before its sources.
+
+    Raises:
+        UserError: the model needs a tag, and there is none.
+    """
     if options is None:
+        if checkpoint.config["data"] is None:
+            raise UserError(
+                f"{checkpoint.path} was trained elsewhere, on data that it does not name; say which are meant, such as "
+                "data=text data.test.source=FILE data.test.target=FILE"
+            )
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
-    return instantiate(options)
+    made = make_corpus(options)
+    if tag is None and not made.tags:
+        check_needless([checkpoint], "")
+    return made
 
 
-def build_search(options: DictConfig) -> GreedySearch | BeamSearch:
+def build_search(options: DictConfig) -> Search:
     """Return the search of a `search` group."""
     return instantiate(options)
 
@@ -108,7 +128,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     # the base Transformer ran at a fifth of its speed. The other kernels need no plans.
     torch.backends.cuda.enable_cudnn_sdp(False)
     options = config.model
-    if options.tie_embeddings and tokenizers.source is not tokenizers.target:
+    if options.tie_embeddings and not tokenizers.one_vocabulary:
         raise UserError(
             "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
         )
@@ -130,6 +150,9 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
+        # Earlier checkpoints have neither.
+        output_bias="output_bias" in options and options.output_bias,
+        first_token=options.first_token if "first_token" in options else None,
     )
 
 
@@ -150,16 +173,25 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
     Raises:
         UserError: its configuration names code outside this package, or does not fit its weights.
     """
-    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
-    _check_targets(config, checkpoint)
     tokenizers = tokenizers_of(checkpoint)
-    model = build_model(config, tokenizers)
+    model = untrained_model(checkpoint, tokenizers)
     try:
         model.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
         raise UserError(f"{checkpoint.path}: the weights do not fit the configuration beside them: {reason}") from None
     return model.to(device).eval(), tokenizers
+
+
+def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDecoder:
+    """Return a model of the configuration of a checkpoint, without its weights.
+
+    Raises:
+        UserError: it names code outside this package.
+    """
+    config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
+    _check_targets(config, checkpoint)
+    return build_model(config, tokenizers)
 
 
 def build_smaller(
@@ -183,8 +215,8 @@ def build_smaller(
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
     """Return the tokenizers that a checkpoint holds: one a side, or a joint one."""
     if not checkpoint.tokenizers:
-        raise UserError(f"{checkpoint.path} holds no SentencePiece model, so it cannot be used with text")
-    made = [Tokenizer(proto) for proto in checkpoint.tokenizers]
+        raise UserError(f"{checkpoint.path} holds no vocabulary, so it cannot be used with text")
+    made = [tokenizer_of(model) for model in checkpoint.tokenizers]
     return Tokenizers(made[0], made[-1])
 
 

@@ -1,5 +1,6 @@
 """Configuration to a training: its data, its module, Lightning's trainer; and what is refused before."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,35 +11,61 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_readings, build_search
+from seq2seq.build import (
+    MODEL_KEYS,
+    bleu_tokenizer,
+    build_extraction,
+    build_model,
+    build_readings,
+    build_search,
+)
+from seq2seq.build_mixture import check_corpora, make_corpus
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.growth import grown_tokenizers
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.training.coverage import cover
+from seq2seq.training.freezing import freeze
 from seq2seq.training.guidance import guide
 from seq2seq.training.last_checkpoint import CheckpointFiles
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import AUTO, EXACT, Precision, choose_precision
 
 
-def build_data(config: DictConfig, tokenizers: Tokenizers | None = None) -> TranslationDataModule:
+def build_data(
+    config: DictConfig, tokenizers: Tokenizers | None = None, *, grows: bool = False
+) -> TranslationDataModule:
     """Return the data; its tokenizers and token ids are made or found in the cache first: they precede the model.
 
-    A run that goes on has its tokenizers already.
+    A run that goes on, or starts from a checkpoint, has its tokenizers already; if they grow, they get new pieces.
     """
+    corpus, options = make_corpus(config.data), instantiate(config.tokenizer)
+    if tokenizers and grows:
+        tokenizers = grown_tokenizers(tokenizers, corpus, options, Path(config.loader.cache_dir).expanduser())
+    if tokenizers:
+        joint = tokenizers.source is tokenizers.target
+        source = tokenizers.source.with_tags(corpus.tags)  # those that the corpus has and the vocabulary has not
+        tokenizers = Tokenizers(source, source if joint else tokenizers.target)
     data = TranslationDataModule(
-        corpus=instantiate(config.data),
-        tokenizer=instantiate(config.tokenizer),
+        corpus=corpus,
+        tokenizer=options,
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
+        noise=build_noise(config),
         tokenizers=tokenizers,
         **config.loader,
     )
     data.prepare_data()
     data.setup()
     return data
+
+
+def build_noise(config: DictConfig) -> Noise:
+    """Return the noise on the sources of training."""
+    return Noise(drop=config.noise.drop, swap=config.noise.swap, mask=config.noise.mask, typo=config.noise.typo)
 
 
 def check_parts(config: DictConfig) -> None:
@@ -54,6 +81,8 @@ def check_parts(config: DictConfig) -> None:
             raise UserError(
                 f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
             )
+    check_corpora(config.data)
+    build_noise(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
     tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
     guidance = config.training.guided_alignment
@@ -62,6 +91,7 @@ def check_parts(config: DictConfig) -> None:
         model = build_model(config, tokenizers)
         guide(model, **guidance, row=build_readings(config.reading, model)[0].row)
         cover(model, **config.training.coverage)
+        freeze(model, config.freeze)
 
     try:
         with torch.device("meta"):
@@ -78,6 +108,7 @@ def check_parts(config: DictConfig) -> None:
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
     """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
     model = build_model(config, data.tokenizers)
+    freeze(model, config.freeze)
     if config.training.compile:
         # Only in a training step: search and pictures would want a graph of their own at every step.
         torch.compiler.set_stance("force_eager")
@@ -143,7 +174,9 @@ def build_trainer(config: DictConfig) -> Trainer:
     """Return Lightning's trainer with the callbacks and loggers of the configuration."""
     precision = config.trainer.precision
     callbacks: list[Callback] = [instantiate(options) for options in config.callbacks.values() if options]
-    loggers: list[Logger] = [instantiate(config.logger)] if config.get("logger") else []
+    chosen = config.get("logger") or {}
+    single = "_target_" in chosen  # as runs of earlier versions have it
+    loggers: list[Logger] = [instantiate(options) for options in ([chosen] if single else chosen.values()) if options]
     return instantiate(
         config.trainer,
         precision=settle_precision(config).value if precision == AUTO else precision,

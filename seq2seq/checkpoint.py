@@ -43,6 +43,7 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]  # of the EncoderDecoder, on the CPU
     path: str  # where it came from, for messages
     trusted: tuple[str, ...] = ()  # packages beside seq2seq whose parts the configuration may name
+    averaged_from: tuple[str, ...] = ()  # checkpoints whose mean it is
 
     @property
     def max_length(self) -> int:
@@ -85,6 +86,7 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
         if alignment is not None:
             _ = alignment.reading  # which this version must know
         config, tokenizers = packed["config"], packed["tokenizers"]
+        averaged_from = tuple(map(str, packed.get("averaged_from", ())))
         fits = all(map(torch.is_tensor, weights.values())) and config.get("loader", {}).get("max_length", 1) > 0
         if not (fits and all(isinstance(tokenizer, bytes) for tokenizer in tokenizers)):
             raise TypeError
@@ -92,7 +94,7 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
         raise UserError(
             f"{path} is not as `seq2seq train` writes it; use another, such as {_other(Path(path))}"
         ) from None
-    return Checkpoint(config, tokenizers, alignment, weights, str(path), tuple(trusted))
+    return Checkpoint(config, tokenizers, alignment, weights, str(path), tuple(trusted), averaged_from)
 
 
 def load_content(path: str | Path) -> Any:

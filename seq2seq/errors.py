@@ -1,13 +1,24 @@
 """The errors that the command line turns into a line: a user's mistake, and a run that was asked to stop."""
 
+import difflib
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterable
 from types import FrameType
 
 
 class UserError(ValueError):
     """A mistake in a file, a line, a config key or a checkpoint: what was wrong, where, and the remedy, in one line."""
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return a hint at the nearest option, or the list of them where none is near."""
+    options = list(options)
+    by_last_part = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
+    near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
+    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
 
 class Interrupted(BaseException):

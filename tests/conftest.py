@@ -1,14 +1,21 @@
-"""Fixtures of every test: one thread, one seed; scripts as from the command line."""
+"""Fixtures of every test: one thread, one seed; scripts as from the command line; models that nobody has trained."""
 
 import random
 import runpy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
+
+from seq2seq.build import build_model
+from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.options import compose_defaults
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,3 +55,37 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return (status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`untrained(lines, "model=luong", vocab_size=60)`: the checkpoint of a tiny model with random weights.
+
+    Its tokenizer is made of the lines.
+    """
+
+    def save(lines: list[str], *overrides: str, vocab_size: int, alignment: AlignmentChoice | None = None) -> Path:
+        options = ["output=none", "model.d_model=16", "model.d_embedding=16", "loader.max_length=60", *overrides]
+        config = compose_defaults("train", options)
+        proto = train_tokenizer(
+            lines,
+            TokenizerConfig(
+                model_type="bpe",
+                vocab_size=vocab_size,
+                joint=True,
+                sampling=0.0,
+                normalization="nfc",
+                character_coverage=1.0,
+                input_sentence_size=0,
+            ),
+        )
+        tokenizer = Tokenizer(proto)
+        torch.manual_seed(1)
+        weights = build_model(config, Tokenizers(tokenizer, tokenizer)).state_dict()
+        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        file = tmp_path_factory.mktemp("untrained") / "model.ckpt"
+        state = {f"{MODEL_PREFIX}{name}": weight for name, weight in weights.items()}
+        torch.save({KEY: pack(plain, [proto], alignment), "state_dict": state}, file)
+        return file
+
+    return save

@@ -15,11 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_model, find_device, load_model, tokenizers_of
 from seq2seq.build_training import build_trainer
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.cli.options import compose_defaults, config_folder
 from seq2seq.data.batching import collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults, config_folder
 
 SMALL = ["model.d_model=12", "model.d_embedding=12", "model.num_layers=1"]
 CONFIGS = config_folder()
@@ -244,7 +244,7 @@ def test_configuration_of_another_size_is_refused(joint: Tokenizers) -> None:
 def test_checkpoint_without_a_tokenizer_is_refused(joint: Tokenizers) -> None:
     with pytest.raises(UserError) as error:
         load_model(make_checkpoint(joint)._replace(tokenizers=[]), torch.device("cpu"))
-    assert "holds no SentencePiece model" in one_line(error)
+    assert "holds no vocabulary" in one_line(error)
 
 
 def test_damaged_tokenizer_is_refused(joint: Tokenizers) -> None:

@@ -12,13 +12,18 @@ import torch
 from torch.testing import assert_close
 
 from seq2seq.build import build_model
-from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import choices_of, compose_defaults
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "explained").glob("*.md"))]
 ATTENTION = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+
+
+def name(page: Path) -> str:
+    """Return what a test of a page is called."""
+    return str(page.relative_to(ROOT).with_suffix(""))
 
 
 def anchors(page: Path) -> set[str]:
@@ -33,7 +38,7 @@ def commands(page: Path) -> list[str]:
     return re.findall(r"^ *(seq2seq .+)$", text, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_and_pictures_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'<img src="([^"]+)"', text):
@@ -46,10 +51,11 @@ def test_links_and_pictures_lead_somewhere(page: Path) -> None:
 def test_readme_is_short_and_names_every_page() -> None:
     readme = PAGES[0].read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 150
-    assert [page.name for page in PAGES[1:] if page.stem != "index" and f"docs/{page.name}" not in readme] == []
+    pages = [page for page in PAGES[1:] if page.stem != "index" and page.parent.name == "docs"]
+    assert [page.name for page in pages if f"docs/{page.name}" not in readme] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_trainings_that_are_shown_compose(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(command, comments=True)[1:]
@@ -126,12 +132,20 @@ def test_attention_as_a_library_is_what_the_page_says() -> None:
     assert names["record"]["attention"].shape == (2, 4, 5, 5)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "explained"], ids=name)
+def test_examples_of_the_explanation_run(page: Path) -> None:
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(code, {})
+
+
 def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
     docs = [str(ROOT / "docs"), str(tmp_path / "site")]
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", *docs], capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
-    assert {f"{page.stem}.html" for page in PAGES[1:]} <= {file.name for file in (tmp_path / "site").iterdir()}
+    made = {str(file.relative_to(tmp_path / "site")) for file in (tmp_path / "site").rglob("*.html")}
+    assert {str(page.relative_to(ROOT / "docs").with_suffix(".html")) for page in PAGES[1:]} <= made
+    assert {"notebooks/attention_by_hand.html", "one_sentence.html"} <= made
     reference = (tmp_path / "site" / "reference" / "configuration.html").read_text(encoding="utf-8")
     assert "score=additive" in reference

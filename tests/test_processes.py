@@ -14,9 +14,9 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.connectors import accelerator_connector
 
 from seq2seq.build_training import build_trainer
-from seq2seq.cli.options import compose_defaults
 from seq2seq.comparison.curves import read_curves
 from seq2seq.data.grammar import generate
+from seq2seq.options import compose_defaults
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

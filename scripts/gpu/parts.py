@@ -17,11 +17,11 @@ from torch.utils.data import DataLoader
 
 from seq2seq.attention import Attention
 from seq2seq.build_training import build_data, build_module, build_trainer
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import compose_defaults
 from seq2seq.training.module import TranslationModule
 
 FIRST_ID = 4

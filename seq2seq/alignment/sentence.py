@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from seq2seq.data.tags import NO_WORD
 from seq2seq.data.text import words as words_of
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.units import spelt
 
 BOS_LABEL, EOS_LABEL = "<s>", "</s>"
 
@@ -32,15 +34,39 @@ class Sentence(NamedTuple):
     ids: list[int]
     pieces: list[str]
     words: list[str]
-    word_of_piece: list[int]
+    word_of_piece: list[int]  # `NO_WORD` of a tag
+
+    @property
+    def tags(self) -> list[str]:
+        """The pieces that are no part of a word: a tag, or none."""
+        return [piece for piece, word in zip(self.pieces, self.word_of_piece, strict=True) if word == NO_WORD]
+
+    def without_tags(self) -> "Sentence":
+        """Return the sentence with those pieces alone that are part of a word."""
+        kept = [i for i, word in enumerate(self.word_of_piece) if word != NO_WORD]
+        return self._replace(
+            ids=[self.ids[i] for i in kept],
+            pieces=[self.pieces[i] for i in kept],
+            word_of_piece=[self.word_of_piece[i] for i in kept],
+        )
 
     def ending(self) -> Axis:
-        """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS."""
-        return Axis([*self.pieces, EOS_LABEL], [*self.words, EOS_LABEL], [*self.word_of_piece, len(self.words)])
+        """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS.
+
+        Among words a tag stands after them all, before EOS: so each word has the place by which links call it.
+        """
+        count, tags = len(self.words), self.tags
+        words = [count if word == NO_WORD else word for word in self.word_of_piece]
+        return Axis([*self.pieces, EOS_LABEL], [*self.words, *tags, EOS_LABEL], [*words, count + len(tags)])
+
+    def linked_words(self) -> list[int]:
+        """Return the word of each piece and of EOS for links: the end, and a tag, are one place after all words."""
+        count = len(self.words)
+        return [*(count if word == NO_WORD else word for word in self.word_of_piece), count]
 
     def beginning(self) -> Axis:
         """Return the axis of tokens fed to a decoder: BOS, then the pieces."""
-        words = [word + 1 for word in self.word_of_piece]
+        words = [word + 1 for word in self.word_of_piece]  # 0 of what belongs to no word
         return Axis([BOS_LABEL, *self.pieces], [BOS_LABEL, *self.words], [0, *words])
 
 
@@ -60,6 +86,7 @@ def sentence_of(tokenizer: Tokenizer, text: str, *, max_length: int | None = Non
 def sentences_of_row(tokenizers: Tokenizers, row: Mapping[str, Any]) -> tuple[Sentence, Sentence]:
     """Return both sides of an encoded row, cut where its ids are."""
     source, target = tokenizers
+    source = source.tagged(row["tag"]) if row.get("tag") else source
     return (
         sentence_of(source, row["source"], max_length=len(row["source_ids"])),
         sentence_of(target, row["target"], max_length=len(row["target_ids"])),
@@ -67,26 +94,29 @@ def sentences_of_row(tokenizers: Tokenizers, row: Mapping[str, Any]) -> tuple[Se
 
 
 def hypothesis_of(tokenizer: Tokenizer, ids: Sequence[int]) -> Sentence:
-    """Return a translation from its ids, which need not be the best segmentation of their text; a `▁` begins a word."""
+    """Return a translation from its ids, which need not be the best segmentation of their text."""
     ids = list(ids)
     pieces = tokenizer.pieces(ids)
-    words: list[int] = []
-    for piece in pieces:
-        words.append(words[-1] + piece.startswith("▁") if words else 0)
+    words = tokenizer.words_of_ids(ids)
     groups = [[i for i, word in zip(ids, words, strict=True) if word == w] for w in range(max(words, default=-1) + 1)]
-    return Sentence(tokenizer.decode(ids), ids, pieces, [tokenizer.decode(group) for group in groups], words)
+    return Sentence(tokenizer.decode(ids), ids, pieces, [tokenizer.decode(group).strip(" ") for group in groups], words)
 
 
 def readable(sentence: Sentence) -> Sentence:
-    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own."""
+    """Return the sentence for the eye: where its script sets no spaces, every piece of it is a word of its own.
+
+    Of bytes it is every character.
+    """
     if not any(_unspaced(word) and sentence.word_of_piece.count(i) > 1 for i, word in enumerate(sentence.words)):
         return sentence
     words: list[str] = []
     index: list[int] = []
-    for i, piece in enumerate(sentence.pieces):
-        text = piece.removeprefix("▁")
+    for i, text in enumerate(spelt(sentence.pieces)):
+        if sentence.word_of_piece[i] == NO_WORD:
+            index.append(NO_WORD)
+            continue
         same_word = i > 0 and sentence.word_of_piece[i] == sentence.word_of_piece[i - 1]
-        if same_word and not (words[-1] and _unspaced(text + words[-1])):
+        if same_word and not (text and words[-1] and _unspaced(text + words[-1])):
             words[-1] += text
         else:
             words.append(text)

@@ -3,6 +3,7 @@
 import logging
 
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
+from seq2seq.data.tags import NO_WORD
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.errors import UserError
@@ -57,10 +58,11 @@ def _read(key: str, tokenizer: Tokenizer, text: str, max_length: int | None) -> 
 
 def _without_unread(key: str, sentence: Sentence) -> Sentence:
     """Return the sentence with those words alone that have pieces."""
-    read = sorted(set(sentence.word_of_piece))
+    read = sorted({*sentence.word_of_piece} - {NO_WORD})
     unread = [repr(word) for i, word in enumerate(sentence.words) if i not in read]
     if not unread:
         return sentence
     log.warning("%s: the model does not read %s, which its normalisation removes; left out", key, ", ".join(unread))
-    words, places = [sentence.words[i] for i in read], [read.index(i) for i in sentence.word_of_piece]
+    words = [sentence.words[i] for i in read]
+    places = [i if i == NO_WORD else read.index(i) for i in sentence.word_of_piece]
     return sentence._replace(words=words, word_of_piece=places)

@@ -10,19 +10,22 @@ from omegaconf import DictConfig
 from seq2seq.alignment.links import Link, format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.build import build_extraction, find_device, load_model, read_as
+from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
+from seq2seq.cli.bar import line_bar
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.translator import CHUNK, Translator
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("align", arguments, text_keys=("checkpoint", "reverse", "source", "target", "output"))
+    config = command_config(
+        "align", arguments, text_keys=("checkpoint", "reverse", "source", "target", "output", "tag", "reverse_tag")
+    )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     join = SYMMETRIZATIONS.get(config.symmetrize)
     if join is None:
@@ -32,19 +35,23 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"symmetrize={config.symmetrize} joins the links of two models; give the other: reverse=FILE")
     device = find_device(config.device)
     checkpoint = _checkpoint(config.checkpoint, config)
-    aligner = _Aligner(checkpoint, config, device)
+    aligner = _Aligner(checkpoint, config, device, tag=config.tag)
     back = None
     if config.reverse is not None:
         other = _checkpoint(config.reverse, config)
-        if other.config["data"] == checkpoint.config["data"]:
+        if checkpoint.config["data"] is not None and other.config["data"] == checkpoint.config["data"]:
             raise UserError(
                 f"reverse={config.reverse} was trained on the same data in the same direction as checkpoint="
                 f"{config.checkpoint}; give a model trained from target to source"
             )
-        back = _Aligner(other, config, device)
+        back = _Aligner(other, config, device, tag=config.reverse_tag)
     reading = config.source, config.target, config.checkpoint, config.reverse
     done = 0
-    with write_whole(config.output, reading=reading) as output, sharing_cores(device):
+    with (
+        write_whole(config.output, reading=reading) as output,
+        sharing_cores(device),
+        line_bar(config.source, config.output) as progress,
+    ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             found = aligner.align([(source, target) for source, target in lines], done + 1)
             if back is not None:
@@ -55,6 +62,7 @@ def main(arguments: list[str]) -> None:
                 output.write(f"{format_links(links)}\n")
                 done += 1
             output.flush()  # somebody may wait for it
+            progress(len(lines))
 
 
 def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
@@ -67,8 +75,9 @@ def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
 class _Aligner:
     """A model of one direction."""
 
-    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device, *, tag: str | None) -> None:
         model, tokenizers = load_model(checkpoint, device)
+        tokenizers = with_tag(tokenizers, tag, [checkpoint])
         assert checkpoint.alignment is not None  # `_checkpoint` has seen to it
         self.choice = read_as(checkpoint.alignment, config.get("reading"), model)
         self.extraction = build_extraction(config.get("links"), checkpoint)

@@ -1,102 +1,204 @@
-"""What `begin_with=FILE` means: a training that starts from the weights of a checkpoint."""
+"""What `begin_with=FILE` means: a training that starts from the weights and the vocabulary of a checkpoint."""
 
-from typing import Any
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import MODEL_KEYS, tokenizers_of
+from seq2seq.build import MODEL_KEYS, tokenizers_of, untrained_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
-from seq2seq.cli.options import compose_defaults
+from seq2seq.cli.begin_vocabulary import check_vocabulary, vocabulary_of
 from seq2seq.cli.resume import WholeCheckpoint
+from seq2seq.cli.shorthand import group_of
 from seq2seq.cli.sweep import configurations
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.pruning import KEYS
+from seq2seq.transfer import Vocabularies, describe, transfer
+
+log = logging.getLogger(__name__)
 
 FREE = ("dropout", "attention_dropout", "feedforward_dropout")
 """Keys of a model in which a training may differ from the one that its weights come from."""
 
+SIDES = ("encoder", "decoder")
+SHOWN = 5
+"""Differences that are named in one message."""
 
-def with_kept_heads(overrides: list[str], *, sweep: bool) -> list[str]:
-    """Return overrides to which the heads are added that the checkpoint of `begin_with` has kept.
+
+class Difference(NamedTuple):
+    """A key of a model in which two configurations differ."""
+
+    key: str  # of a part of another class, that part's
+    ours: Any
+    theirs: Any
+    is_class: bool
+
+
+class Start(NamedTuple):
+    """What a training starts from."""
+
+    weights: Checkpoint | None = None
+    tokenizers: Tokenizers | None = None
+    grows: bool = False  # whether those are to have new pieces
+
+
+def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
+    """Return overrides to which is added what the checkpoint of `begin_with` decides: its vocabulary, heads it kept.
 
     Args:
         overrides: quoted.
         sweep: whether they are of several runs.
 
     Raises:
-        UserError: that is no checkpoint, or one of another model.
+        UserError: that is no checkpoint, or its model differs in what the overrides do not say.
     """
-    if not any(override.startswith("begin_with=") for override in overrides):
+    if not any(
+        override.startswith(("begin_with=", "tokenizer.checkpoint=", "tokenizer.grow=")) for override in overrides
+    ):
         return overrides
-    path, theirs = None, dict[str, Any]()
+    checkpoint: Checkpoint | None = None
     for number, config in enumerate(configurations(overrides) if sweep else [compose_defaults("train", overrides)]):
-        if number and str(config.begin_with) != str(path):
+        path = vocabulary_of(config)
+        if number and str(path) != str(checkpoint.path if checkpoint else None):
             raise UserError("begin_with: the runs of a command begin with one checkpoint; give a file")
-        if not number and config.begin_with is not None:
-            path = str(config.begin_with)
-            theirs = read_checkpoint(path).config
-        if path is not None:
-            _check_same_model(config, theirs)
-    given = {override.partition("=")[0] for override in overrides}
-    kept = []
-    for side, key in KEYS.values():
-        heads = theirs.get(side, {}).get(key)
-        if heads is not None and f"{side}.{key}" not in given:
-            kept.append(f"{side}.{key}={str(heads).replace(' ', '')}")
-    return [*overrides, *kept]
+        if not number and path is not None:
+            checkpoint = read_checkpoint(path, trusted=_packages(config))
+        if checkpoint and config.begin_with is not None:
+            _check_same_model(config, checkpoint, overrides)
+    if checkpoint is None:
+        return overrides
+    added = check_vocabulary(config, checkpoint, overrides)
+    if config.begin_with is not None:
+        given = {override.partition("=")[0] for override in overrides}
+        for side, key in KEYS.values():
+            heads = checkpoint.config.get(side, {}).get(key)
+            if heads is not None and f"{side}.{key}" not in given:
+                added.append(f"{side}.{key}={str(heads).replace(' ', '')}")
+    return [*overrides, *added]
 
 
-def weights_to_begin_with(path: str | None, found: WholeCheckpoint) -> tuple[Checkpoint | None, Tokenizers | None]:
-    """Return the checkpoint whose weights a training starts from, None where it has none, and its tokenizers.
+def start_of(config: DictConfig, found: WholeCheckpoint) -> Start:
+    """Return what a training starts from; one that goes on has weights and tokenizers of its own."""
+    path = vocabulary_of(config)
+    if found.path is not None or path is None:
+        return Start(tokenizers=found.tokenizers)
+    checkpoint = read_checkpoint(path, trusted=_packages(config))
+    weights = checkpoint if config.begin_with is not None else None
+    return Start(weights, tokenizers_of(checkpoint), bool(config.tokenizer.get("grow")))
 
-    A run that goes on has its own.
-    """
-    if path is None or found.path is not None:
-        return None, found.tokenizers
-    checkpoint = read_checkpoint(str(path))
-    return checkpoint, tokenizers_of(checkpoint)
 
-
-def start_from(model: EncoderDecoder, checkpoint: Checkpoint) -> None:
-    """Give a model the weights of a checkpoint.
+def start_from(model: EncoderDecoder, start: Start, tokenizers: Tokenizers, config: DictConfig) -> None:
+    """Give a model the weights that it starts from, as far as they fit, and say what is not as it was.
 
     Raises:
-        UserError: they are not those of such a model.
+        UserError: nothing fits.
     """
-    try:
-        model.load_state_dict(checkpoint.weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise UserError(f"begin_with={checkpoint.path}: its weights do not fit this model: {reason}") from None
+    checkpoint, before = start.weights, start.tokenizers
+    assert checkpoint and before
+    with torch.random.fork_rng(devices=[]):
+        trained = untrained_model(checkpoint, before)
+    found = transfer(model, checkpoint.weights, trained, Vocabularies(before, tokenizers))
+    if not found.taken:
+        raise UserError(f"begin_with={checkpoint.path}: none of its weights fits this model; leave begin_with out")
+    if found.is_whole:
+        log.info("begin_with=%s: all its weights are taken", checkpoint.path)
+        return
+    changed = [
+        f"changed: {difference.key} is {difference.ours}, was {difference.theirs}"
+        for difference in _original(config, list(differences(config, checkpoint)))
+    ]
+    first, *rest = describe(found, model)
+    log.info("%s", "\n  ".join([f"begin_with={checkpoint.path}: {first}", *changed, *rest]))
 
 
-def _check_same_model(config: DictConfig, theirs: dict[str, Any]) -> None:
-    """Refuse to begin with the weights of another model: what fits by its sizes may mean something else."""
+def differences(config: DictConfig, checkpoint: Checkpoint) -> Iterator[Difference]:
+    """Yield the keys of the model in which a configuration differs from that of a checkpoint, of those both have."""
+    theirs = checkpoint.config
     ours = {key: OmegaConf.to_container(config[key], resolve=True) for key in MODEL_KEYS if config.get(key)}
-    kinds = {
-        key: {"_target_": config[key]._target_} for key in ("encoder", "decoder")
-    }  # what else there is hangs on it
-    for key, part in [*kinds.items(), *ours.items()]:
-        if found := _difference(key, part, theirs.get(key)):
-            name, our, other = found
-            raise UserError(
-                f"begin_with={config.begin_with}: its {name} is {other}, not {our}; give the overrides that its "
-                "training was given"
-            )
+    for key, part in ours.items():
+        if key in theirs:
+            yield from _differences(key, part, theirs[key])
 
 
-def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | None:
-    """Return the first key in which two configurations of a model differ, of those that both have."""
+def _differences(name: str, ours: Any, theirs: Any) -> Iterator[Difference]:
     if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        last = name.rpartition(".")[2]
-        same = ours == theirs or last in FREE or (last == "_target_" and _class(ours) == _class(theirs))
-        return None if same else (name, ours, theirs)
-    shared = [key for key in ours if key in theirs and (name, key) not in KEYS.values()]
-    return next((found for key in shared if (found := _difference(f"{name}.{key}", ours[key], theirs[key]))), None)
+        if ours != theirs and name.rpartition(".")[2] not in FREE:
+            yield Difference(name, ours, theirs, False)
+        return
+    our, their = (_class(part.get("_target_")) for part in (ours, theirs))
+    if our != their:  # what else there is hangs on it
+        yield Difference(name, our, their, True)
+        return
+    for key in ours:
+        if key in theirs and key != "_target_" and (name, key) not in KEYS.values():
+            yield from _differences(f"{name}.{key}", ours[key], theirs[key])
+
+
+def _check_same_model(config: DictConfig, checkpoint: Checkpoint, overrides: list[str]) -> None:
+    """Refuse a model that differs from the checkpoint's in what nobody said.
+
+    What fits by its sizes may mean something else, and a default is no wish.
+    """
+    unsaid = [d for d in _original(config, list(differences(config, checkpoint))) if not _is_said(d, config, overrides)]
+    if not unsaid:
+        return
+    unsaid.sort(key=lambda difference: not difference.is_class)
+    named = ", ".join(f"its {key} is {theirs}, not {ours}" for key, ours, theirs, _ in unsaid[:SHOWN])
+    more = f", and {len(unsaid) - SHOWN} more" if len(unsaid) > SHOWN else ""
+    raise UserError(
+        f"begin_with={checkpoint.path}: {named}{more}; give the overrides that its training was given, "
+        "and say by its key what is to be another"
+    )
+
+
+def _is_said(difference: Difference, config: DictConfig, overrides: list[str]) -> bool:
+    """Return whether an override says that a key differs: by its name, or by the choice of the part that it is of."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~")
+        group, package = group_of(key)
+        if group in ("model", *SIDES) and "." not in key:
+            # Such a choice says of which classes the parts are, and nothing of their sizes.
+            if difference.is_class and (package == difference.key or (group == "model" and "." not in difference.key)):
+                return True
+        elif any(_is_within(named, package) for named in _chain(difference, config)):
+            return True
+    return False
+
+
+def _original(config: DictConfig, found: list[Difference]) -> list[Difference]:
+    """Return the differences without those that follow from another, as `encoder.num_layers` from the model's."""
+    keys = {difference.key for difference in found}
+    return [d for d in found if not keys & set(_chain(d, config)[1:])]
+
+
+def _chain(difference: Difference, config: DictConfig) -> list[str]:
+    """Return a key and those from which its value comes."""
+    chain = [difference.key]
+    raw = OmegaConf.to_container(config, resolve=False)
+    for key in chain:
+        value: Any = raw
+        for step in (f"{key}._target_" if difference.is_class and key == difference.key else key).split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        chain += [name for name in re.findall(r"\$\{([\w.]+)\}", str(value)) if name not in chain]
+    return chain
+
+
+def _is_within(key: str, part: str) -> bool:
+    return key == part or key.startswith(f"{part}.")
 
 
 def _class(target: Any) -> str:
     """Return a class's own name: it may have moved to another module since."""
     return str(target).rpartition(".")[2]
+
+
+def _packages(config: DictConfig) -> list[str]:
+    """Return the packages whose code the user's own configuration of the model runs anyway."""
+    model = OmegaConf.to_container(OmegaConf.masked_copy(config, list(MODEL_KEYS)), resolve=False)
+    return sorted(set(re.findall(r"'_target_': '(\w+)\.", str(model))))

@@ -12,7 +12,6 @@ from seq2seq.build import find_device
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.comparison.baseline import links_variant
 from seq2seq.comparison.chance import choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
@@ -22,7 +21,7 @@ from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import make_table, rank, splits_of
 from seq2seq.comparison.variants import Variant, check_same_data, group_runs
 from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 WIDTH = 120
 """Columns where the output is no terminal."""

@@ -4,11 +4,12 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import (
     bleu_tokenizer,
@@ -17,16 +18,20 @@ from seq2seq.build import (
     build_search,
     find_device,
     how_to_read,
-    load_model,
 )
-from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.command import command_config
+from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_tags import for_corpus
+from seq2seq.checkpoint import AlignmentChoice, Checkpoint
+from seq2seq.cli.checkpoints import read_checkpoints
+from seq2seq.cli.command import command_config, warn_of_limit
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
+from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
 
@@ -37,11 +42,15 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
+    checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
+    checkpoint = checkpoints[0]
+    if len(checkpoints) > 1:
+        check_ensemble(config)
     device = find_device(config.device)
-    model, tokenizers = load_model(checkpoint, device)
-    corpus = build_corpus(config.get("data"), checkpoint)
-    max_length = config.loader.max_length or checkpoint.max_length
+    model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
+    tokenizers = for_corpus(tokenizers, config.tag, checkpoints, corpus)
+    max_length = config.loader.max_length or shortest_limit(checkpoints)
     encoded = encoded_split(
         corpus,
         config.split,
@@ -54,9 +63,9 @@ def main(arguments: list[str]) -> None:
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
     tokenize = bleu_tokenizer(config, corpus)
-    if lost := describe_losses(encoded.losses, tokenizers, coverage=None):
+    if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
         log.warning("%s: %s", config.split, lost)
-    readings, alignment = how_to_read(config.get("reading"), checkpoint.alignment, model)
+    readings, alignment = how_to_read(config.get("reading"), alignment_of(checkpoints), model)
     evaluator = Evaluator(
         rows,
         tokenizers,
@@ -67,17 +76,20 @@ def main(arguments: list[str]) -> None:
         readings=readings,
         alignment=alignment,
     )
+    longest = max(map(len, rows["target_ids"][:])) + 1
+    warn_of_limit(arguments, config.search.get("max_length"), longest, "there are references of more pieces")
     baseline = None
     if config.baseline_links is not None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
         baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold)}
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
-    folder = results_folder(config.output, config.checkpoint)
+    folder = results_folder(config.output, checkpoint.path)
     settings = {
-        "checkpoint": os.path.abspath(config.checkpoint),
+        **whose(checkpoints, config),
         "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
         "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
+        "tag": tokenizers.source.tag or None,
         "search": OmegaConf.to_container(config.search, resolve=True),
         "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
         "readings": [*map(str, readings)] if config.get("reading") else None,
@@ -100,12 +112,38 @@ def main(arguments: list[str]) -> None:
     print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
 
 
+def check_ensemble(config: DictConfig) -> None:
+    """Refuse to ask of several models together what one alone has.
+
+    Raises:
+        UserError: naming the key.
+    """
+    if config.output is None:
+        raise UserError("several checkpoints belong to no one run; give a folder for the scores: output=FOLDER")
+    for group in ("reading", "links"):
+        if config.get(group):
+            raise UserError(f"{group}= is for the attention of one model; leave it out, or give one checkpoint")
+
+
+def alignment_of(checkpoints: Sequence[Checkpoint]) -> AlignmentChoice | None:
+    """Return the alignment of the model; several together have none."""
+    return checkpoints[0].alignment if len(checkpoints) == 1 else None
+
+
+def whose(checkpoints: Sequence[Checkpoint], config: DictConfig) -> dict[str, Any]:
+    """Return the settings that say which model the scores are of."""
+    paths = [os.path.abspath(checkpoint.path) for checkpoint in checkpoints]
+    return {"checkpoint": paths[0]} if len(paths) == 1 else {"checkpoint": paths, "ensemble": config.ensemble}
+
+
 def print_scores(evaluation: Evaluation) -> None:
     """Print BLEU, chrF and TER with their signatures, and AER where there is one."""
     for name in ("bleu", "chrf", "ter"):
         print(
             f"{name.upper().replace('CHRF', 'chrF'):<5}{evaluation.metrics[name]:7.2f}   {evaluation.signatures[name]}"
         )
+    for name, own in lines_by_corpus(evaluation.metrics):
+        print(f"{name}: {scores_line(own)}")
     if evaluation.alignment and "aer" in evaluation.metrics:
         aer, diagonal = 100 * evaluation.metrics["aer"], 100 * evaluation.metrics["aer_diagonal"]
         choice = evaluation.alignment

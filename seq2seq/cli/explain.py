@@ -20,6 +20,7 @@ from seq2seq.attribution.forced import Progress, unwatched
 from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_method, build_search, find_device, load_model
+from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -32,7 +33,7 @@ FORMATS = {"png", "svg", "pdf"}
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    keys, sentences = ("checkpoint", "output"), ("source", "target", "contrast")
+    keys, sentences = ("checkpoint", "output", "tag"), ("source", "target", "contrast")
     config = command_config("explain", arguments, text_keys=keys, sentences=sentences)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> None:
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)
+    tokenizers = with_tag(tokenizers, config.tag, [checkpoint])
     method.check(model)
 
     max_length = config.loader.max_length or checkpoint.max_length

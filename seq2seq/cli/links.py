@@ -15,10 +15,9 @@ from seq2seq.alignment.links import format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.cli.command import command_config
 from seq2seq.cli.output import write_whole
-from seq2seq.cli.values import nearest
 from seq2seq.data.files import read_parallel
 from seq2seq.data.text import nfc, words
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +86,10 @@ def _words(paths: list[str]) -> list[tuple[list[str], list[str]]]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield what shows on stderr how far each direction is."""
+    """Yield what shows on stderr how far each direction is, where that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(direction: str, done: int, total: int) -> None:

@@ -4,7 +4,7 @@ import difflib
 import importlib
 import os
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 
 from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
 from seq2seq.cli.quota import keep_to_quota
@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
     "translate": "translate lines, from stdin to stdout by default",
+    "score": "log-probability of given translations, by token on request, and perplexity",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
     "explain": "which words made it say this: of the source, and of what it said before",
@@ -25,7 +26,10 @@ COMMANDS = {
     "aer": "score word links against gold links",
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
-    "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "average": "a checkpoint whose weights are the mean of those of several",
+    "export": "a checkpoint for another program: CTranslate2, Hugging Face, ONNX, safetensors",
+    "serve": "a live page of a model, and an HTTP API: translations and attention",
+    "import": "a model of Hugging Face's transformers as a checkpoint: Marian, M2M100, NLLB",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 
@@ -91,5 +95,5 @@ def _run(arguments: list[str]) -> int:
     keep_freed_memory()
     keep_few_kernels()
     keep_to_quota()
-    with ending_in_a_line() if command == "train" else nullcontext():
+    with ending_in_a_line(training=command == "train"):
         return importlib.import_module(f"seq2seq.cli.{command}").main(overrides) or 0

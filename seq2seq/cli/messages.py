@@ -19,10 +19,9 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
-from seq2seq.cli.values import nearest
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
+from seq2seq.options import choices_of, compose_defaults
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
 KEY_OF_CLASS = re.compile(r"(^|\.)_|_$")

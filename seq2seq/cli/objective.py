@@ -2,8 +2,7 @@
 
 from omegaconf import DictConfig, ListConfig
 
-from seq2seq.cli.values import nearest
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 from seq2seq.training.settings import MORE_IS_BETTER
 
 DIRECTION = {True: "maximize", False: "minimize", None: None}

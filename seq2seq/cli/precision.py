@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import settle_precision
-from seq2seq.cli.options import compose_hydra
+from seq2seq.options import compose_hydra
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 

@@ -17,10 +17,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed import PrefixStore, Store, TCPStore
 
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import compose_hydra
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run_folder import bears_time, free_folder
 from seq2seq.errors import UserError
+from seq2seq.options import compose_hydra
 
 Runs = list[list[str] | None]
 FOLDER = "hydra.run.dir"

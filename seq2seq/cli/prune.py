@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from seq2seq.build import build_corpus, build_extraction, build_smaller, find_de
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.output import check_new_file
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.loader import batch_loader
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     if type(config.heads) is not int:
         raise UserError(f"heads={config.heads}: expected how many heads are left, such as heads=12")
     output = Path(config.output)
-    check_file(output, config.checkpoint)
+    check_new_file(output, [config.checkpoint], example="pruned.ckpt")
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)
@@ -99,21 +99,6 @@ def main(arguments: list[str]) -> None:
         print(f"  {name}: {', '.join(map(str, heads))}")
     aer = f", AER {100 * found.metrics['aer']:.1f} %" if "aer" in found.metrics else ""
     print(f"perplexity {found.metrics['perplexity']:.3f}{aer} on {config.split}; written to {output}")
-
-
-def check_file(path: Path, checkpoint: str) -> None:
-    """Refuse a place where the smaller checkpoint cannot be written, or where something would be lost.
-
-    Raises:
-        UserError: saying what is there.
-    """
-    if path.exists():
-        same = os.path.exists(checkpoint) and path.samefile(checkpoint)
-        what = "the checkpoint itself" if same else "a folder" if path.is_dir() else "there already"
-        raise UserError(f"output={path} is {what}; give a new file, such as pruned.ckpt")
-    near = next(folder for folder in path.absolute().parents if folder.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={path}: {near} is no folder that can be written; give another file")
 
 
 def measured_rows(

@@ -14,10 +14,12 @@ from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
+from seq2seq.transfer import whole_parts
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def describe_run(
         _device(trainer),
         precision.value,
         f" ({precision.reason})" if precision.reason else "",
-        describe_attention(module.model, trainer.strategy.root_device.type),
+        describe_attention(module.model, trainer.strategy.root_device.type) + describe_frozen(module.model),
     )
     if precision.warning:
         log.warning("%s\n", precision.warning)
@@ -65,6 +67,17 @@ def describe_attention(model: nn.Module, device: str) -> str:
             if said not in kinds:
                 kinds.append(said)
     return "\nattention: " + ", ".join(f"{kind} {' and '.join(said)}" for kind, said in found.items()) if found else ""
+
+
+def describe_frozen(model: nn.Module) -> str:
+    """Return a line of what a training leaves as it is, parts by their names; empty where that is nothing."""
+    names = list(dict(model.named_parameters(remove_duplicate=False)))
+    frozen = [name for name in names if not model.get_parameter(name).requires_grad]
+    if not frozen:
+        return ""
+    numbers = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    count = sum(number for number, learns in numbers if not learns)
+    return f"\nfrozen: {', '.join(whole_parts(frozen, names))}: {count:,} of {sum(n for n, _ in numbers):,} parameters"
 
 
 def _device(trainer: lightning.Trainer) -> str:
@@ -94,16 +107,19 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         if "aer" in metrics:
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
+        lines += [f"  {name:<14}{scores_line(own)}" for name, own in lines_by_corpus(metrics)]
     program = _program("seq2seq")
     best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
     checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
-    source = shlex.quote(f"source={data.dataset('val')[0]['source']}")
+    first = data.dataset("val")[0]
+    source = shlex.quote(f"source={first['source']}")
+    tag = f" tag={first['tag']}" if first["tag"] else ""
     runs = shlex.quote(f"runs={folder.parent.parent}")
     lines += [
         "",
         f"pictures      {folder / 'alignments'}",
-        f"one sentence  {program} visualize {checkpoint} {source}",
-        f"translate     {program} translate {checkpoint}",
+        f"one sentence  {program} visualize {checkpoint}{tag} {source}",
+        f"translate     {program} translate {checkpoint}{tag}",
         f"compare       {program} compare {runs}",
         f"TensorBoard   {program} tensorboard {runs}   then open its Images tab",
     ]

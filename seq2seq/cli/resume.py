@@ -11,19 +11,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.options import compose_defaults, config_folder, group_names
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import group_of
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.text import EARLIER
-from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import tokenizer_of
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults, config_folder, group_names
 from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)
 
-OWN = ("resume", "output")
-"""Keys in which a resumed run always differs from the one it continues."""
+OWN = ("resume", "output", "logger")
+"""Keys by which nobody tells two runs apart: where they are, and where they are shown."""
 
 FIXED = (
     "data",
@@ -36,6 +37,7 @@ FIXED = (
     "cross_pattern",
     "optimizer",
     "seed",
+    "freeze",
 )
 """Keys in which it may not: its checkpoint would be another model, or of other data."""
 
@@ -112,7 +114,7 @@ def whole_checkpoint(run: Path) -> WholeCheckpoint:
     for path in (_checkpoint(run), _checkpoint(run).with_name(PREVIOUS)):
         if path.exists():
             try:
-                made = [Tokenizer(proto) for proto in read_checkpoint(path).tokenizers]
+                made = [tokenizer_of(model) for model in read_checkpoint(path).tokenizers]
             except UserError as error:
                 faults.append(error)
             else:

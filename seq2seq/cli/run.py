@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
-from seq2seq.cli.begin import start_from, weights_to_begin_with
+from seq2seq.cli.begin import start_from, start_of
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.faults import explain_fault
 from seq2seq.cli.output import from_here, write_whole
@@ -31,7 +31,8 @@ from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
-from seq2seq.training.last_checkpoint import event_files, rewind_events
+from seq2seq.training.last_checkpoint import rewind_events
+from seq2seq.training.loggers import appended_files
 from seq2seq.training.memory import peak_mib, reset_peak
 from seq2seq.training.module import TranslationModule
 from seq2seq.training.precision import Precision
@@ -57,14 +58,14 @@ def run_training(
         config.callbacks.progress_bar = None
     with meeting.alike() as ours:
         found = whole_checkpoint(folder) if config.resume else WholeCheckpoint()
-        begun, tokenizers = weights_to_begin_with(config.begin_with, found)
-        data = build_data(config, tokenizers)
+        origin = start_of(config, found)
+        data = build_data(config, origin.tokenizers, grows=origin.grows)
         splits = _test_splits(config, data)
         start = begin_from(found, data)
         ours |= data.contents() | {"the checkpoint to go on from": content_sum(start) if start else None}
     module = build_module(config, data, plain)
-    if begun:
-        start_from(module.model, begun)
+    if origin.weights:
+        start_from(module.model, origin, data.tokenizers, config)
     trainer = build_trainer(config)
     if threads := share_quota(trainer.num_devices):
         torch.set_num_threads(threads)
@@ -73,7 +74,7 @@ def run_training(
     for doubt in _check_monitors(config, data, module):
         log.warning(doubt)
     describe_run(folder, data, module, trainer, precision)
-    events = event_files(folder)
+    events = appended_files(folder)
 
     def begin(*_: Any) -> None:
         """Write into the folder: only now is it known that the run goes on there, with these settings."""
@@ -90,7 +91,7 @@ def run_training(
             _fit(trainer, module, data, folder, start)
     except BaseException:
         if record and not record.begun:
-            for new in set(event_files(folder)) - set(events):
+            for new in set(appended_files(folder)) - set(events):
                 new.unlink()
         raise
     begin()  # where no step was left to make

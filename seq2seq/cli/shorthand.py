@@ -8,8 +8,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
-from seq2seq.cli.options import choices_of, compose_hydra
+from seq2seq.cli.corpora import with_parts
 from seq2seq.errors import UserError
+from seq2seq.options import choices_of, compose_hydra
 
 PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
 """Keys of a Transformer's side that choose a file, and the group that the file is in."""
@@ -41,6 +42,7 @@ def expand(overrides: list[str], *, sweep: bool = False) -> list[list[str]]:
     Raises:
         UserError: a name for a side that has no such part.
     """
+    overrides = with_parts(overrides)
     if not any(_is_short(override) for override in overrides):
         return [overrides]
     runs = product(*(_each(override) if sweep else [override] for override in overrides))

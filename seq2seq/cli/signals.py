@@ -1,6 +1,7 @@
-"""Signals that ask a training to stop: what they do before its first step and after its last, and what SLURM is told.
+"""Signals that ask a command to stop, and what SLURM is told.
 
-Between two steps, training.last_checkpoint takes care of them.
+Of a training, they come here before its first step and after its last: between two steps, training.last_checkpoint
+takes care of them.
 """
 
 import logging
@@ -26,11 +27,15 @@ RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 
 
 @contextmanager
-def ending_in_a_line() -> Iterator[None]:
-    """Let signals end the block with a line, and ask SLURM for another start where it has sent one ahead of time.
+def ending_in_a_line(*, training: bool) -> Iterator[None]:
+    """Let signals end the block by an error, so that it leaves nothing half done, and with a line.
 
     A signal that is ignored, as under nohup, or that has a handler, stays as it is. Python hears of a signal only
     between two of its own steps: within a long call of a library, such as SentencePiece's training, it has to wait.
+
+    Args:
+        training: whether the block trains: then SLURM is asked for another start where it has sent a signal ahead of
+            time, and the line says how to go on.
     """
     heard = []
     if threading.current_thread() is threading.main_thread():
@@ -40,6 +45,8 @@ def ending_in_a_line() -> Iterator[None]:
     try:
         yield
     except Interrupted as interruption:
+        if not training:
+            raise
         if not interruption.args or any(int(os.environ.get(name, "0")) for name in RANKS):
             interruption.args = ()  # one of several processes speaks for all
             raise

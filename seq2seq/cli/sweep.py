@@ -10,9 +10,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.cli.options import compose_defaults, compose_hydra, group_names
 from seq2seq.cli.shorthand import group_of, matching
 from seq2seq.cli.values import check_choices, check_values
+from seq2seq.options import compose_defaults, compose_hydra, group_names
 
 
 class Axis(NamedTuple):

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import hydra
@@ -14,10 +15,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build_training import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
-from seq2seq.cli.begin import with_kept_heads
+from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import check_objective, objective_of
-from seq2seq.cli.options import compose_defaults, compose_hydra, config_folder
 from seq2seq.cli.precision import settle_here, settled
 from seq2seq.cli.processes import Meeting, meeting, rank, refuse_several
 from seq2seq.cli.quoting import quote
@@ -28,6 +28,7 @@ from seq2seq.cli.shorthand import expand
 from seq2seq.cli.sweep import composed_once, configurations
 from seq2seq.cli.values import check_types
 from seq2seq.errors import Interrupted, UserError
+from seq2seq.options import compose_defaults, compose_hydra, config_folder
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 
@@ -48,6 +49,11 @@ LONGEST_NAME = 200
 
 def main(arguments: list[str]) -> None:
     """Run the command: one run; with --multirun one for each combination of values; and all that for each variant."""
+    train(arguments)
+
+
+def train(arguments: list[str], *, single: bool = False) -> list[Path]:
+    """Do what the command does, and return the folders of the runs that this process made; `single`: of one alone."""
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
     if MULTIRUN in arguments:  # the same, said to Hydra
         arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
@@ -60,9 +66,11 @@ def main(arguments: list[str]) -> None:
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = [
-        variant._replace(overrides=with_kept_heads(variant.overrides, sweep=sweep))
+        variant._replace(overrides=as_begun(variant.overrides, sweep=sweep))
         for variant in _variants(overrides, sweep=sweep)
     ]
+    if single and (options or len(variants) > 1):
+        raise UserError("these overrides ask for several runs; train one at a time, or use the command line")
     place = Meeting()
     runs: list[list[str] | None] = [variant.overrides for variant in variants]
     precisions: list[Precision | None] = [None for _ in variants]
@@ -93,12 +101,13 @@ def main(arguments: list[str]) -> None:
                 if not launcher:
                     settle_here(config)
     failures: list[Exception] = []
+    folders: list[Path] = []
     for run, variant, precision in zip(runs, variants, precisions, strict=True):
         try:
             if run is None:
                 print(f"finished already: {variant.name}")
             else:
-                _run(run, place, sweep=sweep, precision=precision)
+                folders += _run(run, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(variants) == 1 or sweep:
                 raise
@@ -113,6 +122,7 @@ def main(arguments: list[str]) -> None:
             print(f"error: {variant.name}: {explain(error, 'train', [])}", file=sys.stderr)
     if failures:
         raise UserError(f"{len(failures)} of {len(variants)} variants failed; the others are whole")
+    return folders
 
 
 class Variant(NamedTuple):
@@ -181,9 +191,13 @@ def _check_bottleneck(config: DictConfig) -> None:
                 )
 
 
-def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> None:
-    """Train once; of a sweep each job settles its precision where it runs, else it is that of process 0."""
+def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> list[Path]:
+    """Train once; of a sweep each job settles its precision where it runs, else it is that of process 0.
+
+    Returns the folders of what was trained here.
+    """
     failure: list[Exception] = []
+    folders: list[Path] = []
 
     def job(config: DictConfig) -> float | list[float] | None:
         try:
@@ -201,6 +215,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
                 metrics = run_training(config, chosen, place, record)
+                folders.append(Path(config.output))
                 return objective_of(config.objective, metrics) if sweep else None
         except Exception as error:
             if sweep:
@@ -220,6 +235,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
     if failure:
         raise failure[0]
+    return folders
 
 
 @contextmanager

@@ -5,14 +5,13 @@ import math
 import pydoc
 import re
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names
 from seq2seq.cli.shorthand import group_of
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
+from seq2seq.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
@@ -55,7 +54,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "interval": ("step", "epoch"),
     "logging_interval": ("step", "epoch"),
     "mode": ("min", "max"),
-    "model_type": ("bpe", "unigram"),
+    "model_type": ("bpe", "unigram", "char"),
     "monitor": tuple(f"val/{metric}" for metric in METRICS),
     "precision": ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"),
     "profiler": ("simple", "advanced", "pytorch"),
@@ -65,7 +64,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "strategy": ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp"),
     "unit": ("words", "pieces"),
 }
-"""What keys of one of these last parts may say."""
+"""What keys of one of these last parts may say. Where a default is another word, the command checks its key itself."""
 
 DEVICES = r"auto|-1|[1-9]\d*|\d+(,\d+)+|\[\d+(, \d+)*\]"
 FORMS = {
@@ -179,7 +178,8 @@ def _null_fault(key: str, value: Any, default: Any) -> str | None:
 def _word_fault(key: str, value: Any, default: Any) -> str | None:
     """Return that a word or a class is not known, and the nearest that is."""
     words = WORDS.get(_last_part(key))
-    if words and value not in (*words, None) and not isinstance(value, DictConfig):
+    ours = words and (default in words or default is None)
+    if words and ours and value not in (*words, None) and not isinstance(value, DictConfig):
         return f" is not known; {nearest(str(value), map(str, words))}"
     if key.endswith("_target_") and isinstance(value, str):
         return _class_fault(value, str(default))
@@ -213,15 +213,6 @@ def _kind_fault(key: str, value: Any, default: Any) -> str | None:
 
 def _last_part(key: str) -> str:
     return key.rpartition(".")[2]
-
-
-def nearest(word: str, options: Iterable[str]) -> str:
-    """Return a hint at the nearest option, or the list of them where none is near."""
-    options = list(options)
-    by_last_part = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
-    near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
-    near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
 
 def _is_share(value: Any) -> bool:

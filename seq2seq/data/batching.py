@@ -136,6 +136,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
 
     After what was taken come the batches that would have come; where there were more or fewer processes then, or larger
     batches, what is left is shared out among those of now, and cut. The length is that of the whole epoch.
+
+    `indices` are what the examples are called, where that is not their number.
     """
 
     def __init__(
@@ -150,6 +152,7 @@ class TokenBudgetSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
         taken: Sequence[Taken] = (),
+        indices: NDArray[np.int64] | None = None,
     ) -> None:
         source = np.asarray(source_lengths)
         width = np.maximum(source, np.asarray(target_lengths))
@@ -176,6 +179,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
             budget = tokens
             left = _split_until_divisible(left, processes)[batches * processes :]
         self.bounds = left[rank::world_size]
+        if indices is not None:
+            self.order = indices[self.order]
         self._taken = sum(segment.batches for segment in taken)
 
     def __iter__(self) -> Iterator[list[int]]:

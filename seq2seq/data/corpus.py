@@ -21,6 +21,7 @@ class Corpus(ABC):
     """Splits of sentence pairs: `train`, `val`, and tests, the main one of which is `test`."""
 
     tokenized = False  # whether the words are set apart already, so that BLEU must not tokenise them again
+    tags: tuple[str, ...] = ()  # those of its pairs, which the vocabulary of the source needs
 
     def __init__(self, splits: Iterable[str], *, streaming: bool) -> None:
         self.streaming = streaming  # whether training pairs are encoded as they are read, and never stored

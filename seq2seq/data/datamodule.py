@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from lightning import LightningDataModule
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, Example
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import sampled_ids
 from seq2seq.data.loader import batch_loader, loader_of
+from seq2seq.data.mixture import MixtureCorpus
+from seq2seq.data.noise import Noise
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.sampled_files import SampledFiles
 from seq2seq.data.splits import EncodedSplits
 from seq2seq.data.streaming import StreamedBatches
-from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import VocabularyConfig
+from seq2seq.data.variation import Variation, varied_ids
 from seq2seq.errors import UserError
 
 LINKS_LOOKED_FOR = 10_000
@@ -31,6 +38,7 @@ class TranslationDataModule(LightningDataModule):
     Lengths are in pieces, without EOS. The order of the training batches follows from `seed` and the trainer's epoch:
     let the trainer reload the loaders every epoch, and not put a distributed sampler of its own in their place. The
     training pairs of a streaming corpus are read anew every epoch: how many batches they make is not known beforehand.
+    `noise` is on the sources of training alone.
     `tokenizers` are those of a run that goes on; without them they are trained on the corpus.
     """
 
@@ -38,7 +46,7 @@ class TranslationDataModule(LightningDataModule):
         self,
         *,
         corpus: Corpus,
-        tokenizer: TokenizerConfig,
+        tokenizer: VocabularyConfig,
         tokens_per_batch: int,
         eval_tokens_per_batch: int,
         max_length: int,
@@ -47,6 +55,7 @@ class TranslationDataModule(LightningDataModule):
         cache_dir: str,
         seed: int,
         with_links: bool = False,
+        noise: Noise | None = None,
         tokenizers: Tokenizers | None = None,
     ) -> None:
         super().__init__()
@@ -58,6 +67,15 @@ class TranslationDataModule(LightningDataModule):
         self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
         self.max_length, self.max_ratio = max_length, max_ratio
         self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
+        self.variation = Variation(
+            sampling=tokenizer.sampling, noise=noise or Noise(), max_length=max_length, seed=seed
+        )
+        if with_links and self.variation:
+            key = "tokenizer.sampling" if tokenizer.sampling else "noise"
+            raise UserError(
+                "training.guided_alignment needs the pieces that the links were spread over, "
+                f"which {key} changes: set that to 0, or training.guided_alignment.weight=0"
+            )
         self.tokenizers: Tokenizers
         self.dropped: dict[str, int] = {}
         self._splits = EncodedSplits(
@@ -85,11 +103,6 @@ class TranslationDataModule(LightningDataModule):
             self._check_links()
 
     def _check_links(self) -> None:
-        if self.config.sampling:
-            raise UserError(
-                "training.guided_alignment needs the pieces that the links were spread over: "
-                "set tokenizer.sampling=0, or training.guided_alignment.weight=0"
-            )
         first = islice(self.corpus.pairs("train"), LINKS_LOOKED_FOR)
         if not any(pair.links for pair in first):
             raise UserError(
@@ -98,7 +111,7 @@ class TranslationDataModule(LightningDataModule):
             )
 
     def dataset(self, split: str) -> datasets.Dataset:
-        """A split as memory-mapped rows: source, target, links, tags, source_ids, target_ids (without BOS or EOS)."""
+        """A split as memory-mapped rows: the columns of `Pair`, and source_ids, target_ids (without BOS or EOS)."""
         return self._splits.split(split).dataset
 
     def contents(self) -> dict[str, Any]:
@@ -146,21 +159,26 @@ class TranslationDataModule(LightningDataModule):
         if self.corpus.streaming:
             return self._stream(progress)
         rows = self.dataset("train")
-        if self.config.sampling:
+        drawn = self._drawn(rows, epoch)
+        if self.variation:
+            if drawn is not None:  # a row that comes twice is varied twice
+                rows, drawn = rows.select(drawn), None
             # A file that the next epoch deletes.
-            rows = sampled_ids(
-                rows,
-                self.tokenizers,
-                alpha=self.config.sampling,
-                max_length=self.max_length,
-                seed=self.seed,
-                epoch=epoch,
-                path=self._sampled_files.place_of(epoch),
-            )
+            path = self._sampled_files.place_of(epoch)
+            rows = varied_ids(rows, self.tokenizers, self.variation, epoch=epoch, path=path)
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
+        options["drawn"] = drawn
         loader = self._loader("train", rows, self.tokens_per_batch, shuffle=True, **options)
         self._fit_interval(len(loader), epoch)
         return loader
+
+    def _drawn(self, rows: datasets.Dataset, epoch: int) -> NDArray[np.int64] | None:
+        """Which rows an epoch of a mixture has; None: each once."""
+        if not isinstance(self.corpus, MixtureCorpus):
+            return None
+        names = pa.array(self.corpus.corpora)
+        places = [pc.index_in(chunk, value_set=names).to_numpy() for chunk in rows.data.column("corpus").chunks]
+        return self.corpus.drawn(np.concatenate(places), seed=self.seed, epoch=epoch)
 
     def _fit_interval(self, batches: int, epoch: int) -> None:
         """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
@@ -184,7 +202,7 @@ class TranslationDataModule(LightningDataModule):
             tokens_per_batch=self.tokens_per_batch,
             max_length=self.max_length,
             max_ratio=self.max_ratio,
-            sampling=self.config.sampling,
+            variation=self.variation,
             seed=self.seed,
             epoch=progress.epoch,
             with_links=self.with_links,
@@ -221,6 +239,7 @@ class TranslationDataModule(LightningDataModule):
         epoch: int = 0,
         with_links: bool = False,
         taken: Sequence[Taken] = (),
+        drawn: NDArray[np.int64] | None = None,
     ) -> DataLoader[Example]:
         share = self._share()
         if len(rows) < share["world_size"]:
@@ -237,5 +256,6 @@ class TranslationDataModule(LightningDataModule):
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,
             taken=taken,
+            drawn=drawn,
             **share,
         )

@@ -5,8 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
-from zlib import crc32
+from typing import NamedTuple
 
 import datasets
 import pyarrow as pa
@@ -15,12 +14,12 @@ from seq2seq.data.batching import PieceLinks
 from seq2seq.data.cache import build_once, content_key
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.fidelity import Losses
-from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.pair import Pair
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.units import VocabularyConfig, tokenizer_of
 from seq2seq.errors import UserError
 
-FORMAT = 3  # part of every key: raise it when what the cache holds changes its meaning
+FORMAT = 4  # part of every key: raise it when what the cache holds changes its meaning
 IDS = pa.schema([(name, pa.list_(pa.int32())) for name in ("source_ids", "target_ids")])
 PAIRS = pa.unify_schemas([pa.schema([(name, pa.string()) for name in Pair._fields]), IDS])
 ROWS_A_CHUNK = 10_000
@@ -29,41 +28,35 @@ ROWS_A_CHUNK = 10_000
 class EncodedSplit(NamedTuple):
     """The pairs of a split with their ids, and what the filters did to it."""
 
-    dataset: datasets.Dataset  # source, target, links, tags, source_ids, target_ids; ids without BOS or EOS
+    dataset: datasets.Dataset  # columns of `Pair`, source_ids, target_ids; ids without BOS or EOS
     dropped: dict[str, int]  # pairs left out, by the reason
     cut: list[int]  # lines, counted from 1, whose ids were cut to the maximum length
     losses: list[dict[str, int]]  # what the tokenizers lose of source and target, for `describe_losses`
 
 
-def trained_tokenizers(corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
+def trained_tokenizers(corpus: Corpus, config: VocabularyConfig, cache_dir: Path) -> Tokenizers:
     """The tokenizers of the corpus: trained on its train split, or from the cache."""
-    key = content_key(
-        format=FORMAT,
-        train=corpus.fingerprint("train"),
-        model=[
-            config.model_type,
-            config.vocab_size,
-            config.joint,
-            config.normalization,
-            config.character_coverage,
-            config.input_sentence_size,
-        ],
-    )
+    key = content_key(format=FORMAT, train=corpus.fingerprint("train"), model=config.of_vocabulary(), tags=corpus.tags)
 
     def build(folder: Path) -> None:
         if config.joint:
             texts = (text for pair in corpus.pairs("train") for text in (pair.source, pair.target))
-            (folder / "joint.model").write_bytes(train_tokenizer(texts, config))
+            (folder / "joint.model").write_bytes(_trained(texts, config, corpus.tags))
             return
         for side in ("source", "target"):
             texts = (getattr(pair, side) for pair in corpus.pairs("train"))
-            (folder / f"{side}.model").write_bytes(train_tokenizer(texts, config))
+            tags = corpus.tags if side == "source" else ()
+            (folder / f"{side}.model").write_bytes(_trained(texts, config, tags))
 
     folder = build_once(cache_dir / f"tokenizer-{key}", build)
     if config.joint:
-        joint = Tokenizer((folder / "joint.model").read_bytes())
+        joint = tokenizer_of((folder / "joint.model").read_bytes())
         return Tokenizers(joint, joint)
-    return Tokenizers(*(Tokenizer((folder / f"{side}.model").read_bytes()) for side in ("source", "target")))
+    return Tokenizers(*(tokenizer_of((folder / f"{side}.model").read_bytes()) for side in ("source", "target")))
+
+
+def _trained(lines: Iterable[str], config: VocabularyConfig, tags: Sequence[str]) -> bytes:
+    return tokenizer_of(config.train(lines)).with_tags(tags).model_proto
 
 
 def encoded_split(
@@ -85,12 +78,13 @@ def encoded_split(
         format=FORMAT,
         pairs=corpus.fingerprint(split),
         models=[hashlib.sha256(tokenizer.model_proto).hexdigest() for tokenizer in tokenizers],
+        tag=tokenizers.source.tag,
         filters=[max_length, max_ratio],
     )
 
     def build(folder: Path) -> None:
         rows = _Encoder(tokenizers, max_length, max_ratio)
-        _write(folder / "pairs.arrow", rows.encode(corpus.pairs(split)), PAIRS)
+        write_rows(folder / "pairs.arrow", rows.encode(corpus.pairs(split)), PAIRS)
         if not rows.kept:
             raise UserError(f"the filters leave no {split} pair: raise loader.max_length or loader.max_ratio")
         (folder / "filters.json").write_text(
@@ -100,54 +94,6 @@ def encoded_split(
     folder = build_once(cache_dir / f"pairs-{key}", build)
     filters = json.loads((folder / "filters.json").read_text())
     return EncodedSplit(datasets.Dataset.from_file(str(folder / "pairs.arrow")), **filters)
-
-
-def sampled_ids(
-    rows: datasets.Dataset,
-    tokenizers: Tokenizers,
-    *,
-    alpha: float,
-    max_length: int,
-    seed: int,
-    epoch: int,
-    path: Path,
-) -> datasets.Dataset:
-    """The ids of a random segmentation of each row, as columns source_ids and target_ids of a file written at `path`.
-
-    It follows from seed, epoch and row alone. Where it would exceed `max_length` pieces the best segmentation stands.
-    """
-    options: dict[str, Any] = {"alpha": alpha, "max_length": max_length, "seed": seed, "epoch": epoch}
-
-    def encoded() -> Iterator[dict[str, object]]:
-        texts = rows.select_columns(["source", "target"])
-        pages = MappedPages(texts)
-        for number, chunk in enumerate(texts.iter(ROWS_A_CHUNK)):
-            pairs = zip(chunk["source"], chunk["target"], strict=True)
-            for index, pair in enumerate(pairs, start=number * ROWS_A_CHUNK):
-                source, target = (encode_sampled(tokenizers, pair, side, index, **options) for side in (0, 1))
-                yield {"source_ids": source, "target_ids": target}
-            pages.release()
-
-    _write(path, encoded(), IDS)
-    return datasets.Dataset.from_file(str(path))
-
-
-def encode_sampled(
-    tokenizers: Tokenizers,
-    texts: Sequence[str],
-    side: int,
-    index: int,
-    *,
-    alpha: float,
-    max_length: int,
-    seed: int,
-    epoch: int,
-) -> list[int]:
-    """The ids of a random segmentation of one side (0 or 1) of pair `index`; of the best one where it is too long."""
-    ids = tokenizers[side].encode_sampled(
-        texts[side], alpha=alpha, seed=crc32(f"{seed} {epoch} {index} {side}".encode())
-    )
-    return ids if len(ids) <= max_length else tokenizers[side].encode(texts[side])
 
 
 def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | None:
@@ -160,12 +106,21 @@ def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | 
     return "ratio" if longer > max_ratio * shorter else None
 
 
-def piece_links(tokenizers: Tokenizers, source: str, target: str, links: str) -> PieceLinks:
+def encode_pair(tokenizers: Tokenizers, pair: Pair) -> tuple[list[int], list[int]]:
+    """The ids of both sides, those of the source after its tag."""
+    return marked(tokenizers.source, pair.tag).encode(pair.source), tokenizers.target.encode(pair.target)
+
+
+def marked(tokenizer: Tokenizer, tag: str) -> Tokenizer:
+    """The tokenizer of a source that has a tag of its own, or else the one that is given."""
+    return tokenizer.tagged(tag) if tag else tokenizer
+
+
+def piece_links(tokenizers: Tokenizers, pair: Pair) -> PieceLinks:
     """Links between the pieces of linked words, both sure and possible ones."""
-    source_words, target_words = (
-        tokenizer.word_of_piece(text).words for tokenizer, text in zip(tokenizers, (source, target), strict=True)
-    )
-    linked = {tuple(map(int, link.replace("p", "-").split("-"))) for link in links.split()}
+    source_words = marked(tokenizers.source, pair.tag).word_of_piece(pair.source).words
+    target_words = tokenizers.target.word_of_piece(pair.target).words
+    linked = {tuple(map(int, link.replace("p", "-").split("-"))) for link in pair.links.split()}
     return [
         (i, j) for i, word in enumerate(source_words) for j, other in enumerate(target_words) if (word, other) in linked
     ]
@@ -183,7 +138,7 @@ class _Encoder:
 
     def encode(self, pairs: Iterable[Pair]) -> Iterator[dict[str, object]]:
         for line, pair in enumerate(pairs, start=1):
-            source, target = (tok.encode(text) for tok, text in zip(self.tokenizers, pair[:2], strict=True))
+            source, target = encode_pair(self.tokenizers, pair)
             if self.max_ratio is not None:
                 reason = fault(len(source), len(target), self.max_length, self.max_ratio)
                 if reason:
@@ -197,7 +152,7 @@ class _Encoder:
             yield {**pair._asdict(), **ids}
 
 
-def _write(path: Path, rows: Iterator[dict[str, object]], schema: pa.Schema) -> None:
+def write_rows(path: Path, rows: Iterator[dict[str, object]], schema: pa.Schema) -> None:
     """An Arrow stream that `datasets` maps into memory, written chunk by chunk."""
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         while chunk := list(islice(rows, ROWS_A_CHUNK)):

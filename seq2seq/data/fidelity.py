@@ -65,13 +65,13 @@ class Losses:
         return [asdict(loss) for loss in self.sides]
 
 
-def describe_losses(counts: Iterable[dict[str, int]], tokenizers: Tokenizers, *, coverage: float | None) -> str | None:
+def describe_losses(counts: Iterable[dict[str, int]], tokenizers: Tokenizers, *, remedy: str | None) -> str | None:
     """Return in one line what is lost and the remedy; None where nothing is.
 
     Args:
         counts: of source and target, from `Losses.as_data`.
         tokenizers: what they were counted with.
-        coverage: `tokenizer.character_coverage`; None where there will be no training, and so no remedy.
+        remedy: for unknown pieces, as the tokenizer's configuration has it; None: there is none.
     """
     found, remedies = [], []
     for side, tokenizer, count in zip(("source", "target"), tokenizers, counts, strict=True):
@@ -79,11 +79,7 @@ def describe_losses(counts: Iterable[dict[str, int]], tokenizers: Tokenizers, *,
         if loss.unknown:
             share = f"{loss.unknown:,} of {loss.pieces:,} {side} pieces are unknown"
             found.append(f"{share} ({loss.unknown / loss.pieces:.2%}, first in line {loss.unknown_line})")
-            remedies.append(
-                f"raise tokenizer.character_coverage={coverage}, and tokenizer.vocab_size if that needs it"
-                if coverage and coverage < 1
-                else "the text that the tokenizer was trained on lacks their characters"
-            )
+            remedies.append(remedy or "the text that the tokenizer was trained on lacks their characters")
         if loss.changed:
             lines = f"{loss.changed:,} of {loss.lines:,} {side} lines do not come back from the tokenizer as they were"
             found.append(
@@ -91,8 +87,7 @@ def describe_losses(counts: Iterable[dict[str, int]], tokenizers: Tokenizers, *,
             )
         if loss.rewritten and tokenizer.normalization not in FAITHFUL:
             kept = " and ".join(FAITHFUL)
-            remedy = f"tokenizer.normalization={tokenizer.normalization} rewrites characters, {kept} do not"
-            remedies.append(remedy)
+            remedies.append(f"tokenizer.normalization={tokenizer.normalization} rewrites characters, {kept} do not")
     if not found:
         return None
     return ", ".join(found) + "".join(f"; {remedy}" for remedy in dict.fromkeys(remedies))

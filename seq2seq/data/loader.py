@@ -7,11 +7,13 @@ import datasets
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from seq2seq.data.batching import Example, TokenBudgetSampler, collate
 from seq2seq.data.encoding import piece_links
 from seq2seq.data.mapped_pages import MappedPages
+from seq2seq.data.pair import Pair
 from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import Tokenizers
 
@@ -24,7 +26,7 @@ class Examples(Dataset[Example]):
 
     def __init__(self, rows: datasets.Dataset, linked_by: Tokenizers | None = None) -> None:
         columns = ["source_ids", "target_ids"]
-        self.rows = rows.select_columns([*columns, "source", "target", "links"] if linked_by else columns)
+        self.rows = rows.select_columns([*columns, *Pair._fields] if linked_by else columns)
         self.linked_by = linked_by
         self._pages = MappedPages(self.rows)
 
@@ -42,8 +44,8 @@ class Examples(Dataset[Example]):
         rows = self.rows[indices]
         columns = [rows["source_ids"], rows["target_ids"], indices]
         if self.linked_by:
-            texts = zip(rows["source"], rows["target"], rows["links"], strict=True)
-            columns.append([piece_links(self.linked_by, *row) for row in texts])
+            pairs = map(Pair, *(rows[name] for name in Pair._fields))
+            columns.append([piece_links(self.linked_by, pair) for pair in pairs])
         self._pages.release()
         return list(zip(*columns, strict=True))
 
@@ -60,15 +62,17 @@ def batch_loader(
     rank: int = 0,
     world_size: int = 1,
     taken: Sequence[Taken] = (),
+    drawn: NDArray[np.int64] | None = None,
 ) -> DataLoader[Example]:
     """Batches of rows that have source_ids and target_ids, made up as `TokenBudgetSampler` says.
 
     With `linked_by`, the tokenizers that made the ids, batches have `link_weights`. `epoch`, `rank`, `world_size` and
-    `taken` are the sampler's.
+    `taken` are the sampler's. `drawn` are the rows that an epoch has, some maybe several times; None: each once.
     """
+    lengths = [_lengths(rows, column) for column in ("source_ids", "target_ids")]
     sampler = TokenBudgetSampler(
-        _lengths(rows, "source_ids"),
-        _lengths(rows, "target_ids"),
+        *(lengths if drawn is None else [column[drawn] for column in lengths]),
+        indices=drawn,
         tokens_per_batch=tokens_per_batch,
         shuffle=shuffle,
         seed=seed,

@@ -15,6 +15,8 @@ class Pair(NamedTuple):
     target: str
     links: str = ""  # gold word links in Pharaoh form, source-target, from 0; "" where there are none
     tags: str = ""  # names of the phenomena in it, with spaces between
+    corpus: str = ""  # which one of a mixture it is from
+    tag: str = ""  # the symbol of the vocabulary that stands before the source
 
 
 def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0) -> Pair:

@@ -9,9 +9,11 @@ from typing import Any
 
 from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, trained_tokenizers
+from seq2seq.data.encoding import EncodedSplit, encode_pair, encoded_split, trained_tokenizers
 from seq2seq.data.fidelity import Losses, describe_losses
-from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import VocabularyConfig
+from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class EncodedSplits:
     def __init__(
         self,
         corpus: Corpus,
-        config: TokenizerConfig,
+        config: VocabularyConfig,
         *,
         max_length: int,
         max_ratio: float,
@@ -53,8 +55,7 @@ class EncodedSplits:
         if self.corpus.streaming:
             losses = Losses(self.tokenizers, sample=False)
             for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
-                ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
-                losses.add(pair, ids, line)
+                losses.add(pair, encode_pair(self.tokenizers, pair), line)
             self._say_losses("train", losses.as_data())
         else:
             self.split("train")
@@ -95,7 +96,15 @@ class EncodedSplits:
         }
 
     def _made_tokenizers(self) -> Tokenizers:
-        return self._given_tokenizers or trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        if self._given_tokenizers is None:
+            return trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        lacking = [tag for tag in self.corpus.tags if tag not in self._given_tokenizers.source.tag_ids]
+        if lacking:
+            raise UserError(
+                f"data.corpora: the vocabulary that the training starts with has no tag {lacking[0]}; "
+                "say tokenizer.grow=true and a larger tokenizer.vocab_size, or leave that tag out"
+            )
+        return self._given_tokenizers
 
     def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
         max_ratio = self.max_ratio if split == "train" else None
@@ -104,6 +113,6 @@ class EncodedSplits:
         )
 
     def _say_losses(self, split: str, counts: Sequence[dict[str, int]]) -> None:
-        lost = describe_losses(counts, self.tokenizers, coverage=self.config.character_coverage)
+        lost = describe_losses(counts, self.tokenizers, remedy=self.config.more_known)
         if lost:
             logger.warning("%s: %s", split, lost)

@@ -4,16 +4,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
 from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import encode_sampled, fault, piece_links
+from seq2seq.data.encoding import encode_pair, fault, piece_links
 from seq2seq.data.pair import Pair
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.variation import Variation
 from seq2seq.errors import UserError
 
 STRETCH = 1 << 14
@@ -35,8 +35,8 @@ class StreamedBatches(IterableDataset[Batch]):
         tokens_per_batch: as `TokenBudgetSampler`.
         max_length: longer pairs are left out, in pieces.
         max_ratio: pairs whose lengths differ by more are left out.
-        sampling: of segmentations, as `TokenizerConfig`.
-        seed: of order and segmentations, with epoch.
+        variation: of segmentations, and noise.
+        seed: of the order, with epoch.
         epoch: counted from 0.
         with_links: examples have the links between pieces.
         rank: of this process.
@@ -52,7 +52,7 @@ class StreamedBatches(IterableDataset[Batch]):
         tokens_per_batch: int,
         max_length: int,
         max_ratio: float,
-        sampling: float,
+        variation: Variation,
         seed: int,
         epoch: int,
         with_links: bool,
@@ -62,7 +62,7 @@ class StreamedBatches(IterableDataset[Batch]):
     ) -> None:
         self.corpus, self.tokenizers = corpus, tokenizers
         self.tokens_per_batch, self.max_length, self.max_ratio = tokens_per_batch, max_length, max_ratio
-        self.sampling, self.seed, self.epoch, self.with_links = sampling, seed, epoch, with_links
+        self.variation, self.seed, self.epoch, self.with_links = variation, seed, epoch, with_links
         self.rank, self.world_size = rank, world_size
         self.progress = progress or EpochProgress()
 
@@ -86,15 +86,13 @@ class StreamedBatches(IterableDataset[Batch]):
             raise UserError("the filters leave no train pair: raise loader.max_length or loader.max_ratio")
 
     def _examples(self, pairs: Iterable[NumberedPair]) -> Iterator[Example]:
-        options: dict[str, Any] = {"alpha": self.sampling, "max_length": self.max_length}
-        options |= {"seed": self.seed, "epoch": self.epoch}
         for index, pair in pairs:
-            ids = [tokenizer.encode(text) for tokenizer, text in zip(self.tokenizers, pair[:2], strict=True)]
+            ids = encode_pair(self.tokenizers, pair)
             if fault(len(ids[0]), len(ids[1]), self.max_length, self.max_ratio):
                 continue
-            if self.sampling:
-                ids = [encode_sampled(self.tokenizers, pair, side, index, **options) for side in (0, 1)]
-            links = (piece_links(self.tokenizers, pair.source, pair.target, pair.links),) if self.with_links else ()
+            if self.variation:
+                ids = self.variation.encode(self.tokenizers, pair, index=index, epoch=self.epoch)
+            links = (piece_links(self.tokenizers, pair),) if self.with_links else ()
             yield (array("i", ids[0]), array("i", ids[1]), index, *links)  # a tenth of what lists would hold
 
     def _batches(self, examples: list[Example], stretch: int, taken: Sequence[Taken]) -> Iterator[Batch]:

@@ -1,20 +1,24 @@
 """Text in, text out: translation in the order of the lines, and word links by forced decoding."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from typing import NamedTuple, TypeVar
 
 import torch
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
+from seq2seq.alignment.sentence import EOS_LABEL, Sentence, hypothesis_of, readable, sentence_of
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
+from seq2seq.data.encoding import marked
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, search_batch
+from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
+from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
+from seq2seq.decoding.unknown import UnknownCopy
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.reading import record_pass
@@ -48,41 +52,76 @@ class Translator:
         tokenizers: of the model.
         tokens_per_batch: sentences × longest sentence, in pieces.
         max_length: pieces; longer lines are cut, with a warning.
+        unknown: what finds words for pieces that the vocabulary lacks; None: a mark stands there.
     """
 
     def __init__(
         self,
-        model: EncoderDecoder,
+        model: EncoderDecoder | Ensemble,
         tokenizers: Tokenizers,
         *,
         tokens_per_batch: int,
         max_length: int,
+        unknown: UnknownCopy | None = None,
     ) -> None:
         self.model = model
+        self.unknown = unknown
         self.tokenizers = tokenizers
         self.tokens_per_batch = tokens_per_batch
         self.max_length = max_length
         self.device = next(model.parameters()).device
 
     def translate(
-        self, lines: Iterable[str], search: GreedySearch | BeamSearch, *, name: str = "input", first: int = 1
+        self,
+        lines: Iterable[str],
+        search: Search,
+        *,
+        name: str = "input",
+        first: int = 1,
+        requests: Iterable[Request] | None = None,
+        tags: Iterable[str] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
-        `name` is what warnings call the input, and `first` the number of its first line.
+        `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
+        of each translation, one a line. `tags` are what stands before each source, one a line; "" is what the tokenizer
+        puts there. `progress` is told how many more lines are done, in any order.
         """
+        tag_of = repeat("") if tags is None else iter(tags)
+        asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
-            ids = [self._encode(self.tokenizers.source, line, f"{name}:{start + i}") for i, line in enumerate(chunk)]
+            read_by = [marked(self.tokenizers.source, tag) for tag in islice(tag_of, len(chunk))]
+            if len(read_by) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are tags, {start - 1 + len(read_by)}; give one a line"
+                )
+            ids = [
+                self._encode(tokenizer, line, f"{name}:{start + i}")
+                for i, (tokenizer, line) in enumerate(zip(read_by, chunk, strict=True))
+            ]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
-            for indices, found in self._search(examples, search):
+            numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
+            if len(numbered) < len(chunk):
+                raise UserError(
+                    f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
+                    "one a line"
+                )
+            for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):
-                    decode = self.tokenizers.target.decode
-                    results[i] = [Translation(decode(h.tokens), h.score) for h in hypotheses]
+                    texts = (self._text(h.tokens, chunk[i], read_by[i], ids[i]) for h in hypotheses)
+                    results[i] = [Translation(text, h.score) for text, h in zip(texts, hypotheses, strict=True)]
+                progress(len(indices))
             yield from results
 
+    def _text(self, tokens: list[int], line: str, read_by: Tokenizer, source_ids: list[int]) -> str:
+        if self.unknown is None:
+            return self.tokenizers.target.decode(tokens)
+        return self.unknown.text(line, read_by, source_ids, tokens)
+
     def _search(
-        self, examples: Sequence[Numbered], search: GreedySearch | BeamSearch
+        self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Yield the indices of each batch, and what was found for them.
 
@@ -91,7 +130,9 @@ class Translator:
         """
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
-            return batch.indices.tolist(), search_batch(search, self.model, batch, key=self.tokenizers.target.decode)
+            indices = batch.indices.tolist()
+            asked = [requests[i] for i in indices]
+            return indices, search_batch(search, self.model, batch, key=self.tokenizers.target.decode, requests=asked)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1
@@ -142,9 +183,28 @@ class Translator:
                 weights = choice.reading(seen, choice.layer, batch.target_lengths).cpu()
                 head = 0 if choice.head is None or weights.shape[1] == 1 else choice.head + 1
                 for row, i in zip(weights[:, head], batch.indices.tolist(), strict=True):
-                    source, target = (sentence.ending().word_of_piece for sentence in sentences[i])
+                    source, target = (sentence.linked_words() for sentence in sentences[i])
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
+
+    def score(self, pairs: Iterable[tuple[str, str]], *, name: str = "input", first: int = 1) -> Iterator[PairScore]:
+        """Yield how likely the model finds the target of each pair, in order; `name` and `first` as for `align`."""
+        source, target = self.tokenizers
+        for start, chunk in _chunks(pairs, first):
+            examples = [
+                (
+                    self._encode(source, pair[0], f"{name}:{start + i}"),
+                    self._encode(target, pair[1], f"{name}:{start + i}"),
+                    i,
+                )
+                for i, pair in enumerate(chunk)
+            ]
+            results: dict[int, PairScore] = {}
+            for batch in self._batches(examples, self.tokens_per_batch):
+                found = forced_log_probabilities(self.model, batch).cpu().split(batch.target_lengths.tolist())
+                for i, values in zip(batch.indices.tolist(), found, strict=True):
+                    results[i] = PairScore([*target.pieces(examples[i][1]), EOS_LABEL], values.tolist())
+            yield from (results[i] for i in range(len(chunk)))
 
     def _sentence(self, tokenizer: Tokenizer, text: str, where: str) -> Sentence:
         sentence = sentence_of(tokenizer, text)
@@ -171,9 +231,7 @@ class Translator:
             yield collate([examples[i] for i in indices]).to(self.device)
 
 
-def own_translation(
-    model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: GreedySearch | BeamSearch
-) -> Sentence:
+def own_translation(model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, search: Search) -> Sentence:
     """Return the best that a search finds for a source, for the eye."""
     batch = collate([(source.ids, [], 0)]).to(next(model.parameters()).device)
     (found,) = search_batch(search, model, batch, key=tokenizers.target.decode)

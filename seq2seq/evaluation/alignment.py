@@ -82,7 +82,7 @@ class HeadEvaluator:
         read = self._read(seen, {name: weights[name] for name in cross}, batch)
         stacked = torch.cat(read, dim=1).cpu()
         for row, index, (source, target), links in zip(stacked, batch.indices.tolist(), sentences, gold, strict=True):
-            pieces = target.ending().word_of_piece, source.ending().word_of_piece
+            pieces = target.linked_words(), source.linked_words()
             row = word_shares(row[:, : len(pieces[0]), : len(pieces[1])], *pieces)
             self._add_links(index, row, links, source, target)
 

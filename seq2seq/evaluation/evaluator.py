@@ -16,8 +16,10 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch, search_batch
+from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
+from seq2seq.evaluation.by_corpus import CorpusScores
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
 from seq2seq.models import EncoderDecoder
@@ -71,7 +73,7 @@ class Evaluator:
         self,
         dataset: Dataset,
         tokenizers: Tokenizers,
-        search: GreedySearch | BeamSearch,
+        search: Search,
         *,
         extraction: LinkExtraction,
         tokenize: str,
@@ -86,6 +88,8 @@ class Evaluator:
         self.lowercase = lowercase
         self.alignment = alignment
         self.has_links = any(dataset["links"])
+        self._by_corpus = CorpusScores(dataset)
+        self._unlinked = self._by_corpus.without_links(dataset["links"])
         self._heads = HeadEvaluator(tokenizers, extraction, readings)
         self._hypotheses: dict[int, str] = {}
         self._likelihood = 0.0
@@ -93,7 +97,7 @@ class Evaluator:
         self._search_seconds = 0.0
 
     @torch.no_grad()
-    def update(self, model: EncoderDecoder, batch: Batch) -> None:
+    def update(self, model: EncoderDecoder | Ensemble, batch: Batch) -> None:
         """Add a batch of the data set, each pair of which must come exactly once."""
         with record_pass(model, norms=self._heads.reads_norms) as seen:
             features = model.features(
@@ -110,9 +114,10 @@ class Evaluator:
         range_ = torch.bucketize(place, torch.tensor(PLACES), right=True)
         self._places.index_add_(1, range_, torch.stack((torch.ones_like(correct), correct)))
         begin = time.perf_counter()
-        translations = search_batch(self.search, model, batch)
+        translations = search_batch(self.search, model, batch, key=self.tokenizers.target.decode)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
+        self._by_corpus.add(indices, likelihood, batch.target_lengths.tolist())
         for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if seen.record:
@@ -127,20 +132,23 @@ class Evaluator:
 
     def collected(self) -> tuple[Any, ...]:
         """Return what it has collected, for another process to add."""
-        sums = (self._likelihood, self._places, self._search_seconds)
+        sums = (self._likelihood, self._places, self._search_seconds, self._by_corpus.losses)
         return self._hypotheses, sums, self._heads.collected()
 
     def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
         """Add what another has collected of other pairs of the data set."""
         self._hypotheses |= hypotheses
-        likelihood, places, seconds = sums
+        likelihood, places, seconds, losses = sums
+        self._by_corpus.losses |= losses
         self._likelihood += likelihood
         self._places += places
         self._search_seconds += seconds
         self._heads.merge(*heads)
 
     def _gold(self, index: int, links: str) -> Links | None:
-        return parse_links(links, where=f"links of pair {index + 1}") if self.has_links else None
+        if not self.has_links or index in self._unlinked:
+            return None
+        return parse_links(links, where=f"links of pair {index + 1}")
 
     def compute(self, *, detailed: bool = False) -> Evaluation:
         """Return the scores over all batches so far; detailed adds TER, and scores by length and by phenomenon."""
@@ -173,6 +181,7 @@ class Evaluator:
             counts = self._heads.counts(alignment)
             for index, sentence in zip(indices, sentences, strict=True):
                 sentence |= counts[index]._asdict() if index in counts else {}
+        metrics |= self._by_corpus.metrics(indices, said, expected, sentences, **options)
         if detailed:
             by_length = bleu_by_length(columns["source"], said, expected, LENGTHS, **options)
             by_tag = exact_match_by_tag(said, expected, columns["tags"])
@@ -195,7 +204,7 @@ class Evaluator:
         )
 
 
-def evaluate(model: EncoderDecoder, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:
+def evaluate(model: EncoderDecoder | Ensemble, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:
     """Return the scores of a model over all batches of a data set."""
     device = next(model.parameters()).device
     was_training = model.training

@@ -17,7 +17,9 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def render_page(title: str, data: Any, *, scripts: Sequence[str], libraries: Sequence[str] = ()) -> str:
+def render_page(
+    title: str, data: Any, *, scripts: Sequence[str], libraries: Sequence[str] = (), asks: bool = False
+) -> str:
     """Return a page whose scripts find `data` in the constant DATA and build what is seen in `document.body`.
 
     Nothing in `data` is ever read as HTML or script: it is JSON in which `<` is escaped, and scripts set
@@ -28,16 +30,19 @@ def render_page(title: str, data: Any, *, scripts: Sequence[str], libraries: Seq
         data: what `json` can write; numbers must be finite.
         scripts: names of files in this folder, run in order after `heatmap.js`.
         libraries: sources of scripts to run before them.
+        asks: whether the page may ask the server that it came from; no page may ask any other.
     """
-    sources = [*libraries, *(_read(name) for name in ("heatmap.js", *scripts))]
+    sources = [*libraries, *(read(name) for name in ("heatmap.js", *scripts))]
     parts = {
         "title": html.escape(title),
-        "style": _read("style.css"),
+        "connect": "'self'" if asks else "'none'",
+        "style": read("style.css"),
         "data": json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c"),
         "scripts": "\n".join(f"<script>\n{source}\n</script>" for source in sources),
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _read("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], read("page.html"))
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
+    """Return the text of a file of this folder."""
     return (HERE / name).read_text(encoding="utf-8")

@@ -2,7 +2,32 @@
 
 // White to navy in steps of equal lightness, the ramp of the figures; and for differences, orange to white to blue.
 const WEIGHTS = ["#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd", "#265fa2", "#204582", "#1d2d5f"];
+const AT_NIGHT = ["#15171c", "#1d2d5f", "#204582", "#265fa2", "#367abd", "#5296d2", "#76b1e1", "#a0cced", "#e4f2fc"];
 const DIFFERENCES = ["#b3440a", "#e8803f", "#f6c39f", "#ffffff", "#a0cced", "#5296d2", "#204582"];
+
+const DIFFERENCES_AT_NIGHT = ["#ffc39a", "#e8803f", "#7a3a14", "#15171c", "#204582", "#5296d2", "#b9dbf3"];
+
+const night = matchMedia("(prefers-color-scheme: dark)");
+
+/** Return whether the page is dark: where the reader's other pages are, if its root is of the class `themed`. */
+function isDark() {
+  return night.matches && document.documentElement.classList.contains("themed");
+}
+
+/** Return the ramp of weights. */
+function weightRamp() {
+  return isDark() ? AT_NIGHT : WEIGHTS;
+}
+
+/** Return the ramp of differences. */
+function differenceRamp() {
+  return isDark() ? DIFFERENCES_AT_NIGHT : DIFFERENCES;
+}
+
+/** Return the colour of letters on the colour of a share of the largest value. */
+function inkOn(share) {
+  return share > 0.55 ? "var(--paper)" : "var(--ink)";
+}
 
 /** Return an element with attributes, and children that are elements or text: never HTML. */
 function element(name, attributes = {}, ...children) {
@@ -16,8 +41,25 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
+function roving(elements, { across = elements.length, rtl = false } = {}) {
+  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
+  elements.forEach((item, i) => {
+    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
+    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
+    item.addEventListener("keydown", (event) => {
+      const forward = rtl ? -1 : 1;
+      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
+      if (step === undefined || !elements[i + step]) return;
+      event.preventDefault();
+      elements[i + step].focus();
+    });
+  });
+  return elements;
+}
+
 /** Return the colour of a value between low and high on a ramp of colours. */
-function color(value, { low = 0, high = 1, ramp = WEIGHTS } = {}) {
+function color(value, { low = 0, high = 1, ramp = weightRamp() } = {}) {
   const place = Math.min(Math.max((value - low) / (high - low), 0), 1) * (ramp.length - 1);
   const below = Math.min(Math.floor(place), ramp.length - 2);
   const parts = [1, 3, 5].map((i) => {
@@ -39,7 +81,7 @@ function color(value, { low = 0, high = 1, ramp = WEIGHTS } = {}) {
  */
 function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, high = 1, onhover = null,
                    onselect = null, labelled = true, apart = false, visible = () => true }) {
-  const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high };
+  const scale = difference ? { low: -1, high: 1, ramp: differenceRamp() } : { high, ramp: weightRamp() };
   const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
   const font = Math.min(cell - 1, FONT);
   const widths = (labels) => labels.map((label) => (labelWidth(label) * font) / FONT);
@@ -58,7 +100,7 @@ function heatmap({ values, rows, columns, gold = null, cell = 22, difference = f
     row.forEach((value, x) => {
       if (!visible(y, x)) return;
       grid.append(element("rect", {
-        x: x * cell, y: y * cell, width: cell, height: cell, fill: color(value, scale), stroke: "#dcdce2", "stroke-width": 0.5,
+        x: x * cell, y: y * cell, width: cell, height: cell, fill: color(value, scale), stroke: "var(--line)", "stroke-width": 0.5,
         "data-row": y, "data-column": x, "data-value": value,
       }));
     }),

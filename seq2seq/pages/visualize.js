@@ -1,23 +1,32 @@
 "use strict";
 
 // The page of `seq2seq visualize`: its state, what can be chosen, and how it is put together.
+//
+// This file and visualize_*.js are the inside of a function, `viewer(DATA, place, live)`, so that a page can hold two of
+// them. It appends itself to the element `place`. `live` is null on the page of one sentence; on that of `seq2seq serve`
+// its onword(target, row, button) is called when a word of a translation is chosen.
 
 const KINDS = {
   cross: { name: "Cross-attention", short: "cross", note: "Each word of the translation looks at the source while it is predicted." },
   encoder: { name: "Encoder self-attention", short: "encoder self", note: "Each source word looks at the whole source; the same for every translation." },
   decoder: { name: "Decoder self-attention", short: "decoder self", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
 };
-for (const { kind, meaning, signed } of DATA.targets[0].explained) {
-  const how = signed ? "Blue speaks for the word, orange against it" : "A row sums to 1";
-  KINDS[kind] = { name: kind, short: kind.replaceAll("_", " "), note: `What each word that was read contributed: ${meaning}. Left the source, right the words said before. ${how}.` };
-}
 const UNITS = { words: "words", pieces: "subwords" };
 const MEAN = "mean";
 
+nameMethods();
 const first = DATA.alignment ?? { kind: kinds()[0], layer: maps(DATA.targets[0], kinds()[0])[0].layer, head: null };
 const state = { target: 0, side: false, unit: "words", stretch: false, statistic: Object.keys(DATA.statistics)[0],
                 kind: first.kind, layer: first.layer, head: first.head ?? MEAN,
                 reading: DATA.alignment?.reading ?? "output_weights", contrast: false };
+
+/** Name the methods beside attention, as the data have them. */
+function nameMethods() {
+  for (const { kind, meaning, signed } of DATA.targets[0].explained) {
+    const how = signed ? "Blue speaks for the word, orange against it" : "A row sums to 1";
+    KINDS[kind] = { name: kind, short: kind.replaceAll("_", " "), note: `What each word that was read contributed: ${meaning}. Left the source, right the words said before. ${how}.` };
+  }
+}
 
 /** Return the kinds of attention that the model has. */
 function kinds() {
@@ -116,23 +125,6 @@ function choice(label, options, chosen, onchoose, least = 2) {
   return element("div", { class: "choice", role: "group", "aria-label": label }, element("span", { class: "note" }, label), ...roving(buttons));
 }
 
-/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
-function roving(elements, { across = elements.length, rtl = false } = {}) {
-  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
-  elements.forEach((item, i) => {
-    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
-    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
-    item.addEventListener("keydown", (event) => {
-      const forward = rtl ? -1 : 1;
-      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
-      if (step === undefined || !elements[i + step]) return;
-      event.preventDefault();
-      elements[i + step].focus();
-    });
-  });
-  return elements;
-}
-
 /** Return a translation, its words marked that the first has not. */
 function marked(text) {
   const [before, after] = [DATA.targets[0].text, text].map((sentence) => sentence.split(" "));
@@ -191,9 +183,10 @@ function controls() {
 
 /** Build the page from the state, and keep the keyboard where it was. */
 function show() {
-  const place = document.activeElement?.dataset ?? {};
-  const key = ["choice", "target", "head"].find((name) => place[name]);
-  const focused = key ? `[data-${key}="${CSS.escape(place[key])}"]` : document.activeElement?.id ? `#${document.activeElement.id}` : null;
+  const before = place.querySelector(".viewer");
+  const active = before?.contains(document.activeElement) ? document.activeElement : null;
+  const key = ["choice", "target", "head"].find((name) => active?.dataset[name]);
+  const focused = key ? `[data-${key}="${CSS.escape(active.dataset[key])}"]` : active?.id ? `#${active.id}` : null;
   panels = [];
   const beside = state.side && state.kind !== "encoder";
   const shown = (beside ? DATA.targets : [DATA.targets[state.target]]).map(panel);
@@ -203,22 +196,33 @@ function show() {
         element("figure", { class: "panel", "data-panel": name }, element("figcaption", {}, caption), lines, picture))),
       aside]
     : [shown[0].lines, element("div", { class: "row" }, shown[0].picture, aside)];
-  const main = element("main", {},
-    element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
+  const main = element(live ? "section" : "main", { class: "viewer" },
+    live ? "" : element("h1", { dir: directionOf(DATA.source), class: DATA.source.length > 160 ? "long" : null }, DATA.source),
     translations(), controls(), element("p", {}, KINDS[state.kind].note, apart() ? ` ${DATA.nowhere.label}: what a row gives to none of them.` : ""), ...attention,
     element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1${apart() ? ` with ${DATA.nowhere.label}` : ""}; layers and heads count from 0`,
       DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : "",
       state.reading !== "output_weights" ? `; cross-attention is read as ${state.reading}` : ""));
-  const before = document.querySelector("main");
   if (before) before.replaceWith(main);
-  else document.body.append(main);
+  else place.append(main);
   if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
   light(0, null, null);
 }
 
+night.addEventListener("change", show);
 document.addEventListener("keydown", ({ key }) => {
   if (key !== "Escape") return;
   pinned = null;
   light(0, null, null);
 });
+
+/** Show another sentence, or other targets, with the same layer and head where there are such. */
+function load(data, target = 0) {
+  DATA = data;
+  nameMethods();
+  const kind = kinds().includes(state.kind) ? state.kind : kinds()[0];
+  const { readings } = maps(DATA.targets[target], "cross")[0] ?? {};
+  choose({ target, side: false, kind, reading: readings?.[state.reading] ? state.reading : DATA.alignment?.reading ?? "output_weights" });
+}
+
 choose({});
+return { load };

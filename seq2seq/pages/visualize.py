@@ -13,11 +13,12 @@ from seq2seq.alignment.sentence import Sentence
 from seq2seq.alignment.shares import LEAST, NOWHERE, shares
 from seq2seq.attribution import Explanation
 from seq2seq.checkpoint import AlignmentChoice
-from seq2seq.pages import render_page
+from seq2seq.pages import read, render_page
 
 STATISTICS = {name: label for name, label in PANELS.items() if name != "aer"}  # one sentence has no error rate
 ONE = 10_000  # weights are written as whole numbers, of which so many are 1: half as long as decimals
 SCRIPTS = ("visualize_words.js", "visualize_methods.js", "visualize_heads.js", "visualize.js")
+"""The inside of `viewer`."""
 
 
 class Target(NamedTuple):
@@ -43,7 +44,14 @@ def visualize_page(
         checkpoint: where the model came from.
     """
     title = f"Attention: {source.text}"
-    return render_page(title, page_data(source, targets, alignment, checkpoint), scripts=SCRIPTS)
+    data = page_data(source, targets, alignment, checkpoint)
+    return render_page(title, data, scripts=["visualize_page.js"], libraries=[viewer_script()])
+
+
+def viewer_script() -> str:
+    """Return the script of `viewer(data, place, live)`, which draws what `page_data` returns; after `heatmap.js`."""
+    inside = "\n".join(read(name) for name in SCRIPTS)
+    return f"function viewer(DATA, place, live) {{\n{inside}\n}}"
 
 
 def page_data(

@@ -79,7 +79,7 @@ function statistics() {
     const value = map.statistics[state.statistic][headsOf(map).indexOf(head)];
     const button = headButton(map, head, "statistic", Math.round(100 * value));
     button.style.background = color(value);
-    button.style.color = value > 0.55 ? "white" : "var(--ink)"; // that of a pressed button is white
+    button.style.color = inkOn(value); // that of a pressed button is white
     return button;
   };
   return element("section", { id: "statistics" }, element("h2", {}, "What the heads do here, in %"), select,

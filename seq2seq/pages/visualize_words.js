@@ -19,7 +19,10 @@ function panel(target, number) {
   const [looked, looking] = { cross: ["source", nameOf(target)], encoder: ["looked at", "looking"], decoder: ["looked at", "looking"] }[state.kind];
   const point = { onhover: (row, column) => light(number, row, column), onselect: (row, column) => pin(number, row, column) };
   const keys = sentence(looked, columns, "column", (i, act) => point[act](null, i));
-  const queries = sentence(looking, rows, "row", (i, act) => point[act](i, null));
+  const queries = sentence(looking, rows, "row", (i, act, button) => {
+    point[act](i, null);
+    if (act === "onselect" && state.kind === "cross" && state.unit === "words") live?.onword(target, i, button);
+  });
   const readout = element("p", { class: "readout", "aria-live": "polite" });
   const longest = Math.max(rows.length, columns.length);
   const cell = Math.min(Math.max(Math.floor(520 / longest), longest > MANY ? 11 : 14), state.side ? 22 : 30);
@@ -43,7 +46,7 @@ function panel(target, number) {
 /** Return what the colours mean. */
 function legend(high) {
   const bar = element("span", { class: "ramp" });
-  bar.style.background = `linear-gradient(to right, ${WEIGHTS.join(",")})`;
+  bar.style.background = `linear-gradient(to right, ${weightRamp().join(",")})`;
   return element("p", { class: "legend" }, "0 ", bar, high === 1 ? " 1" : ` ${high.toFixed(2)}`);
 }
 
@@ -53,7 +56,7 @@ function sentence(caption, labels, axis, act) {
   const words = labels.map((label, i) =>
     element("button", { class: label === DATA.nowhere.label ? "word nowhere" : "word", type: "button", [`data-${axis}-word`]: i, onmouseenter: () => act(i, "onhover"),
       onmouseleave: () => act(null, "onhover"), onfocus: () => act(i, "onhover"), onblur: () => act(null, "onhover"),
-      onclick: () => act(i, "onselect") },
+      onclick: ({ currentTarget }) => act(i, "onselect", currentTarget) },
       element("bdi", {}, label || "▁"), element("span", { class: "percent" })),
   );
   roving(words, { rtl });
@@ -64,7 +67,7 @@ function sentence(caption, labels, axis, act) {
       const weight = weights ? weights[i] : 0;
       word.classList.toggle("lit", i === chosen);
       word.style.background = weights ? color(weight, { high }) : "";
-      word.style.color = weight / high > 0.55 ? "white" : "";
+      word.style.color = weights ? inkOn(weight / high) : "";
       word.lastChild.textContent = weight >= 0.005 ? Math.round(100 * weight) : "";
     });
   return { line, shade };
@@ -81,7 +84,8 @@ function said(values, rows, columns, row, column) {
   const top = parts.filter(([weight]) => weight >= 0.005).sort((a, b) => b[0] - a[0]).slice(0, 4);
   const list = top.map(([weight, label]) => `${isolated(label)} ${weight.toFixed(2)}`).join("   ");
   if (row !== null) return `${isolated(rows[row])} looks at   ${list}`;
-  return column !== null ? `${isolated(columns[column])} is looked at by   ${list || "none"}` : "Point at a word, or reach it by Tab and arrow keys; a click keeps it.";
+  return column !== null ? `${isolated(columns[column])} is looked at by   ${list || "none"}` : 
+    `Point at a word, or reach it by Tab and arrow keys; a click keeps it${live ? ", and offers another word of the translation" : ""}.`;
 }
 
 /** Light what is pointed at, or else what is pinned; a source word in all panels, for they share the source. */

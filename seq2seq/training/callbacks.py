@@ -8,10 +8,11 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from seq2seq.data.batching import Batch
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
+from seq2seq.training.loggers import boards, show_scores
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
@@ -180,21 +181,17 @@ class ValidationReport(Callback):
         if speed is not None:
             parts.append(f"{float(speed):,.0f} tokens/s")
         log.info("   ".join(parts))
-
-
-def boards(trainer: lightning.Trainer) -> list[TensorBoardLogger]:
-    """Return the loggers that can show pictures."""
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        for name, own in lines_by_corpus(metrics):
+            log.info("  %-24s%s", name, scores_line(own))
 
 
 def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:
-    """Write a run's settings with its scores, for TensorBoard's HParams tab, which shows nothing without a metric."""
+    """Give a run's settings with its scores to its loggers; TensorBoard has its HParams tab for them."""
     settings = _flat({key: config[key] for key in HYPERPARAMETERS if config.get(key)})
     if "trainer" in config:
         settings["trainer.precision"] = config["trainer"]["precision"]
     scores = {name: metrics[name] for name in HYPERPARAMETER_METRICS if name in metrics}
-    for logger in boards(trainer):
-        logger.log_hyperparams(settings, scores, step=trainer.global_step)
+    show_scores(trainer, settings, scores)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

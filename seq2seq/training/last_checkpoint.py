@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.data.batching import Batch
 from seq2seq.errors import Interrupted, UserError, interrupt
-from seq2seq.training.callbacks import boards
+from seq2seq.training.loggers import flushed_files
 
 log = logging.getLogger(__name__)
 
@@ -192,9 +192,7 @@ class LastCheckpoint(Callback):
         return index % AGREE_EVERY == 0 and trainer.strategy.reduce_boolean_decision(mine, all=False)
 
     def _save(self, trainer: lightning.Trainer, place: str) -> None:
-        for logger in boards(trainer):
-            logger.experiment.flush()
-            self._events |= {file.name: file.stat().st_size for file in event_files(Path(logger.log_dir))}
+        self._events |= {file.name: file.stat().st_size for file in flushed_files(trainer)}
         self._place = place
         try:
             trainer.save_checkpoint(self.path)
@@ -238,8 +236,3 @@ def rewind_events(files: list[Path], checkpoint: dict[str, Any]) -> None:
             os.truncate(file, min(sizes[file.name], file.stat().st_size))
         else:
             file.unlink()
-
-
-def event_files(folder: Path) -> list[Path]:
-    """Return TensorBoard's files in a folder."""
-    return sorted(folder.glob("events.out.tfevents.*"))

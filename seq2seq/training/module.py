@@ -19,7 +19,7 @@ from seq2seq.attention import record_attention
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.search import BeamSearch, GreedySearch
+from seq2seq.decoding.search import Search
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator
 from seq2seq.models import EncoderDecoder
@@ -57,7 +57,7 @@ class TranslationModule(lightning.LightningModule):
         model: EncoderDecoder,
         *,
         tokenizers: Tokenizers,
-        search: GreedySearch | BeamSearch,
+        search: Search,
         evaluator: Callable[..., Evaluator],
         optimizer: Callable[..., Optimizer],
         scheduler: Mapping[str, Any],
@@ -121,6 +121,7 @@ class TranslationModule(lightning.LightningModule):
                 features,
                 self.model.output.weight,
                 batch.target_output,
+                bias=self.model.output.bias,
                 label_smoothing=self.label_smoothing,
                 again=self._features(batch) if self.passes == 2 else None,
                 r_drop=self.r_drop,
@@ -147,7 +148,8 @@ class TranslationModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule."""
-        optimizer = _made("optimizer", self.make_optimizer, self.model.named_parameters())
+        learning = ((name, x) for name, x in self.model.named_parameters() if x.requires_grad)  # the rest is frozen
+        optimizer = _made("optimizer", self.make_optimizer, learning)
         options = dict(self.scheduler)
         scheduler = options["scheduler"]
         by_epoch = options.get("interval") == "epoch"

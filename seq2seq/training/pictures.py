@@ -19,14 +19,14 @@ from seq2seq.data.batching import collate
 from seq2seq.decoding.search import search_batch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
-from seq2seq.training.callbacks import boards
+from seq2seq.training.loggers import show_picture, show_text
 from seq2seq.training.module import TranslationModule
 
 KINDS = {"cross": "cross-attention", "encoder": "encoder self-attention", "decoder": "decoder self-attention"}
 
 
 class PinnedSentences(Callback):
-    """Shows a fixed set of validation sentences at every validation, in TensorBoard and in the run's folder.
+    """Shows a fixed set of validation sentences at every validation, where the run logs and in its folder.
 
     Of each the heatmap of the alignment, with gold links outlined where there are any; of the first also every layer's
     heads; a map of what every head does on the whole validation set; and as text each sentence's source, reference and
@@ -102,15 +102,10 @@ class PinnedSentences(Callback):
         image = draw_image(figure)
         name = tag.removeprefix("alignment/").replace("/", "-")
         save_image(image, self.folder / f"{name}-step-{trainer.global_step:06}.png")
-        for logger in boards(trainer):
-            logger.experiment.add_image(tag, image, trainer.global_step, dataformats="HWC")
+        show_picture(trainer, tag, image)
 
     def _write(self, trainer: lightning.Trainer, tag: str, row: dict[str, Any], hypothesis: str) -> None:
-        lines = {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis}
-        # Indented lines are shown as they are: nothing in a sentence is taken for Markdown or HTML.
-        text = "\n".join(f"    {name:<10} {line}" for name, line in lines.items())
-        for logger in boards(trainer):
-            logger.experiment.add_text(tag, text, trainer.global_step)
+        show_text(trainer, tag, {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis})
 
 
 def head_name(head: int | None, *, quantity: str = "weights") -> str:
@@ -132,5 +127,5 @@ def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
 
 def _translations(module: TranslationModule, pairs: list[tuple[Sentence, Sentence]]) -> list[str]:
     batch = collate([(source.ids, target.ids, i) for i, (source, target) in enumerate(pairs)]).to(module.device)
-    found = search_batch(module.search, module.model, batch)
+    found = search_batch(module.search, module.model, batch, key=module.tokenizers.target.decode)
     return [module.tokenizers.target.decode(hypotheses[0].tokens) for hypotheses in found]

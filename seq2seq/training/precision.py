@@ -22,6 +22,9 @@ AUTO = "auto"
 EXACT = "32-true"
 """What runs on any device."""
 
+INFERENCE = ("float32", "bfloat16")
+"""What the weights of a model may be in that is only used."""
+
 FASTER = 1.4
 """How many times as fast a product must be for a training to gain, whose other parts do not."""
 
@@ -73,6 +76,28 @@ def choose_precision(
     if slow:
         return Precision(wanted, warning=f"trainer.precision={wanted}: {slow}; trainer.precision=auto takes {EXACT}")
     return Precision(wanted, "as the run was begun" if asked == AUTO else "")
+
+
+def choose_inference(asked: str, device: str, *, speed: Callable[[], float] | None = None) -> Precision:
+    """Return the precision of the weights of a model that is only used, as PyTorch calls it.
+
+    Args:
+        asked: `float32`, `bfloat16`, or `auto`: bfloat16 where the device has it and is faster in it.
+        device: the type of a device, such as `cpu` or `cuda`.
+        speed: of bfloat16 on the CPU; by default it is measured.
+
+    Raises:
+        UserError: there is no such precision.
+    """
+    if asked not in (*INFERENCE, AUTO):
+        raise UserError(f"precision={asked} is not known; use {', '.join(INFERENCE)} or {AUTO}")
+    speed = speed or bfloat16_speed
+    if asked == AUTO:
+        found = _fastest(device, speed)
+        value = INFERENCE[found.value != EXACT]
+        return Precision(value, f"precision={value}: {found.reason}")
+    slow = _slow("bf16", device, speed) if asked == "bfloat16" else None
+    return Precision(asked, warning=f"precision={asked}: {slow}; precision=auto takes float32" if slow else "")
 
 
 def _device(accelerator: str) -> str:

@@ -8,10 +8,10 @@ import torch
 
 from seq2seq.attribution import Forced
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 
 SIZES = ["model.d_model=16", "model.d_embedding=16", "output=none"]
 LAYERS = ["model=transformer", "model.num_layers=2", "encoder.num_heads=2", "decoder.num_heads=2"]

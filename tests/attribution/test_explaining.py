@@ -25,11 +25,11 @@ from seq2seq.attribution.figure import figure
 from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 
 SOURCE, TARGET = "the wolf opened the door", "der Wolf machte die Tür auf"
 

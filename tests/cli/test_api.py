@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 
 import seq2seq
 from seq2seq.api import Model
+from seq2seq.data.batching import collate
+from seq2seq.data.tokenizer import EOS
 from seq2seq.errors import UserError
+from tests.cli.conftest import ONE_STEP
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SENTENCE = "The wolf slept ."
@@ -79,3 +82,68 @@ def test_example_of_the_page_runs(bahdanau: Any, tmp_path: Path, monkeypatch: py
 def test_import_alone_brings_no_torch() -> None:
     code = "import sys, seq2seq; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+def test_training_returns_its_folder_its_scores_and_its_model(
+    text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = seq2seq.train([*text, *ONE_STEP[:-1], "training.test_splits=[test]"])
+    assert run.folder.parent.name == "bahdanau-additive-s1" and run.metrics["steps"] == 2
+    assert "test/bleu" in run.metrics
+    assert run.load(device="cpu").translate([""]) == [""]
+
+
+@pytest.mark.parametrize("several", [["--multirun", "seed=1,2"], ["variants=['seed=1','seed=2']"]], ids=str)
+def test_training_of_several_runs_is_refused_before_it_begins(
+    text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="one at a time"):
+        seq2seq.train([*text, *several])
+    with pytest.raises(UserError, match="give a list"):
+        seq2seq.train("seed=1")
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_translations_begin_with_what_is_given(model: Model) -> None:
+    one, other = model.translate([SENTENCE, SENTENCE], prefix=["Die Tü", ""], max_length=20)
+    assert one.startswith("Die Tü") and other == model.translate([SENTENCE], max_length=20)[0]
+
+
+@pytest.mark.parametrize("unit", ["words", "pieces"])
+def test_alternatives_are_the_likeliest_next_units(model: Model, unit: str) -> None:
+    found = model.alternatives(SENTENCE, "Der Wo", n=3, unit=unit, max_length=20)
+    assert len(found) == 3 and all(one.translation.startswith("Der Wo") for one in found)
+    probabilities = [one.probability for one in found]
+    assert probabilities == sorted(probabilities, reverse=True) and 0 < sum(probabilities) <= 1.001
+    assert len({one.text for one in found}) == 3
+    for one in found:
+        assert one.text.removeprefix("▁").startswith("Wo")
+        if unit == "words":
+            assert one.translation.split()[1] == one.text
+
+
+def test_next_piece_is_as_likely_as_the_model_says(model: Model) -> None:
+    network, target = model.network, model.tokenizers.target
+    prefix = target.encode("Der Wolf")
+    batch = collate([(model.tokenizers.source.encode(SENTENCE), prefix, 0)])
+    with torch.no_grad():
+        logits = network(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
+    expected = logits[-1].softmax(-1)
+    for one in model.alternatives(SENTENCE, "Der Wolf ", n=4, unit="pieces", max_length=20):
+        piece = EOS if one.text == "" else target.pieces(range(len(target))).index(one.text)
+        begins = [i for i, spelled in enumerate(target.pieces(range(len(target)))) if spelled.startswith("▁")]
+        whole = expected[[*begins, EOS]].sum()
+        assert one.probability == pytest.approx(float(expected[piece] / whole), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"n": 0}, "n=0"), ({"unit": "letters"}, "unit=letters"), ({"prefix": "Der ☃ "}, "prefix: the vocabulary")],
+)
+def test_alternatives_that_are_none_are_refused(model: Model, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        model.alternatives(SENTENCE, **options)

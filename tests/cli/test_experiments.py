@@ -10,10 +10,10 @@ import torch
 from hydra.utils import instantiate
 
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from tests.cli.conftest import Said
 
 HUB = {"iwslt14_deen": ("de", "en"), "iwslt15_envi": ("en", "vi"), "wmt14_ende": ("en", "de")}

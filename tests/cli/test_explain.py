@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from seq2seq.cli.options import choices_of
+from seq2seq.options import choices_of
 
 Command = Callable[..., Any]
 SOURCE, TARGET = "source=the wolf slept", "target=der Wolf schlief"

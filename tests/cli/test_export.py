@@ -19,7 +19,6 @@ from torch.testing import assert_close
 from seq2seq.attention import record_attention
 from seq2seq.build import build_model, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizers
@@ -27,6 +26,7 @@ from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.export import ctranslate2 as to_ctranslate2
 from seq2seq.export import onnx as to_onnx
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 
 Command = Callable[..., Any]
 MAX_LENGTH = 20
@@ -96,7 +96,15 @@ def test_ctranslate2_translates_as_the_trained_model_does(
     said = command("export", f"checkpoint={transformer.best}", "format=ctranslate2", "output=a folder/made")
     assert said.status == 0 and said.err == ""
     folder = tmp_path / "a folder" / "made"
-    names = ["config.json", "model.bin", "shared_vocabulary.json", "source.spm", "target.spm"]
+    names = [
+        "README.md",
+        "alignment.png",
+        "config.json",
+        "model.bin",
+        "shared_vocabulary.json",
+        "source.spm",
+        "target.spm",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert said.out.splitlines() == [f"a folder/made/{name}" for name in names]
     model, tokenizers = load_model(read_checkpoint(transformer.best), torch.device("cpu"))
@@ -252,7 +260,7 @@ def test_onnx_from_the_command_line(command: Command, bahdanau: Any, sentences: 
     said = command("export", f"checkpoint={bahdanau.best}", "format=onnx", "output=made")
     assert said.status == 0
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [
-        "begin.onnx", "graphs.json", "source.spm", "step.onnx", "target.spm",
+        "README.md", "alignment.png", "begin.onnx", "graphs.json", "source.spm", "step.onnx", "target.spm",
     ]  # fmt: skip
     search = WithOnnx(tmp_path / "made")
     assert [node.name for node in search.step.get_outputs()] == ["logits", "beam0_next", "attention"]
@@ -308,3 +316,18 @@ def test_missing_package_is_named_with_the_remedy(
     monkeypatch.delitem(sys.modules, "seq2seq.export.safetensors", raising=False)
     said = command("export", f"checkpoint={bahdanau.best}", "format=safetensors", "output=made")
     assert said.status == 1 and "pip install 'seq2seq[export]'" in said.err
+
+
+def test_card_says_what_was_measured_and_loads_the_model(
+    transformer: Any, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    said = command("export", f"checkpoint={transformer.best}", "format=ctranslate2", "output=model")
+    assert said.status == 0 and "model/README.md" in said.out
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f"| val | {transformer.metrics['val/bleu']:.1f} |" in card
+    assert f"| parameters | {transformer.metrics['parameters']:,} |" in card
+    assert (tmp_path / "model" / "alignment.png").exists()
+    monkeypatch.chdir(tmp_path)
+    exec(card.partition("```python\n")[2].partition("```")[0], {})
+    translated = command("translate", f"checkpoint={transformer.best}", "search=beam", stdin=b"A sentence .\n")
+    assert translated.out[:40] == capsys.readouterr().out[:40] != ""  # they have other limits of length

@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from seq2seq.cli.objective import check_objective, objective_of
-from seq2seq.cli.options import compose_defaults
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 
 METRICS = {"val/loss": 2.5, "val/bleu": 30.0, "parameters": 100.0}
 

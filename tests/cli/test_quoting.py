@@ -3,8 +3,8 @@
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.quoting import quote
+from seq2seq.options import compose_defaults
 
 PLAIN = [
     "two words.txt",

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.report import describe_attention
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import compose_defaults
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,8 @@ STEPS = ["trainer.limit_train_batches=null", "callbacks.last.every_n_steps=1", "
     "overrides",
     [
         ["model.dropout=0.3", "callbacks=ema", "tokenizer.sampling=0.2", "callbacks.best.save_top_k=2",
-         "callbacks.best.filename=best-{step}", "trainer.val_check_interval=2", "loader.num_workers=2"],
+         "callbacks.best.filename=best-{step}", "trainer.val_check_interval=2", "loader.num_workers=2",
+         "logger=[tensorboard,csv]"],
         ["scheduler=plateau", "scheduler.scheduler.patience=0", "trainer.accumulate_grad_batches=2",
          "callbacks.early_stopping.patience=1", "trainer.max_epochs=4"],
         ["data.streaming=true", "scheduler=inverse_square_root", "tokenizer.sampling=0.2", "loader.num_workers=2"],
@@ -231,6 +232,14 @@ def test_run_that_fails_at_any_step_goes_on_at_that_very_step(
         # Made again is the batch that failed, and those before it that belong to the same step.
         assert len(made) == together * whole.metrics["steps"] + 1 + stop % together
         assert differences(whole.folder, tmp_path / f"killed-{stop}") == []
+        assert logged(whole.folder) == logged(tmp_path / f"killed-{stop}")
+
+
+def logged(run: Path) -> list[str]:
+    """Return the rows of metrics.csv, where there is one, but for times."""
+    file = run / "metrics.csv"
+    rows = file.read_text().splitlines() if file.exists() else []
+    return [row for row in rows if not any(time in row for time in ("second", "waiting", "utilization"))]
 
 
 @pytest.mark.parametrize(

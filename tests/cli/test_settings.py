@@ -10,11 +10,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seq2seq.build import bleu_tokenizer
 from seq2seq.cli.messages import explain
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.metrics import bleu_metric
+from seq2seq.options import compose_defaults
 
 Command = Callable[..., Any]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 
 
 def test_name_for_both_sides_chooses_a_file_on_each() -> None:

@@ -78,7 +78,7 @@ def test_one_of_several_processes_speaks_for_all(
 
 def test_process_that_a_training_has_forked_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
     """As one that loads data, which is sent the signal along with the training."""
-    with ending_in_a_line():
+    with ending_in_a_line(training=True):
         child = multiprocessing.get_context("fork").Process(target=kill(signal.SIGUSR1))
         child.start()
         child.join()
@@ -89,7 +89,7 @@ def test_signal_that_is_ignored_stays_ignored() -> None:
     """As SIGHUP is under nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with ending_in_a_line():
+        with ending_in_a_line(training=True):
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
             assert signal.getsignal(signal.SIGTERM) == interrupt
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN

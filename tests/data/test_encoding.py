@@ -5,8 +5,10 @@ import datasets
 import pytest
 
 from seq2seq.data.corpus import TextCorpus
-from seq2seq.data.encoding import EncodedSplit, encoded_split, sampled_ids, trained_tokenizers
+from seq2seq.data.encoding import EncodedSplit, encoded_split, trained_tokenizers
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import TokenizerConfig, Tokenizers
+from seq2seq.data.variation import Variation, varied_ids
 from seq2seq.errors import UserError
 
 CONFIG = TokenizerConfig(
@@ -135,8 +137,9 @@ def test_filters_that_leave_nothing_are_refused(corpus: TextCorpus, tokenizers: 
 
 
 def sampled(rows: datasets.Dataset, tokenizers: Tokenizers, path: Path, **options: float) -> list[list[int]]:
-    settings = {"alpha": 0.5, "max_length": 1000, "seed": 1, "epoch": 0, **options}
-    return sampled_ids(rows, tokenizers, path=path, **settings)["source_ids"][:]
+    epoch = int(options.pop("epoch", 0))
+    variation = Variation(**{"sampling": 0.5, "noise": Noise(), "max_length": 1000, "seed": 1, **options})
+    return varied_ids(rows, tokenizers, variation, epoch=epoch, path=path)["source_ids"][:]
 
 
 def test_sampled_ids_follow_seed_and_epoch(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path) -> None:

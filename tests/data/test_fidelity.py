@@ -25,23 +25,24 @@ def losses(normalization: str, *targets: str, sample: bool = False) -> tuple[Los
 
 def test_text_that_comes_back_is_not_spoken_of() -> None:
     found, tokenizers = losses("nfc", "a b", "c  m² \t…")  # blanks are not counted as a loss
-    assert describe_losses(found.as_data(), tokenizers, coverage=1.0) is None
+    assert describe_losses(found.as_data(), tokenizers, remedy=None) is None
 
 
 def test_unknown_pieces_are_counted_with_their_line_and_the_remedy() -> None:
     found, tokenizers = losses("nfc", "a b", "a x", "b")
-    said = describe_losses(found.as_data(), tokenizers, coverage=0.99)
+    config = replace(CONFIG, character_coverage=0.99)
+    said = describe_losses(found.as_data(), tokenizers, remedy=config.more_known)
     assert said == (
         "1 of 6 target pieces are unknown (16.67%, first in line 2), 1 of 3 target lines do not come back from the "
         "tokenizer as they were; raise tokenizer.character_coverage=0.99, and tokenizer.vocab_size if that needs it"
     )
-    said = describe_losses(found.as_data(), tokenizers, coverage=1.0)
+    said = describe_losses(found.as_data(), tokenizers, remedy=replace(config, character_coverage=1.0).more_known)
     assert said is not None and said.endswith("; the text that the tokenizer was trained on lacks their characters")
 
 
 def test_rewritten_lines_are_counted_with_the_remedy() -> None:
     found, tokenizers = losses("nmt_nfkc", "a b", "a …")
-    assert describe_losses(found.as_data(), tokenizers, coverage=1.0) == (
+    assert describe_losses(found.as_data(), tokenizers, remedy=None) == (
         "1 of 2 target lines do not come back from the tokenizer as they were (first without an unknown piece line 2); "
         "tokenizer.normalization=nmt_nfkc rewrites characters, nfc and identity do not"
     )

@@ -391,7 +391,7 @@ def test_an_empty_source_has_a_translation() -> None:
 def test_an_empty_line_is_said_without_a_search(sources: list[list[int]]) -> None:
     searched: list[list[int]] = []
 
-    def search(_: Any, source: Tensor, mask: Tensor, lengths: Tensor, *, key: Any = None) -> list[list[Hypothesis]]:
+    def search(_: Any, source: Tensor, mask: Tensor, lengths: Tensor, **options: Any) -> list[list[Hypothesis]]:
         found = [row[keep].tolist() for row, keep in zip(source, mask, strict=True)]
         assert lengths.tolist() == [len(ids) for ids in found]
         searched.extend(found)

@@ -97,7 +97,7 @@ class Told(nn.Module):
         return probabilities.log().clamp(min=-50.0) + 3.0  # logits need no norm
 
 
-def search(_: Any, source: Tensor, __: Tensor, ___: Tensor, *, key: Any = None) -> list[list[Hypothesis]]:
+def search(_: Any, source: Tensor, __: Tensor, ___: Tensor, **options: Any) -> list[list[Hypothesis]]:
     """Find "u v" for "a b", and "x" for all else."""
     found = {WORDS.index("a"): [WORDS.index("u"), WORDS.index("v")]}
     return [[Hypothesis(found.get(row[0], [WORDS.index("x")]), -1.0, -1.0)] for row in source.tolist()]

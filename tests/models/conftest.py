@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from seq2seq.attention import Additive, ScaledDot, SinusoidalPositions, Softmax, padding_mask
-from seq2seq.cli.options import config_folder
 from seq2seq.models import (
     GRU,
     LSTM,
@@ -29,6 +28,7 @@ from seq2seq.models import (
     TransformerEncoder,
 )
 from seq2seq.models.embedding import embedding_table
+from seq2seq.options import config_folder
 
 SOURCE_VOCAB, TARGET_VOCAB, PADDING = 23, 29, 1
 D_EMBEDDING, D_ENCODER, D_DECODER = 13, 10, 7

@@ -1,23 +1,15 @@
-"""A headless browser that opens pages from disk and tells what went wrong in them; models to make pages of."""
+"""A headless browser that opens pages from disk and tells what went wrong in them."""
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-import torch
-from omegaconf import OmegaConf
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
-
-from seq2seq.build import build_model
-from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
-from seq2seq.cli.options import compose_defaults
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -57,37 +49,3 @@ def open_page(browser: WebDriver) -> Iterator[Callable[[Path], WebDriver]]:
     requested = {m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"}
     assert requested - set(opened) == set()
     browser.get("about:blank")
-
-
-@pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`untrained(lines, "model=luong", vocab_size=60)`: the checkpoint of a tiny model with random weights.
-
-    Its tokenizer is made of the lines.
-    """
-
-    def save(lines: list[str], *overrides: str, vocab_size: int, alignment: AlignmentChoice | None = None) -> Path:
-        options = ["output=none", "model.d_model=16", "model.d_embedding=16", "loader.max_length=60", *overrides]
-        config = compose_defaults("train", options)
-        proto = train_tokenizer(
-            lines,
-            TokenizerConfig(
-                model_type="bpe",
-                vocab_size=vocab_size,
-                joint=True,
-                sampling=0.0,
-                normalization="nfc",
-                character_coverage=1.0,
-                input_sentence_size=0,
-            ),
-        )
-        tokenizer = Tokenizer(proto)
-        torch.manual_seed(1)
-        weights = build_model(config, Tokenizers(tokenizer, tokenizer)).state_dict()
-        plain = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        file = tmp_path_factory.mktemp("untrained") / "model.ckpt"
-        state = {f"{MODEL_PREFIX}{name}": weight for name, weight in weights.items()}
-        torch.save({KEY: pack(plain, [proto], alignment), "state_dict": state}, file)
-        return file
-
-    return save

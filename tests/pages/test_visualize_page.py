@@ -284,8 +284,13 @@ def test_words_that_the_first_translation_has_not_are_marked(shown: Shown) -> No
     first = shown.texts('[data-target="hypothesis-1"] .text')[0].split()
     assert not set(first) & set(TARGET.split())
     assert shown.texts('[data-target="reference"] mark') == TARGET.split()
-    script = "DATA.targets[0].text = arguments[0]; return marked(arguments[1]).map((x) => x.outerHTML ?? x).join('')"
-    after = shown.browser.execute_script(script, "a b c d", "b x c d e")
+    script = """
+        const [first] = DATA.targets, place = document.body.appendChild(document.createElement("div"));
+        const targets = ["a b c d", "b x c d e"].map((text, i) => ({ ...first, text, name: `made-${i}` }));
+        viewer({ ...DATA, targets }, place, null);
+        return place.querySelector('[data-target="made-1"] .text').innerHTML;
+    """
+    after = shown.browser.execute_script(script)
     assert after == "b <mark>x</mark> c d <mark>e</mark> "
 
 

@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from seq2seq.attention import MultiHeadAttention, record_attention
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 from seq2seq.training.coverage import CoverageLoss, cover
 
 ROWS = torch.tensor([[0.4, 0.4, 0.2], [0.5, 0.3, 0.2]])

@@ -7,11 +7,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq.build import build_model
-from seq2seq.cli.options import compose_defaults
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
+from seq2seq.options import compose_defaults
 from seq2seq.training.flops import matrix_rate, step_flops
 
 VOCABULARY = 50

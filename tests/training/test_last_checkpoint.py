@@ -19,9 +19,9 @@ from seq2seq.training.last_checkpoint import (
     WHERE_NOBODY_LISTENS,
     CheckpointFiles,
     LastCheckpoint,
-    event_files,
     rewind_events,
 )
+from seq2seq.training.loggers import appended_files
 
 
 def test_checkpoint_appears_whole_and_keeps_the_one_before(tmp_path: Path) -> None:
@@ -78,10 +78,10 @@ def test_events_after_the_checkpoint_are_taken_back(tmp_path: Path) -> None:
     later.write_bytes(b"of an attempt after it")
     (tmp_path / "other").touch()
     rewind_events(
-        event_files(tmp_path), {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}}
+        appended_files(tmp_path), {"callbacks": {"LastCheckpoint": {"events": {file.name: size, "../elsewhere": 0}}}}
     )
     assert file.stat().st_size == size and not later.exists() and (tmp_path / "other").exists()
-    rewind_events(event_files(tmp_path), {})
+    rewind_events(appended_files(tmp_path), {})
     assert [left.name for left in tmp_path.iterdir()] == ["other"]
 
 

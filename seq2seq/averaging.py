@@ -1,0 +1,70 @@
+"""The mean of the weights of several checkpoints of one model, such as the last of a training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seq2seq.build import MODEL_KEYS
+from seq2seq.build_ensemble import check_one_vocabulary
+from seq2seq.checkpoint import Checkpoint
+from seq2seq.errors import UserError
+
+FREE = ("dropout", "attention_dropout", "feedforward_dropout")
+"""Last parts of keys of a model in which its trainings may differ."""
+
+
+def mean_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:
+    """Return the mean of the weights, each in its own type; summed in float64.
+
+    Whole numbers, which are constants or counts, are those of the last checkpoint.
+
+    Raises:
+        UserError: the checkpoints are not of one model; the message names what differs.
+    """
+    check_one_model(checkpoints)
+    return {name: _mean([checkpoint.weights[name] for checkpoint in checkpoints]) for name in checkpoints[0].weights}
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    last = tensors[-1]
+    if not last.is_floating_point():
+        return last
+    total = torch.zeros_like(last, dtype=torch.float64)
+    for tensor in tensors:
+        total += tensor
+    return (total / len(tensors)).to(last.dtype)
+
+
+def check_one_model(checkpoints: Sequence[Checkpoint]) -> None:
+    """Refuse checkpoints of different vocabularies, options of the model, names or shapes of weights.
+
+    What fits by its shapes may still mean something else, such as the positions of a Transformer.
+
+    Raises:
+        UserError: naming two checkpoints, and what differs between them.
+    """
+    check_one_vocabulary(checkpoints)
+    first, *others = checkpoints
+    for other in others:
+        for key in MODEL_KEYS:
+            if found := _difference(key, first.config.get(key), other.config.get(key)):
+                name, ours, theirs = found
+                raise UserError(f"{other.path}: {name} is {theirs}, but {ours} in {first.path}; average one model's")
+        for name in sorted({*first.weights, *other.weights}):
+            ours, theirs = (_shape(checkpoint.weights.get(name)) for checkpoint in (first, other))
+            if ours != theirs:
+                raise UserError(f"{other.path}: {name} is {theirs}, but {ours} in {first.path}; average one model's")
+
+
+def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | None:
+    """Return the first key in which two configurations differ, and both values; of keys that both have."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        found = (_difference(f"{name}.{key}", ours[key], theirs[key]) for key in ours if key in theirs)
+        return next(filter(None, found), None)
+    return None if ours == theirs or name.rpartition(".")[2] in FREE else (name, ours, theirs)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else f"of shape {tuple(tensor.shape)}"

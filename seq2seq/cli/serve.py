@@ -1,0 +1,59 @@
+"""`seq2seq serve`: a live page of one or several models, and an HTTP API under it."""
+
+import importlib
+import logging
+import sys
+from types import ModuleType
+
+from seq2seq.api import Model
+from seq2seq.cli.checkpoints import paths_of, read_checkpoints
+from seq2seq.cli.command import command_config
+from seq2seq.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    """Run the command, until a signal ends it."""
+    config = command_config("serve", arguments, text_keys=("checkpoint", "export", "host", "tag"))
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("seq2seq.serving").setLevel(logging.INFO)
+    if config.export is not None and len(paths_of("checkpoint", config.checkpoint)) > 1:
+        raise UserError(f"export={config.export} is of one model; give its checkpoint alone")
+    serving = _needed("seq2seq.serving.server", "serve", "serve")
+    limits = serving.Limits(
+        bytes=_above_0("limits.bytes", config.limits.bytes),
+        lines=_above_0("limits.lines", config.limits.lines),
+        waiting=_above_0("limits.waiting", config.limits.waiting),
+        seconds=_above_0("limits.seconds", config.limits.seconds),
+    )
+    tokens = _above_0("batching.tokens", config.batching.tokens)
+    with serving.open_port(config.host, config.port) as listening:
+        # The port is taken, or refused, before the models are read, which takes long.
+        checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
+        models = [Model(checkpoint, device=config.device, tag=config.tag) for checkpoint in checkpoints]
+        engine = None
+        if config.export is not None:
+            exported = _needed("seq2seq.export.engine", f"export={config.export}", "export")
+            engine = exported.CTranslate2Engine(config.export, models[0])
+        server = serving.Server(
+            serving.Service(
+                models, engine=engine, limits=limits, tokens=tokens, wait=config.batching.milliseconds / 1000
+            )
+        )
+        print(f"{', '.join(server.service.names)}: {serving.address_of(listening)} (Ctrl-C ends it)", flush=True)
+        server.run(sockets=[listening])
+
+
+def _above_0(key: str, value: float) -> float:
+    if value <= 0:
+        raise UserError(f"{key}={value}: expected a number above 0")
+    return value
+
+
+def _needed(module: str, what: str, extra: str) -> ModuleType:
+    """Return a module that needs an extra."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("seq2seq"):
+            raise
+        raise UserError(f"{what} needs the package {error.name}: pip install 'seq2seq[{extra}]'") from None

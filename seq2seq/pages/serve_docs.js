@@ -1,0 +1,63 @@
+"use strict";
+
+// The HTTP API of `seq2seq serve` for people: what its OpenAPI description says, with a command for each example.
+
+/** Return what a reference in the description leads to, or the thing itself. */
+function resolved(schema) {
+  return schema?.$ref ? schema.$ref.split("/").slice(1).reduce((node, key) => node[key], DATA) : schema;
+}
+
+/** Return in words which values a field takes. */
+function kindOf(schema) {
+  if (schema.$ref) return schema.$ref.split("/").pop();
+  if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.anyOf) return schema.anyOf.map(kindOf).join(" or ");
+  if (schema.type === "array") return schema.prefixItems ? "pair" : `list of ${schema.items.$ref ? "objects" : kindOf(schema.items)}`;
+  const range = schema.minimum !== undefined ? ` from ${schema.minimum} to ${schema.maximum}` : "";
+  return `${{ string: "text", object: "object", null: "null" }[schema.type] ?? schema.type}${range}`;
+}
+
+/** Return the fields of a schema, and after each list the fields of its items: [name, field, default]. */
+function flat(schema, before = "") {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
+    const value = schema.required?.includes(name) ? "needed" : JSON.stringify(field.default ?? null);
+    const items = field.items?.$ref ? flat(resolved(field.items), `${before}${name}[].`) : [];
+    return [[before + name, field, value], ...items];
+  });
+}
+
+/** Return a table of the fields of a schema. */
+function fields(schema, withDefaults) {
+  const rows = flat(schema).map(([name, field, value]) =>
+    element("tr", {}, element("td", {}, element("code", {}, name)), element("td", {}, kindOf(field)),
+      withDefaults ? element("td", {}, value) : "", element("td", { class: "text" }, field.description ?? "")));
+  const heads = ["field", "is", ...(withDefaults ? ["by default"] : []), "meaning"];
+  return element("div", { class: "scroll" }, element("table", { class: "fields" }, element("tr", {}, ...heads.map((head) => element("th", {}, head))), ...rows));
+}
+
+/** Return a command of a shell that sends an example. */
+function command(path, example) {
+  const body = JSON.stringify(example).replaceAll("'", "'\\''");
+  return element("pre", {}, `curl ${location.origin}${path} -H 'content-type: application/json' -d '${body}'`);
+}
+
+/** Return the section of an address. */
+function section(path, method, operation) {
+  const asked = resolved(operation.requestBody?.content["application/json"].schema);
+  const answered = resolved(operation.responses["200"]?.content?.["application/json"]?.schema);
+  const refusals = Object.entries(operation.responses).filter(([status]) => status !== "200");
+  return element("section", { id: operation.operationId },
+    element("h2", {}, element("code", {}, `${method.toUpperCase()} ${path}`)), element("p", {}, operation.description ?? operation.summary),
+    ...(asked ? [fields(asked, true), ...(asked.examples ?? []).map((example) => command(path, example))]
+      : [element("pre", {}, `curl ${location.origin}${path}`)]),
+    ...(answered?.properties ? [element("h3", {}, "Answer"), fields(answered, false)] : []),
+    ...(refusals.length ? [element("h3", {}, "Other answers"), element("table", { class: "fields" }, ...refusals.map(([status, { description }]) =>
+      element("tr", {}, element("td", {}, status), element("td", { class: "text" }, description))))] : []));
+}
+
+document.documentElement.classList.add("themed");
+const sections = Object.entries(DATA.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => section(path, method, operation)));
+document.body.append(element("main", {}, element("div", { class: "live-head" }, element("h1", {}, "seq2seq: HTTP API"),
+  element("a", { href: "." }, "live page"), element("a", { href: "openapi.json" }, "openapi.json")),
+  element("p", {}, "Every request is JSON, and so is every answer. A refusal has one field, detail, with one line."), ...sections));

@@ -1,0 +1,60 @@
+"""Output is whole or not there: whatever ends the command in the middle."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.cli.output import write_whole
+from seq2seq.decoding.translator import Translator
+
+Command = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("translate", "translate"), ("score", "score"), ("align", "align"), ("links", "")]
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_in_the_middle_leaves_what_was_there_and_says_so(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: str, number: int
+) -> None:
+    (tmp_path / "out").write_text("from before\n")
+    (tmp_path / "text").write_text("the wolf\nthe wolf\n")
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        if number == signal.SIGINT:  # which shells let their background jobs ignore
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        yield from ()
+
+    if way:
+        monkeypatch.setattr(Translator, way, interrupted)
+    else:
+        monkeypatch.setattr("seq2seq.alignment.statistical.align_text", lambda *_, **__: list(interrupted()))
+    given = ["input=text"] if name == "translate" else ["source=text", "target=text"]
+    checkpoint = [f"checkpoint={bahdanau.best}"] if way else []
+    said = command(name, *checkpoint, *given, "output=out")
+    who = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    assert (said.status, said.err) == (128 + number, f"{who}; out is as it was before\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "text"]
+    assert (tmp_path / "out").read_text() == "from before\n"
+
+
+def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
+    """What is left is hidden, and says whose it was."""
+
+    def killed() -> None:
+        with write_whole(tmp_path / "out") as file:
+            file.write("half\n")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = multiprocessing.get_context("fork").Process(target=killed)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == [f".out.{child.pid}.part"]
