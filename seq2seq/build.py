@@ -45,6 +45,11 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str
         UserError: the model needs a tag, and there is none.
     """
     if options is None:
+        if checkpoint.config["data"] is None:
+            raise UserError(
+                f"{checkpoint.path} was trained elsewhere, on data that it does not name; say which are meant, such as "
+                "data=text data.test.source=FILE data.test.target=FILE"
+            )
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
     made = make_corpus(options)
@@ -123,7 +128,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     # the base Transformer ran at a fifth of its speed. The other kernels need no plans.
     torch.backends.cuda.enable_cudnn_sdp(False)
     options = config.model
-    if options.tie_embeddings and tokenizers.source is not tokenizers.target:
+    if options.tie_embeddings and not tokenizers.one_vocabulary:
         raise UserError(
             "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
         )
@@ -145,6 +150,9 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
+        # Earlier checkpoints have neither.
+        output_bias="output_bias" in options and options.output_bias,
+        first_token=options.first_token if "first_token" in options else None,
     )
 
 

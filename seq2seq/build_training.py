@@ -45,6 +45,10 @@ def build_data(
     corpus, options = make_corpus(config.data), instantiate(config.tokenizer)
     if tokenizers and grows:
         tokenizers = grown_tokenizers(tokenizers, corpus, options, Path(config.loader.cache_dir).expanduser())
+    if tokenizers:
+        joint = tokenizers.source is tokenizers.target
+        source = tokenizers.source.with_tags(corpus.tags)  # those that the corpus has and the vocabulary has not
+        tokenizers = Tokenizers(source, source if joint else tokenizers.target)
     data = TranslationDataModule(
         corpus=corpus,
         tokenizer=options,

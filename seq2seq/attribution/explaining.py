@@ -65,7 +65,9 @@ def explain(
         source = read_sentence("source", tokenizers.source, source, max_length=max_length)
     if isinstance(target, str):
         target = read_target("target", tokenizers.target, target, max_length=max_length)
-    other = None if contrast is None else read_target("contrast", tokenizers.target, contrast, max_length=max_length)
+    other = None
+    if contrast is not None:
+        other = read_target("contrast", tokenizers.target, contrast, max_length=max_length).without_tags()
 
     def forced(ids: Sequence[int], prefix: Axis) -> Forced:
         return Forced(
@@ -161,7 +163,7 @@ def _place(pair: Forced, target: Sentence, other: Sentence, at: int | None) -> i
         return at - 1
     with torch.no_grad():
         likely = pair.log_softmax(pair.source, pair.prefix)[0, :, other.ids[0]].tolist()
-    free = [word for word, label in enumerate(ending.words) if label != said]
+    free = [word for word, label in enumerate(ending.words) if label != said and label not in target.tags]
     return max(free, key=lambda word: likely[ending.word_of_piece.index(word)])
 
 

@@ -14,27 +14,22 @@ from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.attribution import Explanation, Method, explain, explain_beside_runner_up
-from seq2seq.build import build_method, build_search, find_device, load_model, read_as
+from seq2seq.build import build_search, find_device, load_model, read_as
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
-from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError, nearest
-from seq2seq.evaluation.inspection import inspect_pairs
-from seq2seq.models import EncoderDecoder
-from seq2seq.options import choices_of, compose_defaults
+from seq2seq.options import choices_of
+from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import Target, visualize_page
-from seq2seq.reading import NAMES, Best
 from seq2seq.training.pictures import head_name, reading_name
 
 log = logging.getLogger(__name__)
 
 FORMATS = {"png", "svg", "pdf"}
-QUICK = ("erasure", "gradient_x_input", "alti")
-"""Methods that the page has of itself."""
 SUMMARY = "summary.json"
 """Lists the files beside it, which alone may be replaced."""
 
@@ -69,17 +64,10 @@ def main(arguments: list[str]) -> None:
         said.append(("reference", cut_sentence("target", tokenizers.target, target_text, max_length), None))
     alignment = checkpoint.alignment and read_as(checkpoint.alignment, config.get("reading"), model)
     reading = alignment.reading if alignment else None
-    pairs = [(source, sentence) for _, sentence, _ in said]
-    maps = inspect_pairs(model, pairs, reading=reading)
-    if not maps[0]:
+    looked = [Look(source, *one) for one in said]
+    targets = targets_of(model, tokenizers, looked, reading=reading, other_readings=True, methods=methods)
+    if not targets[0].maps:
         raise UserError(f"{config.checkpoint} has no attention to see; use a model other than the bottleneck")
-    others = [other for other in Best(readings=NAMES).of(model) if other != reading] if reading else []
-    read = {str(other): inspect_pairs(model, pairs, reading=other) for other in others}
-    explained = [[explained_by(method, model, tokenizers, *pair) for method in methods] for pair in pairs]
-    targets = [
-        Target(*target, maps[i], {name: found[i] for name, found in read.items()}, explained[i])
-        for i, target in enumerate(said)
-    ]
 
     write_folder(output, source, targets, alignment, config.checkpoint, formats)
     for target in targets:
@@ -103,34 +91,6 @@ def asked_methods(names: object) -> list[str] | None:
         if name not in known:
             raise UserError(f"methods: there is no method {name}; {nearest(str(name), known)}")
     return [str(name) for name in names]
-
-
-def methods_for(model: EncoderDecoder, names: list[str] | None) -> list[Method]:
-    """Return the methods of some names; for None those that the model can have and that take no time.
-
-    Raises:
-        UserError: the model cannot have one that was named.
-    """
-    found = []
-    for name in QUICK if names is None else names:
-        method = build_method(compose_defaults("explain", [f"method={name}"]).method)
-        try:
-            method.check(model)
-            found.append(method)
-        except UserError:
-            if names is not None:
-                raise
-    return found
-
-
-def explained_by(
-    method: Method, model: EncoderDecoder, tokenizers: Tokenizers, source: Sentence, target: Sentence
-) -> tuple[Explanation, Explanation | None]:
-    """Return what a method says of each word and, where it knows contrasts, of each beside its runner-up."""
-    found = explain(model, tokenizers, source, target, method=method)
-    if not method.of_token:
-        return found, None
-    return found, explain_beside_runner_up(model, tokenizers, source, target, method=method)
 
 
 def one_sentence(key: str, text: str) -> str:

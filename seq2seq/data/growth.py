@@ -64,13 +64,19 @@ def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, c
 def check_growth(tokenizers: Tokenizers, vocab_size: int) -> None:
     """Raises UserError where tokenizers cannot grow to a size."""
     for side, tokenizer in _sides(tokenizers).items():
-        if type(tokenizer) is not Tokenizer or _parsed(tokenizer).trainer_spec.model_type not in (BPE, UNIGRAM):
-            raise UserError(f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram, and cannot grow")
+        if not _can_grow(tokenizer):
+            raise UserError(
+                f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram of ours, and cannot grow"
+            )
         if vocab_size <= len(tokenizer):
             raise UserError(
                 f"tokenizer.grow=true: the {side} vocabulary has {len(tokenizer)} pieces already, so "
                 f"tokenizer.vocab_size={vocab_size} leaves no room; say how many it may have in the end"
             )
+
+
+def _can_grow(tokenizer: Tokenizer) -> bool:
+    return type(tokenizer) is Tokenizer and _parsed(tokenizer).trainer_spec.model_type in (BPE, UNIGRAM)
 
 
 def _sides(tokenizers: Tokenizers) -> dict[str, Tokenizer]:
@@ -115,12 +121,18 @@ def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:
 
 
 def parts_of_new(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
-    """For each new piece the old ids that it would be cut into, without unknown ones; none where all are."""
+    """For each new piece the old ids that it would be cut into, without unknown ones; a tag has no parts."""
+    tags = set(new.tag_ids.values())
+    places = [i for i in range(len(old), len(new)) if i not in tags]
+    parts = dict(zip(places, _old_ids(old, new.pieces(places)), strict=True)) if places else {}
+    return [parts.get(i, []) for i in range(len(old), len(new))]
+
+
+def _old_ids(old: Tokenizer, pieces: Sequence[str]) -> list[list[int]]:
     model = _parsed(old)
     model.normalizer_spec.add_dummy_prefix = False  # a piece inside a word has no space before it
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
-    pieces = new.pieces(range(len(old), len(new)))
-    return [[i for i in ids if i != UNK] for ids in processor.encode(pieces)]
+    return [[i for i in ids if i != UNK] for ids in processor.encode(list(pieces))]
 
 
 def _parsed(tokenizer: Tokenizer) -> Any:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from seq2seq.alignment.sentence import WITHOUT_SPACES
 from seq2seq.data.tokenizer import EOS
-from seq2seq.decoding.vocabulary import SPACE, Vocabulary
+from seq2seq.decoding.vocabulary import SPACE, Vocabulary, is_glued
 
 Phrase = tuple[int, ...]
 """Pieces side by side."""
@@ -39,7 +38,8 @@ class Constraints:
         self.forbidden = tuple(forbidden)
         self.vocabulary = vocabulary
         self.all = frozenset(range(len(self.required)))
-        self.start = State(frozenset(), frozenset(), ())
+        # Where a space is a piece of its own, the first word stands as if one were before it.
+        self.start = State(frozenset(), frozenset(), tuple(vocabulary.exactly(SPACE)))
         self._least = [min(map(len, alternatives)) for alternatives in self.required]
         self._longest = max((len(phrase) for alternatives in self.required for phrase in alternatives), default=0)
 
@@ -47,14 +47,14 @@ class Constraints:
     def word_ends(self) -> frozenset[int]:
         """Tokens before which a word ends."""
         spellings = enumerate(self.vocabulary.spellings)
-        return frozenset([EOS, *(i for i, piece in spellings if piece and (piece[0] == SPACE or glued(piece[0])))])
+        return frozenset([EOS, *(i for i, piece in spellings if piece.startswith(SPACE) or is_glued(piece))])
 
     def advance(self, state: State, token: int) -> State:
         """Return the state after one more token."""
         met = state.met | state.ending if token in self.word_ends else state.met
         tail = (*state.tail, token)[-self._longest :]
         ending = {i for i in self.all - met if any(tail[-len(phrase) :] == phrase for phrase in self.required[i])}
-        whole = {i for i in ending if glued(self.vocabulary.spellings[token][-1:])}
+        whole = ending if is_glued(self.vocabulary.spellings[token], end=True) else set()
         return State(met | whole, frozenset(ending - whole), tail)
 
     def may_end(self, state: State) -> bool:
@@ -106,35 +106,28 @@ class Constraints:
         text = text if text.startswith(SPACE) else SPACE + text
         at_start = not said
         for phrase in self.forbidden:
-            if not glued(phrase[-1]) and _ends_with_words(text, phrase):
+            if not is_glued(phrase, end=True) and _ends_with_words(text, phrase):
                 found |= self.word_ends
             for n in range(len(phrase)):
                 if n and not _ends_with_words(text, phrase[:n]):
                     continue
                 begins = [phrase[n:]] if n else [SPACE + phrase]
-                if not n and (at_start or glued(phrase[0]) or glued(text[-1])):
+                if not n and (at_start or is_glued(phrase) or is_glued(text, end=True) or text.endswith(SPACE)):
                     begins.append(phrase)
                 for rest in begins:
-                    if glued(phrase[-1]):
+                    if is_glued(phrase, end=True):
                         found.update(self.vocabulary.beginning_with(rest))
                     elif room <= 2:  # the end would have to follow
                         found.update(self.vocabulary.exactly(rest))
         return found
 
 
-def glued(character: str) -> bool:
-    """Whether a character joins words without a space: a sign, or a letter of a script that sets none."""
-    if not character or character == SPACE:
-        return False
-    return not character.isalnum() or any(first <= character <= last for first, last in WITHOUT_SPACES)
-
-
 def _ends_with_words(text: str, phrase: str) -> bool:
     """Whether a text ends with a phrase at whose beginning a word begins."""
     if not text.endswith(phrase):
         return False
-    before = text[: -len(phrase)][-1:]
-    return glued(phrase[0]) or phrase[0] == SPACE or not before or before == SPACE or glued(before)
+    before = text[: -len(phrase)]
+    return is_glued(phrase) or not before or before.endswith(SPACE) or is_glued(before, end=True)
 
 
 def says(text: str, phrase: str, *, ended: bool) -> bool:
@@ -148,8 +141,8 @@ def says(text: str, phrase: str, *, ended: bool) -> bool:
     text = text if text.startswith(SPACE) else SPACE + text
     at = text.find(phrase)
     while at >= 0:
-        after = text[at + len(phrase) :][:1]
-        ends = after == SPACE or glued(after) or glued(phrase[-1]) or (ended and not after)
+        after = text[at + len(phrase) :]
+        ends = after.startswith(SPACE) or is_glued(after) or is_glued(phrase, end=True) or (ended and not after)
         if ends and _ends_with_words(text[: at + len(phrase)], phrase):
             return True
         at = text.find(phrase, at + 1)

@@ -6,10 +6,10 @@ from typing import Any
 
 from seq2seq.data.text import is_blank, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
-from seq2seq.decoding.constraints import Constraints, Phrase, glued, says
+from seq2seq.decoding.constraints import Constraints, Phrase, says
 from seq2seq.decoding.interface import Request, Search
 from seq2seq.decoding.prefix import BLANK, prefix_of
-from seq2seq.decoding.vocabulary import SPACE, Vocabulary
+from seq2seq.decoding.vocabulary import SPACE, Vocabulary, is_glued
 from seq2seq.errors import UserError
 
 Name = Callable[[int], str]
@@ -128,9 +128,11 @@ def _phrases(text: str, tokenizer: Tokenizer, vocabulary: Vocabulary, where: str
     if UNK in ids or not ids:
         unknown = ", ".join(word for word in words(text) if UNK in tokenizer.encode(word))
         raise UserError(f"{where}: the vocabulary has no pieces for {unknown or text}; write it with other letters")
-    found = [tuple(ids)]
     first = vocabulary.spellings[ids[0]]
-    if glued(text.lstrip(BLANK)[0]) and first.startswith(SPACE):
+    if not first.startswith(SPACE) and not is_glued(first):
+        return [(*vocabulary.exactly(SPACE), *ids)]  # the space before a word is a piece of its own
+    found = [tuple(ids)]
+    if is_glued(text.lstrip(BLANK)) and first.startswith(SPACE):
         rest = vocabulary.exactly(first.removeprefix(SPACE)) if first != SPACE else []
         if rest or first == SPACE:
             found.append((*rest, *ids[1:]))

@@ -118,8 +118,8 @@ def measure_trust(
 def _by_word(importance: Tensor, target: Sentence) -> Tensor:
     """Return importance (target words, source units): a word of several pieces has the sum of their rows."""
     rows = importance.cpu()[: len(target.ids)]
-    index = torch.tensor(target.word_of_piece)
-    return rows.new_zeros(len(target.words), rows.shape[1]).index_add(0, index, rows)
+    index = torch.tensor(target.linked_words()[:-1])  # what belongs to no word counts beyond them all
+    return rows.new_zeros(len(target.words) + 1, rows.shape[1]).index_add(0, index, rows)[:-1]
 
 
 def _antecedents_first(words: Tensor, gold: Links, antecedents: frozenset[Link]) -> list[bool]:

@@ -11,17 +11,22 @@ const KINDS = {
   encoder: { name: "Encoder self-attention", short: "encoder self", note: "Each source word looks at the whole source; the same for every translation." },
   decoder: { name: "Decoder self-attention", short: "decoder self", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
 };
-for (const { kind, meaning, signed } of DATA.targets[0].explained) {
-  const how = signed ? "Blue speaks for the word, orange against it" : "A row sums to 1";
-  KINDS[kind] = { name: kind, short: kind.replaceAll("_", " "), note: `What each word that was read contributed: ${meaning}. Left the source, right the words said before. ${how}.` };
-}
 const UNITS = { words: "words", pieces: "subwords" };
 const MEAN = "mean";
 
+nameMethods();
 const first = DATA.alignment ?? { kind: kinds()[0], layer: maps(DATA.targets[0], kinds()[0])[0].layer, head: null };
 const state = { target: 0, side: false, unit: "words", stretch: false, statistic: Object.keys(DATA.statistics)[0],
                 kind: first.kind, layer: first.layer, head: first.head ?? MEAN,
                 reading: DATA.alignment?.reading ?? "output_weights", contrast: false };
+
+/** Name the methods beside attention, as the data have them. */
+function nameMethods() {
+  for (const { kind, meaning, signed } of DATA.targets[0].explained) {
+    const how = signed ? "Blue speaks for the word, orange against it" : "A row sums to 1";
+    KINDS[kind] = { name: kind, short: kind.replaceAll("_", " "), note: `What each word that was read contributed: ${meaning}. Left the source, right the words said before. ${how}.` };
+  }
+}
 
 /** Return the kinds of attention that the model has. */
 function kinds() {
@@ -213,7 +218,10 @@ document.addEventListener("keydown", ({ key }) => {
 /** Show another sentence, or other targets, with the same layer and head where there are such. */
 function load(data, target = 0) {
   DATA = data;
-  choose({ target, side: false, kind: kinds().includes(state.kind) ? state.kind : kinds()[0] });
+  nameMethods();
+  const kind = kinds().includes(state.kind) ? state.kind : kinds()[0];
+  const { readings } = maps(DATA.targets[target], "cross")[0] ?? {};
+  choose({ target, side: false, kind, reading: readings?.[state.reading] ? state.reading : DATA.alignment?.reading ?? "output_weights" });
 }
 
 choose({});

@@ -70,7 +70,7 @@ function explainedPanel(target, number, explained) {
 function shadeSigned({ line, shade }, chosen, numbers) {
   shade(chosen, numbers ? numbers.map(Math.abs) : null, 1);
   line.querySelectorAll(".word").forEach((word, i) => {
-    if (numbers && numbers[i] < 0) word.style.background = color(numbers[i], { low: -1, high: 1, ramp: DIFFERENCES });
+    if (numbers && numbers[i] < 0) word.style.background = color(numbers[i], { low: -1, high: 1, ramp: differenceRamp() });
   });
 }
 
@@ -92,6 +92,6 @@ function withSign(value) {
 /** Return the colours from the least to the most. */
 function rampOf(signed) {
   const bar = element("span", { class: "ramp" });
-  bar.style.background = `linear-gradient(to right, ${(signed ? DIFFERENCES : WEIGHTS).join(",")})`;
+  bar.style.background = `linear-gradient(to right, ${(signed ? differenceRamp() : weightRamp()).join(",")})`;
   return bar;
 }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.units import ByteConfig, tokenizer_of
 from seq2seq.decoding.constraints import Constraints, says
 from seq2seq.decoding.prefix import Prefix
 from seq2seq.decoding.requests import parse_constraints, requests_of
@@ -210,3 +211,24 @@ def test_a_line_is_json_or_blank() -> None:
 )
 def test_words_are_whole(text: str, phrase: str, said: bool) -> None:
     assert says(text, phrase, ended=True) is said
+
+
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("das Haus", True),
+        ("Haus da", True),
+        ("das Haus,", True),
+        ("das KHaus", False),
+        ("das Hausö", False),
+        ("das Menü Haus", True),
+    ],
+)
+def test_words_of_bytes_are_whole(text: str, met: bool) -> None:
+    bytes_ = tokenizer_of(ByteConfig(vocab_size=260, joint=False, normalization="nfc").train([]))
+    constraints = ask(bytes_, {"require": ["Haus"]}).constraints
+    assert constraints is not None
+    state = constraints.start
+    for token in bytes_.encode(text):
+        state = constraints.advance(state, token)
+    assert constraints.may_end(state) is met
