@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from seq2seq.data.foreign import CODE, UNUSED, ForeignTokenizer, pack_foreign
@@ -134,8 +135,8 @@ def _ids(folder: Folder, name: str) -> dict[str, int]:
 def _segmenting(folder: Folder, name: str) -> bytes:
     content = folder.read(name)
     try:
-        sentencepiece_model_pb2.ModelProto.FromString(content)  # type: ignore[attr-defined]
-    except ValueError:
+        sentencepiece.SentencePieceProcessor(model_proto=content)
+    except RuntimeError:
         raise UserError(f"{folder.path / name} is no SentencePiece model, or was cut off; fetch it again") from None
     return content
 
