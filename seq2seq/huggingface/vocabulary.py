@@ -92,6 +92,10 @@ def _m2m100(folder: Folder, model: Model, source_language: str, target_language:
     """One model cuts all text; a language stands before the source, and before the translation."""
     special = folder.read_json("tokenizer_config.json", optional=True)
     size = model.keys["vocab_size"]
+    if special.get("legacy_behaviour"):
+        raise UserError(
+            "tokenizer_config.json has legacy_behaviour=true, the language behind the text; only before it is known here"
+        )
     if folder.has("vocab.json"):
         ids = _ids(folder, "vocab.json")
         codes = WMT21_LANGUAGES if special.get("language_codes") == "wmt21" else M2M100_LANGUAGES
