@@ -44,8 +44,11 @@ class Sentence(NamedTuple):
     def without_tags(self) -> "Sentence":
         """Return the sentence with those pieces alone that are part of a word."""
         kept = [i for i, word in enumerate(self.word_of_piece) if word != NO_WORD]
-        ids, pieces, words = ([x[i] for i in kept] for x in (self.ids, self.pieces, self.word_of_piece))
-        return self._replace(ids=ids, pieces=pieces, word_of_piece=words)
+        return self._replace(
+            ids=[self.ids[i] for i in kept],
+            pieces=[self.pieces[i] for i in kept],
+            word_of_piece=[self.word_of_piece[i] for i in kept],
+        )
 
     def ending(self) -> Axis:
         """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS.

@@ -12,7 +12,7 @@ IDS = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
 SIDE_KEYS = {"num_layers": "layers", "num_heads": "attention_heads", "d_feedforward": "ffn_dim"}
 """Keys of a side of ours, and how theirs end."""
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dropout": 0.1,
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
@@ -26,7 +26,7 @@ DEFAULTS = {
     "encoder_ffn_dim": 4096,
     "decoder_ffn_dim": 4096,
 }
-OWN_DEFAULTS = {
+OWN_DEFAULTS: dict[Any, dict[str, Any]] = {
     MARIAN: {"activation_function": "gelu", "scale_embedding": False},
     M2M100: {"activation_function": "relu", "scale_embedding": True, "attention_dropout": 0.1},
 }
@@ -34,7 +34,7 @@ OWN_DEFAULTS = {
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"}
 
-FIXED = {
+FIXED: dict[str, dict[str, Any]] = {
     MARIAN: {"normalize_before": False, "normalize_embedding": False, "add_final_layer_norm": False,
              "static_position_embeddings": True, "forced_bos_token_id": None},
     M2M100: {"share_encoder_decoder_embeddings": True},

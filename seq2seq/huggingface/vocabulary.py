@@ -94,7 +94,7 @@ def _m2m100(folder: Folder, model: Model, source_language: str, target_language:
     size = model.keys["vocab_size"]
     if special.get("legacy_behaviour"):
         raise UserError(
-            "tokenizer_config.json has legacy_behaviour=true, the language behind the text; only before it is known here"
+            "tokenizer_config.json has legacy_behaviour=true, the language after the text; here it stands before it"
         )
     if folder.has("vocab.json"):
         ids = _ids(folder, "vocab.json")
