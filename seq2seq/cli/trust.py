@@ -23,18 +23,17 @@ from seq2seq.build import build_corpus, build_method, find_device, load_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.options import choices_of, compose_defaults
 from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
-from seq2seq.cli.values import nearest
 from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.changes import CHANGES, Outcome, Trained, heads_to_change, measure_changes
 from seq2seq.evaluation.trust import Pair, Ranking, measure_trust
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import cross_attentions
+from seq2seq.options import choices_of, compose_defaults
 
 ATTENTION = "attention"
 """The weights of the head that is the model's alignment, as a method."""
