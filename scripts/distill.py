@@ -21,7 +21,7 @@ def main() -> None:
         said = recipe.translate("distilled.target", teacher, source, "search=beam")
         student = [f"tokenizer.checkpoint={teacher}", *split_overrides(options.student)]
         recipe.train("student", recipe.files(), *student)
-        recipe.train("student-distilled", recipe.files(recipe.merge("distilled", [(source, said)])), *student)
+        recipe.train("student-distilled", recipe.files(recipe.merge("taught", [(source, said)])), *student)
         recipe.table({
             "teacher": "teacher",
             "student": "student, from the text",

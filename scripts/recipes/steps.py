@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seq2seq.build import make_corpus
+from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.quoting import quote
@@ -113,14 +114,15 @@ class Recipe:
                                  for side, file in zip(SIDES, pair, strict=True))]  # fmt: skip
 
     def train(self, name: str, data: Iterable[str], *overrides: str) -> Path:
-        """Train in a folder of that name, or go on there, and return the best checkpoint."""
+        """Train in a folder of that name, or go on there; return the checkpoint that validation chose, or the last."""
         run = self.folder / name
         if not (run / "metrics.json").exists():
             where = f"resume={run}" if (run / "config.yaml").exists() else f"hydra.run.dir={run}"
             length = ["trainer.max_epochs=-1", f"trainer.max_steps={self.steps}"]
             cache = f"loader.cache_dir={self.folder / 'cache'}"
             _command("train", *data, *self.settings, *length, cache, *overrides, where)
-        return run / "checkpoints" / "best.ckpt"
+        best, last = (run / "checkpoints" / name for name in (BEST, LAST))
+        return best if best.exists() else last
 
     def translate(self, name: str, checkpoint: Path, source: Path, *overrides: str) -> Path:
         """Translate a file into one of that name."""
@@ -132,7 +134,7 @@ class Recipe:
     def merge(self, name: str, pairs: Iterable[tuple[Path, Path]]) -> tuple[Path, Path]:
         """Write files of sentence pairs one after another, each pair once, as two files of that name."""
         files = self.folder / f"{name}.source", self.folder / f"{name}.target"
-        if not files[1].exists():  # which is written last
+        if not all(file.exists() for file in files):
             lines = [pair for two in pairs for pair in zip(*map(_lines, two), strict=True)]
             for side, file in enumerate(files):
                 with write_whole(file) as output:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from omegaconf import ListConfig
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
 from seq2seq.alignment.links import Link, Links, parse_links
@@ -105,7 +106,7 @@ def main(arguments: list[str]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     results: dict[str, Any] = {}
-    tables = []
+    tables: list[Table] = []
     with sharing_cores(device):
         if asked != []:
             per_batch = config.loader.tokens_per_batch

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -121,7 +121,7 @@ class Tokenizer:
         self.normalization = ""  # as `TokenizerConfig`
         self.tag = ""  # that stands before every text
         self.tag_ids: dict[str, int] = {}  # by name
-        self._by_tag: dict[str, Self] = {"": self}
+        self._by_tag: dict[str, Tokenizer] = {"": self}
         self._load(model_proto)
 
     def _load(self, model_proto: bytes) -> None:
@@ -143,7 +143,7 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.model_proto, self.tag)
 
-    def with_tags(self, names: Iterable[str]) -> Self:
+    def with_tags(self, names: Iterable[str]) -> "Tokenizer":
         """One that has these tags as well; ids of what it has stay."""
         new = [name for name in map(tag_name, names) if name not in self.tag_ids]
         return type(self)(self._model_with(new)) if new else self
@@ -155,7 +155,7 @@ class Tokenizer:
             model.pieces.add(piece=f"<{name} >", score=0.0, type=model.SentencePiece.CONTROL)
         return model.SerializeToString(deterministic=True)
 
-    def tagged(self, tag: str) -> Self:
+    def tagged(self, tag: str) -> "Tokenizer":
         """The same one with a tag before the pieces of every text, none for ""; UserError where it has no such tag."""
         name = tag if tag in self._by_tag else tag_name(tag)
         if name not in self._by_tag:

@@ -46,7 +46,7 @@ class BeamSearch:
         max_ratio: most target tokens a source token, beside a constant allowance of 10.
         length_penalty: divides a hypothesis' log-probability.
         early_stopping: whether a sentence ends as soon as beam_size hypotheses have ended. Else it goes on while the
-            best of the others scores above the worst of those, by its present length, as in Hugging Face's program.
+            best of the others scores above the worst of those, by its present length, as in transformers.
         no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
         repetition_penalty: power of the probability of pieces that came before; 1: none.
         coverage_penalty: β of Wu's coverage penalty, which joins the score of what has ended; 0: none.

@@ -46,12 +46,12 @@ class UnknownCopy:
         """
         if UNK not in target_ids:
             return self.target.decode(list(target_ids))
-        read = sentence_of(self.tokenizers.source, source, max_length=len(source_ids))
+        read = sentence_of(read_by, source, max_length=len(source_ids))
         weights = self._weights(source_ids, target_ids)
         parts = [
             pointed_at(read, row[: len(read.ids)]) for row, i in zip(weights, target_ids, strict=False) if i == UNK
         ]
-        return with_parts(self.tokenizers.target, target_ids, parts)
+        return with_parts(self.target, target_ids, parts)
 
     @torch.no_grad()
     def _weights(self, source_ids: Sequence[int], target_ids: Sequence[int]) -> Tensor:

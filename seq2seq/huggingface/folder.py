@@ -46,8 +46,9 @@ class Folder:
         """Return the object in a file; an optional one that is not there is empty."""
         if optional and not self.has(name):
             return {}
+        content = self.read(name)
         try:
-            found = json.loads(self.read(name))
+            found = json.loads(content)
         except ValueError:
             raise UserError(f"{self.path / name} is no JSON, or was cut off; fetch it again") from None
         if not isinstance(found, dict):

@@ -113,10 +113,12 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
 
     source_size = keys["vocab_size"]
     target_size = source_size if model.one_vocabulary else keys.get("decoder_vocab_size") or source_size
-    one = [SHARED, their_table("encoder"), their_table("decoder")]  # where they are tied, any of these may be there
-    source, target = (one, one) if model.tied else ([one[1], *one[:1]], [one[2], *one[:1]])
-    made[SOURCE_TABLE] = table(source, source_size, vocabularies.source_rows)
-    made[TARGET_TABLE] = table(target, target_size, vocabularies.target_rows)
+    sides = [their_table("encoder"), their_table("decoder")]
+    if model.tied:  # then any of these may be there
+        made[SOURCE_TABLE] = made[TARGET_TABLE] = table([SHARED, *sides], source_size, vocabularies.source_rows)
+    else:
+        made[SOURCE_TABLE] = table([sides[0], SHARED], source_size, vocabularies.source_rows)
+        made[TARGET_TABLE] = table([sides[1], SHARED], target_size, vocabularies.target_rows)
     if keys["tie_word_embeddings"]:
         made[OUTPUT] = made[TARGET_TABLE]
         left.pop(LOGITS, None)  # the same once more

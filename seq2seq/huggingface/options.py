@@ -6,11 +6,13 @@ from seq2seq.errors import UserError
 
 MARIAN, M2M100 = "marian", "m2m_100"
 
-NEEDED = ("d_model", "vocab_size", "decoder_start_token_id", "eos_token_id", "pad_token_id")
+IDS = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+"""Keys that generation_config.json may say otherwise."""
+
 SIDE_KEYS = {"num_layers": "layers", "num_heads": "attention_heads", "d_feedforward": "ffn_dim"}
 """Keys of a side of ours, and how theirs end."""
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "dropout": 0.1,
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
@@ -24,7 +26,7 @@ DEFAULTS = {
     "encoder_ffn_dim": 4096,
     "decoder_ffn_dim": 4096,
 }
-OWN_DEFAULTS = {
+OWN_DEFAULTS: dict[Any, dict[str, Any]] = {
     MARIAN: {"activation_function": "gelu", "scale_embedding": False},
     M2M100: {"activation_function": "relu", "scale_embedding": True, "attention_dropout": 0.1},
 }
@@ -32,12 +34,12 @@ OWN_DEFAULTS = {
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"}
 
-FIXED = {
+FIXED: dict[str, dict[str, Any]] = {
     MARIAN: {"normalize_before": False, "normalize_embedding": False, "add_final_layer_norm": False,
-             "static_position_embeddings": True},
+             "static_position_embeddings": True, "forced_bos_token_id": None},
     M2M100: {"share_encoder_decoder_embeddings": True},
 }  # fmt: skip
-"""Keys of earlier versions that today's transformers reads no more, with the only value that it can be."""
+"""Keys, most of earlier versions of transformers, with the only value that a model of ours can have."""
 
 
 class Model(NamedTuple):
@@ -122,10 +124,11 @@ def read_model(config: dict[str, Any], generation: dict[str, Any], *, name: str)
             f"{name}: config.json has model_type={kind}, which is not known; known are {MARIAN} (all OPUS-MT models) "
             f"and {M2M100} (M2M100, NLLB)"
         )
-    keys: dict[str, Any] = (
-        DEFAULTS | OWN_DEFAULTS[kind] | {key: value for key, value in config.items() if value is not None}
-    )
-    for key in NEEDED:
+    given = {key: value for key, value in (config | generation).items() if value is not None}
+    own = {key: value for key, value in config.items() if value is not None}
+    keys: dict[str, Any] = DEFAULTS | OWN_DEFAULTS[kind] | own
+    keys |= {key: given[key] for key in IDS if key in given}
+    for key in ("d_model", "vocab_size", *IDS):
         if key not in keys:
             raise UserError(f"{name}: config.json has no {key}; fetch it again")
 
@@ -133,7 +136,8 @@ def read_model(config: dict[str, Any], generation: dict[str, Any], *, name: str)
         raise UserError(f"{name}: config.json has {key}={keys[key]}, {why}")
 
     for key, value in FIXED[kind].items():
-        if keys.get(key, value) != value:
+        if given.get(key, value) != value:
+            keys[key] = given[key]
             refuse(key, f"but only {key}={_yaml(value)} can be imported")
     if keys["activation_function"] not in ACTIVATIONS:
         refuse("activation_function", f"which our feed-forward sublayers have not; known are {', '.join(ACTIVATIONS)}")
@@ -151,10 +155,11 @@ def read_model(config: dict[str, Any], generation: dict[str, Any], *, name: str)
         if len(keys["eos_token_id"]) != 1:
             refuse("eos_token_id", "but a sentence can have one end alone")
         keys["eos_token_id"] = keys["eos_token_id"][0]
-    given = {key: value for key, value in (config | generation).items() if value is not None}
-    keys["decoder_start_token_id"] = given["decoder_start_token_id"]
+    for key in IDS:
+        if type(keys[key]) is not int:
+            refuse(key, "where the number of a piece is expected")
     return Model(kind, keys, given)
 
 
 def _yaml(value: Any) -> str:
-    return str(value).lower()
+    return "null" if value is None else str(value).lower()

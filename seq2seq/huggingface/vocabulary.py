@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
+import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from seq2seq.data.foreign import CODE, UNUSED, ForeignTokenizer, pack_foreign
@@ -91,6 +92,10 @@ def _m2m100(folder: Folder, model: Model, source_language: str, target_language:
     """One model cuts all text; a language stands before the source, and before the translation."""
     special = folder.read_json("tokenizer_config.json", optional=True)
     size = model.keys["vocab_size"]
+    if special.get("legacy_behaviour"):
+        raise UserError(
+            "tokenizer_config.json has legacy_behaviour=true, the language after the text; here it stands before it"
+        )
     if folder.has("vocab.json"):
         ids = _ids(folder, "vocab.json")
         codes = WMT21_LANGUAGES if special.get("language_codes") == "wmt21" else M2M100_LANGUAGES
@@ -134,8 +139,8 @@ def _ids(folder: Folder, name: str) -> dict[str, int]:
 def _segmenting(folder: Folder, name: str) -> bytes:
     content = folder.read(name)
     try:
-        sentencepiece_model_pb2.ModelProto.FromString(content)  # type: ignore[attr-defined]
-    except ValueError:
+        sentencepiece.SentencePieceProcessor(model_proto=content)
+    except RuntimeError:
         raise UserError(f"{folder.path / name} is no SentencePiece model, or was cut off; fetch it again") from None
     return content
 

@@ -16,7 +16,12 @@ def settings(text: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     """What all recipes are told here: a tiny text, two steps."""
     monkeypatch.chdir(tmp_path)
     own = ("loader.cache_dir=", "trainer.max_epochs=")
-    brief = ["search.max_length=5", "callbacks.pinned=null", "trainer.limit_val_batches=1"]
+    brief = [
+        "search.max_length=5",
+        "callbacks.pinned=null",
+        "trainer.limit_val_batches=1",
+        "trainer.limit_train_batches=2",
+    ]
     return [*(o for o in text if not o.startswith(own) and ".links=" not in o), *brief, "--steps", "2"]
 
 

@@ -102,7 +102,7 @@ def test_antecedent_is_first_but_for_what_the_pronoun_translates(loaded: Any, se
     pair = Pair(*sentences, gold, "pronoun", frozenset({(2, 4)}))
 
     def ranking(order: list[float]) -> Any:
-        return lambda forced: torch.tensor(order).expand(forced.steps, 6)
+        return lambda forced: torch.tensor(order, dtype=torch.float).expand(forced.steps, 6)
 
     rankings = {"right": ranking([0, 1, 2, 4, 5, 0]), "wrong": ranking([0, 3, 2, 4, 5, 0])}
     found = measure_trust(loaded[0], [pair, pair._replace(antecedents=frozenset())], rankings)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ctranslate2
 import pytest
+import sentencepiece
 import torch
 from torch.testing import assert_close
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
@@ -17,7 +19,7 @@ import seq2seq
 from seq2seq.data.batching import collate
 from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import BOS
-from seq2seq.decoding.search import BeamSearch, power_penalty
+from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.huggingface.folder import Folder
 from seq2seq.huggingface.importing import read
 
@@ -176,32 +178,63 @@ def test_imported_model_serves_every_command(command: Command, nllb: Path, text:
     ]
     for line, *counts in zip((tmp_path / "links").read_text().splitlines(), *words, strict=True):
         assert all(int(i) < counts[0] and int(j) < counts[1] for i, j in (link.split("-") for link in line.split()))
-    data = [f"data.{split}.{side}={side}" for split in ("train", "val", "test") for side in ("source", "target")]
-    scored = command("evaluate", "checkpoint=a.ckpt", "data=text", *data, "output=scores", "search.max_length=5")
-    assert scored.status == 0, scored.err
     nothing = command("evaluate", "checkpoint=a.ckpt")
     assert nothing.status == 1 and "a.ckpt was trained elsewhere" in nothing.err
     for arguments in (
-        ["visualize", "source=The wolf sleeps .", "output=page"],
+        ["visualize", "source=The wolf sleeps .", "output=page", "search.max_length=9"],
         ["explain", "source=The wolf sleeps .", "target=Der Wolf schläft .", "contrast=Die", "output=why"],
-        ["export", "format=ctranslate2", "quantization=int8", "output=exported"],
     ):
         said = command(arguments[0], "checkpoint=a.ckpt", *arguments[1:])
         assert said.status == 0, said.err
-    assert (tmp_path / "exported" / "source.spm").is_file()
 
-    train = next(
-        line
-        for line in command("import", f"from={nllb}", "output=b.ckpt", *languages).out.splitlines()
-        if "begin_with" in line
-    )
-    given = [word for word in train.split()[2:] if word not in ("...", "data=text")]
+
+def test_training_goes_on_from_an_imported_model(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:
+    said = command("import", f"from={nllb}", "output=a.ckpt", "source_language=eng_Latn", "target_language=deu_Latn")
+    for name, side in (("source", 0), ("target", 1)):
+        (tmp_path / name).write_text("".join(f"{pair[side]}\n" for pair in text[:8]), encoding="utf-8")
+    shown = next(line for line in said.out.splitlines() if "begin_with" in line)
+    given = [word for word in shown.split()[2:] if word != "..."]
+    given += [f"data.{split}.{side}={side}" for split in ("train", "val", "test") for side in ("source", "target")]
     tiny = ["trainer=cpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "search.max_length=5",
             "callbacks.pinned=null", "training.test_splits=[]", "hydra.run.dir=run"]  # fmt: skip
-    trained = command("train", *given, "data=text", *data, *tiny)
+    trained = command("train", *given, *tiny)
     assert trained.status == 0, trained.err
     assert "all its weights are taken" in trained.out + trained.err
-    assert command("translate", "checkpoint=run/checkpoints/last.ckpt", "input=source", "output=said").status == 0
+    model = seq2seq.load(tmp_path / "run" / "checkpoints" / "last.ckpt", device="cpu")
+    (found,) = model.translations(["The wolf sleeps ."], max_length=6)
+    assert found[0].text == found[0].text.strip() and "deu_Latn" not in found[0].text
+
+
+def test_ctranslate2_says_what_an_imported_model_says(
+    command: Command, marian: Callable[..., Path], text: Any, tmp_path: Path
+) -> None:
+    assert command("import", f"from={marian(separate=True, scale_embedding=False)}", "output=a.ckpt").status == 0
+    said = command("export", "checkpoint=a.ckpt", "format=ctranslate2", "output=made")
+    assert said.status == 0, said.err
+    model = seq2seq.load(tmp_path / "a.ckpt", device="cpu")
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "made" / "source.spm"))
+    translator = ctranslate2.Translator(str(tmp_path / "made"), compute_type="float32", intra_threads=1)
+    lines = [pair[0] for pair in text[:8]]
+    theirs = translator.translate_batch(
+        [processor.encode(line, out_type=str) for line in lines], beam_size=1, max_decoding_length=LIMIT,
+        min_decoding_length=0, suppress_sequences=[["<pad>"], ["<s>"]],
+    )  # fmt: skip
+    batch = collate([(model.tokenizers.source.encode(line), [], i) for i, line in enumerate(lines)])
+    search = GreedySearch(max_length=LIMIT, max_ratio=100.0)
+    found = search(model.network, batch.source, batch.source_mask, batch.source_lengths)
+    for mine, other in zip(found, theirs, strict=True):
+        assert model.tokenizers.target.pieces(mine[0].tokens) == other.hypotheses[0][: LIMIT - 1]
+    smaller = command("export", "checkpoint=a.ckpt", "format=ctranslate2", "output=small", "quantization=int8")
+    assert smaller.status == 0, smaller.err
+    sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("made", "small")]
+    assert sizes[1] < 0.7 * sizes[0]
+    ctranslate2.Translator(str(tmp_path / "small"))
+    for key, reason in (("quantization=int7", "did you mean int"), ("format=safetensors", "is for format=ctranslate2")):
+        options = [key] if "format" not in key else [key, "quantization=int8"]
+        refused = command(
+            "export", "checkpoint=a.ckpt", *(["format=ctranslate2"] if len(options) == 1 else []), "output=no", *options
+        )
+        assert refused.status == 1 and reason in refused.err and not (tmp_path / "no").exists()
 
 
 def change_config(**keys: Any) -> Callable[[Path], None]:
