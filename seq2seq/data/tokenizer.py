@@ -124,7 +124,7 @@ class Tokenizer:
         self.normalization = ""  # as `TokenizerConfig`
         self.tag = ""  # that stands before every text
         self.tag_ids: dict[str, int] = {}  # by name
-        self._by_tag: dict[str, Self] = {"": self}
+        self._by_tag: dict[str, Any] = {"": self}
         self._load(model_proto)
 
     def _load(self, model_proto: bytes) -> None:
@@ -168,7 +168,12 @@ class Tokenizer:
             made = copy.copy(self)
             made.tag = name
             self._by_tag[name] = made  # asked for at every pair
-        return self._by_tag[name]
+        found: Self = self._by_tag[name]
+        return found
+
+    def that_made(self, ids: Sequence[int]) -> Self:
+        """The same one with the tag that ids begin with, or none."""
+        return self.tagged(next((name for name, i in self.tag_ids.items() if ids and i == ids[0]), ""))
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""

@@ -46,7 +46,7 @@ class UnknownCopy:
         decode = self.tokenizers.target.decode
         if UNK not in target_ids:
             return decode(list(target_ids))
-        read = sentence_of(self.tokenizers.source, source, max_length=len(source_ids))
+        read = sentence_of(self.tokenizers.source.that_made(source_ids), source, max_length=len(source_ids))
         weights = self._weights(source_ids, target_ids)
         parts = [
             pointed_at(read, row[: len(read.ids)]) for row, i in zip(weights, target_ids, strict=False) if i == UNK
