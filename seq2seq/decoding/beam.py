@@ -98,7 +98,7 @@ class BeamSearch:
         rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
-        ended = Ended.empty(batch, k, longest, room=room, device=device)
+        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=list(constrained.constraints))
         watched = Watched(model) if self.coverage_penalty else None
         model = watched or model
         state = model.begin(source, source_mask, source_lengths)
@@ -144,7 +144,8 @@ class BeamSearch:
                 constrained.follow(totals, parents, tokens[..., -1], sentences)
             change = None if change is None else change.gather(1, kept)
             looked = looked if watched is None else take(looked, parents)
-            live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)
+            done = ended.done(sentences, totals[:, 0] / penalty) if constrained else ended.full(sentences)
+            live = (~(at_limit | done)).nonzero().squeeze(1)
             if not len(live):
                 break
             # Leaving out the finished copies the memory of all others: worth it when they are many.
