@@ -102,7 +102,8 @@ class BeamSearch:
         rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
-        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=not self.early_stopping)
+        patient = list(constrained.constraints) if self.early_stopping else range(batch)
+        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=patient)
         watched = Watched(model) if self.coverage_penalty else None
         model = watched or model
         state = model.begin(source, source_mask, source_lengths)
@@ -141,8 +142,7 @@ class BeamSearch:
             of_model = totals if change is None else totals - change
             ended.add(sentences, grown[:, :k, 1:], of_model[:, :k], scores)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
-            if not self.early_stopping:
-                ended.settle(sentences, totals[:, 0] / penalty)
+            ended.settle(sentences, totals[:, 0] / penalty)
             parents = parents.gather(1, kept)
             state = state.reorder(parents)
             tokens = take(grown, kept)

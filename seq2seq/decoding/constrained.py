@@ -1,11 +1,12 @@
 """A beam whose hypotheses must meet constraints: dynamic beam allocation (Post and Vilar 2018).
 
-The hypotheses of a sentence are sorted into banks by how many pieces of what is required they still need. A step looks
-at the best tokens of every hypothesis, and at all that bring it nearer to a constraint. The beam is shared out evenly
-among the banks, and what a bank cannot use goes to the others, the nearest to the goal first. EOS comes only after all
-constraints; and where the tokens that are left just suffice, only what serves the constraints may come. So every
-translation that is found meets them all. Each sentence of a batch has banks of its own; one without constraints is
-searched as ever.
+The hypotheses of a sentence are sorted into banks by how many constraints they have not met, and whether they are in
+the middle of one. (The paper sorts them by pieces. With words of many pieces, few hypotheses would be left that can
+wait for the right place.) A step looks at the best tokens of every hypothesis, and at all that bring it nearer to a
+constraint. The beam is shared out evenly among the banks, and what a bank cannot use goes to the others. EOS comes
+only after all constraints; and where the tokens that are left just suffice, only what serves the constraints may come.
+So every translation that is found meets them all. Each sentence of a batch has banks of its own; one without
+constraints is searched as ever.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class Candidate(NamedTuple):
     total: float
     parent: int
     token: int
-    needed: int  # pieces of what is required
+    bank: int  # the nearer to the goal, the lower
 
 
 class ConstrainedBeams:
@@ -123,18 +124,19 @@ class ConstrainedBeams:
                     seen[token] = float(ruled[beam, token])
             for token, log_probability in seen.items():
                 if log_probability > -torch.inf:
-                    needed = 0 if token == EOS else constraints.needed(constraints.advance(state, token))
-                    found.append(Candidate(total + log_probability, beam, token, needed))
+                    bank = 0 if token == EOS else constraints.distance(constraints.advance(state, token))
+                    found.append(Candidate(total + log_probability, beam, token, bank))
         found.sort(key=lambda candidate: -candidate.total)
         banks: dict[int, list[Candidate]] = {}
         for candidate in found:
-            banks.setdefault(candidate.needed, []).append(candidate)
-        slots = _share_out(self.beam_size, {needed: len(bank) for needed, bank in banks.items()})
-        ended, going_on = [], []
-        for needed, bank in banks.items():
+            banks.setdefault(candidate.bank, []).append(candidate)
+        slots = _share_out(self.beam_size, {number: len(held) for number, held in banks.items()})
+        ended: list[Candidate] = []
+        going_on: list[Candidate] = []
+        for number, held in banks.items():
             # As in a search without constraints: what ends leaves its place to others.
-            ended += [c for c in bank[: slots[needed]] if c.token == EOS]
-            going_on += [c for c in bank if c.token != EOS][: slots[needed]]
+            ended += [c for c in held[: slots[number]] if c.token == EOS]
+            going_on += [c for c in held if c.token != EOS][: slots[number]]
         going_on.sort(key=lambda candidate: -candidate.total)
         return ended, going_on
 
@@ -161,10 +163,15 @@ def _fitting(constraints: Constraints, state: State, room: int) -> list[int] | N
 
 
 def _share_out(places: int, wanted: dict[int, int]) -> dict[int, int]:
-    """Return how many places each bank gets: evenly, no more than it wants, and the nearest to the goal first."""
+    """Return how many places each bank gets: evenly, no more than it wants.
+
+    Where there are more banks than places, the nearest and the farthest come first: what has said all, and what is free
+    to say the rest at its own time.
+    """
     given = dict.fromkeys(wanted, 0)
     while places and (hungry := [bank for bank in sorted(wanted) if given[bank] < wanted[bank]]):
-        for bank in hungry[:places]:
+        from_both_ends = [bank for pair in zip(hungry, reversed(hungry), strict=True) for bank in pair]
+        for bank in list(dict.fromkeys(from_both_ends))[:places]:
             given[bank] += 1
         places -= min(places, len(hungry))
     return given

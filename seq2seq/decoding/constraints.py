@@ -89,6 +89,13 @@ class Constraints:
             return 0
         return min(self.continuations(state).values())
 
+    def distance(self, state: State) -> int:
+        """Return how far the goal is: twice the constraints that are not met, and one less in the middle of one."""
+        missing = self.all - state.met - state.ending
+        if not missing:
+            return 0
+        return 2 * len(missing) - (self.needed(state) < sum(self._least[i] for i in missing))
+
     def needed_after(self, state: State, *, word_end: bool) -> int:
         """Return the same after a token that is part of nothing required."""
         missing = self.all - state.met - (state.ending if word_end else frozenset())

@@ -1,6 +1,6 @@
 """The hypotheses of a beam search that have ended, kept on the device."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,32 +12,44 @@ from seq2seq.decoding.interface import Hypothesis, Key, take
 class Ended:
     """The best ended hypotheses of each sentence, kept on the device."""
 
-    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int, beaten: Tensor | None = None) -> None:
+    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int, *, waits: Tensor | None) -> None:
         self.tokens = tokens  # (batch, room, longest), ends in EOS and padding
         self.totals = totals  # (batch, room) log-probabilities
         self.scores = scores  # (batch, room), -inf where there is none yet
         self.beam = beam
-        self.beaten = beaten  # (batch,) whether what goes on scores no better; None: that is not asked
+        self.waits = waits  # (batch,) which sentences wait for better ones although they have enough; None: none ever
 
     @classmethod
     def empty(
-        cls, batch: int, beam: int, longest: int, *, room: int, device: torch.device, patient: bool = False
+        cls, batch: int, beam: int, longest: int, *, room: int, device: torch.device, patient: Sequence[int] = ()
     ) -> "Ended":
-        """Return room for so many hypotheses a sentence, of which `beam` are enough; patient: once `settle` says so."""
+        """Return room for so many hypotheses a sentence, of which `beam` are enough.
+
+        Sentences that are patient wait for better ones until `settle` finds that none can come.
+        """
         nothing = torch.full((batch, room), -torch.inf, dtype=torch.float32, device=device)
-        beaten = torch.zeros(batch, dtype=torch.bool, device=device) if patient else None
-        return cls(torch.full((batch, room, longest), PAD, device=device), nothing, nothing.clone(), beam, beaten)
+        waits = None
+        if patient:
+            waits = torch.zeros(batch, dtype=torch.bool, device=device)
+            waits[torch.tensor(patient, device=device)] = True
+        tokens = torch.full((batch, room, longest), PAD, device=device)
+        return cls(tokens, nothing, nothing.clone(), beam, waits=waits)
 
     def full(self, sentences: Tensor) -> Tensor:
-        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool, and await no better one."""
+        """Return which of some sentences have as many ended hypotheses as beams, and wait for no better, (n,) bool."""
         enough = self.scores[sentences, self.beam - 1] > -torch.inf
-        return enough if self.beaten is None else enough & self.beaten[sentences]
+        return enough if self.waits is None else enough & ~self.waits[sentences]
 
     def settle(self, sentences: Tensor, best: Tensor) -> None:
-        """Let a patient search end where the best that goes on scores (n,) no better than the worst of enough ended."""
-        assert self.beaten is not None
-        worst = self.scores[sentences, self.beam - 1]
-        self.beaten[sentences] |= (worst > -torch.inf) & (best <= worst)
+        """Let patient sentences wait no more where nothing better goes on than the worst of enough ended ones.
+
+        Args:
+            sentences: (n,).
+            best: the score of the best hypothesis that goes on, as if it ended now, (n,).
+        """
+        if self.waits is not None:
+            worst = self.scores[sentences, self.beam - 1]
+            self.waits[sentences] &= (worst == -torch.inf) | (best > worst)
 
     def add(self, sentences: Tensor, tokens: Tensor, totals: Tensor, scores: Tensor) -> None:
         """Keep the best of the present hypotheses and new ones (n, beam, so far); a score of -inf is none.
