@@ -118,7 +118,7 @@ def read_model(config: dict[str, Any], generation: dict[str, Any], *, name: str)
     Raises:
         UserError: it is another architecture, or a key is missing or has a value that our models cannot have.
     """
-    kind = config.get("model_type")
+    kind = str(config.get("model_type"))
     if kind not in OWN_DEFAULTS:
         raise UserError(
             f"{name}: config.json has model_type={kind}, which is not known; known are {MARIAN} (all OPUS-MT models) "

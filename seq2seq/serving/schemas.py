@@ -24,7 +24,7 @@ Name = Annotated[Text | None, Field(description="A name that /health lists. With
 class Request(BaseModel):
     """What every request may say. An unknown field is refused, so that a typo does not go unnoticed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Name = None
     tag: Text | None = Field(default=None, description="Stands before the source, of a model trained with tags.")

@@ -149,8 +149,7 @@ def test_alternatives_that_are_none_are_refused(model: Model, options: dict[str,
         model.alternatives(SENTENCE, **options)
 
 
-def test_keys_of_what_a_search_holds_are_options(bahdanau: Any) -> None:
-    model = seq2seq.load(bahdanau.best, device="cpu")
+def test_keys_of_what_a_search_holds_are_options(model: Model) -> None:
     found = model.translations(
         ["the wolf slept"], search="mbr", n_best=3, candidates={"beam_size": 4, "n_best": 4, "max_length": 6}
     )

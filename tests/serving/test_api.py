@@ -104,6 +104,8 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
         ("/translate", {}, 422, "text: Field required"),
         ("/translate", {"text": 3}, 422, "text"),
         ("/translate", {"text": "a", "beams": 3}, 422, "beams: Extra inputs"),
+        ("/translate", {"text": "a", "beam_size": "5"}, 422, "beam_size"),
+        ("/attention", {"source": "a", "readings": 0}, 422, "readings"),
         ("/translate", {"text": "a", "beam_size": 99}, 422, "beam_size"),
         ("/translate", {"text": "a", "n_best": 7}, 422, "n_best=7 is more than beam_size=5"),
         ("/translate", {"text": "a", "search": "../beam"}, 422, "search"),
