@@ -22,7 +22,7 @@ from seq2seq.alignment.colors import COLORMAP, GOLD, GRID, INK
 from seq2seq.alignment.heatmap import draw_image, heatmap
 from seq2seq.alignment.links import parse_links
 from seq2seq.attention import Attention, Dot, ScaledDot
-from seq2seq.data.grammar import generate
+from seq2seq.data.grammar import Sentence, generate
 
 BLUE = "#265fa2"
 LENGTHS = ("1-5", "6-10", "11-15", "16-20", "21-30", "31+")
@@ -134,8 +134,8 @@ def alignment(run: Path, path: Path) -> None:
     save(heatmap(weights, view.key_labels, view.query_labels, title="Bahdanau", gold=parse_links(pair.links)), path)
 
 
-def _turned(pair: object) -> int:
-    links = parse_links(pair.links).sure  # type: ignore[attr-defined]
+def _turned(pair: Sentence) -> int:
+    links = parse_links(pair.links).sure
     return sum(abs(source - target) for source, target in links)
 
 

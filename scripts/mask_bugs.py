@@ -136,14 +136,16 @@ def main() -> None:
         [pair for pair in generate(split) if len(pair.source.split()) <= LONGEST] for split in ("train", "val")
     )
     val = val[: options.sentences]
-    references, losses = [pair.target for pair in val], {}
+    references = [pair.target for pair in val]
+    losses: dict[str, list[float]] = {}
     for name, bug in BUGS.items():
         torch.manual_seed(1)
         begin = time.perf_counter()
         model = build_model(compose_defaults("train", MODEL), tokenizers)
-        hooks = [m for m in model.modules() if isinstance(m, Attention) and bug is not None]
-        for module in hooks:
-            module.register_forward_pre_hook(bug, with_kwargs=True)  # type: ignore[arg-type]
+        if bug is not None:
+            for module in model.modules():
+                if isinstance(module, Attention):
+                    module.register_forward_pre_hook(bug, with_kwargs=True)
         losses[name] = train(model, pairs, tokenizers, options.steps)
         with torch.no_grad():
             forced = loss_of(model, batch_of(val, tokenizers)).item()
