@@ -1,7 +1,8 @@
 """A beam whose hypotheses must meet constraints: dynamic beam allocation (Post and Vilar 2018).
 
 The hypotheses of a sentence are sorted into banks by how many constraints they have not met, and whether they are in
-the x looks at the best tokens of every hypothesis, and at all that bring it nearer to a
+the middle of one. (The paper sorts them by pieces. With words of many pieces, few hypotheses would be left that can
+wait for the right place.) A step looks at the best tokens of every hypothesis, and at all that bring it nearer to a
 constraint. The beam is shared out evenly among the banks, and what a bank cannot use goes to the others. EOS comes only
 after all constraints; and where the tokens that are left just suffice, only what serves the constraints may come. So
 every translation that is found meets them all. Each sentence of a batch has banks of its own; one without constraints
