@@ -87,12 +87,16 @@ def main() -> None:
     )
     for axis, name, found in zip(axes[0], names, panels, strict=True):
         variants = list(found)
-        for reading in dict.fromkeys(reading for rows in found.values() for reading in rows):
-            points = [
-                (variants.index(variant), *rows[reading][:2]) for variant, rows in found.items() if reading in rows
-            ]
+        named = set()
+        for family, reading in dict.fromkeys((name.split("-")[0], r) for name, rows in found.items() for r in rows):
+            # A line joins what differs in its depth alone.
+            shown = [name for name, rows in found.items() if name.split("-")[0] == family and reading in rows]
+            points = [(variants.index(name), *found[name][reading][:2]) for name in shown]
             across, up, deviation = zip(*points, strict=True)
-            axis.errorbar(across, up, yerr=deviation, marker="o", capsize=3, label=reading, color=COLORS.get(reading))
+            label = None if reading in named else reading
+            axis.errorbar(across, up, yerr=deviation, marker="o", capsize=3, label=label, color=COLORS.get(reading))
+            named.add(reading)
+        axis.margins(x=0.12)
         axis.set_xticks(range(len(variants)), [short(variant) for variant in variants], fontsize=8)
         axis.set(yscale="log", title=name)
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -4,10 +4,11 @@ import copy
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.links import Link
@@ -137,7 +138,7 @@ class Model:
 
         Args:
             lines: sentences; an empty one has an empty translation.
-            search: a file of `configs/search`: `greedy`, `beam`, `nbest`, `diverse`, `sample`.
+            search: a file of `configs/search`: `greedy`, `beam`, `nbest`, `diverse`, `sample`, `mbr`, `mbr_sample`.
             prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
                 be half a word, unless a space follows it.
             constraints: what each translation must say and must not say, such as
@@ -332,7 +333,10 @@ def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
     if unknown:
         keys = [str(key) for key in config if not str(key).startswith("_")]
         raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
-    return DictConfig({str(key): value for key, value in config.items()} | options)
+    try:
+        return cast(DictConfig, OmegaConf.merge(config, options))  # into what has keys of its own, such as candidates
+    except OmegaConfBaseException as error:
+        raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
 
 
 def _refuse_text(lines: Iterable[str]) -> None:

@@ -18,9 +18,8 @@ from seq2seq.build import (
     build_model,
     build_readings,
     build_search,
-    check_corpora,
-    make_corpus,
 )
+from seq2seq.build_mixture import check_corpora, make_corpus
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers
@@ -46,6 +45,10 @@ def build_data(
     corpus, options = make_corpus(config.data), instantiate(config.tokenizer)
     if tokenizers and grows:
         tokenizers = grown_tokenizers(tokenizers, corpus, options, Path(config.loader.cache_dir).expanduser())
+    if tokenizers:
+        joint = tokenizers.source is tokenizers.target
+        source = tokenizers.source.with_tags(corpus.tags)  # those that the corpus has and the vocabulary has not
+        tokenizers = Tokenizers(source, source if joint else tokenizers.target)
     data = TranslationDataModule(
         corpus=corpus,
         tokenizer=options,

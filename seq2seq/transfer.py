@@ -25,7 +25,7 @@ class Transfer(NamedTuple):
     reshaped: dict[str, tuple[int, ...]]  # both have it, and the checkpoint's is of this shape
     other_kind: list[str]  # both have it, but of a part that is another one, where it means something else
     left: list[str]  # the checkpoint has it, and the model does not
-    grown: dict[str, int]  # tables of a vocabulary that grew, and how many of their rows were begun from parts
+    grown: dict[str, tuple[int, int]]  # tables of a vocabulary that grew: new rows, and those begun from old ones
 
     @property
     def is_whole(self) -> bool:
@@ -58,13 +58,14 @@ def transfer(
     """
     kinds = _kinds(trained)
     found = Transfer([], [], {}, [], [name for name in weights if name not in model.state_dict()], {})
-    shared = set[int]()
+    first: dict[int, str] = {}  # of the names of one tensor
     fitting = {}
     for name, own in model.state_dict().items():
         given = weights.get(name)
-        if own.data_ptr() in shared:
+        if own.numel() and (before := first.setdefault(own.data_ptr(), name)) != name:
+            if given is not None and not (before in weights and torch.equal(given, weights[before])):
+                found.left.append(name)  # here it is one with another weight
             continue
-        shared.add(own.data_ptr())
         if given is None:
             found.new.append(name)
         elif kinds.get(name) != _kind(model, name):
@@ -94,13 +95,15 @@ def describe(found: Transfer, model: nn.Module) -> list[str]:
     ]
     lines += [f"new, since of another kind: {part}" for part in _parts(found.other_kind, own)]
     lines += [f"not used: {part}" for part in whole_parts(found.left, found.left + list(own))]
-    for name, begun in found.grown.items():
-        lines.append(f"grown: {name} has {len(own[name])} rows; {begun} new ones are means of old ones")
+    for name, (new, begun) in found.grown.items():
+        lines.append(f"grown: {name} has {len(own[name])} rows, {new} of them new, {begun} of these means of old ones")
     return lines
 
 
-def _grown_rows(name: str, given: Tensor, own: Tensor, vocabularies: Vocabularies) -> tuple[Tensor, int] | None:
-    """Return a table with rows for new pieces, and how many have parts; None for what is not such a table."""
+def _grown_rows(
+    name: str, given: Tensor, own: Tensor, vocabularies: Vocabularies
+) -> tuple[Tensor, tuple[int, int]] | None:
+    """Return a table with rows for new pieces, with their number and how many have parts; None for no such table."""
     before, now = (v.source if name.startswith("encoder.") else v.target for v in vocabularies)
     sizes = len(before), len(now)
     if not name.endswith(BY_ROW) or (len(given), len(own)) != sizes or sizes[0] >= sizes[1]:
@@ -112,7 +115,7 @@ def _grown_rows(name: str, given: Tensor, own: Tensor, vocabularies: Vocabularie
     for number, ids in enumerate(parts, start=sizes[0]):
         if ids:
             rows[number] = given[ids].mean(0)
-    return rows, sum(map(bool, parts))
+    return rows, (sizes[1] - sizes[0], sum(map(bool, parts)))
 
 
 def _kinds(model: nn.Module) -> dict[str, tuple[type, ...]]:

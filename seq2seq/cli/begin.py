@@ -90,7 +90,7 @@ def start_of(config: DictConfig, found: WholeCheckpoint) -> Start:
         return Start(tokenizers=found.tokenizers)
     checkpoint = read_checkpoint(path, trusted=_packages(config))
     weights = checkpoint if config.begin_with is not None else None
-    return Start(weights, tokenizers_of(checkpoint), config.tokenizer.grow)
+    return Start(weights, tokenizers_of(checkpoint), bool(config.tokenizer.get("grow")))
 
 
 def start_from(model: EncoderDecoder, start: Start, tokenizers: Tokenizers, config: DictConfig) -> None:
@@ -113,6 +113,9 @@ def start_from(model: EncoderDecoder, start: Start, tokenizers: Tokenizers, conf
         f"changed: {difference.key} is {difference.ours}, was {difference.theirs}"
         for difference in _original(config, list(differences(config, checkpoint)))
     ]
+    for name in found.grown:
+        if not model.get_parameter(name).requires_grad:
+            log.warning("freeze: %s is frozen, so what stands there for new pieces stays as it begins", name)
     first, *rest = describe(found, model)
     log.info("%s", "\n  ".join([f"begin_with={checkpoint.path}: {first}", *changed, *rest]))
 

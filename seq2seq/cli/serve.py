@@ -13,7 +13,7 @@ from seq2seq.errors import UserError
 
 def main(arguments: list[str]) -> None:
     """Run the command, until a signal ends it."""
-    config = command_config("serve", arguments, text_keys=("checkpoint", "export", "host"))
+    config = command_config("serve", arguments, text_keys=("checkpoint", "export", "host", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("seq2seq.serving").setLevel(logging.INFO)
     if config.export is not None and len(paths_of("checkpoint", config.checkpoint)) > 1:
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
     with serving.open_port(config.host, config.port) as listening:
         # The port is taken, or refused, before the models are read, which takes long.
         checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
-        models = [Model(checkpoint, device=config.device) for checkpoint in checkpoints]
+        models = [Model(checkpoint, device=config.device, tag=config.tag) for checkpoint in checkpoints]
         engine = None
         if config.export is not None:
             exported = _needed("seq2seq.export.engine", f"export={config.export}", "export")

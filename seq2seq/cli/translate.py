@@ -11,7 +11,7 @@ from seq2seq.build_ensemble import load_models, shortest_limit, unknown_copy
 from seq2seq.build_tags import read_tags, with_tag
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.command import command_config, warn_of_limit
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.requests import check_count, read_requests
 from seq2seq.cli.streams import check_stdin
@@ -48,11 +48,13 @@ def main(arguments: list[str]) -> None:
         tags = read_tags(config.tags, tokenizers.source, checkpoints)
     else:
         raise UserError(f"tag={config.tag} and tags={config.tags}: give one tag for all lines, or one for each line")
+    limit = shortest_limit(checkpoints)
+    warn_of_limit(arguments, search.max_length, limit, "the model was trained on translations of more pieces")
     translator = Translator(
         model,
         tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or shortest_limit(checkpoints),
+        max_length=config.loader.max_length or limit,
         unknown=unknown_copy(checkpoints, model, tokenizers) if config.unknown == "copy" else None,
     )
     if said := precision.warning or precision.reason:

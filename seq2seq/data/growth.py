@@ -29,12 +29,17 @@ FORMAT = 1  # part of every key: raise it when another vocabulary is grown from 
 
 
 def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
-    """The old tokenizers with pieces for the train split, up to `config.vocab_size`; grown once, then from the cache.
+    """The old tokenizers with the tags of a corpus, and pieces for its train split, up to `config.vocab_size`.
+
+    They are grown once, and then come from the cache.
 
     Raises UserError where the old vocabulary is as large already, or of a kind that cannot grow.
     """
     check_growth(old, config.vocab_size)
-    sides = _sides(old)
+    sides = {
+        side: tokenizer if side == "target" else tokenizer.with_tags(corpus.tags)
+        for side, tokenizer in _sides(old).items()
+    }
     key = content_key(
         format=FORMAT,
         train=corpus.fingerprint("train"),
@@ -59,13 +64,19 @@ def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, c
 def check_growth(tokenizers: Tokenizers, vocab_size: int) -> None:
     """Raises UserError where tokenizers cannot grow to a size."""
     for side, tokenizer in _sides(tokenizers).items():
-        if _parsed(tokenizer).trainer_spec.model_type not in (BPE, UNIGRAM):
-            raise UserError(f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram, and cannot grow")
+        if not _can_grow(tokenizer):
+            raise UserError(
+                f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram of ours, and cannot grow"
+            )
         if vocab_size <= len(tokenizer):
             raise UserError(
                 f"tokenizer.grow=true: the {side} vocabulary has {len(tokenizer)} pieces already, so "
                 f"tokenizer.vocab_size={vocab_size} leaves no room; say how many it may have in the end"
             )
+
+
+def _can_grow(tokenizer: Tokenizer) -> bool:
+    return type(tokenizer) is Tokenizer and _parsed(tokenizer).trainer_spec.model_type in (BPE, UNIGRAM)
 
 
 def _sides(tokenizers: Tokenizers) -> dict[str, Tokenizer]:
@@ -110,12 +121,18 @@ def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:
 
 
 def parts_of_new(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
-    """For each new piece the old ids that it would be cut into, without unknown ones; none where all are."""
+    """For each new piece the old ids that it would be cut into, without unknown ones; a tag has no parts."""
+    tags = set(new.tag_ids.values())
+    places = [i for i in range(len(old), len(new)) if i not in tags]
+    parts = dict(zip(places, _old_ids(old, new.pieces(places)), strict=True)) if places else {}
+    return [parts.get(i, []) for i in range(len(old), len(new))]
+
+
+def _old_ids(old: Tokenizer, pieces: Sequence[str]) -> list[list[int]]:
     model = _parsed(old)
     model.normalizer_spec.add_dummy_prefix = False  # a piece inside a word has no space before it
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
-    pieces = new.pieces(range(len(old), len(new)))
-    return [[i for i in ids if i != UNK] for ids in processor.encode(pieces)]
+    return [[i for i in ids if i != UNK] for ids in processor.encode(list(pieces))]
 
 
 def _parsed(tokenizer: Tokenizer) -> Any:

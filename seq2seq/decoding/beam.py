@@ -45,6 +45,8 @@ class BeamSearch:
         max_length: most tokens of a translation, EOS counted.
         max_ratio: most target tokens a source token, beside a constant allowance of 10.
         length_penalty: divides a hypothesis' log-probability.
+        early_stopping: whether a sentence ends as soon as beam_size hypotheses have ended. Else it goes on while the
+            best of the others scores above the worst of those, by its present length, as in transformers.
         no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
         repetition_penalty: power of the probability of pieces that came before; 1: none.
         coverage_penalty: β of Wu's coverage penalty, which joins the score of what has ended; 0: none.
@@ -58,6 +60,7 @@ class BeamSearch:
         max_length: int,
         max_ratio: float,
         length_penalty: LengthPenalty,
+        early_stopping: bool = True,
         no_repeat_ngram: int = 0,
         repetition_penalty: float = 1.0,
         coverage_penalty: float = 0.0,
@@ -75,6 +78,7 @@ class BeamSearch:
         self.max_length = max_length
         self.max_ratio = max_ratio
         self.length_penalty = length_penalty
+        self.early_stopping = early_stopping
         self.rules = penalty_rules(no_repeat_ngram=no_repeat_ngram, repetition_penalty=repetition_penalty)
 
     requires = True
@@ -98,7 +102,11 @@ class BeamSearch:
         rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
-        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=list(constrained.constraints))
+        # With required words, those that say them too early end first, and are seldom the best.
+        patient = not self.early_stopping or bool(constrained)
+        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=patient)
+        if self.early_stopping and ended.beaten is not None:
+            ended.beaten[[i for i in range(batch) if i not in constrained.constraints]] = True  # as if alone
         watched = Watched(model) if self.coverage_penalty else None
         model = watched or model
         state = model.begin(source, source_mask, source_lengths)
@@ -137,6 +145,8 @@ class BeamSearch:
             of_model = totals if change is None else totals - change
             ended.add(sentences, grown[:, :k, 1:], of_model[:, :k], scores)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
+            if patient:
+                ended.settle(sentences, totals[:, 0] / penalty)
             parents = parents.gather(1, kept)
             state = state.reorder(parents)
             tokens = take(grown, kept)
@@ -144,8 +154,7 @@ class BeamSearch:
                 constrained.follow(totals, parents, tokens[..., -1], sentences)
             change = None if change is None else change.gather(1, kept)
             looked = looked if watched is None else take(looked, parents)
-            done = ended.done(sentences, totals[:, 0] / penalty) if constrained else ended.full(sentences)
-            live = (~(at_limit | done)).nonzero().squeeze(1)
+            live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)
             if not len(live):
                 break
             # Leaving out the finished copies the memory of all others: worth it when they are many.

@@ -1,6 +1,6 @@
 """The hypotheses of a beam search that have ended, kept on the device."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor
@@ -10,64 +10,41 @@ from seq2seq.decoding.interface import Hypothesis, Key, take
 
 
 class Ended:
-    """The best ended hypotheses of each sentence, kept on the device.
+    """The best ended hypotheses of each sentence, kept on the device."""
 
-    A sentence that is full has ended, unless it is patient.
-    """
-
-    def __init__(
-        self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int, *, patient: Tensor | None = None
-    ) -> None:
+    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int, beaten: Tensor | None = None) -> None:
         self.tokens = tokens  # (batch, room, longest), ends in EOS and padding
         self.totals = totals  # (batch, room) log-probabilities
         self.scores = scores  # (batch, room), -inf where there is none yet
         self.beam = beam
-        self.patient = patient  # (batch,) which sentences take better hypotheses when they are full; None: none
+        self.beaten = beaten  # (batch,) whether what goes on scores no better; None: that is not asked
 
     @classmethod
     def empty(
-        cls,
-        batch: int,
-        beam: int,
-        longest: int,
-        *,
-        room: int,
-        device: torch.device,
-        patient: Sequence[int] = (),
+        cls, batch: int, beam: int, longest: int, *, room: int, device: torch.device, patient: bool = False
     ) -> "Ended":
-        """Return room for so many hypotheses a sentence, of which `beam` are enough; some sentences are patient."""
+        """Return room for so many hypotheses a sentence, of which `beam` are enough; patient: once `settle` says so."""
         nothing = torch.full((batch, room), -torch.inf, dtype=torch.float32, device=device)
-        tokens = torch.full((batch, room, longest), PAD, device=device)
-        waits = None
-        if patient:
-            waits = torch.zeros(batch, dtype=torch.bool, device=device)
-            waits[torch.tensor(patient, device=device)] = True
-        return cls(tokens, nothing, nothing.clone(), beam, patient=waits)
+        beaten = torch.zeros(batch, dtype=torch.bool, device=device) if patient else None
+        return cls(torch.full((batch, room, longest), PAD, device=device), nothing, nothing.clone(), beam, beaten)
 
     def full(self, sentences: Tensor) -> Tensor:
-        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool."""
-        return self.scores[sentences, self.beam - 1] > -torch.inf
+        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool, and await no better one."""
+        enough = self.scores[sentences, self.beam - 1] > -torch.inf
+        return enough if self.beaten is None else enough & self.beaten[sentences]
 
-    def done(self, sentences: Tensor, best: Tensor) -> Tensor:
-        """Return which of some sentences have ended, (n,) bool: the full; of the patient those where nothing is better.
-
-        Args:
-            sentences: (n,).
-            best: the score of the best hypothesis that goes on, as if it ended now, (n,).
-        """
-        full = self.full(sentences)
-        if self.patient is None:
-            return full
-        return full & ~(self.patient[sentences] & (best > self.scores[sentences, self.beam - 1]))
+    def settle(self, sentences: Tensor, best: Tensor) -> None:
+        """Let a patient search end where the best that goes on scores (n,) no better than the worst of enough ended."""
+        assert self.beaten is not None
+        worst = self.scores[sentences, self.beam - 1]
+        self.beaten[sentences] |= (worst > -torch.inf) & (best <= worst)
 
     def add(self, sentences: Tensor, tokens: Tensor, totals: Tensor, scores: Tensor) -> None:
         """Keep the best of the present hypotheses and new ones (n, beam, so far); a score of -inf is none.
 
-        A sentence that is full takes no more, unless it is patient: it had ended.
+        A sentence that is full takes no more: it had ended.
         """
-        closed = self.full(sentences)
-        closed = closed if self.patient is None else closed & ~self.patient[sentences]
-        scores = scores.masked_fill(closed[:, None], -torch.inf)
+        scores = scores.masked_fill(self.full(sentences)[:, None], -torch.inf)
         tokens = torch.nn.functional.pad(tokens, (0, self.tokens.shape[-1] - tokens.shape[-1]), value=PAD)
         scores = torch.cat((self.scores[sentences], scores), dim=1)
         best, order = scores.topk(self.scores.shape[1], dim=-1)

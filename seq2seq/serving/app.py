@@ -10,9 +10,10 @@ from starlette.exceptions import HTTPException
 
 import seq2seq
 from seq2seq.errors import UserError
-from seq2seq.pages.serve import description_page, live_page
+from seq2seq.pages.serve import LiveModel, description_page, live_page
 from seq2seq.serving.guard import App, Guard
 from seq2seq.serving.inputs import TooMuch
+from seq2seq.serving.models import Served
 from seq2seq.serving.routes import add_pairs, add_translations
 from seq2seq.serving.schemas import Health
 from seq2seq.serving.service import Service
@@ -34,7 +35,7 @@ def create_app(service: Service) -> App:
 
 def _add_pages(api: FastAPI, service: Service) -> None:
     """Add what people and programs look at that watch the server."""
-    live = live_page({one.name: one.model.checkpoint.alignment is not None for one in service.models})
+    live = live_page([_about(served) for served in service.models])
 
     @api.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -84,3 +85,7 @@ def _add_errors(api: FastAPI) -> None:
 
 def _problem(status: int, detail: str, headers: Any = None) -> JSONResponse:
     return JSONResponse({"detail": detail}, status, headers)
+
+
+def _about(served: Served) -> LiveModel:
+    return LiveModel(served.name, served.model.checkpoint.alignment is not None, served.model.tags)

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from seq2seq.api import Model
 from seq2seq.decoding.translator import Translation
-from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 
 
@@ -43,15 +42,3 @@ def named(models: Sequence[Model]) -> list[Served]:
         seen[name] += 1
         found.append(Served(name if seen[name] == 1 else f"{name} ({seen[name]})", model))
     return found
-
-
-def find(models: Sequence[Served], name: str | None) -> Served:
-    """Return the model of a name; None: the first.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    for served in models:
-        if name is None or served.name == name:
-            return served
-    raise UserError(f"there is no model {name!r}; there are {', '.join(served.name for served in models)}")

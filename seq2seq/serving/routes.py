@@ -10,7 +10,7 @@ from seq2seq.data.text import one_line
 from seq2seq.errors import UserError
 from seq2seq.serving.batching import Task
 from seq2seq.serving.inputs import lines_of, measured, sentence
-from seq2seq.serving.models import Served, find
+from seq2seq.serving.models import Served
 from seq2seq.serving.schemas import (
     AlignAnswer,
     Alignment,
@@ -31,7 +31,7 @@ from seq2seq.serving.schemas import (
     TranslateRequest,
 )
 from seq2seq.serving.service import Service
-from seq2seq.serving.tasks import Align, Alternatives, Attend, Beginning, Look, Score, Search, Translate
+from seq2seq.serving.tasks import Align, Alternatives, Attend, Beginning, Pair, Score, Search, Translate
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body cannot be read."},
@@ -51,7 +51,7 @@ def add_translations(api: FastAPI, service: Service) -> None:
     @api.post("/translate", responses=PROBLEMS, tags=["models"])
     async def translate(asked: TranslateRequest) -> TranslateAnswer:
         """Translate sentences. An empty one has an empty translation."""
-        served = find(service.models, asked.model)
+        served = service.find(asked.model, asked.tag)
         lines = [measured(served, "source", line) for line in lines_of(asked.text, most=service.limits.lines)]
         pieces = sum(line.pieces for line in lines)
         found = await service.ask(Translate(served, _search(asked)), lines, pieces=pieces) if lines else []
@@ -64,7 +64,7 @@ def add_translations(api: FastAPI, service: Service) -> None:
     @api.post("/alternatives", responses=PROBLEMS, tags=["models"])
     async def alternatives(asked: AlternativesRequest) -> AlternativesAnswer:
         """Return the words that might come next in a translation, and how each would go on."""
-        served = find(service.models, asked.model)
+        served = service.find(asked.model, asked.tag)
         beginning = Beginning(sentence(served, "source", asked.source), one_line(asked.prefix))
         pieces = asked.n * (len(beginning.source.ids) + measured(served, "target", beginning.prefix).pieces)
         (found,) = await service.ask(Alternatives(served, Search("beam", 5, 1), asked.n), [beginning], pieces=pieces)
@@ -85,7 +85,7 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/align", responses=PROBLEMS, tags=["models"])
     async def align(asked: PairsRequest) -> AlignAnswer:
         """Link the words of sentence pairs, while the model is forced to say the target."""
-        served = _with_attention(find(service.models, asked.model))
+        served = _with_attention(service.find(asked.model, asked.tag))
         found = await of_pairs(Align(served), served, asked)
         alignments = [Alignment(links=sorted(links), pharaoh=format_links(links)) for links in found]
         return AlignAnswer(model=served.name, alignments=alignments)
@@ -93,7 +93,7 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/score", responses=PROBLEMS, tags=["models"])
     async def score(asked: PairsRequest) -> ScoreAnswer:
         """Say how likely the model finds the target of each pair."""
-        served = find(service.models, asked.model)
+        served = service.find(asked.model, asked.tag)
         scores = []
         for found in await of_pairs(Score(served), served, asked):
             tokens = [Token(piece=piece, log_probability=value) for piece, value in zip(*found, strict=True)]
@@ -103,12 +103,12 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/attention", responses={**PROBLEMS, 200: {"model": AttentionAnswer}}, tags=["models"])
     async def attention(asked: AttentionRequest) -> Response:
         """Return every attention while the model says a target: its own translations, or one that you give."""
-        served = _with_attention(find(service.models, asked.model))
+        served = _with_attention(service.find(asked.model, asked.tag))
         source = sentence(served, "source", asked.source)
         target = None if asked.target is None else sentence(served, "target", asked.target)
         pieces = (len(source.ids) + 1) * (asked.n_best if target is None else 2)
-        task = Attend(served, _search(asked))
-        (answer,) = await service.ask(task, [Look(source, target)], pieces=pieces)
+        task = Attend(served, _search(asked), asked.readings, tuple(dict.fromkeys(asked.methods)))
+        (answer,) = await service.ask(task, [Pair(source, target)], pieces=pieces)
         return Response(answer, media_type="application/json")
 
 

@@ -24,9 +24,10 @@ Name = Annotated[Text | None, Field(description="A name that /health lists. With
 class Request(BaseModel):
     """What every request may say. An unknown field is refused, so that a typo does not go unnoticed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Name = None
+    tag: Text | None = Field(default=None, description="Stands before the source, of a model trained with tags.")
 
 
 class Searching(Request):
@@ -106,6 +107,10 @@ class AttentionRequest(Searching):
 
     source: Text
     target: Text | None = Field(default=None, description="What the model is forced to say. Without it: its own words.")
+    readings: bool = Field(default=False, description="Whether cross-attention is read in every way.")
+    methods: list[Literal["erasure", "gradient_x_input", "alti"]] = Field(
+        default=[], description="What else says which words a word came from; of them, those that the model can have."
+    )
 
 
 class Token(BaseModel):

@@ -90,9 +90,10 @@ class Server(uvicorn.Server):
         )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal, or `stop`; return when all that was taken is answered."""
+        """Serve until a signal or `stop`; return when what was taken is answered, or at a second signal."""
         super().run(sockets)
-        self.service.batcher.stop()
+        if not self.force_exit:
+            self.service.batcher.stop()
 
     def stop(self) -> None:
         """Finish what was taken, refuse what comes, and end."""

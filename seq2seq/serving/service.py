@@ -8,9 +8,10 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from seq2seq.api import Model
+from seq2seq.errors import UserError
 from seq2seq.serving.batching import Batcher, Full, Stopped, Task
 from seq2seq.serving.guard import Limits, Measurements
-from seq2seq.serving.models import Engine, named
+from seq2seq.serving.models import Engine, Served, named
 
 RETRY = {"Retry-After": "1"}
 
@@ -36,11 +37,28 @@ class Service:
         self.measurements = Measurements()
         self.batcher = Batcher(tokens=tokens, wait=wait, room=limits.waiting, observe=self.measurements.of_call)
         self.stopping = False
+        self._tagged: dict[tuple[str, str], Served] = {}
 
     @property
     def names(self) -> list[str]:
         """What the models are called."""
         return [served.name for served in self.models]
+
+    def find(self, name: str | None, tag: str | None) -> Served:
+        """Return the model of a name, None being the first, with a tag before every source.
+
+        Raises:
+            UserError: there is no model of that name, or it does not know the tag.
+        """
+        found = next((served for served in self.models if name in (None, served.name)), None)
+        if found is None:
+            raise UserError(f"there is no model {name!r}; there are {', '.join(self.names)}")
+        if tag is None:
+            return found
+        key = (found.name, tag)
+        if key not in self._tagged:  # once each, so that requests with the same tag share a call
+            self._tagged[key] = replace(found, model=found.model.tagged(tag), engine=None)
+        return self._tagged[key]
 
     async def ask(self, task: Task, items: Sequence[Any], *, pieces: int) -> list[Any]:
         """Return what a task makes of some items, when their turn has come."""

@@ -245,3 +245,19 @@ def test_constraints_that_cannot_be_had_are_refused_before_work_begins(
     said = command("translate", f"checkpoint={bahdanau.best}", "search.max_length=5", *given)
     assert said.status == 1 and said.err.startswith(f"error: {message}") and said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_unknown_pieces_and_precision_are_keys(command: Command, bahdanau: Any) -> None:
+    """The tiny vocabulary lacks letters, so that the model says `<unk>` now and then."""
+    options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]
+    stdin = "the Zebra☃ slept\n".encode() * 2
+    plain = command("translate", *options, stdin=stdin)
+    copied = command("translate", *options, "unknown=copy", stdin=stdin)
+    assert copied.status == 0 and "⁇" not in copied.out and ("⁇" in plain.out or copied.out == plain.out)
+    half = command("translate", *options, "precision=bfloat16", stdin=stdin)
+    assert half.status == 0 and half.out.count("\n") == 2
+    auto = command("translate", *options, "precision=auto", stdin=stdin)
+    assert auto.status == 0 and auto.err.startswith("precision=")
+    for wrong in ("unknown=ask", "precision=int8"):
+        said = command("translate", *options, wrong)
+        assert said.status == 1 and said.err.startswith(f"error: {wrong} is not known; use ")

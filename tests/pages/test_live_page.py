@@ -186,6 +186,14 @@ def test_layer_and_head_stay_when_the_sentence_changes(live: Live) -> None:
     assert live.texts('.choice [aria-pressed="true"]')[:2] == ["encoder self", "0"]
 
 
+def test_other_readings_and_methods_are_beside_attention_where_asked(live: Live) -> None:
+    live.open(source=SENTENCE, also="readings")
+    live.one('[data-choice="read input_weights"]').click()
+    live.open(source=SENTENCE, also="methods")
+    live.one('[data-choice="method erasure"]').click()
+    assert "of the source" in live.texts("[data-column-label]")
+
+
 def test_model_without_attention_shows_its_translations(live: Live, server: Any, models: list[Model]) -> None:
     live.open(source=SENTENCE, model=server.service.names[2])
     assert live.texts(".models p")[0] == (models[2].translate([SENTENCE])[0] or "(nothing)")

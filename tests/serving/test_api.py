@@ -68,6 +68,17 @@ def test_attention_is_that_of_the_model_and_forced_where_asked(client: Any, mode
     assert [target["text"] for target in free["targets"]] == texts
 
 
+def test_attention_has_other_readings_and_methods_where_asked(client: Any) -> None:
+    asked = {"source": "the old wolf", "target": "der Wolf", "readings": True, "methods": ["erasure", "alti"]}
+    for name in client.server.service.names[:2]:
+        (target,) = client.ask("/attention", {**asked, "model": name}).json["targets"]
+        (cross,) = [m for m in target["maps"] if m["kind"] == "cross"]
+        assert "input_weights" in cross["readings"]
+        assert "erasure" in [explained["kind"] for explained in target["explained"]]
+    (plain,) = client.ask("/attention", {"source": "the old wolf", "target": "der Wolf"}).json["targets"]
+    assert plain["explained"] == [] and not any("readings" in m for m in plain["maps"])
+
+
 def test_alternatives_are_those_of_the_model(client: Any, models: list[Model]) -> None:
     asked = {"source": "the old wolf", "prefix": "der ", "n": 3}
     expected = models[0].alternatives("the old wolf", "der ", n=3)
@@ -93,10 +104,13 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
         ("/translate", {}, 422, "text: Field required"),
         ("/translate", {"text": 3}, 422, "text"),
         ("/translate", {"text": "a", "beams": 3}, 422, "beams: Extra inputs"),
+        ("/translate", {"text": "a", "beam_size": "5"}, 422, "beam_size"),
+        ("/attention", {"source": "a", "readings": 0}, 422, "readings"),
         ("/translate", {"text": "a", "beam_size": 99}, 422, "beam_size"),
         ("/translate", {"text": "a", "n_best": 7}, 422, "n_best=7 is more than beam_size=5"),
         ("/translate", {"text": "a", "search": "../beam"}, 422, "search"),
         ("/translate", {"text": "a", "model": "/etc/passwd"}, 422, "there is no model '/etc/passwd'; there are"),
+        ("/translate", {"text": "a", "tag": "2de"}, 422, "2de"),
         ("/translate", {"text": ["a"] * (8 + 1)}, 413, "9 sentences are more than 8"),
         ("/translate", {"text": "wolf " * 100}, 413, "source has 100 pieces, more than the model's 60"),
         ("/translate", {"text": "a" * 5000}, 413, "more than 4096 bytes"),

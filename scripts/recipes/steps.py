@@ -1,0 +1,178 @@
+"""Steps of a recipe in one folder: a step whose result is there is skipped, and one that was killed leaves none."""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from seq2seq.build import make_corpus
+from seq2seq.checkpoint import BEST, LAST
+from seq2seq.cli.main import main as seq2seq
+from seq2seq.cli.output import write_whole
+from seq2seq.cli.quoting import quote
+from seq2seq.cli.shorthand import expand
+from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
+
+SIDES = ("source", "target")
+SETTINGS = "recipe.json"
+
+BROUGHT = ("tokenizer.vocab_size", "loader.tokens_per_batch", "training.label_smoothing")
+"""Keys that a group `data` may set; its text has them, too."""
+
+
+def parser(documentation: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what every recipe is told."""
+    made = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("folder", type=Path, help="where all of it goes; the same command goes on there")
+    made.add_argument("overrides", nargs="*", help="of every training, as seq2seq train takes them: data=grammar ...")
+    made.add_argument("--pairs", type=int, help="the first so many training pairs; all without it")
+    made.add_argument("--steps", type=int, default=2000, help="of every training, so that none learns for longer")
+    return made
+
+
+class Recipe:
+    """A folder, and the commands that fill it.
+
+    Args:
+        options: what the recipe was told; it may not change while the folder is there.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.folder: Path = options.folder
+        told = {key: value for key, value in vars(options).items() if key != "folder"}
+        settings = self.folder / SETTINGS
+        if settings.exists() and json.loads(settings.read_text(encoding="utf-8")) != told:
+            raise UserError(f"{self.folder} has results of other settings, see {settings}; give another folder")
+        composed = compose_defaults("train", expand(quote(options.overrides))[0])
+        if not composed.tokenizer.joint:
+            raise UserError("tokenizer.joint=false: both directions share one vocabulary here; leave it out")
+        self.corpus = make_corpus(composed.data)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with write_whole(settings) as file:
+            json.dump(told, file, indent=2)
+        self.steps: int = options.steps
+        own = [override for override in options.overrides if override.partition("=")[0].partition(".")[0] != "data"]
+        self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + own
+        if self.corpus.tokenized:
+            self.settings.append("metrics.tokenize=none")
+        self._write_text(options.pairs)
+
+    def _write_text(self, pairs: int | None) -> None:
+        """Write the splits of the corpus as files, the first `pairs` of train."""
+        done, part = self.folder / "text", self.folder / "text.part"
+        if done.exists():
+            return
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        for split, name in self._splits().items():
+            found = self.corpus.pairs(split)
+            texts = [pair[:2] for pair in (islice(found, pairs) if split == "train" else found)]
+            for number, side in enumerate(SIDES):
+                (part / f"{name}.{side}").write_text("".join(f"{text[number]}\n" for text in texts), encoding="utf-8")
+        os.replace(part, done)
+
+    def _splits(self) -> dict[str, str]:
+        tests = [split for split in self.corpus.splits() if split.startswith("test")]
+        return {"train": "train", "val": "val", **({tests[0]: "test"} if tests else {})}
+
+    def text(self, name: str, side: str) -> Path:
+        """Return a file of the corpus."""
+        return self.folder / "text" / f"{name}.{side}"
+
+    def part(self, name: str, *, start: int = 0, end: int | None = None) -> tuple[Path, Path]:
+        """Return two files of that name with some of the training pairs."""
+        files = self.folder / f"{name}.source", self.folder / f"{name}.target"
+        for side, file in zip(SIDES, files, strict=True):
+            if not file.exists():
+                with write_whole(file) as output:
+                    output.writelines(f"{line}\n" for line in _lines(self.text("train", side))[start:end])
+        return files
+
+    def files(self, train: tuple[Path, Path] | None = None, *, reverse: bool = False, key: str = "data") -> list[str]:
+        """Return overrides that name the files of a text: those of the corpus, or others to train on.
+
+        Args:
+            train: source and target to train on.
+            reverse: from target to source.
+            key: of the text.
+        """
+        found = {name: (self.text(name, "source"), self.text(name, "target")) for name in self._splits().values()}
+        if train:
+            found["train"] = train
+        ordered = {name: pair[::-1] if reverse else pair for name, pair in found.items()}
+        return [f"{key}=text", *(f"{key}.{name}.{side}={file}" for name, pair in ordered.items()
+                                 for side, file in zip(SIDES, pair, strict=True))]  # fmt: skip
+
+    def train(self, name: str, data: Iterable[str], *overrides: str) -> Path:
+        """Train in a folder of that name, or go on there; return the checkpoint that validation chose, or the last."""
+        run = self.folder / name
+        if not (run / "metrics.json").exists():
+            where = f"resume={run}" if (run / "config.yaml").exists() else f"hydra.run.dir={run}"
+            length = ["trainer.max_epochs=-1", f"trainer.max_steps={self.steps}"]
+            cache = f"loader.cache_dir={self.folder / 'cache'}"
+            _command("train", *data, *self.settings, *length, cache, *overrides, where)
+        best, last = (run / "checkpoints" / name for name in (BEST, LAST))
+        return best if best.exists() else last
+
+    def translate(self, name: str, checkpoint: Path, source: Path, *overrides: str) -> Path:
+        """Translate a file into one of that name."""
+        output = self.folder / name
+        if not output.exists():
+            _command("translate", f"checkpoint={checkpoint}", f"input={source}", f"output={output}", *overrides)
+        return output
+
+    def merge(self, name: str, pairs: Iterable[tuple[Path, Path]]) -> tuple[Path, Path]:
+        """Write files of sentence pairs one after another, each pair once, as two files of that name."""
+        files = self.folder / f"{name}.source", self.folder / f"{name}.target"
+        if not all(file.exists() for file in files):
+            lines = [pair for two in pairs for pair in zip(*map(_lines, two), strict=True)]
+            for side, file in enumerate(files):
+                with write_whole(file) as output:
+                    output.writelines(f"{pair[side]}\n" for pair in dict.fromkeys(lines) if all(pair))
+        return files
+
+    def table(self, rows: Mapping[str, str]) -> None:
+        """Print and keep what each training gave; rows are folders and what they are."""
+        lines = [f"{'':<44}{'parameters':>12}{'steps':>8}{'val BLEU':>10}{'test BLEU':>11}{'test chrF':>11}"]
+        for name, what in rows.items():
+            found = json.loads((self.folder / name / "metrics.json").read_text(encoding="utf-8"))
+            scores = "".join(f"{found.get(key, float('nan')):>{width}.2f}" for key, width in
+                             (("val/bleu", 10), ("test/bleu", 11), ("test/chrf", 11)))  # fmt: skip
+            lines.append(f"{what:<44}{found['parameters']:>12,}{found['steps']:>8,}{scores}")
+        with write_whole(self.folder / "table.txt") as file:
+            file.write("\n".join(lines) + "\n")
+        print("\n" + "\n".join(lines))
+
+
+def split_overrides(text: str) -> list[str]:
+    """Return the overrides in one argument, which are separated by spaces as on a command line."""
+    return shlex.split(text)
+
+
+@contextmanager
+def mistakes_in_a_line() -> Any:
+    """Say a user's mistake in one line and end."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _command(*arguments: str) -> None:
+    print(f"\n$ seq2seq {shlex.join(arguments)}", flush=True)
+    if status := seq2seq(list(arguments)):
+        sys.exit(status)
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").split("\n")[:-1]

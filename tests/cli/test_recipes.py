@@ -1,0 +1,82 @@
+"""Recipes of data from models: each step is done once, and what they train on is what they say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seq2seq.build import tokenizers_of
+from seq2seq.checkpoint import read_checkpoint
+
+Script = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def settings(text: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What all recipes are told here: a tiny text, two steps."""
+    monkeypatch.chdir(tmp_path)
+    own = ("loader.cache_dir=", "trainer.max_epochs=")
+    brief = [
+        "search.max_length=5",
+        "callbacks.pinned=null",
+        "trainer.limit_val_batches=1",
+        "trainer.limit_train_batches=2",
+    ]
+    return [*(o for o in text if not o.startswith(own) and ".links=" not in o), *brief, "--steps", "2"]
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def vocabulary(run: Path) -> list[bytes]:
+    return read_checkpoint(run / "checkpoints" / "best.ckpt").tokenizers
+
+
+def test_distillation_goes_on_where_it_was_stopped(script: Script, settings: list[str], tmp_path: Path) -> None:
+    command = ["distill.py", "made", *settings, "--pairs", "30", "--teacher", "model.d_model=24 model.d_embedding=24"]
+    status, out, err = script(*command)
+    assert status == 0, err
+    made = tmp_path / "made"
+    assert len(lines(made / "distilled.target")) == 30 == len(lines(made / "text" / "train.source"))
+    assert vocabulary(made / "teacher") == vocabulary(made / "student") == vocabulary(made / "student-distilled")
+    table = lines(made / "table.txt")
+    assert [line.split("  ")[0] for line in table[1:]] == [
+        "teacher", "student, from the text", "student, from what the teacher says",
+    ]  # fmt: skip
+    assert table[2].split()[4:6] == table[3].split()[6:8]  # parameters and steps
+    (made / "student-distilled" / "metrics.json").unlink()  # as if it had been stopped
+    status, out, err = script(*command)
+    assert status == 0 and out.count("$ seq2seq") == 1 and "resume=made/student-distilled" in out, err
+    status, out, err = script(*command)
+    assert status == 0 and "$ seq2seq" not in out and lines(made / "table.txt") == table, err
+    status, out, err = script("distill.py", "made", *settings)
+    assert status == 1 and not out
+
+
+def test_back_translations_are_tagged_and_of_text_that_was_held_back(
+    script: Script, settings: list[str], tmp_path: Path
+) -> None:
+    status, out, err = script("back_translate.py", "made", *settings, "--parallel", "25")
+    assert status == 0, err
+    made = tmp_path / "made"
+    assert lines(made / "lone.target") == lines(made / "text" / "train.target")[25:]
+    assert set(lines(made / "back-translated.target")) <= set(lines(made / "lone.target"))
+    checkpoint = read_checkpoint(made / "tagged" / "checkpoints" / "best.ckpt")
+    corpora = checkpoint.config["data"]["corpora"]
+    assert corpora["back"]["tag"] == "bt" and corpora["parallel"]["train"]["source"] == "made/parallel.source"
+    tagged, plain = tokenizers_of(checkpoint).source, vocabulary(made / "parallel-alone")
+    assert list(tagged.tag_ids) == ["bt"] and len(tagged) == len(tokenizers_of(checkpoint).target)
+    assert vocabulary(made / "backward") == plain
+
+
+def test_diversified_text_has_what_every_model_says(script: Script, settings: list[str], tmp_path: Path) -> None:
+    status, out, err = script("diversify.py", "made", *settings, "--models", "1")
+    assert status == 0, err
+    made = tmp_path / "made"
+    texts = [lines(made / "text" / f"train.{side}") for side in ("source", "target")]
+    merged = set(zip(lines(made / "merged.source"), lines(made / "merged.target"), strict=True))
+    expected = {*zip(*texts, strict=True), *zip(texts[0], lines(made / "forward-1.target"), strict=True)}
+    expected |= set(zip(lines(made / "backward-1.source"), texts[1], strict=True))
+    assert merged == {pair for pair in expected if all(pair)}
+    assert vocabulary(made / "diversified") == vocabulary(made / "backward-1")
