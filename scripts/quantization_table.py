@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import ctranslate2
 import torch
+from sacrebleu.metrics import BLEU
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.files import read_lines
 from seq2seq.data.tokenizer import Tokenizers
-from sacrebleu.metrics import BLEU
 from seq2seq.export.ctranslate2 import save
 
 KINDS = ("float32", "int8")
