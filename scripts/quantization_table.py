@@ -1,7 +1,7 @@
 """What CTranslate2 gains and loses in fewer bits: size on disk, BLEU and sentences a second of one Transformer.
 
 The checkpoint is exported with each quantization and translates the same lines, in turns: one pass each, again and
-again; the table shows medians, without the first pass, which warms up. BLEU is sacreBLEU's on words as they stand.
+again; the table shows medians. BLEU is sacreBLEU's on words as they stand.
 
     python scripts/quantization_table.py --checkpoint outputs/.../best.ckpt --source test.en --target test.de
 """
@@ -11,33 +11,43 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import ctranslate2
 import torch
+from sacrebleu.metrics import BLEU
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.files import read_lines
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.export.ctranslate2 import save
 
-KINDS = ("float32", "int16", "int8", "bfloat16")
+KINDS = ("float32", "int8")
+"""What every processor computes fast; some wait very long for int16."""
 
 
-def translated(
-    translator: ctranslate2.Translator, tokenizers: Tokenizers, lines: list[str], *, beam: int
-) -> tuple[float, list[str]]:
-    """Return the seconds of a pass over all lines, and the translations."""
+class Pass(NamedTuple):
+    """All lines once."""
+
+    seconds: float
+    translations: list[str]
+    compute_type: str  # what CTranslate2 computes in on this device
+
+
+def translated(folder: Path, tokenizers: Tokenizers, lines: list[str], *, beam: int, threads: int) -> Pass:
+    """Translate all lines, after a few that warm up. No other translator is open: they would wait for each other."""
+    translator = ctranslate2.Translator(str(folder), compute_type="default", intra_threads=threads)
+    pieces = [tokenizers.source.pieces(tokenizers.source.encode(line)) for line in lines]
+    options = {"beam_size": beam, "length_penalty": 1, "min_decoding_length": 0, "max_batch_size": 4096}
+    options |= {"batch_type": "tokens", "suppress_sequences": [["<pad>"], ["<s>"]]}
+    translator.translate_batch(pieces[:5], **options)
     begin = time.perf_counter()
-    found = translator.translate_batch(
-        [tokenizers.source.pieces(tokenizers.source.encode(line)) for line in lines],
-        beam_size=beam, length_penalty=1, min_decoding_length=0, max_batch_size=4096, batch_type="tokens",
-        suppress_sequences=[["<pad>"], ["<s>"]],
-    )  # fmt: skip
+    found = translator.translate_batch(pieces, **options)
+    seconds = time.perf_counter() - begin
     ids = {piece: i for i, piece in enumerate(tokenizers.target.pieces(range(len(tokenizers.target))))}
     said = [tokenizers.target.decode([ids[piece] for piece in result.hypotheses[0]]) for result in found]
-    return time.perf_counter() - begin, said
+    return Pass(seconds, said, translator.compute_type)
 
 
 def main() -> None:
@@ -52,32 +62,30 @@ def main() -> None:
     checkpoint = read_checkpoint(options.checkpoint)
     model, tokenizers = load_model(checkpoint, torch.device("cpu"))
     lines, references = (list(read_lines(path)) for path in (options.source, options.target))
+    sizes: dict[str, int] = {}
+    passes: dict[str, list[Pass]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory() as place:
-        translators, sizes = {}, {}
         for kind in KINDS:
             folder = Path(place) / kind
             folder.mkdir()
             save(model, checkpoint, tokenizers, folder, quantization=kind)
             sizes[kind] = (folder / "model.bin").stat().st_size
-            translators[kind] = ctranslate2.Translator(
-                str(folder), compute_type="default", intra_threads=options.threads
-            )
-        passes = {kind: [translated(translators[kind], tokenizers, lines, beam=options.beam)] for kind in KINDS}
         for _ in range(options.rounds):
             for kind, some in passes.items():
-                some.append(translated(translators[kind], tokenizers, lines, beam=options.beam))
-    metric = bleu_metric("none", lowercase=False)
+                search = {"beam": options.beam, "threads": options.threads}
+                some.append(translated(Path(place) / kind, tokenizers, lines, **search))
+    metric = BLEU(tokenize="none")
     print(f"{len(lines)} sentences, beam {options.beam}, {options.threads} threads, {options.rounds} passes\n")
     print("| quantization | computes in | MB | BLEU | sentences/s | translations that differ |")
     print("|---|---|---|---|---|---|")
-    whole = passes["float32"][-1][1]
+    whole = passes["float32"][-1].translations
     for kind, some in passes.items():
-        said = some[-1][1]
-        speed = len(lines) / statistics.median(seconds for seconds, _ in some[1:])
+        said = some[-1].translations
+        speed = len(lines) / statistics.median(one.seconds for one in some)
         differ = sum(ours != theirs for ours, theirs in zip(whole, said, strict=True))
         bleu = metric.corpus_score(said, [references]).score
-        computes = translators[kind].compute_type
-        print(f"| {kind} | {computes} | {sizes[kind] / 1e6:.2f} | {bleu:.1f} | {speed:.0f} | {differ} |")
+        row = f"{sizes[kind] / 1e6:.2f} | {bleu:.1f} | {speed:.0f} | {differ}"
+        print(f"| {kind} | {some[-1].compute_type} | {row} |")
 
 
 if __name__ == "__main__":
