@@ -85,6 +85,8 @@ def _notebook(path: Path) -> str:
                 picture = f"{path.stem}-{number}-{place}.png"
                 (NOTEBOOKS / picture).write_bytes(base64.b64decode("".join(data["image/png"])))
                 parts.append(f"![What the cell draws]({picture})")
+            elif "text/markdown" in data:
+                parts.append("".join(data["text/markdown"]))
             else:
                 parts.append(f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```")
     return "\n\n".join(parts)

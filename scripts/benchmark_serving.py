@@ -3,7 +3,8 @@
 Each client sends a sentence, waits for the answer, and sends the next, over a connection that stays open. The clients
 are threads of this process, on the same machine as the server, so they take a part of its processors. A table tells
 sentences a second, the middle and the 95th percentile of the time to an answer, and the server's memory as it goes on.
-At the end the server gets SIGTERM while all clients ask: every request must have an answer, 200 or 503.
+At the end the server gets SIGTERM while all clients ask. Every request that it has taken must have an answer, 200 or
+503; later ones find nobody listening (ConnectionRefusedError). Any other error would be a lost request.
 
     python scripts/benchmark_serving.py --checkpoint outputs/.../best.ckpt --requests 20000
 """

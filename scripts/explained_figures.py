@@ -30,7 +30,7 @@ DOING = {
     "previous": "word before",
     "diagonal": "same place",
     "next": "word after",
-    "sink_mass": "</s>, punctuation",
+    "sink_mass": "ends, punctuation",
     "normalized_entropy": "spread out",
 }
 TURNED = "Yesterday the wizard bought an old car ."
@@ -42,7 +42,7 @@ def save(figure: Figure, path: Path) -> None:
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None})
     else:
-        Image.fromarray(draw_image(figure)).quantize(64).save(path, optimize=True)
+        Image.fromarray(draw_image(figure)).quantize(128).save(path, optimize=True)
     print(f"  {path}: {path.stat().st_size / 1000:.0f} KB")
 
 
@@ -128,8 +128,9 @@ def alignment(run: Path, path: Path) -> None:
     model = seq2seq.load(run / "checkpoints" / "best.ckpt")
     pair = max((p for p in generate("test") if "separable" in p.tags and "perfect" in p.tags), key=_turned)
     print(f"alignment of: {pair.source} -> {pair.target}")
-    view = model.attention(pair.source, pair.target).view()
-    weights, _ = view.of(model.attention(pair.source, pair.target).alignment.head)
+    attention = model.attention(pair.source, pair.target)
+    view = attention.view()
+    weights, _ = view.of(attention.alignment.head)
     save(heatmap(weights, view.key_labels, view.query_labels, title="Bahdanau", gold=parse_links(pair.links)), path)
 
 
@@ -156,7 +157,7 @@ def heads(run: Path, path: Path) -> None:
     """What each head does, from heads.json."""
     rows = json.loads((run / "heads.json").read_text(encoding="utf-8"))["val"]
     rows = [row for row in rows if row["head"] is not None]
-    figure = Figure(figsize=(9.5, 3.6), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(9.5, 3.6), dpi=130, facecolor="white", layout="constrained")
     kinds_ = [kind for kind in ("encoder", "decoder", "cross") if any(row["kind"] == kind for row in rows)]
     for axes, kind in zip(figure.subplots(1, len(kinds_)), kinds_, strict=True):
         found = [row for row in rows if row["kind"] == kind]

@@ -127,8 +127,8 @@ def plot(losses: dict[str, list[float]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="any that was trained on the embedded grammar")
-    parser.add_argument("--steps", type=int, default=800, help="of each training (%(default)s)")
-    parser.add_argument("--sentences", type=int, default=100, help="that are translated (%(default)s)")
+    parser.add_argument("--steps", type=int, default=400, help="of each training (%(default)s)")
+    parser.add_argument("--sentences", type=int, default=60, help="that are translated (%(default)s)")
     parser.add_argument("--output", type=Path, help="a PNG or SVG file for the losses")
     options = parser.parse_args()
     tokenizers = tokenizers_of(read_checkpoint(options.checkpoint))

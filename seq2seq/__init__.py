@@ -6,6 +6,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas
+
     from seq2seq.api import Model
     from seq2seq.api_training import Run
 
@@ -50,3 +52,19 @@ def train(overrides: "Sequence[str]" = ()) -> "Run":
     from seq2seq.api_training import train
 
     return train(overrides)
+
+
+def compare(folder: "str | Path", *, split: str = "test", baseline: str | None = None) -> "pandas.DataFrame":
+    """Return the runs below a folder as a data frame, a row a variant, best first; `seq2seq compare` shows more.
+
+    Args:
+        folder: with runs below it.
+        split: whose scores order the rows and are tested.
+        baseline: a variant that the others are tested against; None: of those with most seeds the one of highest BLEU.
+
+    Raises:
+        UserError: there are no runs, or they are not of the same data; there is no such split or baseline.
+    """
+    from seq2seq.api_training import compare
+
+    return compare(folder, split=split, baseline=baseline)

@@ -2,12 +2,13 @@
 
 import copy
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from matplotlib.figure import Figure
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.links import Link
@@ -125,34 +126,52 @@ class Model:
         return f"<seq2seq model {name}, on {self._translator.device}>"
 
     def translate(
-        self, lines: Iterable[str], *, search: str = "beam", prefix: Sequence[str] | None = None, **options: Any
+        self,
+        lines: Iterable[str],
+        *,
+        search: str = "beam",
+        prefix: Sequence[str] | None = None,
+        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        **options: Any,
     ) -> list[str]:
         """Return the best translation of each line, in order.
 
         Args:
             lines: sentences; an empty one has an empty translation.
-            search: a file of `configs/search`: `greedy`, `beam`, `nbest`.
+            search: a file of `configs/search`: `greedy`, `beam`, `nbest`, `diverse`, `sample`, `mbr`, `mbr_sample`.
             prefix: what each translation must begin with, a text a line; an empty text is nothing. Its last word may
                 be half a word, unless a space follows it.
+            constraints: what each translation must say and must not say, such as
+                `{"require": ["Haus", ["Auto", "Wagen"]], "forbid": ["Hund"]}`, one a line; None is nothing.
             options: keys of that file, such as `beam_size=10`.
 
         Raises:
-            UserError: there is no such search, or it has no such key; lines is a single text; a prefix cannot be said.
+            UserError: there is no such search, or it has no such key; lines is a single text; what is asked cannot be
+                said, or contradicts itself.
         """
-        return [found[0].text for found in self.translations(lines, search=search, prefix=prefix, **options)]
+        asked: dict[str, Any] = {"prefix": prefix, "constraints": constraints}
+        return [found[0].text for found in self.translations(lines, search=search, **asked, **options)]
 
     def translations(
-        self, lines: Iterable[str], *, search: str = "nbest", prefix: Sequence[str] | None = None, **options: Any
+        self,
+        lines: Iterable[str],
+        *,
+        search: str = "nbest",
+        prefix: Sequence[str] | None = None,
+        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        **options: Any,
     ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         _refuse_text(lines)
         chosen = build_search(_choice("search", search, options))
         requests = None
-        if prefix is not None:
+        if prefix is not None or constraints is not None:
             lines = list(lines)
-            requests = requests_of(self.tokenizers.target, max_length=chosen.max_length, prefixes=prefix)
+            requests = requests_of(self.tokenizers.target, search=chosen, prefixes=prefix, constraints=constraints)
             if len(requests) != len(lines):
-                raise UserError(f"there are {len(lines)} lines and {len(requests)} prefixes; give one a line")
+                raise UserError(
+                    f"there are {len(lines)} lines, and {len(requests)} are asked for; give one for each line"
+                )
         return list(self._translator.translate(lines, chosen, requests=requests))
 
     def alternatives(
@@ -314,7 +333,10 @@ def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
     if unknown:
         keys = [str(key) for key in config if not str(key).startswith("_")]
         raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
-    return DictConfig({str(key): value for key, value in config.items()} | options)
+    try:
+        return cast(DictConfig, OmegaConf.merge(config, options))  # into what has keys of its own, such as candidates
+    except OmegaConfBaseException as error:
+        raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
 
 
 def _refuse_text(lines: Iterable[str]) -> None:

@@ -1,13 +1,19 @@
 """Training and comparing from Python: `run = seq2seq.train(["model=luong"])`; the commands do the same."""
 
+import io
 import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import pandas
+
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
 from seq2seq.cli.train import train as train_runs
+from seq2seq.comparison.comparing import compare_runs
+from seq2seq.comparison.forms import as_csv
+from seq2seq.comparison.table import make_table
 from seq2seq.errors import UserError
 
 
@@ -47,3 +53,25 @@ def train(overrides: Sequence[str] = ()) -> Run:
         raise UserError(f"overrides={overrides!r} is one text; give a list: [{overrides!r}]")
     (folder,) = train_runs(list(overrides), single=True)
     return Run(folder)
+
+
+def compare(
+    folder: str | Path, *, split: str = "test", baseline: str | None = None, samples: int = 1000
+) -> pandas.DataFrame:
+    """Return the runs below a folder as a data frame, a row a variant, best first; `seq2seq compare` shows more.
+
+    Its columns are mean and deviation (`_sd`) over seeds of every figure of `metrics.json`, and how likely a
+    difference from the baseline is chance.
+
+    Args:
+        folder: with runs below it.
+        split: whose scores order the rows and are tested.
+        baseline: a variant that the others are tested against; None: of those with most seeds the one of highest BLEU.
+        samples: of sentences, for the paired bootstrap.
+
+    Raises:
+        UserError: there are no runs, or they are not of the same data; there is no such split or baseline.
+    """
+    found = compare_runs(Path(folder), split=split, baseline=baseline, samples=samples)
+    table = make_table(found.ranked, found.left_out, found.chance, split)
+    return pandas.read_csv(io.StringIO(as_csv(table, found.chance))).set_index("variant")

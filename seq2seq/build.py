@@ -1,7 +1,6 @@
 """Configuration to a model and what surrounds it: with `build_training`, the only caller of Hydra's instantiate."""
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +11,10 @@ from torch import nn
 
 from seq2seq.alignment.words import LinkExtraction
 from seq2seq.attribution import Method
+from seq2seq.build_mixture import make_corpus
 from seq2seq.build_tags import check_needless
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.mixture import Member, check_mixture
 from seq2seq.data.tokenizer import PAD, Tokenizers
 from seq2seq.data.units import tokenizer_of
 from seq2seq.decoding.search import Search
@@ -46,60 +45,17 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str
         UserError: the model needs a tag, and there is none.
     """
     if options is None:
+        if checkpoint.config["data"] is None:
+            raise UserError(
+                f"{checkpoint.path} was trained elsewhere, on data that it does not name; say which are meant, such as "
+                "data=text data.test.source=FILE data.test.target=FILE"
+            )
         options = OmegaConf.create(checkpoint.config["data"])
         _check_targets(options, checkpoint)
     made = make_corpus(options)
     if tag is None and not made.tags:
         check_needless([checkpoint], "")
     return made
-
-
-def make_corpus(options: DictConfig) -> Corpus:
-    """Return the corpus of a `data` group; of a mixture each of its own first.
-
-    Raises:
-        UserError: a part of a mixture cannot be, naming it.
-    """
-    if "corpora" not in options:
-        return instantiate(options)
-    check_corpora(options)
-    members = {}
-    for name, own in options.corpora.items():
-        kind = OmegaConf.create({key: value for key, value in own.items() if key not in ("weight", "tag")})
-        if options.streaming and not kind.get("streaming"):
-            kind.streaming = True
-        try:
-            members[str(name)] = Member(make_corpus(kind), own.get("weight"), own.get("tag"))
-        except UserError as error:
-            said = re.sub(
-                rf"(?<![\w./=])data\.(?=(?:{'|'.join(str(key) for key in kind)})\b)",
-                f"data.corpora.{name}.",
-                str(error),
-            )
-            raise UserError(said if said != str(error) else f"data.corpora.{name}: {error}") from error
-    return instantiate({key: value for key, value in options.items() if key != "corpora"} | {"_partial_": True})(
-        corpora=members
-    )
-
-
-def check_corpora(options: DictConfig) -> None:
-    """Refuse what the parts of a mixture say, before any of them is read; other data pass.
-
-    Raises:
-        UserError: naming the key.
-    """
-    if "corpora" not in options:
-        return
-    if not isinstance(options.corpora, DictConfig):
-        raise UserError(f"data.corpora={options.corpora}: expected corpora by name, such as data.corpora.news=text")
-    parts = {str(name): part for name, part in options.corpora.items()}
-    for name, part in parts.items():
-        if not isinstance(part, DictConfig) or "_target_" not in part:
-            raise UserError(
-                f"data.corpora.{name} is no corpus; first say which kind it is, such as data.corpora.{name}=text"
-            )
-    given = {name: (part.get("weight"), part.get("tag")) for name, part in parts.items()}
-    check_mixture(given, options.temperature, options.streaming)
 
 
 def build_search(options: DictConfig) -> Search:
@@ -172,7 +128,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     # the base Transformer ran at a fifth of its speed. The other kernels need no plans.
     torch.backends.cuda.enable_cudnn_sdp(False)
     options = config.model
-    if options.tie_embeddings and tokenizers.source is not tokenizers.target:
+    if options.tie_embeddings and not tokenizers.one_vocabulary:
         raise UserError(
             "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
         )
@@ -194,6 +150,9 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
         decoder,
         vocab_size=len(tokenizers.target),
         output_table=target_table if options.tie_output else None,
+        # Earlier checkpoints have neither.
+        output_bias="output_bias" in options and options.output_bias,
+        first_token=options.first_token if "first_token" in options else None,
     )
 
 

@@ -44,7 +44,7 @@ def unknown_copy(
     models = model.models if isinstance(model, Ensemble) else (model,)
     for checkpoint, one in zip(checkpoints, models, strict=True):
         if checkpoint.alignment is not None:
-            return UnknownCopy(one, tokenizers, checkpoint.alignment)
+            return UnknownCopy(one, tokenizers.target, checkpoint.alignment)
     raise UserError(f"unknown=copy: {checkpoints[0].path} has no attention to point at a word; say unknown=keep")
 
 

@@ -18,9 +18,8 @@ from seq2seq.build import (
     build_model,
     build_readings,
     build_search,
-    check_corpora,
-    make_corpus,
 )
+from seq2seq.build_mixture import check_corpora, make_corpus
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers

@@ -273,7 +273,8 @@ def test_every_key_is_read(command: str, key: str) -> None:
     of_training = ["build_training.py", "run.py", "objective.py"]
     readers = [f"{command}.py", "build.py", *(of_training if command == "train" else [])]
     files = [text for path, text in SOURCES.items() if path.name in readers]
-    attribute = rf"\bconfig\.{re.escape(key)}\b"
+    name = re.escape(key)
+    attribute = rf"\bconfig(\.{name}\b|\[\"{name}\"\])"
     assert any(re.search(attribute, text) for text in files) or f"${{{key}}}" in YAMLS
 
 

@@ -147,5 +147,7 @@ def test_site_is_built_without_a_warning(tmp_path: Path) -> None:
     made = {str(file.relative_to(tmp_path / "site")) for file in (tmp_path / "site").rglob("*.html")}
     assert {str(page.relative_to(ROOT / "docs").with_suffix(".html")) for page in PAGES[1:]} <= made
     assert {"notebooks/attention_by_hand.html", "one_sentence.html"} <= made
+    taken = {"search", "genindex", "py-modindex", "modindex"}  # pages that Sphinx makes itself, in place of ours
+    assert not taken & {page.stem for page in PAGES}
     reference = (tmp_path / "site" / "reference" / "configuration.html").read_text(encoding="utf-8")
     assert "score=additive" in reference

@@ -1,11 +1,18 @@
 """Every script says what it does."""
 
 import ast
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from seq2seq.attention import Attention
+from seq2seq.build import build_model
+from seq2seq.data.batching import collate
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import compose_defaults
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
 
@@ -16,3 +23,17 @@ def test_help_says_what_it_does(path: Path, script: Callable[..., Any]) -> None:
     assert status == 0, err
     documented = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert documented and documented.splitlines()[0] in " ".join(out.split())
+
+
+@pytest.mark.parametrize("name", ["sound", "padding is seen", "causal mask off by one"])
+def test_silent_bugs_of_masks_are_found(name: str) -> None:
+    made = runpy.run_path(str(SCRIPTS[0].parent / "mask_bugs.py"))
+    vocabulary: Any = range(23)
+    model = build_model(compose_defaults("train", made["MODEL"]), Tokenizers(vocabulary, vocabulary)).eval()
+    bug = made["BUGS"][name]
+    for module in model.modules():
+        if isinstance(module, Attention) and bug:
+            module.register_forward_pre_hook(bug, with_kwargs=True)
+    batch = collate([([5, 6, 7, 8, 9, 10], [5, 6, 7, 8, 9], 0), ([11, 12, 13], [14, 15, 16], 1)])
+    layer = {"padding is seen": "encoder.layers.0", "causal mask off by one": "decoder.layers.0"}
+    assert made["finding"](model, batch).startswith(layer.get(name, "nothing"))

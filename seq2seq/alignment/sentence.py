@@ -41,6 +41,15 @@ class Sentence(NamedTuple):
         """The pieces that are no part of a word: a tag, or none."""
         return [piece for piece, word in zip(self.pieces, self.word_of_piece, strict=True) if word == NO_WORD]
 
+    def without_tags(self) -> "Sentence":
+        """Return the sentence with those pieces alone that are part of a word."""
+        kept = [i for i, word in enumerate(self.word_of_piece) if word != NO_WORD]
+        return self._replace(
+            ids=[self.ids[i] for i in kept],
+            pieces=[self.pieces[i] for i in kept],
+            word_of_piece=[self.word_of_piece[i] for i in kept],
+        )
+
     def ending(self) -> Axis:
         """Return the axis of tokens read by an encoder or predicted by a decoder: the pieces, then EOS.
 
@@ -57,7 +66,7 @@ class Sentence(NamedTuple):
 
     def beginning(self) -> Axis:
         """Return the axis of tokens fed to a decoder: BOS, then the pieces."""
-        words = [word + 1 for word in self.word_of_piece]
+        words = [word + 1 for word in self.word_of_piece]  # 0 of what belongs to no word
         return Axis([BOS_LABEL, *self.pieces], [BOS_LABEL, *self.words], [0, *words])
 
 

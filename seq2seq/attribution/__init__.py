@@ -11,8 +11,10 @@ value_zeroing.py         ValueZeroing: a layer's output without a token's value 
 alti.py                  Alti: how near a token's part of an output is to the whole (ALTI+)             Transformers
 sentences.py             text to what is read and said, checked
 explaining.py            `explain`, with the contrast of two words
+runner_up.py             `explain_beside_runner_up`: every word beside the one that was next likeliest
 explanation.py           Explanation: the result
 faithfulness.py          what is lost without the words that rank highest, and with them alone
+changes.py               what would be said, were attention elsewhere
 table.py, figure.py      the result for the eye
 """
 
@@ -25,6 +27,7 @@ from seq2seq.attribution.gradients import GradientTimesInput
 from seq2seq.attribution.integrated_gradients import IntegratedGradients
 from seq2seq.attribution.method import Contributions, Method
 from seq2seq.attribution.rollout import Rollout
+from seq2seq.attribution.runner_up import explain_beside_runner_up
 from seq2seq.attribution.value_zeroing import ValueZeroing
 
 __all__ = [
@@ -39,4 +42,5 @@ __all__ = [
     "Rollout",
     "ValueZeroing",
     "explain",
+    "explain_beside_runner_up",
 ]

@@ -65,7 +65,9 @@ def explain(
         source = read_sentence("source", tokenizers.source, source, max_length=max_length)
     if isinstance(target, str):
         target = read_target("target", tokenizers.target, target, max_length=max_length)
-    other = None if contrast is None else read_target("contrast", tokenizers.target, contrast, max_length=max_length)
+    other = None
+    if contrast is not None:
+        other = read_target("contrast", tokenizers.target, contrast, max_length=max_length).without_tags()
 
     def forced(ids: Sequence[int], prefix: Axis) -> Forced:
         return Forced(
@@ -82,7 +84,7 @@ def explain(
     prefix_labels = target.beginning().labels(unit)
     if other is None:
         labels = target.ending().labels(unit)
-        found, log_probability = _attribute(method, pair)
+        found, log_probability = attribute(method, pair)
         rows = _units(target.ending(), unit)
         found, log_probability = _join_rows(found, log_probability, rows, add=method.of_token)
     else:
@@ -111,7 +113,7 @@ def explain(
         source_text=source.text,
         target_text=target.text,
     )
-    _check_numbers(made)
+    check_numbers(made)
     return made
 
 
@@ -119,7 +121,7 @@ def _units(axis: Axis, unit: str) -> list[int]:
     return axis.word_of_piece if unit == "words" else list(range(len(axis.pieces)))
 
 
-def _attribute(method: Method, forced: Forced) -> tuple[Contributions, Tensor]:
+def attribute(method: Method, forced: Forced) -> tuple[Contributions, Tensor]:
     """Return what a method says of a pair, nothing from what is read only later, and each token's log-probability."""
     found = method(forced)
     with torch.no_grad():
@@ -161,7 +163,7 @@ def _place(pair: Forced, target: Sentence, other: Sentence, at: int | None) -> i
         return at - 1
     with torch.no_grad():
         likely = pair.log_softmax(pair.source, pair.prefix)[0, :, other.ids[0]].tolist()
-    free = [word for word, label in enumerate(ending.words) if label != said]
+    free = [word for word, label in enumerate(ending.words) if label != said and label not in target.tags]
     return max(free, key=lambda word: likely[ending.word_of_piece.index(word)])
 
 
@@ -185,7 +187,7 @@ def _difference(method: Method, pairs: Sequence[tuple[Forced, Axis]], place: int
     """
     sums = []
     for forced, axis in pairs:
-        found, log_probability = _attribute(method, forced)
+        found, log_probability = attribute(method, forced)
         steps = [step for step, word in enumerate(axis.word_of_piece) if word == place]
         before = int(forced.prefix_units[steps[0]]) + 1
         prefix = found.prefix[steps].sum(0)
@@ -198,7 +200,7 @@ def _difference(method: Method, pairs: Sequence[tuple[Forced, Axis]], place: int
     return Contributions((source - source_)[None], (prefix - prefix_)[None], gap, remark), (said - said_)[None]
 
 
-def _check_numbers(made: Explanation) -> None:
+def check_numbers(made: Explanation) -> None:
     """Refuse what is no number: it must not become a white cell.
 
     Raises:

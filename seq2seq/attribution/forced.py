@@ -53,7 +53,7 @@ class Forced:
         self.tokens_per_batch = tokens_per_batch
         self.progress = progress
         self.batch = collate([(source_ids, target_ids, 0)]).to(next(model.parameters()).device)
-        self.tables = _table(model.encoder), _table(model.decoder)
+        self.tables = table_of(model.encoder), table_of(model.decoder)
         self.source_units = torch.tensor(source_units, device=self.batch.source.device)
         self.prefix_units = torch.tensor(prefix_units, device=self.batch.source.device)
         with torch.no_grad():
@@ -74,13 +74,13 @@ class Forced:
     def log_softmax(self, source: Tensor, prefix: Tensor) -> Tensor:
         """Return the log-probabilities of the whole vocabulary at every step, (batch, T, vocab)."""
         batch, size = self.batch, max(len(source), len(prefix))
-        with _reading(self.tables[0], source):
+        with reading(self.tables[0], source):
             read = len(source), -1
             lengths = batch.source_lengths.expand(len(source))
             encoded = self.model.encode(batch.source.expand(read), batch.source_mask.expand(read), lengths)
         encoded = EncoderOutput(*(x.expand(size, *x.shape[1:]) for x in encoded))
         state = self.model.decoder.begin(encoded)
-        with _reading(self.tables[1], prefix.expand(size, -1, -1)):
+        with reading(self.tables[1], prefix.expand(size, -1, -1)):
             features = self.model.decoder(batch.target_input.expand(size, -1), state)
         logits: Tensor = self.model.output(features)
         return logits.log_softmax(-1)
@@ -103,8 +103,12 @@ def sum_columns(x: Tensor, groups: Tensor) -> Tensor:
     return x.new_zeros(len(x), int(groups.max()) + 1).index_add(1, groups, x)
 
 
-def _table(side: Any) -> nn.Module:
-    """Return what turns the ids of a side into embeddings."""
+def table_of(side: Any) -> nn.Module:
+    """Return what turns the ids of a side, the encoder or the decoder, into embeddings.
+
+    Raises:
+        UserError: it has no such part.
+    """
     table = getattr(getattr(side, "embedding", side), "table", None)
     if not isinstance(table, nn.Module):
         raise UserError(
@@ -115,7 +119,7 @@ def _table(side: Any) -> nn.Module:
 
 
 @contextmanager
-def _reading(table: nn.Module, embeddings: Tensor) -> Iterator[None]:
+def reading(table: nn.Module, embeddings: Tensor) -> Iterator[None]:
     """Let a model read these embeddings, whatever the ids."""
     handle = table.register_forward_hook(lambda *_: embeddings)
     try:

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
     back = None
     if config.reverse is not None:
         other = _checkpoint(config.reverse, config)
-        if other.config["data"] == checkpoint.config["data"]:
+        if checkpoint.config["data"] is not None and other.config["data"] == checkpoint.config["data"]:
             raise UserError(
                 f"reverse={config.reverse} was trained on the same data in the same direction as checkpoint="
                 f"{config.checkpoint}; give a model trained from target to source"

@@ -90,7 +90,7 @@ def start_of(config: DictConfig, found: WholeCheckpoint) -> Start:
         return Start(tokenizers=found.tokenizers)
     checkpoint = read_checkpoint(path, trusted=_packages(config))
     weights = checkpoint if config.begin_with is not None else None
-    return Start(weights, tokenizers_of(checkpoint), config.tokenizer.grow)
+    return Start(weights, tokenizers_of(checkpoint), bool(config.tokenizer.get("grow")))
 
 
 def start_from(model: EncoderDecoder, start: Start, tokenizers: Tokenizers, config: DictConfig) -> None:

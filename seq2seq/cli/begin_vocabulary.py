@@ -74,6 +74,7 @@ def _choice(options: Any) -> str | None:
     """Return the file of the group `tokenizer` of which some options are; None: of none, such as a user's own."""
     for choice in choices_of("tokenizer"):
         file: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "tokenizer" / f"{choice}.yaml"))
+        file = file.get("tokenizer", file)  # of one that sets other keys, too
         if all(file.get(key) == options.get(key) for key in ("_target_", "model_type")):
             return choice
     return None

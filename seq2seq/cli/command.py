@@ -1,5 +1,7 @@
 """The configuration of a command that runs once."""
 
+import logging
+
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.corpora import with_parts
@@ -7,6 +9,8 @@ from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
+
+log = logging.getLogger(__name__)
 
 
 def command_config(
@@ -32,3 +36,10 @@ def command_config(
         if key != "cache_dir" and value is not None and not (isinstance(value, int) and value > 0):
             raise UserError(f"loader.{key}={value}: expected a whole number above 0")
     return config
+
+
+def warn_of_limit(arguments: list[str], max_length: int | None, needed: int, what: str) -> None:
+    """Say that a search, left to its default, ends before what is needed: characters and bytes make many pieces."""
+    asked = any(argument.startswith("search.max_length=") for argument in arguments)
+    if not asked and max_length is not None and max_length < needed:
+        log.warning("search.max_length=%d: %s, up to %d; say search.max_length=%d", max_length, what, needed, needed)

@@ -12,16 +12,13 @@ from seq2seq.build import find_device
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
-from seq2seq.comparison.baseline import links_variant
-from seq2seq.comparison.chance import choose_baseline, compare_with
+from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
-from seq2seq.comparison.readings import Options, read_variants
-from seq2seq.comparison.runs import find_runs
-from seq2seq.comparison.table import make_table, rank, splits_of
-from seq2seq.comparison.variants import Variant, check_same_data, group_runs
+from seq2seq.comparison.readings import Options
+from seq2seq.comparison.table import make_table
 from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
-from seq2seq.errors import UserError, nearest
+from seq2seq.errors import UserError
 
 WIDTH = 120
 """Columns where the output is no terminal."""
@@ -33,20 +30,9 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     root = Path(config.runs)
     output = Path(config.output) if config.output else root
-    variants, left_out = group_runs(find_runs(root))
-    runs = [run for variant in variants for run in variant.runs]
-    splits = splits_of(variants)
-    if splits and config.split not in splits:
-        raise UserError(f"split={config.split}: no run was scored on it; {nearest(config.split, splits)}")
-    if config.samples < 1:
-        raise UserError(f"samples={config.samples}: expected at least 1, such as 1000")
-    check_same_data(runs, root, config.split)
-    baseline = _find_baseline(variants, config.baseline, config.split)
-    chance = compare_with(baseline, variants, config.split, samples=config.samples) if baseline else None
-
-    read = []
+    device = find_device(config.device)
+    again = None
     if config.get("reading") is not None:
-        device = find_device(config.device)
         again = Options(
             config.reading,
             config.get("links"),
@@ -57,11 +43,15 @@ def main(arguments: list[str]) -> None:
             device,
             list(config.trusted),
         )
-        with sharing_cores(device):
-            read = read_variants(variants, again)
-    if config.baseline_links is not None:
-        variants.append(links_variant(config.baseline_links, runs, config.split))
-    ranked = rank(variants, config.split)
+    with sharing_cores(device):
+        ranked, left_out, chance, read, runs = compare_runs(
+            root,
+            split=config.split,
+            baseline=config.baseline,
+            samples=config.samples,
+            baseline_links=config.baseline_links,
+            again=again,
+        )
     attention = collect_attention(ranked, config.split)  # before the table: it says which files were damaged
     ways, heads = find_ways(ranked, read, config.split), heads_curves(ranked)
     table = make_table(ranked, left_out, chance, config.split)
@@ -69,7 +59,7 @@ def main(arguments: list[str]) -> None:
         "comparison.md": as_markdown(table) + (f"\n{ways_as_markdown(ways)}" if ways else ""),
         "comparison.csv": as_csv(table, chance),
         "comparison.html": as_page(
-            table, attention, ways, heads, f"{root.resolve().name}: {len(variants)} variants, {len(runs)} runs"
+            table, attention, ways, heads, f"{root.resolve().name}: {len(ranked)} variants, {len(runs)} runs"
         ),
     } | ({"readings.csv": ways_as_csv(ways)} if ways else {})
     try:
@@ -94,19 +84,3 @@ def main(arguments: list[str]) -> None:
     console.print()
     for name in files:
         print(os.path.join(output, name))
-
-
-def _find_baseline(variants: list[Variant], name: str | None, split: str) -> Variant | None:
-    """Return the variant of a name, or without one the default.
-
-    Raises:
-        UserError: there is none of this name, or it was not scored on the split.
-    """
-    if name is None:
-        return choose_baseline(variants, split)
-    found = next((variant for variant in variants if variant.name == name), None)
-    if found is None:
-        raise UserError(f"baseline={name}: no variant has this name; {nearest(name, [v.name for v in variants])}")
-    if found.statistic(f"{split}/bleu") is None:
-        raise UserError(f"baseline={name}: it has no scores on {split}; give a variant that has")
-    return found

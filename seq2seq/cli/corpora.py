@@ -1,9 +1,9 @@
 """Short names for the parts of `data=mixture`: `data.corpora.news=text`, then `data.corpora.news.train.source=FILE`."""
 
+import json
 import re
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.errors import UserError, nearest
@@ -47,4 +47,4 @@ def _flow(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_flow(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, str):
         return "'" + value.replace("'", "\\'") + "'"
-    return str(yaml.safe_dump(value)).partition("\n")[0]
+    return json.dumps(value)

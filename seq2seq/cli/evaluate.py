@@ -23,7 +23,7 @@ from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.command import command_config, warn_of_limit
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
@@ -76,6 +76,8 @@ def main(arguments: list[str]) -> None:
         readings=readings,
         alignment=alignment,
     )
+    longest = max(map(len, rows["target_ids"][:])) + 1
+    warn_of_limit(arguments, config.search.get("max_length"), longest, "there are references of more pieces")
     baseline = None
     if config.baseline_links is not None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)

@@ -17,7 +17,12 @@ from seq2seq.export.card import write_card
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("ctranslate2", "onnx", "safetensors")
+FORMATS = ("ctranslate2", "huggingface", "onnx", "safetensors")
+
+QUANTIZATIONS = (
+    "int8", "int8_float32", "int8_float16", "int8_bfloat16", "int16", "float16", "bfloat16", "float32"
+)  # fmt: skip
+"""In how many bits CTranslate2 keeps weights, and after the underscore what it computes the rest in."""
 
 
 def main(arguments: list[str]) -> None:
@@ -32,6 +37,14 @@ def main(arguments: list[str]) -> None:
         raise UserError(
             f"format={config.format} needs the package {error.name}: pip install 'seq2seq[export]'"
         ) from None
+    options = {}
+    if config.quantization is not None:
+        options["quantization"] = str(config.quantization)
+        if config.format != "ctranslate2":
+            raise UserError(f"quantization={config.quantization} is for format=ctranslate2; leave it out")
+        if config.quantization not in QUANTIZATIONS:
+            near = nearest(str(config.quantization), QUANTIZATIONS)
+            raise UserError(f"quantization={config.quantization} is not known; {near}")
     output = Path(config.output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"output={output} is there already; give a folder that is new or empty")
@@ -48,9 +61,10 @@ def main(arguments: list[str]) -> None:
             folder = Path(temporary) / "export"
             folder.mkdir()
             with torch.no_grad():
-                exporter.save(model, checkpoint, tokenizers, folder)
+                exporter.save(model, checkpoint, tokenizers, folder, **options)
             for side, tokenizer in tokenizers._asdict().items():
-                (folder / f"{side}{tokenizer.file_suffix}").write_bytes(tokenizer.model_proto)
+                for ending, content in tokenizer.files.items():
+                    (folder / f"{side}{ending}").write_bytes(content)
             parameters = sum(parameter.numel() for parameter in model.parameters())
             write_card(checkpoint, folder, form=config.format, name=output.name, parameters=parameters)
             os.replace(folder, output)

@@ -27,8 +27,9 @@ COMMANDS = {
     "heads": "how much each attention head matters, and scores against heads kept",
     "prune": "a smaller checkpoint, without the heads that matter least",
     "average": "a checkpoint whose weights are the mean of those of several",
-    "export": "a checkpoint for another program: CTranslate2, ONNX, safetensors",
+    "export": "a checkpoint for another program: CTranslate2, Hugging Face, ONNX, safetensors",
     "serve": "a live page of a model, and an HTTP API: translations and attention",
+    "import": "a model of Hugging Face's transformers as a checkpoint: Marian, M2M100, NLLB",
     "compare": "every run below a folder: one table, plots, significance, attention side by side",
 }
 

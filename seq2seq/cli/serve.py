@@ -3,22 +3,20 @@
 import importlib
 import logging
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from seq2seq.api import Model
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.checkpoints import paths_of, read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.errors import UserError
 
 
 def main(arguments: list[str]) -> None:
     """Run the command, until a signal ends it."""
-    config = command_config("serve", arguments, text_keys=("checkpoint", "export", "host"))
+    config = command_config("serve", arguments, text_keys=("checkpoint", "export", "host", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("seq2seq.serving").setLevel(logging.INFO)
-    paths = checkpoint_files(config.checkpoint)
-    if config.export is not None and len(paths) > 1:
+    if config.export is not None and len(paths_of("checkpoint", config.checkpoint)) > 1:
         raise UserError(f"export={config.export} is of one model; give its checkpoint alone")
     serving = _needed("seq2seq.serving.server", "serve", "serve")
     limits = serving.Limits(
@@ -30,8 +28,8 @@ def main(arguments: list[str]) -> None:
     tokens = _above_0("batching.tokens", config.batching.tokens)
     with serving.open_port(config.host, config.port) as listening:
         # The port is taken, or refused, before the models are read, which takes long.
-        checkpoints = [read_checkpoint(path, trusted=config.trusted) for path in paths]
-        models = [Model(checkpoint, device=config.device) for checkpoint in checkpoints]
+        checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
+        models = [Model(checkpoint, device=config.device, tag=config.tag) for checkpoint in checkpoints]
         engine = None
         if config.export is not None:
             exported = _needed("seq2seq.export.engine", f"export={config.export}", "export")
@@ -43,16 +41,6 @@ def main(arguments: list[str]) -> None:
         )
         print(f"{', '.join(server.service.names)}: {serving.address_of(listening)} (Ctrl-C ends it)", flush=True)
         server.run(sockets=[listening])
-
-
-def checkpoint_files(text: str) -> list[str]:
-    """Return the files of `checkpoint=FILE` or `checkpoint=[A,B]`."""
-    if not (text.startswith("[") and text.endswith("]")) or Path(text).exists():
-        return [text]
-    paths = [part.strip().strip("'\"") for part in text[1:-1].split(",")]
-    if not all(paths):
-        raise UserError(f"checkpoint={text}: expected files between commas, such as checkpoint=[a.ckpt,b.ckpt]")
-    return paths
 
 
 def _above_0(key: str, value: float) -> float:

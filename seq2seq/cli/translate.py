@@ -11,7 +11,7 @@ from seq2seq.build_ensemble import load_models, shortest_limit, unknown_copy
 from seq2seq.build_tags import read_tags, with_tag
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.command import command_config, warn_of_limit
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.requests import check_count, read_requests
 from seq2seq.cli.streams import check_stdin
@@ -28,7 +28,7 @@ UNKNOWN = ("keep", "copy")
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config(
-        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "tag", "tags")
+        "translate", arguments, text_keys=("checkpoint", "input", "output", "prefix", "constraints", "tag", "tags")
     )
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.input is None:
@@ -48,21 +48,24 @@ def main(arguments: list[str]) -> None:
         tags = read_tags(config.tags, tokenizers.source, checkpoints)
     else:
         raise UserError(f"tag={config.tag} and tags={config.tags}: give one tag for all lines, or one for each line")
+    limit = shortest_limit(checkpoints)
+    warn_of_limit(arguments, search.max_length, limit, "the model was trained on translations of more pieces")
     translator = Translator(
         model,
         tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
-        max_length=config.loader.max_length or shortest_limit(checkpoints),
+        max_length=config.loader.max_length or limit,
         unknown=unknown_copy(checkpoints, model, tokenizers) if config.unknown == "copy" else None,
     )
     if said := precision.warning or precision.reason:
         log.warning("%s", said)
     name = config.input or "stdin"
-    requests = read_requests(prefix=config.prefix, input=config.input, tokenizer=tokenizers.target, search=search)
+    asked_in = {"prefix": config.prefix, "constraints": config.constraints}
+    requests = read_requests(**asked_in, input=config.input, tokenizer=tokenizers.target, search=search)
     several = getattr(search, "n_best", 1) > 1
     done = 0
     opened = nullcontext(sys.stdin.buffer) if config.input is None else open_text(config.input)
-    reading = (config.input, config.prefix, config.tags, *(checkpoint.path for checkpoint in checkpoints))
+    reading = (config.input, *asked_in.values(), config.tags, *(checkpoint.path for checkpoint in checkpoints))
     with (
         opened as stream,
         write_whole(config.output, reading=reading) as output,
@@ -80,6 +83,6 @@ def main(arguments: list[str]) -> None:
                 done += 1
             output.flush()  # somebody may wait for it
         if requests is not None:
-            check_count(requests, config.prefix, done, name)
+            check_count(requests, config.prefix or config.constraints, done, name)
         if tags is not None:
             check_count(tags, config.tags, done, name)

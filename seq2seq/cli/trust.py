@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from omegaconf import ListConfig
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
-from seq2seq.alignment.links import Links, parse_links
+from seq2seq.alignment.links import Link, Links, parse_links
 from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.attribution import Forced, Method
 from seq2seq.attribution.faithfulness import attention_ranking
@@ -24,6 +25,7 @@ from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
+from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError, nearest
@@ -70,8 +72,14 @@ def main(arguments: list[str]) -> None:
     )
     rows = encoded.dataset
     linked = any(rows["links"])
+
+    def stands_for(row: dict[str, Any]) -> frozenset[Link]:
+        return corpus.antecedents(data.Pair(row["source"], row["target"], row["links"])) if linked else frozenset()
+
     pairs = [
-        Pair(*sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"])
+        Pair(
+            *sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"], stands_for(row)
+        )
         for i, row in enumerate(rows.select(range(min(config.sentences, len(rows)))))
         if len(row["source_ids"]) and len(row["target_ids"])
     ]
@@ -98,7 +106,7 @@ def main(arguments: list[str]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     results: dict[str, Any] = {}
-    tables = []
+    tables: list[Table] = []
     with sharing_cores(device):
         if asked != []:
             per_batch = config.loader.tokens_per_batch

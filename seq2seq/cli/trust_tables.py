@@ -22,12 +22,18 @@ def methods_table(found: dict[str, Trust]) -> Table:
 
 
 def phenomena_table(found: dict[str, Trust]) -> Table:
-    """Return how often the first word is a linked one, a row a phenomenon: of the words of sentences that show it."""
+    """Return how often the first word is a linked one, a row a phenomenon: of the words of sentences that show it.
+
+    In the last row, of each pronoun whose gender hangs on a noun, how often that noun is first but for its own links.
+    """
     tags = sorted({tag for trust in found.values() for tag in trust.hits_by_tag})
     names = [name for name, _ in _ranked(found)]
     made = _table("first word is linked, %, in sentences with", ["phenomenon", *names])
     for tag in tags:
         made.add_row(tag, *(f"{100 * found[name].hits_by_tag[tag]:.1f}" for name in names))
+    rates = [found[name].antecedent_rate for name in names]
+    if any(rate is not None for rate in rates):
+        made.add_row("antecedent of it", *("–" if rate is None else f"{100 * rate:.1f}" for rate in rates))
     return made
 
 

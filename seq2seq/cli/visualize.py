@@ -21,8 +21,9 @@ from seq2seq.cli.command import command_config
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.errors import UserError
-from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.errors import UserError, nearest
+from seq2seq.options import choices_of
+from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import Target, visualize_page
 from seq2seq.training.pictures import head_name, reading_name
 
@@ -44,11 +45,12 @@ def main(arguments: list[str]) -> None:
     target_text = None if config.target is None else one_sentence("target", config.target)
     if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
         raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
-    formats = list(config.figures)
+    formats, asked = list(config.figures), asked_methods(config.methods)
     search = build_search(config.search)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
     tokenizers = with_tag(tokenizers, config.tag, [checkpoint])
+    methods = methods_for(model, asked)
 
     max_length = config.loader.max_length or checkpoint.max_length
     source = cut_sentence("source", tokenizers.source, source_text, max_length)
@@ -62,16 +64,33 @@ def main(arguments: list[str]) -> None:
         said.append(("reference", cut_sentence("target", tokenizers.target, target_text, max_length), None))
     alignment = checkpoint.alignment and read_as(checkpoint.alignment, config.get("reading"), model)
     reading = alignment.reading if alignment else None
-    maps = inspect_pairs(model, [(source, sentence) for _, sentence, _ in said], reading=reading)
-    if not maps[0]:
+    looked = [Look(source, *one) for one in said]
+    targets = targets_of(model, tokenizers, looked, reading=reading, other_readings=True, methods=methods)
+    if not targets[0].maps:
         raise UserError(f"{config.checkpoint} has no attention to see; use a model other than the bottleneck")
-    targets = [Target(*target, m) for target, m in zip(said, maps, strict=True)]
 
     write_folder(output, source, targets, alignment, config.checkpoint, formats)
     for target in targets:
         score = "" if target.score is None else f"{target.score:.4f}"
         print(f"{target.name:<12}  {score:>8}  {target.sentence.text}")
     print(f"{'page':<12}  {'':>8}  {output / 'index.html'}")
+
+
+def asked_methods(names: object) -> list[str] | None:
+    """Return the names of the methods to show beside attention; None: whatever the model can have.
+
+    Raises:
+        UserError: it is no list, or there is no such method.
+    """
+    if names is None:
+        return None
+    known = choices_of("method")
+    if not isinstance(names, ListConfig):
+        raise UserError(f"methods={names}: expected a list, such as methods=[erasure]; [] for none")
+    for name in names:
+        if name not in known:
+            raise UserError(f"methods: there is no method {name}; {nearest(str(name), known)}")
+    return [str(name) for name in names]
 
 
 def one_sentence(key: str, text: str) -> str:

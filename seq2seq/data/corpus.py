@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 
 from seq2seq.data import files, grammar, tables
+from seq2seq.data.antecedents import antecedents
 from seq2seq.data.link_forms import LinkForm, find_form
 from seq2seq.data.linked_text import linked_pairs
 from seq2seq.data.pair import Pair
@@ -41,6 +42,10 @@ class Corpus(ABC):
             self._fingerprints[split] = self._fingerprint(self._checked(split))
         return self._fingerprints[split]
 
+    def antecedents(self, pair: Pair) -> frozenset[tuple[int, int]]:
+        """Links (source word, target word) from the noun that a pronoun stands for to its translation, where known."""
+        return frozenset()
+
     def _checked(self, split: str) -> str:
         if split not in self._splits:
             raise UserError(
@@ -65,6 +70,10 @@ class GrammarCorpus(Corpus):
         super().__init__(grammar.SPLITS, streaming=streaming)
         self.seed = seed
         self._drawn: dict[str, list[Pair]] = {}
+
+    def antecedents(self, pair: Pair) -> frozenset[tuple[int, int]]:
+        """Links from the noun that an `it` stands for to the German pronoun: `data.antecedents`."""
+        return antecedents(pair)
 
     def _pairs(self, split: str) -> Iterator[Pair]:
         if split not in self._drawn:

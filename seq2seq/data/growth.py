@@ -29,12 +29,17 @@ FORMAT = 1  # part of every key: raise it when another vocabulary is grown from 
 
 
 def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: TokenizerConfig, cache_dir: Path) -> Tokenizers:
-    """The old tokenizers with pieces for the train split, up to `config.vocab_size`; grown once, then from the cache.
+    """The old tokenizers with the tags of a corpus, and pieces for its train split, up to `config.vocab_size`.
+
+    They are grown once, and then come from the cache.
 
     Raises UserError where the old vocabulary is as large already, or of a kind that cannot grow.
     """
     check_growth(old, config.vocab_size)
-    sides = _sides(old)
+    sides = {
+        side: tokenizer if side == "target" else tokenizer.with_tags(corpus.tags)
+        for side, tokenizer in _sides(old).items()
+    }
     key = content_key(
         format=FORMAT,
         train=corpus.fingerprint("train"),
@@ -60,7 +65,9 @@ def check_growth(tokenizers: Tokenizers, vocab_size: int) -> None:
     """Raises UserError where tokenizers cannot grow to a size."""
     for side, tokenizer in _sides(tokenizers).items():
         if not _can_grow(tokenizer):
-            raise UserError(f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram, and cannot grow")
+            raise UserError(
+                f"tokenizer.grow=true: the {side} vocabulary is neither bpe nor unigram of ours, and cannot grow"
+            )
         if vocab_size <= len(tokenizer):
             raise UserError(
                 f"tokenizer.grow=true: the {side} vocabulary has {len(tokenizer)} pieces already, so "

@@ -13,6 +13,7 @@ from seq2seq.data.encoding import EncodedSplit, encode_pair, encoded_split, trai
 from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import VocabularyConfig
+from seq2seq.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,15 @@ class EncodedSplits:
         }
 
     def _made_tokenizers(self) -> Tokenizers:
-        return self._given_tokenizers or trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        if self._given_tokenizers is None:
+            return trained_tokenizers(self.corpus, self.config, self.cache_dir)
+        lacking = [tag for tag in self.corpus.tags if tag not in self._given_tokenizers.source.tag_ids]
+        if lacking:
+            raise UserError(
+                f"data.corpora: the vocabulary that the training starts with has no tag {lacking[0]}; "
+                "say tokenizer.grow=true and a larger tokenizer.vocab_size, or leave that tag out"
+            )
+        return self._given_tokenizers
 
     def _encoded(self, split: str, tokenizers: Tokenizers) -> EncodedSplit:
         max_ratio = self.max_ratio if split == "train" else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -116,14 +116,12 @@ class Tokenizer:
     the pieces of every text. Other units than SentencePiece's are subclasses, in `seq2seq.data.units`.
     """
 
-    file_suffix = ".spm"
-    """How the name of a file ends that holds `model_proto`."""
-
     def __init__(self, model_proto: bytes) -> None:
         self.model_proto = model_proto
         self.normalization = ""  # as `TokenizerConfig`
         self.tag = ""  # that stands before every text
         self.tag_ids: dict[str, int] = {}  # by name
+        self._by_tag: dict[str, Tokenizer] = {"": self}
         self._load(model_proto)
 
     def _load(self, model_proto: bytes) -> None:
@@ -145,7 +143,7 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.model_proto, self.tag)
 
-    def with_tags(self, names: Iterable[str]) -> Self:
+    def with_tags(self, names: Iterable[str]) -> "Tokenizer":
         """One that has these tags as well; ids of what it has stay."""
         new = [name for name in map(tag_name, names) if name not in self.tag_ids]
         return type(self)(self._model_with(new)) if new else self
@@ -157,17 +155,27 @@ class Tokenizer:
             model.pieces.add(piece=f"<{name} >", score=0.0, type=model.SentencePiece.CONTROL)
         return model.SerializeToString(deterministic=True)
 
-    def tagged(self, tag: str) -> Self:
+    def tagged(self, tag: str) -> "Tokenizer":
         """The same one with a tag before the pieces of every text, none for ""; UserError where it has no such tag."""
-        name = tag_name(tag) if tag else ""
-        if name == self.tag:
-            return self
-        if name and name not in self.tag_ids:
-            known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
-            raise UserError(f"tag={name} is not known to the model: {known}")
-        made = copy.copy(self)
-        made.tag = name
-        return made
+        name = tag if tag in self._by_tag else tag_name(tag)
+        if name not in self._by_tag:
+            if name not in self.tag_ids:
+                known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
+                raise UserError(f"tag={name} is not known to the model: {known}")
+            made = copy.copy(self)
+            made.tag = name
+            self._by_tag[name] = made  # asked for at every pair
+        return self._by_tag[name]
+
+    @property
+    def sentencepiece(self) -> bytes | None:
+        """The SentencePiece model that cuts text; None where something else does."""
+        return self.model_proto
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What another program needs to cut text alike: contents of files by how their names end."""
+        return {".spm": self.model_proto}
 
     def encode(self, text: str) -> list[int]:
         """The ids of the best segmentation."""
@@ -242,19 +250,24 @@ class Tokenizer:
         """Found through character offsets in the original text, so that a space more or less shifts nothing."""
         prepared = self._prepared(text)
         mapping = self._processor.encode_as_offset_mapping(self._stand_in(prepared))
-        word_of_character = _word_of_character(prepared)
-        found: list[int] = []
-        word = max(word_of_character, default=0)
-        for piece, (begin, end) in zip(reversed(mapping["pieces"]), reversed(mapping["offsets"]), strict=True):
-            # A piece spans two words where the first of them normalises to nothing: the second counts.
-            if piece != "▁" and not is_blank(prepared[begin:end]):
-                word = word_of_character[end - 1]
-            found.append(word)
-        return WordPieces(mapping["ids"], found[::-1])
+        return WordPieces(mapping["ids"], words_of_pieces(prepared, mapping["pieces"], mapping["offsets"]))
 
 
 def _restored(kind: type[Tokenizer], model_proto: bytes, tag: str) -> Tokenizer:
     return kind(model_proto).tagged(tag)
+
+
+def words_of_pieces(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of the word of a text for each piece, of which is known where in the text it is."""
+    word_of_character = _word_of_character(text)
+    found: list[int] = []
+    word = max(word_of_character, default=0)
+    for piece, (begin, end) in zip(reversed(pieces), reversed(offsets), strict=True):
+        # A piece spans two words where the first of them normalises to nothing: the second counts.
+        if piece != "▁" and not is_blank(text[begin:end]):
+            word = word_of_character[end - 1]
+        found.append(word)
+    return found[::-1]
 
 
 def _word_of_character(text: str) -> list[int]:
@@ -273,6 +286,14 @@ class Tokenizers(NamedTuple):
 
     source: Tokenizer
     target: Tokenizer
+
+    @property
+    def one_vocabulary(self) -> bool:
+        """Whether both sides have the same pieces with the same ids, so that they can share embeddings."""
+        if self.source is self.target:
+            return True
+        size = len(self.source)
+        return size == len(self.target) and self.source.pieces(range(size)) == self.target.pieces(range(size))
 
 
 def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from seq2seq.data.foreign import ForeignTokenizer
 from seq2seq.data.text import comparable, is_blank, words
 from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, TokenizerConfig, WordPieces, check_normalization
 from seq2seq.errors import UserError
@@ -25,7 +26,7 @@ BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 def tokenizer_of(model: bytes) -> Tokenizer:
-    """The tokenizer that such bytes make: JSON those of this module, others a SentencePiece model.
+    """The tokenizer that such bytes make: JSON those of `UNITS`, others a SentencePiece model.
 
     Raises UserError when they make none.
     """
@@ -41,7 +42,7 @@ def tokenizer_of(model: bytes) -> Tokenizer:
 class _Listed(Tokenizer):
     """A tokenizer whose model is JSON: its units, its normalisation, and its entries beyond what all such have."""
 
-    file_suffix = ".json"
+    sentencepiece = None
     base = FIRST  # the id of the first entry
 
     def _load(self, model_proto: bytes) -> None:
@@ -56,6 +57,11 @@ class _Listed(Tokenizer):
 
     def __len__(self) -> int:
         return self.base + len(self.entries)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The model itself."""
+        return {".json": self.model_proto}
 
     def _model_with(self, tags: Sequence[str]) -> bytes:
         more = {"entries": [*self.entries, *(f"<{name}>" for name in tags)]}
@@ -166,8 +172,8 @@ def parts(word: str, normalization: str) -> list[str]:
     return words(comparable(normalization)(word).translate(LINE_ENDS))
 
 
-UNITS: dict[str, type[_Listed]] = {"byte": ByteTokenizer, "word": WordTokenizer}
-"""What the models of this module call their units."""
+UNITS: dict[str, type[Tokenizer]] = {"byte": ByteTokenizer, "word": WordTokenizer, "foreign": ForeignTokenizer}
+"""What models in JSON call their units."""
 
 
 @dataclass(frozen=True, kw_only=True)

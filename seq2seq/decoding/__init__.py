@@ -2,10 +2,12 @@
 
 search.py        the searches, over `model.begin` and `model.step` alone
   greedy.py, beam.py, diverse.py, sampling.py
-  interface.py   what they share; ended.py: what a beam has found
-  rules.py       what may come next, and how likely: penalties, what is forced
-  coverage.py    how much of the source was looked at; streams.py: random numbers of a sentence
-  prefix.py      how a translation must begin; vocabulary.py: what pieces spell
+  interface.py   what they share; ended.py: what a beam has found; streams.py: random numbers of a sentence
+  rules.py       what may come next, and how likely: penalties, what is forced or forbidden
+  prefix.py      how a translation must begin
+  constraints.py what it must say and must not; constrained.py: a beam that does
+  coverage.py    how much of the source was looked at
+  vocabulary.py  what pieces spell
 requests.py      what a person asks of a translation, in pieces
 alternatives.py  what else might come next
 ensemble.py      several models that search as one

@@ -14,7 +14,7 @@ from torch import Tensor
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import BOS, EOS, UNK, Tokenizers
 from seq2seq.decoding.interface import Request, Search, Searchable, next_log_probabilities
-from seq2seq.decoding.prefix import IMPOSSIBLE, Prefix, prefix_of
+from seq2seq.decoding.prefix import BLANK, IMPOSSIBLE, Prefix, prefix_of
 from seq2seq.decoding.rules import only
 from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.vocabulary import SPACE, Vocabulary
@@ -83,12 +83,14 @@ def find_alternatives(
         best = search_batch(search, model, copies, key=decode, requests=requests)
         translations = [decode(hypotheses[0].tokens) for hypotheses in best]
     rest = iter(translations)
-    return [
-        Alternative("", one.probability, decode(given.ids))
-        if one.ids == [EOS]
-        else Alternative(decode(one.ids) if words else vocabulary.spell(one.ids), one.probability, next(rest))
-        for one in found
-    ]
+    alternatives = []
+    for one in found:
+        if one.ids == [EOS]:
+            alternatives.append(Alternative("", one.probability, decode(given.ids)))
+        else:
+            text = decode(one.ids).strip(BLANK) if words else vocabulary.spell(one.ids)
+            alternatives.append(Alternative(text, one.probability, next(rest)))
+    return alternatives
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS
+from seq2seq.decoding.constrained import ConstrainedBeams
 from seq2seq.decoding.coverage import Watched, coverage
 from seq2seq.decoding.ended import Ended
 from seq2seq.decoding.interface import (
@@ -36,12 +37,16 @@ def power_penalty(alpha: float) -> LengthPenalty:
 class BeamSearch:
     """The best of `beam_size` hypotheses grown side by side; a sentence ends when so many of them have ended.
 
+    It meets the constraints of its requests.
+
     Args:
         beam_size: hypotheses a sentence.
         n_best: how many of them to return, at most beam_size.
         max_length: most tokens of a translation, EOS counted.
         max_ratio: most target tokens a source token, beside a constant allowance of 10.
         length_penalty: divides a hypothesis' log-probability.
+        early_stopping: whether a sentence ends as soon as beam_size hypotheses have ended. Else it goes on while the
+            best of the others scores above the worst of those, by its present length, as in transformers.
         no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
         repetition_penalty: power of the probability of pieces that came before; 1: none.
         coverage_penalty: β of Wu's coverage penalty, which joins the score of what has ended; 0: none.
@@ -55,6 +60,7 @@ class BeamSearch:
         max_length: int,
         max_ratio: float,
         length_penalty: LengthPenalty,
+        early_stopping: bool = True,
         no_repeat_ngram: int = 0,
         repetition_penalty: float = 1.0,
         coverage_penalty: float = 0.0,
@@ -72,7 +78,11 @@ class BeamSearch:
         self.max_length = max_length
         self.max_ratio = max_ratio
         self.length_penalty = length_penalty
+        self.early_stopping = early_stopping
         self.rules = penalty_rules(no_repeat_ngram=no_repeat_ngram, repetition_penalty=repetition_penalty)
+
+    requires = True
+    """Whether it can be told what a translation must say."""
 
     @torch.no_grad()
     def __call__(
@@ -89,10 +99,10 @@ class BeamSearch:
         batch, k, device = len(source), self.beam_size, source.device
         limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
         shortest, longest = (int(limit) for limit in limits.aminmax())
-        rules = Rules(self.rules, requests)
+        rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
         room = k if self.n_best == 1 or key is None else 2 * k
-        ended = Ended.empty(batch, k, longest, room=room, device=device)
+        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=not self.early_stopping)
         watched = Watched(model) if self.coverage_penalty else None
         model = watched or model
         state = model.begin(source, source_mask, source_lengths)
@@ -107,13 +117,16 @@ class BeamSearch:
             must_end = at_limit if t + 1 >= shortest else None
             log_probabilities = next_log_probabilities(logits, must_end=must_end)
             ruled = log_probabilities
-            if rules.any:
-                ruled = rules(log_probabilities, Said(tokens[..., 1:], sentences, limits[sentences] - t))
+            if rules.any or constrained:
+                said = Said(tokens[..., 1:], sentences, limits[sentences] - t)
+                ruled = constrained.rule(rules(log_probabilities, said), said)
             # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
             best, following = ruled.topk(min(2 * k, logits.shape[-1]))
-            candidates = (totals[..., None] + best).flatten(1)
+            before, candidates = totals, (totals[..., None] + best).flatten(1)
             totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
             parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
+            if constrained:
+                totals, parents, choices = constrained.choose(ruled, before, (totals, parents, choices), sentences)
             if change is not None:
                 added = (ruled - log_probabilities).flatten(1).gather(1, parents * logits.shape[-1] + choices)
                 change = change.gather(1, parents) + added
@@ -128,9 +141,13 @@ class BeamSearch:
             of_model = totals if change is None else totals - change
             ended.add(sentences, grown[:, :k, 1:], of_model[:, :k], scores)
             totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
+            if not self.early_stopping:
+                ended.settle(sentences, totals[:, 0] / penalty)
             parents = parents.gather(1, kept)
             state = state.reorder(parents)
             tokens = take(grown, kept)
+            if constrained:
+                constrained.follow(totals, parents, tokens[..., -1], sentences)
             change = None if change is None else change.gather(1, kept)
             looked = looked if watched is None else take(looked, parents)
             live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)

@@ -109,13 +109,13 @@ class DiverseBeamSearch:
             ruled = log_probabilities = next_log_probabilities(logits, must_end=must_end)
             if rules.any:
                 ruled = rules(log_probabilities, Said(tokens[..., 1:], sentences, limits[sentences] - t))
-            # Of the first step's one hypothesis all groups go on.
-            first = torch.zeros_like(of_group) if t == 0 else of_group * k
+            width = totals.shape[-1]  # hypotheses a group
             counts = torch.zeros_like(ruled[:, 0])  # how many earlier groups' hypotheses go on with a token
             penalty = self.length_penalty(torch.full((), t + 1.0, dtype=torch.float32, device=device))
             parents, choices, kept_totals, kept_of_model = [], [], [], []
             for g in range(groups):
-                beams = slice(int(first[g]), int(first[g]) + totals.shape[-1])
+                first = g * width if t else 0  # with the first step's one hypothesis all groups go on
+                beams = slice(first, first + width)
                 best, following = (ruled[:, beams] - self.diversity * counts[:, None]).topk(
                     min(2 * k, counts.shape[-1])
                 )
@@ -132,7 +132,7 @@ class DiverseBeamSearch:
                 choice = choice.gather(1, kept)
                 counts = counts.scatter_add(1, choice, (total > -torch.inf).to(counts.dtype))
                 counts[:, EOS] = 0.0
-                parents.append(parent.gather(1, kept) + first[g])
+                parents.append(parent.gather(1, kept) + first)
                 choices.append(choice)
                 kept_totals.append(total)
                 kept_of_model.append(likely.gather(1, kept))
@@ -156,8 +156,11 @@ class DiverseBeamSearch:
         for rank in range(max(map(len, found))):
             ranked = [self._rescored(group[rank]) for group in found if rank < len(group)]
             for hypothesis in sorted(ranked, key=lambda h: -h.score):
-                if len(chosen) < self.n_best:
-                    chosen.setdefault(key(hypothesis.tokens), hypothesis)
+                same = key(hypothesis.tokens)
+                if same in chosen:
+                    chosen[same] = max(chosen[same], hypothesis, key=lambda h: h.score)
+                elif len(chosen) < self.n_best:
+                    chosen[same] = hypothesis
         return sorted(chosen.values(), key=lambda h: -h.score)
 
     def _rescored(self, hypothesis: Hypothesis) -> Hypothesis:

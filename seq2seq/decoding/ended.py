@@ -12,21 +12,32 @@ from seq2seq.decoding.interface import Hypothesis, Key, take
 class Ended:
     """The best ended hypotheses of each sentence, kept on the device."""
 
-    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int) -> None:
+    def __init__(self, tokens: Tensor, totals: Tensor, scores: Tensor, beam: int, beaten: Tensor | None = None) -> None:
         self.tokens = tokens  # (batch, room, longest), ends in EOS and padding
         self.totals = totals  # (batch, room) log-probabilities
         self.scores = scores  # (batch, room), -inf where there is none yet
         self.beam = beam
+        self.beaten = beaten  # (batch,) whether what goes on scores no better; None: that is not asked
 
     @classmethod
-    def empty(cls, batch: int, beam: int, longest: int, *, room: int, device: torch.device) -> "Ended":
-        """Return room for so many hypotheses a sentence, of which `beam` are enough."""
+    def empty(
+        cls, batch: int, beam: int, longest: int, *, room: int, device: torch.device, patient: bool = False
+    ) -> "Ended":
+        """Return room for so many hypotheses a sentence, of which `beam` are enough; patient: once `settle` says so."""
         nothing = torch.full((batch, room), -torch.inf, dtype=torch.float32, device=device)
-        return cls(torch.full((batch, room, longest), PAD, device=device), nothing, nothing.clone(), beam)
+        beaten = torch.zeros(batch, dtype=torch.bool, device=device) if patient else None
+        return cls(torch.full((batch, room, longest), PAD, device=device), nothing, nothing.clone(), beam, beaten)
 
     def full(self, sentences: Tensor) -> Tensor:
-        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool."""
-        return self.scores[sentences, self.beam - 1] > -torch.inf
+        """Return which of some sentences have as many ended hypotheses as beams, (n,) bool, and await no better one."""
+        enough = self.scores[sentences, self.beam - 1] > -torch.inf
+        return enough if self.beaten is None else enough & self.beaten[sentences]
+
+    def settle(self, sentences: Tensor, best: Tensor) -> None:
+        """Let a patient search end where the best that goes on scores (n,) no better than the worst of enough ended."""
+        assert self.beaten is not None
+        worst = self.scores[sentences, self.beam - 1]
+        self.beaten[sentences] |= (worst > -torch.inf) & (best <= worst)
 
     def add(self, sentences: Tensor, tokens: Tensor, totals: Tensor, scores: Tensor) -> None:
         """Keep the best of the present hypotheses and new ones (n, beam, so far); a score of -inf is none.

@@ -1,5 +1,6 @@
 """Greedy search: the most probable next token, again and again."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -47,7 +48,10 @@ class GreedySearch:
         key: Key | None = None,
         requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Return one hypothesis for each source, as a list of one; arguments as `Search`."""
+        """Return one hypothesis for each source, as a list of one; none where nothing may be said.
+
+        Arguments as `Search`.
+        """
         limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
         rules = Rules(self.rules, requests)
         state = model.begin(source, source_mask, source_lengths)
@@ -76,6 +80,6 @@ class GreedySearch:
                     break
                 sentences, last, state = sentences[live], last[live], state.select(live)
         return [
-            [Hypothesis(ids[: ids.index(EOS)], score, total)]
+            [Hypothesis(ids[: ids.index(EOS)], score, total)] if score > -math.inf else []
             for ids, score, total in zip(tokens.tolist(), scores.tolist(), totals.tolist(), strict=True)
         ]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD
+from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.prefix import Prefix
 from seq2seq.errors import UserError
 
@@ -40,11 +41,18 @@ class Request(NamedTuple):
 
     number: int = 0  # of the sentence in its text: it names a stream of random numbers
     prefix: Prefix | None = None  # what the translation must begin with
+    constraints: Constraints | None = None  # what it must say, and must not say
+    where: str = ""  # what an error calls the constraints, such as `FILE:7`
+
+    @property
+    def required(self) -> int:
+        """How many tokens, at most, what is required needs beside the prefix."""
+        return 0 if self.constraints is None else self.constraints.needed(self.constraints.start)
 
     @property
     def least(self) -> int:
         """How many tokens, without EOS, the translation must have room for."""
-        return 0 if self.prefix is None else self.prefix.least
+        return self.required + (0 if self.prefix is None else self.prefix.least)
 
 
 Key = Callable[[list[int]], Hashable]

@@ -51,6 +51,7 @@ class MinimumBayesRisk:
         self.weights = weights
         self.n_best = n_best
         self.max_length = candidates.max_length
+        self.requires = getattr(candidates, "requires", False)  # whether words can be required of it
 
     def __call__(
         self,

@@ -118,7 +118,7 @@ def _open_prefix(spelling: str, ids: Sequence[int], vocabulary: Vocabulary) -> P
     whole: list[int] = []
     spelled = 0
     for i in ids:
-        if spelled + len(vocabulary.spellings[i]) > begin or not vocabulary.spellings[i]:
+        if spelled + len(vocabulary.spellings[i]) > begin:
             break
         whole.append(i)
         spelled += len(vocabulary.spellings[i])

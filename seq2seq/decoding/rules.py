@@ -83,7 +83,12 @@ class Rules:
         self.rules = rules
         self.requests = requests or ()
         self.prefixes_until = max((r.prefix.most for r in self.requests if r.prefix is not None), default=0)
-        self.any = bool(rules) or self.prefixes_until > 0
+        self.forbidding = {
+            i: r.constraints
+            for i, r in enumerate(self.requests)
+            if r.constraints is not None and r.constraints.forbidden
+        }
+        self.any = bool(rules or self.forbidding) or self.prefixes_until > 0
         """Whether anything has a say."""
         self.weigh = any(isinstance(rule, RepetitionPenalty) for rule in rules)
         """Whether probabilities change, and are not only ruled out."""
@@ -95,6 +100,8 @@ class Rules:
             ruled = rule(ruled, said.tokens)
         for row, beam, ids in self._forced(said):
             only(ruled[row, beam], ids, like=log_probabilities[row, beam])
+        for row, beam, ids in self._forbidden(said):
+            ruled[row, beam, torch.tensor(ids, dtype=torch.int64, device=ruled.device)] = -torch.inf
         return ruled
 
     def _forced(self, said: Said) -> list[tuple[int, int, list[int]]]:
@@ -107,9 +114,22 @@ class Rules:
         for row, (sentence, room, hypotheses) in enumerate(zip(sentences, rooms, said.tokens.tolist(), strict=True)):
             prefix = self.requests[sentence].prefix
             if prefix is not None and length < prefix.most:
+                room -= self.requests[sentence].required
                 allowed = ((beam, prefix.allowed(ids, room)) for beam, ids in enumerate(hypotheses))
                 found += [(row, beam, ids) for beam, ids in allowed if ids is not None]
         return found
+
+    def _forbidden(self, said: Said) -> list[tuple[int, int, list[int]]]:
+        """Return row, beam, and the tokens that may not come next, by what is forbidden of the translation."""
+        if not self.forbidding:
+            return []
+        sentences, rooms = said.sentences.tolist(), said.room.tolist()
+        return [
+            (row, beam, list(self.forbidding[sentence].ruled_out(ids, room)))
+            for row, (sentence, room) in enumerate(zip(sentences, rooms, strict=True))
+            if sentence in self.forbidding
+            for beam, ids in enumerate(said.tokens[row].tolist())
+        ]
 
 
 def only(row: Tensor, ids: Sequence[int], *, like: Tensor | None = None) -> None:

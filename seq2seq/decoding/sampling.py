@@ -11,6 +11,7 @@ With p the probabilities after the temperature, p ∝ p_model ** (1 / temperatur
 The likeliest token always stays. Each sentence has random numbers of its own, by seed and its line.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -123,8 +124,11 @@ class SampleSearch:
             numbers = torch.from_numpy(streams.at(t)).to(source.device if source.device.type != "mps" else "cpu")
             drawn = self._draw(ruled, numbers[sentences.to(numbers.device)])
             before = ended[sentences]
-            likely = log_probabilities.expand(-1, self.n_best, -1).gather(-1, drawn[..., None]).squeeze(-1)
-            totals[sentences] += likely.masked_fill(before, 0.0)
+            allowed, likely = (
+                x.expand(-1, self.n_best, -1).gather(-1, drawn[..., None]).squeeze(-1)
+                for x in (ruled, log_probabilities)
+            )
+            totals[sentences] += likely.masked_fill(allowed == -torch.inf, -torch.inf).masked_fill(before, 0.0)
             last = drawn.masked_fill(before, PAD)
             tokens[sentences, :, t] = last
             ended[sentences] = before | (last == EOS)
@@ -146,10 +150,11 @@ class SampleSearch:
         the vocabulary, so that rounding moves their ends and never changes places.
         """
         p = ((log_probabilities - log_probabilities.amax(-1, keepdim=True)) / self.temperature).softmax(-1)
+        p = p.nan_to_num()
         kept = p.masked_fill(~self.stays(p), 0.0).to(numbers.device, numbers.dtype)
         ends = kept.cumsum(-1).expand(-1, numbers.shape[1], -1)
         drawn = torch.searchsorted(ends.contiguous(), (numbers * ends[..., -1])[..., None], right=True)
-        return drawn.squeeze(-1).to(p.device)
+        return drawn.squeeze(-1).clamp(max=p.shape[-1] - 1).to(p.device)  # beyond it where nothing may be said
 
     def stays(self, p: Tensor) -> Tensor:
         """Return which tokens may be drawn, by their probabilities (..., vocab)."""
@@ -165,7 +170,8 @@ class SampleSearch:
 
 
 def _likeliest_first(tokens: list[list[int]], totals: list[float], *, key: Key | None) -> list[Hypothesis]:
-    drawn = [Hypothesis(ids[: ids.index(EOS)], total, total) for ids, total in zip(tokens, totals, strict=True)]
+    possible = ((ids, total) for ids, total in zip(tokens, totals, strict=True) if total > -math.inf)
+    drawn = [Hypothesis(ids[: ids.index(EOS)], total, total) for ids, total in possible]
     drawn.sort(key=lambda hypothesis: -hypothesis.score)
     if key is None:
         return drawn

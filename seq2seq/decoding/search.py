@@ -19,6 +19,7 @@ from seq2seq.decoding.interface import (
     next_log_probabilities,
 )
 from seq2seq.decoding.sampling import SampleSearch
+from seq2seq.errors import UserError
 
 __all__ = [
     "BeamSearch",
@@ -55,17 +56,24 @@ def search_batch(
         batch: its sources count.
         key: as `Search`.
         requests: one for each source; None: each is the sentence of its index, of which nothing is asked.
+
+    Raises:
+        UserError: nothing was found that meets a request.
     """
     requests = [Request(number) for number in batch.indices.tolist()] if requests is None else requests
     lengths = batch.source_lengths.tolist()
     wanted = [length > 1 or request.least > 0 for length, request in zip(lengths, requests, strict=True)]
-    if all(wanted):
-        return search(model, batch.source, batch.source_mask, batch.source_lengths, key=key, requests=requests)
     found: list[list[Hypothesis]] = []
-    if any(wanted):
+    asked = list(requests)
+    if all(wanted):
+        found = search(model, batch.source, batch.source_mask, batch.source_lengths, key=key, requests=requests)
+    elif any(wanted):
         some = torch.tensor(wanted, device=batch.source.device)
         asked = [request for request, is_wanted in zip(requests, wanted, strict=True) if is_wanted]
         sources = batch.source[some], batch.source_mask[some], batch.source_lengths[some]
         found = search(model, *sources, key=key, requests=asked)
+    for request, hypotheses in zip(asked, found, strict=False):
+        if not hypotheses:
+            raise UserError(f"{request.where}: no translation was found that says what is asked, and may; ask for less")
     rest = iter(found)
     return [next(rest) if is_wanted else [Hypothesis([], 0.0, 0.0)] for is_wanted in wanted]

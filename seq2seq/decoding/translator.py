@@ -105,18 +105,20 @@ class Translator:
             numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
             if len(numbered) < len(chunk):
                 raise UserError(
-                    f"{name} has more lines than there are prefixes, {start - 1 + len(numbered)}; give one a line"
+                    f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
+                    "one a line"
                 )
             for indices, found in self._search(examples, search, numbered):
                 for i, hypotheses in zip(indices, found, strict=True):
-                    results[i] = [Translation(self._text(h.tokens, chunk[i], ids[i]), h.score) for h in hypotheses]
+                    texts = (self._text(h.tokens, chunk[i], read_by[i], ids[i]) for h in hypotheses)
+                    results[i] = [Translation(text, h.score) for text, h in zip(texts, hypotheses, strict=True)]
                 progress(len(indices))
             yield from results
 
-    def _text(self, tokens: list[int], line: str, source_ids: list[int]) -> str:
+    def _text(self, tokens: list[int], line: str, read_by: Tokenizer, source_ids: list[int]) -> str:
         if self.unknown is None:
             return self.tokenizers.target.decode(tokens)
-        return self.unknown.text(line, source_ids, tokens)
+        return self.unknown.text(line, read_by, source_ids, tokens)
 
     def _search(
         self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]

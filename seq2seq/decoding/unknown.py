@@ -10,7 +10,7 @@ from seq2seq.alignment.sentence import Sentence, sentence_of
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
 from seq2seq.data.text import nfc
-from seq2seq.data.tokenizer import UNK, Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.models import EncoderDecoder
 from seq2seq.reading import record_pass
 
@@ -26,32 +26,32 @@ class UnknownCopy:
 
     Args:
         model: in evaluation mode, on its device.
-        tokenizers: of the model.
+        target: the tokenizer of its target.
         choice: the attention and head that align best.
     """
 
-    def __init__(self, model: EncoderDecoder, tokenizers: Tokenizers, choice: AlignmentChoice) -> None:
+    def __init__(self, model: EncoderDecoder, target: Tokenizer, choice: AlignmentChoice) -> None:
         self.model = model
-        self.tokenizers = tokenizers
+        self.target = target
         self.choice = choice
 
-    def text(self, source: str, source_ids: Sequence[int], target_ids: Sequence[int]) -> str:
+    def text(self, source: str, read_by: Tokenizer, source_ids: Sequence[int], target_ids: Sequence[int]) -> str:
         """Return the text of a translation.
 
         Args:
             source: the text that was translated.
+            read_by: its tokenizer, with the tag of this text if it has one.
             source_ids: as the model read it, which may be cut.
             target_ids: what it said, without BOS and EOS.
         """
-        decode = self.tokenizers.target.decode
         if UNK not in target_ids:
-            return decode(list(target_ids))
-        read = sentence_of(self.tokenizers.source, source, max_length=len(source_ids))
+            return self.target.decode(list(target_ids))
+        read = sentence_of(read_by, source, max_length=len(source_ids))
         weights = self._weights(source_ids, target_ids)
         parts = [
             pointed_at(read, row[: len(read.ids)]) for row, i in zip(weights, target_ids, strict=False) if i == UNK
         ]
-        return with_parts(self.tokenizers.target, target_ids, parts)
+        return with_parts(self.target, target_ids, parts)
 
     @torch.no_grad()
     def _weights(self, source_ids: Sequence[int], target_ids: Sequence[int]) -> Tensor:

@@ -60,12 +60,10 @@ def heads_to_change(model: EncoderDecoder, choice: AlignmentChoice, names: Seque
         choice: the alignment.
         names: of all attentions that look at the source.
     """
-    every = {name: list(range(_num_heads(model, name))) for name in names}
+    every: Heads = {name: list(range(_num_heads(model, name))) for name in names}
     if choice.layer not in every:
         raise UserError(f"the alignment was chosen as {choice.layer}, but the model has only {', '.join(every)}")
-    alignment: Mapping[str, Sequence[int]] = {
-        choice.layer: every[choice.layer] if choice.head is None else [choice.head]
-    }
+    alignment: Heads = {choice.layer: every[choice.layer] if choice.head is None else [choice.head]}
     return {"alignment": alignment} | ({"all heads": every} if alignment != every else {})
 
 

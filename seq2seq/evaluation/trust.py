@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.alignment.links import Links
+from seq2seq.alignment.links import Link, Links
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.attribution.faithfulness import faithfulness
 from seq2seq.attribution.forced import Forced
@@ -32,6 +32,7 @@ class Pair(NamedTuple):
     target: Sentence
     gold: Links | None
     tags: str  # names of phenomena, with blanks between
+    antecedents: frozenset[Link] = frozenset()  # from the noun that a pronoun stands for to the pronoun's translation
 
 
 class Mean(NamedTuple):
@@ -50,12 +51,14 @@ class Trust:
     sufficiency: Mean  # nats
     hit_rate: float | None  # of target words with sure links, the share whose first source word is linked; 0-1
     hits_by_tag: dict[str, float]
+    antecedent_rate: float | None  # of pronouns, the share whose antecedent is first but for the words they translate
     seconds: float  # a sentence, to rank
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data."""
         means = {name: getattr(self, name)._asdict() for name in ("comprehensiveness", "sufficiency")}
-        return means | {"hit_rate": self.hit_rate, "hits_by_tag": self.hits_by_tag, "seconds": self.seconds}
+        hits = {name: getattr(self, name) for name in ("hit_rate", "hits_by_tag", "antecedent_rate")}
+        return means | hits | {"seconds": self.seconds}
 
 
 @dataclass
@@ -63,6 +66,7 @@ class _Sums:
     comprehensiveness: list[float] = field(default_factory=list)
     sufficiency: list[float] = field(default_factory=list)
     hits: list[tuple[str, int, int]] = field(default_factory=list)  # tags, hits, words
+    antecedents: list[bool] = field(default_factory=list)  # a pronoun: whether its antecedent is first
     seconds: float = 0.0
 
 
@@ -104,19 +108,32 @@ def measure_trust(
             kept.comprehensiveness.append(found.comprehensiveness.mean().item())
             kept.sufficiency.append(found.sufficiency.mean().item())
             if pair.gold is not None:
-                kept.hits.append((pair.tags, *_hits(importance, pair.target, pair.gold)))
+                words = _by_word(importance, pair.target)
+                kept.hits.append((pair.tags, *_hits(words, pair.target, pair.gold)))
+                kept.antecedents += _antecedents_first(words, pair.gold, pair.antecedents)
         progress(number + 1)
     return {name: _trust(kept) for name, kept in sums.items()}
 
 
-def _hits(importance: Tensor, target: Sentence, gold: Links) -> tuple[int, int]:
-    """Return for how many target words with sure links the word that ranks first is linked, and how many there are.
-
-    A word of several pieces has the sum of their rows.
-    """
+def _by_word(importance: Tensor, target: Sentence) -> Tensor:
+    """Return importance (target words, source units): a word of several pieces has the sum of their rows."""
     rows = importance.cpu()[: len(target.ids)]
-    index = torch.tensor(target.word_of_piece)
-    words = rows.new_zeros(len(target.words), rows.shape[1]).index_add(0, index, rows)
+    index = torch.tensor(target.linked_words()[:-1])  # what belongs to no word counts beyond them all
+    return rows.new_zeros(len(target.words) + 1, rows.shape[1]).index_add(0, index, rows)[:-1]
+
+
+def _antecedents_first(words: Tensor, gold: Links, antecedents: frozenset[Link]) -> list[bool]:
+    """Return of each pronoun whether its antecedent ranks first among the words that it does not translate."""
+    found = []
+    for pronoun in sorted({target for _, target in antecedents}):
+        others = words[pronoun].clone()
+        others[[source for source, target in gold.sure | gold.possible if target == pronoun]] = -torch.inf
+        found.append((int(others.argmax()), pronoun) in antecedents)
+    return found
+
+
+def _hits(words: Tensor, target: Sentence, gold: Links) -> tuple[int, int]:
+    """Return for how many target words with sure links the word that ranks first is linked, and how many there are."""
     linked = defaultdict(set)
     for source, word in gold.sure:
         linked[word].add(source)
@@ -138,6 +155,7 @@ def _trust(kept: _Sums) -> Trust:
         bootstrap_mean(kept.sufficiency),
         sum(hits for _, hits, _ in kept.hits) / words if words else None,
         {tag: hits / count for tag, (hits, count) in sorted(by_tag.items()) if count},
+        sum(kept.antecedents) / len(kept.antecedents) if kept.antecedents else None,
         kept.seconds / max(1, len(kept.comprehensiveness)),
     )
 

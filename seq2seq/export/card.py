@@ -74,9 +74,10 @@ def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, name: str, pa
 
 def _facts(config: Mapping[str, Any]) -> dict[str, str]:
     units = [config["tokenizer"].get(key, "") for key in ("vocab_size", "model_type")]
-    data = {k: v for k, v in config["data"].items() if isinstance(v, str | int | float) and not k.startswith("_")}
+    of = config["data"] or {}  # nothing is known of what a model that was imported was trained on
+    data = {k: v for k, v in of.items() if isinstance(v, str | int | float) and not k.startswith("_")}
     return {
-        "data": ", ".join([_name(config["data"]), *(f"{k}={v}" for k, v in data.items() if v not in ("", False))]),
+        "data": ", ".join([_name(of), *(f"{k}={v}" for k, v in data.items() if v not in ("", False))]),
         "encoder, decoder": f"{_name(config['encoder'])}, {_name(config['decoder'])}",
         "attention": ", ".join(_name(config[key]) for key in ("score", "normalizer") if config.get(key)),
         "vocabulary": " ".join(map(str, filter(None, units))),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from ctranslate2.specs import TransformerDecoderSpec, TransformerEncoderSpec, TransformerSpec
 from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
-from ctranslate2.specs.common_spec import LayerNormSpec, LinearSpec
+from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,16 +33,35 @@ from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.encoder_decoder import site_of
 from seq2seq.models.transformer_layers import FeedForward, Residual
 
+ACTIVATIONS: dict[type[nn.Module], Activation] = {
+    nn.ReLU: Activation.RELU, nn.GELU: Activation.GELU, nn.SiLU: Activation.SWISH
+}  # fmt: skip
+
 POSITIONS = 2048
 """Positions of an unlimited encoding that are written: no sentence may be longer."""
 
 
-def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
+def save(
+    model: EncoderDecoder,
+    checkpoint: Checkpoint,
+    tokenizers: Tokenizers,
+    folder: Path,
+    *,
+    quantization: str | None = None,
+) -> None:
     """Write a model as `ctranslate2.Translator` reads it.
 
     Heads that were pruned are zeros there, since all its layers have as many heads. Its `return_attention` gives the
     weights of the head that was chosen for alignment. CTranslate2's length penalty is
     `seq2seq.decoding.search.power_penalty`; the padding that our search forbids is `suppress_sequences=[["<pad>"]]`.
+    What a translation is forced to begin with, such as a language, is `target_prefix` there.
+
+    Args:
+        model: to be written.
+        checkpoint: that it is from.
+        tokenizers: of the model.
+        folder: that is empty.
+        quantization: of the weights, as CTranslate2 calls it; None: float32.
 
     Raises:
         UserError: the model has parts that CTranslate2 does not know, naming them.
@@ -76,6 +95,8 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         if isinstance(norm, nn.LayerNorm):
             _norm(made.layer_norm, norm)
     spec.decoder.projection.weight = _array(model.output.weight)
+    if model.output.bias is not None:
+        spec.decoder.projection.bias = _array(model.output.bias)
 
     vocabularies = [tokenizer.pieces(range(len(tokenizer))) for tokenizer in tokenizers]
     spec.register_source_vocabulary(vocabularies[0])
@@ -84,7 +105,7 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = (vocabularies[1][i] for i in (UNK, BOS, EOS))
     spec.config.decoder_start_token = vocabularies[1][BOS]
     spec.validate()
-    spec.optimize()  # tensors that are shared are written once
+    spec.optimize(quantization)  # tensors that are shared are written once
     spec.save(str(folder))
 
 
@@ -96,6 +117,7 @@ def _options(side: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
         "num_heads": attention.all_heads,
         "num_heads_kv": None if attention.all_key_heads == attention.all_heads else attention.all_key_heads,
         "pre_norm": side.layers[0].self_residual.norm_first,
+        "activation": ACTIVATIONS[type(side.layers[0].feedforward[1])],
     }
     if isinstance(positions, RotaryPositions):
         return options | {"rotary_dim": 0, "rotary_interleave": True, "rotary_base": positions.base}
@@ -136,6 +158,7 @@ def _embed(
     d_model, positions = embedding.table.embedding_dim, embedding.positions
     length = len(positions.weight) if isinstance(positions, LearnedPositions) else POSITIONS
     spec.weight = _array(embedding.table.weight)
+    side.scale_embeddings = embedding.scale != 1.0
     if hasattr(side, "position_encodings"):
         encodings = positions.embed(torch.zeros(1, length, d_model), torch.arange(length))[0]
         side.position_encodings.encodings = _array(encodings)

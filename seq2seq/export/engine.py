@@ -40,7 +40,8 @@ class CTranslate2Engine:
         target = model.tokenizers.target
         self.ids = {piece: i for i, piece in enumerate(target.pieces(range(len(target))))}
         try:
-            self.translator = ctranslate2.Translator(folder, inter_threads=1)
+            device = next(model.network.parameters()).device
+            self.translator = ctranslate2.Translator(folder, device="cuda" if device.type == "cuda" else "cpu")
         except (RuntimeError, ValueError) as error:
             raise UserError(f"export={folder} cannot be read ({error}); export the checkpoint again") from None
 

@@ -73,7 +73,10 @@ def names(state: DecoderState) -> list[str]:
 
 
 def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, folder: Path) -> None:
-    """Write `begin.onnx`, `step.onnx`, and `graphs.json` with the special ids and the names of the state's tensors."""
+    """Write `begin.onnx`, `step.onnx`, and `graphs.json` with special ids and the names of the state's tensors.
+
+    `first` there is the id that every translation begins with; null: any.
+    """
     source, lengths = torch.tensor([[4, 4, 4, EOS], [4, 4, EOS, PAD], [4, EOS, PAD, PAD]]), torch.tensor([4, 3, 2])
     tokens = torch.full((3, 2), BOS)
     # Sizes of 0 and 1 would be taken for constants: the example has two beams, each with two earlier tokens.
@@ -109,7 +112,8 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
         outputs=["logits", *(f"{name}_next" for name in beams), *(["attention"] if checkpoint.alignment else [])],
     )
     # `place` counts the tokens before: 0 in the first step. Models that do not ask for it take it and let it be.
-    graphs = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS, "state": state_names, "beams": beams}
+    special = {"unk": UNK, "pad": PAD, "bos": BOS, "eos": EOS, "first": model.first_token}
+    graphs = {**special, "state": state_names, "beams": beams}
     (folder / "graphs.json").write_text(json.dumps(graphs, indent=2), encoding="utf-8")
 
 

@@ -20,15 +20,24 @@ def embedding_table(vocab_size: int, d_embedding: int, *, padding_index: int) ->
 class PositionedEmbedding(nn.Module):
     """A Transformer's input: embedding · sqrt(d_model) + position, then dropout (Vaswani et al. 2017, 3.4-3.5).
 
-    A table of another width than d_model is projected, so that it may be shared with a recurrent side.
+    A table of another width than d_model is projected, so that it may be shared with a recurrent side. Some models go
+    without the factor: scale_embedding is whether it is there.
     """
 
-    def __init__(self, table: nn.Embedding, d_model: int, *, positions: Positions, dropout: float) -> None:
+    def __init__(
+        self,
+        table: nn.Embedding,
+        d_model: int,
+        *,
+        positions: Positions,
+        dropout: float,
+        scale_embedding: bool = True,
+    ) -> None:
         super().__init__()
         self.table = table
         d_embedding = table.embedding_dim
         self.project = nn.Identity() if d_embedding == d_model else nn.Linear(d_embedding, d_model, bias=False)
-        self.scale = d_embedding**0.5
+        self.scale = d_embedding**0.5 if scale_embedding else 1.0
         self.positions = positions
         self.dropout = Dropout(dropout)
 

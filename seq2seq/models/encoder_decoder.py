@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq.attention import Attention
@@ -17,15 +18,27 @@ class EncoderDecoder(nn.Module):
         decoder: predicts the target.
         vocab_size: of the target.
         output_table: the embeddings whose weights the projection shares; None for weights of its own.
+        output_bias: whether each token of the vocabulary has a bias in the projection.
+        first_token: what every translation is forced to begin with, such as a language; None: nothing.
     """
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, *, vocab_size: int, output_table: nn.Embedding | None = None
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        *,
+        vocab_size: int,
+        output_table: nn.Embedding | None = None,
+        output_bias: bool = False,
+        first_token: int | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.output = nn.Linear(decoder.d_features, vocab_size, bias=False)
+        self.first_token = first_token
+        self.output = nn.Linear(decoder.d_features, vocab_size, bias=output_bias)
+        if output_bias:
+            nn.init.zeros_(self.output.bias)
         if output_table is None:
             nn.init.xavier_uniform_(self.output.weight)
         elif output_table.embedding_dim != decoder.d_features:
@@ -46,8 +59,13 @@ class EncoderDecoder(nn.Module):
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Return logits (batch, beam, vocab) of what follows tokens (batch, beam), and the state."""
-        features, state = self.decoder.step(tokens, state)
-        return self.output(features), state
+        features, after = self.decoder.step(tokens, state)
+        logits: Tensor = self.output(features)
+        if self.first_token is not None and state.place == 0:  # sure, so that it says nothing of a translation
+            first = logits[..., self.first_token].clone()
+            logits = torch.full_like(logits, -torch.inf)
+            logits[..., self.first_token] = first
+        return logits, after
 
     def forward(
         self,

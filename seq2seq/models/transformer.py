@@ -28,6 +28,8 @@ class TransformerStack(nn.Module):
         dropout: on embeddings and on each sublayer's output.
         attention_dropout: on attention weights.
         feedforward_dropout: inside the feed-forward sublayer.
+        activation: inside the feed-forward sublayer, as `FeedForward`.
+        scale_embedding: whether embeddings are multiplied by the root of their size.
         norm_first: pre-norm (with a last norm at the end), else post-norm.
         positions: called as positions(d_model, d_head=, num_heads=, two_sided=).
         pattern: of self-attention, called as pattern(d_head, num_heads=, seat=).
@@ -50,6 +52,8 @@ class TransformerStack(nn.Module):
         dropout: float,
         attention_dropout: float,
         feedforward_dropout: float,
+        activation: str = "relu",
+        scale_embedding: bool = True,
         norm_first: bool,
         positions: Callable[..., Positions],
         pattern: Callable[..., Pattern] = Full,
@@ -61,7 +65,9 @@ class TransformerStack(nn.Module):
         super().__init__()
         heads = max(num_heads, 1)  # an attention refuses fewer
         made = positions(d_model, d_head=d_model // heads, num_heads=heads, two_sided=two_sided)
-        self.embedding = PositionedEmbedding(table, d_model, positions=made, dropout=dropout)
+        self.embedding = PositionedEmbedding(
+            table, d_model, positions=made, dropout=dropout, scale_embedding=scale_embedding
+        )
         self.num_layers = num_layers
         self._kept_heads = a_layer("kept_heads", kept_heads, num_layers)
         attention = partial(
@@ -75,7 +81,9 @@ class TransformerStack(nn.Module):
             pattern=partial(pattern, seat="encoder" if two_sided else "decoder"),
             positions=made,
         )
-        self._feedforward = partial(FeedForward, d_model, d_feedforward, dropout=feedforward_dropout)
+        self._feedforward = partial(
+            FeedForward, d_model, d_feedforward, activation=activation, dropout=feedforward_dropout
+        )
         self._residual = partial(Residual, d_model, dropout=dropout, norm_first=norm_first)
         self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
 

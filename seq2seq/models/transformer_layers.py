@@ -6,6 +6,10 @@ from torch import Tensor, nn
 
 from seq2seq.attention import Memory, MultiHeadAttention
 from seq2seq.dropout import Dropout
+from seq2seq.errors import UserError
+
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "swish": nn.SiLU}
+"""What bends the inside of a feed-forward sublayer: max(0, x); x Φ(x); x σ(x)."""
 
 
 class Residual(nn.Module):
@@ -25,14 +29,20 @@ class Residual(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """W_2 relu(W_1 x), position by position (Vaswani et al. 2017, eq. 2)."""
+    """W_2 relu(W_1 x), position by position (Vaswani et al. 2017, eq. 2), or with another activation of `ACTIVATIONS`.
 
-    def __init__(self, d_model: int, d_feedforward: int, *, dropout: float) -> None:
+    Raises:
+        UserError: there is no such activation.
+    """
+
+    def __init__(self, d_model: int, d_feedforward: int, *, activation: str, dropout: float) -> None:
+        if activation not in ACTIVATIONS:
+            raise UserError(f"activation={activation} is not known: use {', '.join(ACTIVATIONS)}")
         layers = nn.Linear(d_model, d_feedforward), nn.Linear(d_feedforward, d_model)
         for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
-        super().__init__(layers[0], nn.ReLU(), Dropout(dropout), layers[1])
+        super().__init__(layers[0], ACTIVATIONS[activation](), Dropout(dropout), layers[1])
 
 
 class EncoderLayer(nn.Module):

@@ -15,7 +15,7 @@ function ways() {
     const rows = shown.flatMap((variant) => DATA.ways.rows.filter((row) => row.variant === variant.name).map((row, i) =>
       element("tr", {}, element("td", {}, ...(i ? [] : [swatch(variant), variant.name])),
         ...row.cells.map((cell, k) => element("td", { "data-way": DATA.ways.heads[k], style: k ? null : "text-align:left" }, cell)))));
-    place.replaceChildren(element("table", { class: "scores ways" },
+    place.replaceChildren(element("table", { class: "ways" },
       element("thead", {}, element("tr", {}, ...["variant", ...DATA.ways.heads].map((head) => element("th", { scope: "col" }, head)))),
       element("tbody", {}, ...rows)));
     if (!aligned) return;

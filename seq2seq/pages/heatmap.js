@@ -5,11 +5,23 @@ const WEIGHTS = ["#ffffff", "#cee6f6", "#a0cced", "#76b1e1", "#5296d2", "#367abd
 const AT_NIGHT = ["#15171c", "#1d2d5f", "#204582", "#265fa2", "#367abd", "#5296d2", "#76b1e1", "#a0cced", "#e4f2fc"];
 const DIFFERENCES = ["#b3440a", "#e8803f", "#f6c39f", "#ffffff", "#a0cced", "#5296d2", "#204582"];
 
+const DIFFERENCES_AT_NIGHT = ["#ffc39a", "#e8803f", "#7a3a14", "#15171c", "#204582", "#5296d2", "#b9dbf3"];
+
 const night = matchMedia("(prefers-color-scheme: dark)");
 
-/** Return the ramp of weights; a page whose root is of the class `themed` is dark where the reader's other pages are. */
+/** Return whether the page is dark: where the reader's other pages are, if its root is of the class `themed`. */
+function isDark() {
+  return night.matches && document.documentElement.classList.contains("themed");
+}
+
+/** Return the ramp of weights. */
 function weightRamp() {
-  return night.matches && document.documentElement.classList.contains("themed") ? AT_NIGHT : WEIGHTS;
+  return isDark() ? AT_NIGHT : WEIGHTS;
+}
+
+/** Return the ramp of differences. */
+function differenceRamp() {
+  return isDark() ? DIFFERENCES_AT_NIGHT : DIFFERENCES;
 }
 
 /** Return the colour of letters on the colour of a share of the largest value. */
@@ -27,6 +39,23 @@ function element(name, attributes = {}, ...children) {
   }
   made.append(...children.map((child) => (child instanceof Node ? child : String(child))));
   return made;
+}
+
+/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
+function roving(elements, { across = elements.length, rtl = false } = {}) {
+  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
+  elements.forEach((item, i) => {
+    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
+    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
+    item.addEventListener("keydown", (event) => {
+      const forward = rtl ? -1 : 1;
+      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
+      if (step === undefined || !elements[i + step]) return;
+      event.preventDefault();
+      elements[i + step].focus();
+    });
+  });
+  return elements;
 }
 
 /** Return the colour of a value between low and high on a ramp of colours. */
@@ -52,7 +81,7 @@ function color(value, { low = 0, high = 1, ramp = weightRamp() } = {}) {
  */
 function heatmap({ values, rows, columns, gold = null, cell = 22, difference = false, high = 1, onhover = null,
                    onselect = null, labelled = true, apart = false, visible = () => true }) {
-  const scale = difference ? { low: -1, high: 1, ramp: DIFFERENCES } : { high, ramp: weightRamp() };
+  const scale = difference ? { low: -1, high: 1, ramp: differenceRamp() } : { high, ramp: weightRamp() };
   const shown = { rows: rows.map(shorten), columns: columns.map(shorten) };
   const font = Math.min(cell - 1, FONT);
   const widths = (labels) => labels.map((label) => (labelWidth(label) * font) / FONT);

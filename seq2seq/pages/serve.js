@@ -5,7 +5,11 @@
 const PAUSE = 350; // milliseconds after the last key before the models are asked
 const COUNTS = { 1: "1 translation", 3: "3 translations", 5: "5 translations" };
 
-const asked = { source: "", target: "", model: DATA.models[0].name, beside: "", search: "beam", count: "1" };
+const ALSO = { "": "nothing", readings: "other readings", methods: "other methods" };
+const OTHERS = { "": {}, readings: { readings: true }, methods: { methods: ["erasure", "gradient_x_input", "alti"] } };
+const TAGS = [...new Set(DATA.models.flatMap(({ tags }) => tags))];
+
+const asked = { source: "", target: "", model: DATA.models[0].name, beside: "", tag: "", search: "beam", count: "1", also: "" };
 const views = new Map(); // by model: its section, its viewer, what it shows
 let running = new AbortController(); // of the requests of the last question
 
@@ -20,15 +24,17 @@ document.body.append(element("main", {},
   element("div", { class: "options" },
     DATA.models.length > 1 ? selection("model", "model", DATA.models.map(({ name }) => [name, name])) : "",
     DATA.models.length > 1 ? selection("beside", "beside it", [["", "none"], ...DATA.models.map(({ name }) => [name, name])]) : "",
+    TAGS.length ? selection("tag", "tag", [["", "the usual"], ...TAGS.map((tag) => [tag, tag])]) : "",
     selection("search", "search", [["beam", "beam"], ["greedy", "greedy"]]),
-    selection("count", "show", Object.entries(COUNTS))),
+    selection("count", "show", Object.entries(COUNTS)),
+    selection("also", "beside attention", Object.entries(ALSO))),
   message, models));
 
 /** Return a field whose text is asked about after a pause, or at once with Enter. */
 function textarea(key, hint) {
   const area = element("textarea", { id: key, rows: 2, placeholder: hint, dir: "auto", spellcheck: "false", autocapitalize: "off" });
   let pause = null;
-  const change = () => ask({ [key]: area.value.replace(/\s*\n\s*/g, " ") });
+  const change = () => ask({});
   area.addEventListener("input", () => {
     clearTimeout(pause);
     pause = setTimeout(change, PAUSE);
@@ -49,9 +55,14 @@ function selection(key, label, options) {
   return element("label", {}, label, list);
 }
 
-/** Change what is asked, write it into the address, and ask. */
+/** Return what stands in a field, as one line. */
+function typed(area) {
+  return area.value.replace(/\s*\n\s*/g, " ");
+}
+
+/** Change what is asked, beside what was typed; write it into the address, and ask. */
 function ask(changes) {
-  Object.assign(asked, changes);
+  Object.assign(asked, { source: typed(source), target: typed(target) }, changes);
   const said = Object.entries(asked).filter(([key, value]) => value && value !== DEFAULTS[key]);
   history.replaceState(null, "", `#${new URLSearchParams(said)}`);
   fill();
@@ -74,7 +85,7 @@ function fromAddress() {
 function fill() {
   for (const [key, value] of Object.entries(asked)) {
     const field = document.getElementById(key);
-    if (field && field.value.replace(/\s*\n\s*/g, " ") !== value) field.value = value;
+    if (field && typed(field) !== value) field.value = value;
   }
 }
 
@@ -104,13 +115,13 @@ async function answer() {
 
 /** Return the answer of a model: its attention, or its translations alone where it has none. */
 async function answerOf(model, signal) {
-  const search = { search: asked.search, beam_size: 5, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
+  const search = { ...(asked.tag ? { tag: asked.tag } : {}), search: asked.search, beam_size: 5, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
   if (!DATA.models.find(({ name }) => name === model).attention) {
     return post("translate", { model, text: asked.source, ...search }, signal);
   }
-  const targets = asked.target.trim() ? [asked.target] : [];
-  const [own, ...forced] = await Promise.all([post("attention", { model, source: asked.source, ...search }, signal),
-    ...targets.map((target) => post("attention", { model, source: asked.source, target }, signal))]);
+  const looks = [{}, ...(asked.target.trim() ? [{ target: asked.target }] : [])];
+  const [own, ...forced] = await Promise.all(looks.map((look) =>
+    post("attention", { model, source: asked.source, ...search, ...look, ...OTHERS[asked.also] }, signal)));
   return { ...own, targets: [own, ...forced].flatMap((answer) => answer.targets) };
 }
 

@@ -1,21 +1,25 @@
 """The live page of `seq2seq serve`, and the page that describes its HTTP API."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from seq2seq.alignment.shares import LEAST, NOWHERE
 from seq2seq.pages import render_page
 from seq2seq.pages.visualize import viewer_script
 
 
-def live_page(models: Mapping[str, bool]) -> str:
-    """Return the page on which a sentence is typed, as HTML; it asks the server that it came from, and nobody else.
+class LiveModel(NamedTuple):
+    """What the page has to know of a model."""
 
-    Args:
-        models: by the names of those that can be chosen, whether they have attention.
-    """
+    name: str
+    attention: bool  # whether it has any
+    tags: list[str]  # that may stand before a source
+
+
+def live_page(models: Sequence[LiveModel]) -> str:
+    """Return the page on which a sentence is typed, as HTML; it asks the server that it came from, and nobody else."""
     data = {
-        "models": [{"name": name, "attention": attention} for name, attention in models.items()],
+        "models": [model._asdict() for model in models],
         "nowhere": {"label": NOWHERE, "least": LEAST},
     }
     scripts = ("serve_words.js", "serve.js")

@@ -22,10 +22,12 @@ async function openAlternatives(model, target, row, word) {
   document.body.append(box);
   opened = { box, word };
   beside(box, word);
-  field.focus({ preventScroll: true });
-  field.select();
+  if (!matchMedia("(pointer: coarse)").matches) { // where there are no keys, a keyboard would cover the list
+    field.focus({ preventScroll: true });
+    field.select();
+  }
   try {
-    const { alternatives } = await post("alternatives", { model, source: asked.source, prefix: before, n: ALTERNATIVES });
+    const { alternatives } = await post("alternatives", { model, ...(asked.tag ? { tag: asked.tag } : {}), source: asked.source, prefix: before, n: ALTERNATIVES });
     list.replaceChildren(...roving(alternatives.map(alternative), { across: 1 }));
   } catch (error) {
     list.replaceChildren(element("p", { class: "note" }, error.message));

@@ -14,17 +14,34 @@ const KINDS = {
 const UNITS = { words: "words", pieces: "subwords" };
 const MEAN = "mean";
 
+nameMethods();
 const first = DATA.alignment ?? { kind: kinds()[0], layer: maps(DATA.targets[0], kinds()[0])[0].layer, head: null };
 const state = { target: 0, side: false, unit: "words", stretch: false, statistic: Object.keys(DATA.statistics)[0],
-                kind: first.kind, layer: first.layer, head: first.head ?? MEAN };
+                kind: first.kind, layer: first.layer, head: first.head ?? MEAN,
+                reading: DATA.alignment?.reading ?? "output_weights", contrast: false };
+
+/** Name the methods beside attention, as the data have them. */
+function nameMethods() {
+  for (const { kind, meaning, signed } of DATA.targets[0].explained) {
+    const how = signed ? "Blue speaks for the word, orange against it" : "A row sums to 1";
+    KINDS[kind] = { name: kind, short: kind.replaceAll("_", " "), note: `What each word that was read contributed: ${meaning}. Left the source, right the words said before. ${how}.` };
+  }
+}
 
 /** Return the kinds of attention that the model has. */
 function kinds() {
   return Object.keys(KINDS).filter((kind) => maps(DATA.targets[0], kind).length);
 }
 
-/** Return the attention of a kind, a map a layer. */
+/** Return the kinds that are attention, and no other method. */
+function attentions() {
+  return kinds().filter((kind) => !explanationOf(DATA.targets[0], kind));
+}
+
+/** Return the attention of a kind, a map a layer; what another method found stands as one of one head. */
 function maps(target, kind) {
+  const explained = explanationOf(target, kind);
+  if (explained) return [asMap(explained)];
   return (kind === "encoder" ? DATA.encoder : target.maps).filter((map) => map.kind === kind);
 }
 
@@ -38,9 +55,14 @@ function headsOf(map) {
   return heads.length > 1 ? [MEAN, ...heads] : heads;
 }
 
+/** Return a map as the chosen reading has it. */
+function readOf(map) {
+  return map.readings?.[state.reading] ?? map;
+}
+
 /** Return rows of weights from 0 to 1 of a head, or of all together: their mean, where nothing else is said. */
 function weightsOf(map, unit, head) {
-  const { weights, together } = map[unit];
+  const { weights, together } = readOf(map)[unit];
   const chosen = head === MEAN && together ? [together] : chosenOf(weights, head);
   return chosen[0].map((row, y) =>
     row.map((_, x) => chosen.reduce((sum, weights) => sum + weights[y][x], 0) / chosen.length / DATA.one),
@@ -49,7 +71,7 @@ function weightsOf(map, unit, head) {
 
 /** Return from 0 to 1 what each row of a head, or of the mean over heads, gives to no key. */
 function nowhereOf(map, unit, head) {
-  const chosen = chosenOf(map[unit].nowhere, head);
+  const chosen = chosenOf(readOf(map)[unit].nowhere, head);
   return chosen[0].map((_, y) => chosen.reduce((sum, rows) => sum + rows[y], 0) / chosen.length / DATA.one);
 }
 
@@ -93,31 +115,14 @@ function choose(changes) {
 }
 
 /** Return buttons of which one is pressed, or nothing where there is no choice; arrow keys go from one to the next. */
-function choice(label, options, chosen, onchoose) {
-  if (options.length < 2) return "";
+function choice(label, options, chosen, onchoose, least = 2) {
+  if (!options.length || options.length < least) return "";
   const buttons = options.map(([value, text, marked]) =>
     element("button", { "aria-pressed": String(value === chosen), "data-choice": `${label} ${value}`, type: "button",
-      class: marked ? "marked" : null, title: marked ? "chosen as the alignment on validation data" : null,
+      class: marked ? "marked" : null, title: marked ? "chosen on validation data" : null,
       onclick: () => onchoose(value) }, text),
   );
   return element("div", { class: "choice", role: "group", "aria-label": label }, element("span", { class: "note" }, label), ...roving(buttons));
-}
-
-/** Make one of some elements reachable by Tab and the others by arrow keys, so many in a row; return them. */
-function roving(elements, { across = elements.length, rtl = false } = {}) {
-  const start = elements.findIndex((item) => item.getAttribute("aria-pressed") === "true");
-  elements.forEach((item, i) => {
-    item.tabIndex = i === Math.max(start, 0) ? 0 : -1;
-    item.addEventListener("focus", () => elements.forEach((other) => (other.tabIndex = other === item ? 0 : -1)));
-    item.addEventListener("keydown", (event) => {
-      const forward = rtl ? -1 : 1;
-      const step = { ArrowRight: forward, ArrowLeft: -forward, ArrowDown: across, ArrowUp: -across }[event.key];
-      if (step === undefined || !elements[i + step]) return;
-      event.preventDefault();
-      elements[i + step].focus();
-    });
-  });
-  return elements;
 }
 
 /** Return a translation, its words marked that the first has not. */
@@ -159,14 +164,20 @@ function controls() {
   const target = DATA.targets[state.target];
   const layers = maps(target, state.kind).map(({ layer }) => layer);
   const marked = (kind, layer, head) => isAlignment({ kind, layer, head });
+  const explained = explanationOf(target, state.kind);
+  const own = DATA.alignment?.reading ?? "output_weights";
+  const readings = mapOf(target).readings ? [own, ...Object.keys(mapOf(target).readings)] : [];
   return element("div", { class: "controls sticky" },
-    choice("attention", kinds().map((kind) => [kind, KINDS[kind].short]), state.kind, (kind) => choose({ kind })),
+    choice("attention", attentions().map((kind) => [kind, KINDS[kind].short]), state.kind, (kind) => choose({ kind }), DATA.targets[0].explained.length ? 1 : 2),
+    choice("method", DATA.targets[0].explained.map(({ kind }) => [kind, KINDS[kind].short]), state.kind, (kind) => choose({ kind }), 1),
+    choice("beside", explained?.contrast ? [[false, "nothing"], [true, "the runner-up"]] : [], state.contrast, (contrast) => choose({ contrast })),
+    choice("read", readings.map((name) => [name, name.replace("_", " "), name === own]), state.reading, (reading) => choose({ reading })),
     choice("layer", layers.map((layer) => [layer, layer, layer === DATA.alignment?.layer && state.kind === DATA.alignment.kind]),
       state.layer, (layer) => choose({ layer })),
     choice("head", headsOf(mapOf(target)).map((head) => [head, head, marked(state.kind, state.layer, head)]), state.head,
       (head) => choose({ head })),
-    choice("between", Object.entries(UNITS), state.unit, (unit) => choose({ unit })),
-    choice("scale", [[false, "0–1"], [true, "0–max"]], state.stretch, (stretch) => choose({ stretch })),
+    choice("between", explained ? [] : Object.entries(UNITS), state.unit, (unit) => choose({ unit })),
+    choice("scale", explained ? [] : [[false, "0–1"], [true, "0–max"]], state.stretch, (stretch) => choose({ stretch })),
   );
 }
 
@@ -190,7 +201,7 @@ function show() {
     translations(), controls(), element("p", {}, KINDS[state.kind].note, apart() ? ` ${DATA.nowhere.label}: what a row gives to none of them.` : ""), ...attention,
     element("p", { class: "foot" }, `${DATA.checkpoint}; weights are from 0 to 1 and rows sum to 1${apart() ? ` with ${DATA.nowhere.label}` : ""}; layers and heads count from 0`,
       DATA.alignment && !single() ? "; a dot marks the head chosen as the alignment on validation data" : "",
-      DATA.alignment && DATA.alignment.reading !== "output_weights" ? `; cross-attention is read as ${DATA.alignment.reading}` : ""));
+      state.reading !== "output_weights" ? `; cross-attention is read as ${state.reading}` : ""));
   if (before) before.replaceWith(main);
   else place.append(main);
   if (focused) main.querySelector(focused)?.focus({ preventScroll: true });
@@ -207,7 +218,10 @@ document.addEventListener("keydown", ({ key }) => {
 /** Show another sentence, or other targets, with the same layer and head where there are such. */
 function load(data, target = 0) {
   DATA = data;
-  choose({ target, side: false, kind: kinds().includes(state.kind) ? state.kind : kinds()[0] });
+  nameMethods();
+  const kind = kinds().includes(state.kind) ? state.kind : kinds()[0];
+  const { readings } = maps(DATA.targets[target], "cross")[0] ?? {};
+  choose({ target, side: false, kind, reading: readings?.[state.reading] ? state.reading : DATA.alignment?.reading ?? "output_weights" });
 }
 
 choose({});

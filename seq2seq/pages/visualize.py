@@ -1,6 +1,6 @@
 """What visualize.js shows: every attention of a source with some targets, as plain data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +11,13 @@ from seq2seq.alignment.headmap import PANELS
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.alignment.shares import LEAST, NOWHERE, shares
+from seq2seq.attribution import Explanation
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.pages import read, render_page
 
 STATISTICS = {name: label for name, label in PANELS.items() if name != "aer"}  # one sentence has no error rate
 ONE = 10_000  # weights are written as whole numbers, of which so many are 1: half as long as decimals
-SCRIPTS = ("visualize_words.js", "visualize_heads.js", "visualize.js")
+SCRIPTS = ("visualize_words.js", "visualize_methods.js", "visualize_heads.js", "visualize.js")
 """The inside of `viewer`."""
 
 
@@ -27,6 +28,8 @@ class Target(NamedTuple):
     sentence: Sentence
     score: float | None  # of search; None for a reference
     maps: list[AttentionMap]
+    read: Mapping[str, list[AttentionMap]] = {}  # cross-attention in other readings, by their names
+    explained: Sequence[tuple[Explanation, Explanation | None]] = ()  # by a method, and beside each word's runner-up
 
 
 def visualize_page(
@@ -72,7 +75,8 @@ def page_data(
                 "name": target.name,
                 "text": target.sentence.text,
                 "score": target.score,
-                "maps": [_map_data(m) for m in target.maps if m.site.kind != "encoder"],
+                "maps": [_with_readings(m, target) for m in target.maps if m.site.kind != "encoder"],
+                "explained": [_explained_data(*pair) for pair in target.explained],
             }
             for target in targets
         ],
@@ -97,6 +101,39 @@ def _map_data(attention: AttentionMap) -> dict[str, Any]:
     heads = [None, *range(len(attention.weights))]  # the mean first, and without it where there is one head
     remarks = [attention.remark(head) for head in (heads if len(heads) > 2 else heads[1:])]
     data: dict[str, Any] = attention.site._asdict() | {"statistics": map_statistics(attention), "remarks": remarks}
+    return data | _units_data(attention)
+
+
+def _with_readings(attention: AttentionMap, target: Target) -> dict[str, Any]:
+    """Return a map with what other readings make of it; self-attention has none."""
+    others = {name: _units_data(m) for name, maps in target.read.items() for m in maps if m.name == attention.name}
+    return _map_data(attention) | ({"readings": others} if others and attention.site.kind == "cross" else {})
+
+
+def _explained_data(found: Explanation, contrast: Explanation | None) -> dict[str, Any]:
+    """Return what a method says of each word, and of each word beside its runner-up where the method knows that."""
+    return {
+        "kind": found.method,
+        "meaning": found.meaning,
+        "signed": found.signed,
+        "source": found.source,
+        "prefix": found.prefix,
+        "said": _rows_data(found),
+        "contrast": None if contrast is None else _rows_data(contrast),
+    }
+
+
+def _rows_data(found: Explanation) -> dict[str, Any]:
+    values = torch.cat((found.from_source, found.from_prefix), dim=1)
+    return {
+        "rows": found.target,
+        "values": [[float(f"{value:.4g}") for value in row] for row in values.tolist()],
+        "logs": [round(value, 3) for value in found.log_probability.tolist()],
+    }
+
+
+def _units_data(attention: AttentionMap) -> dict[str, Any]:
+    data: dict[str, Any] = {}
     for unit in ("words", "pieces"):
         view = attention.view(unit)
         data[unit] = {

@@ -52,12 +52,12 @@ function headTable(maps, cellOf, rowName) {
 
 /** Return whether the model has one attention with one head. */
 function single() {
-  const all = kinds().flatMap((kind) => maps(DATA.targets[0], kind));
+  const all = attentions().flatMap((kind) => maps(DATA.targets[0], kind));
   return all.length === 1 && headsOf(all[0]).length === 1;
 }
 
 function overview() {
-  if (single()) return "";
+  if (single() || !attentions().includes(state.kind)) return "";
   const target = DATA.targets[state.target];
   return element("section", { id: "overview" }, element("h2", {}, "All layers and heads"),
     headTable(maps(target, state.kind), thumbnail, (map) => `layer ${map.layer}`));
@@ -65,8 +65,9 @@ function overview() {
 
 /** Return a statistic of every head of the shown sentence, in percent; of a single head all statistics. */
 function statistics() {
+  if (!attentions().includes(state.kind)) return "";
   const target = DATA.targets[state.target];
-  const all = kinds().flatMap((kind) => maps(target, kind));
+  const all = attentions().flatMap((kind) => maps(target, kind));
   if (single()) {
     const rows = Object.entries(DATA.statistics).map(([name, label]) =>
       element("tr", {}, element("td", {}, label), element("td", {}, Math.round(100 * all[0].statistics[name][0]))));

@@ -9,6 +9,8 @@ let pinned = null; // [panel, row, column] that a click chose
 
 /** Return the lines of the sentence pair and the heatmap of one target, and tell `panels` how to light them. */
 function panel(target, number) {
+  const explained = explanationOf(target, state.kind);
+  if (explained) return explainedPanel(target, number, explained);
   const map = mapOf(target);
   const { rows, columns: tokens } = map[state.unit];
   const weights = { values: weightsOf(map, state.unit, state.head), columns: tokens, nowhere: nowhereOf(map, state.unit, state.head) };

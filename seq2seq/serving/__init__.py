@@ -5,7 +5,10 @@ models.py     the models that are served, by name
 tasks.py      what is done for many requests at once: translate, align, look at attention
 batching.py   the queue between requests and models, and the thread that empties it
 guard.py      limits of size and time, measurements, and what a browser may do
-app.py        the addresses
+inputs.py     text of a request, measured before it is queued
+service.py    models, queue and measurements together
+routes.py     the addresses that models answer
+app.py        all addresses, and how mistakes are told
 server.py     the port, and how the server stops
 
 Needs the packages of the extra `serve`.

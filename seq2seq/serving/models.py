@@ -8,7 +8,7 @@ from typing import Protocol
 
 from seq2seq.api import Model
 from seq2seq.decoding.translator import Translation
-from seq2seq.errors import UserError
+from seq2seq.models import EncoderDecoder
 
 
 class Engine(Protocol):
@@ -26,6 +26,12 @@ class Served:
     model: Model
     engine: Engine | None = None  # None: PyTorch
 
+    @property
+    def network(self) -> EncoderDecoder:
+        """The model's network: each is served by itself, so it is never several together."""
+        assert isinstance(self.model.network, EncoderDecoder)
+        return self.model.network
+
 
 def named(models: Sequence[Model]) -> list[Served]:
     """Return the models, each called as its run or its file; of equal names all but the first are numbered."""
@@ -36,15 +42,3 @@ def named(models: Sequence[Model]) -> list[Served]:
         seen[name] += 1
         found.append(Served(name if seen[name] == 1 else f"{name} ({seen[name]})", model))
     return found
-
-
-def find(models: Sequence[Served], name: str | None) -> Served:
-    """Return the model of a name; None: the first.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    for served in models:
-        if name is None or served.name == name:
-            return served
-    raise UserError(f"there is no model {name!r}; there are {', '.join(served.name for served in models)}")

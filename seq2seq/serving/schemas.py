@@ -27,6 +27,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: Name = None
+    tag: Text | None = Field(default=None, description="Stands before the source, of a model trained with tags.")
 
 
 class Searching(Request):
@@ -67,8 +68,8 @@ class TranslateAnswer(BaseModel):
     translations: list[LineTranslation]
 
 
-class AlignRequest(Request):
-    """Sentence pairs to align."""
+class PairsRequest(Request):
+    """Sentence pairs; of two lists, a target for each source."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"source": "She opens the door .", "target": "Sie macht die Tür auf ."}]}
@@ -106,6 +107,31 @@ class AttentionRequest(Searching):
 
     source: Text
     target: Text | None = Field(default=None, description="What the model is forced to say. Without it: its own words.")
+    readings: bool = Field(default=False, description="Whether cross-attention is read in every way.")
+    methods: list[Literal["erasure", "gradient_x_input", "alti"]] = Field(
+        default=[], description="What else says which words a word came from; of them, those that the model can have."
+    )
+
+
+class Token(BaseModel):
+    """A piece of a target."""
+
+    piece: str = Field(description="`▁` stands for the space before a word.")
+    log_probability: float = Field(description="In nats, after the pieces before it.")
+
+
+class PairScore(BaseModel):
+    """How likely the model finds the target of a pair."""
+
+    log_probability: float = Field(description="In nats, of the target and its end.")
+    tokens: list[Token] = Field(description="The pieces of the target, and its end.")
+
+
+class ScoreAnswer(BaseModel):
+    """The score of each pair, in order."""
+
+    model: str
+    scores: list[PairScore]
 
 
 class AlternativesRequest(Request):

@@ -10,8 +10,9 @@ from types import FrameType
 import uvicorn
 
 from seq2seq.errors import UserError
-from seq2seq.serving.app import Service, create_app
+from seq2seq.serving.app import create_app
 from seq2seq.serving.guard import Limits
+from seq2seq.serving.service import Service
 
 __all__ = ["Limits", "Server", "Service", "address_of", "open_port"]
 
@@ -89,9 +90,10 @@ class Server(uvicorn.Server):
         )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until a signal, or `stop`; return when all that was taken is answered."""
+        """Serve until a signal or `stop`; return when what was taken is answered, or at a second signal."""
         super().run(sockets)
-        self.service.batcher.stop()
+        if not self.force_exit:
+            self.service.batcher.stop()
 
     def stop(self) -> None:
         """Finish what was taken, refuse what comes, and end."""

@@ -9,17 +9,29 @@ from typing import Any, NamedTuple
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
 from seq2seq.api import search_of
+from seq2seq.attribution import Method
 from seq2seq.data.batching import collate
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
 from seq2seq.decoding.interface import Search as AnySearch
+from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.translator import Translation, Translator
-from seq2seq.evaluation.inspection import inspect_pairs
-from seq2seq.pages.visualize import Target, page_data
+from seq2seq.errors import UserError
+from seq2seq.pages.targets import Look, methods_for, targets_of
+from seq2seq.pages.visualize import page_data
 from seq2seq.serving.models import Served
 
 made = lru_cache(maxsize=64)(search_of)
 """`search_of`, once a choice: to compose one takes longer than to search."""
+
+
+@lru_cache(maxsize=64)
+def made_methods(served: Served, name: str) -> list[Method]:
+    """Return the method of a name; none where the model cannot have it."""
+    try:
+        return methods_for(served.network, [name])
+    except UserError:
+        return []
 
 
 class Line(NamedTuple):
@@ -36,7 +48,7 @@ class Beginning(NamedTuple):
     prefix: str
 
 
-class Look(NamedTuple):
+class Pair(NamedTuple):
     """A source, and what the model is to say; None: what search finds."""
 
     source: Sentence
@@ -89,43 +101,57 @@ class Align:
 
 
 @dataclass(frozen=True)
+class Score:
+    """Pairs to how likely the model finds their targets."""
+
+    served: Served
+
+    def __call__(self, pairs: Sequence[tuple[str, str]], /) -> list[PairScore]:
+        """Return the score of each pair."""
+        return self.served.model.score(pairs)
+
+
+@dataclass(frozen=True)
 class Attend:
     """Sentences to all attention over them, as the page draws it."""
 
     served: Served
     search: Search
+    readings: bool  # whether cross-attention is read in every way
+    methods: tuple[str, ...]  # beside attention
 
-    def __call__(self, looks: Sequence[Look], /) -> list[bytes]:
+    def __call__(self, pairs: Sequence[Pair], /) -> list[bytes]:
         """Return what `page_data` returns of each, as JSON: to write it takes long, and here nobody else waits."""
-        model, alignment = self.served.model, self.served.model.checkpoint.alignment
-        said = self._said(looks)
-        pairs = [(look.source, sentence) for look, found in zip(looks, said, strict=True) for sentence, _ in found]
-        maps = iter(inspect_pairs(model.alone(), pairs, reading=alignment.reading if alignment else None))
-        answers = []
-        for look, found in zip(looks, said, strict=True):
-            names = (
-                [f"hypothesis-{number}" for number in range(1, len(found) + 1)] if look.target is None else ["forced"]
-            )
-            targets = [Target(name, *one, next(maps)) for name, one in zip(names, found, strict=True)]
-            data = page_data(look.source, targets, alignment, model.checkpoint.path)
-            answers.append(_json(data))
-        return answers
-
-    def _said(self, looks: Sequence[Look]) -> list[list[tuple[Sentence, float | None]]]:
-        """Return for each the sentences to look at, with the scores of search."""
-        model = self.served.model
-        free = [i for i, look in enumerate(looks) if look.target is None]
-        said: list[list[tuple[Sentence, float | None]]] = [
-            [(look.target, None)] if look.target else [] for look in looks
+        model, network = self.served.model, self.served.network
+        alignment = model.checkpoint.alignment
+        methods = [method for name in self.methods for method in made_methods(self.served, name)]
+        said = self._said(pairs)
+        targets = targets_of(
+            network, model.tokenizers, [look for looks in said for look in looks],
+            reading=alignment.reading if alignment else None, other_readings=self.readings, methods=methods,
+        )  # fmt: skip
+        rest = iter(targets)
+        shares = [[next(rest) for _ in looks] for looks in said]
+        return [
+            _json(page_data(pair.source, share, alignment, model.checkpoint.path))
+            for pair, share in zip(pairs, shares, strict=True)
         ]
+
+    def _said(self, pairs: Sequence[Pair]) -> list[list[Look]]:
+        """Return for each what to look at."""
+        tokenizer = self.served.model.tokenizers.target
+        free = [i for i, pair in enumerate(pairs) if pair.target is None]
+        said = [[Look(pair.source, "forced", pair.target, None)] if pair.target else [] for pair in pairs]
         if free:
-            device = next(model.network.parameters()).device
-            batch = collate([(looks[i].source.ids, [], i) for i in free]).to(device)
-            tokenizer = model.tokenizers.target
-            for i, found in zip(
-                free, search_batch(self.search(), model.network, batch, key=tokenizer.decode), strict=True
-            ):
-                said[i] = [(readable(hypothesis_of(tokenizer, h.tokens)), h.score) for h in found]
+            device = next(self.served.network.parameters()).device
+            batch = collate([(pairs[i].source.ids, [], i) for i in free]).to(device)
+            results = search_batch(self.search(), self.served.network, batch, key=tokenizer.decode)
+            for i, found in zip(free, results, strict=True):
+                sentences = [readable(hypothesis_of(tokenizer, hypothesis.tokens)) for hypothesis in found]
+                said[i] = [
+                    Look(pairs[i].source, f"hypothesis-{number}", sentence, hypothesis.score)
+                    for number, (sentence, hypothesis) in enumerate(zip(sentences, found, strict=True), 1)
+                ]
         return said
 
 
@@ -140,10 +166,10 @@ class Alternatives:
     def __call__(self, beginnings: Sequence[Beginning], /) -> list[list[Alternative]]:
         """Return the n likeliest words after each, one beginning after the other: each is a small batch by itself."""
         model = self.served.model
-        device = next(model.network.parameters()).device
+        device = next(self.served.network.parameters()).device
         return [
             find_alternatives(
-                model.network, model.tokenizers, source.ids, prefix,
+                self.served.network, model.tokenizers, source.ids, prefix,
                 search=self.search(), n=self.n, unit="words", device=device,
             )
             for source, prefix in beginnings

@@ -28,6 +28,7 @@ CHARTS = {
     "alignment": {
         "alignment error rate": ["val/aer", "val/aer_argmax", "val/aer_diagonal"],
         "entropy, nats": ["val/entropy"],
+        "share of the source, by place in the target": ["val/source_share.*"],
         "weight on </s>, <s> and punctuation, and on nothing": ["val/sink_mass", "val/nowhere"],
     },
     "training": {

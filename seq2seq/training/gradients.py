@@ -57,7 +57,8 @@ def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
         features = model.features(
             batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
         )
-        loss = token_loss(features, model.output.weight, batch.target_output, label_smoothing=0.0).objective
+        weight, bias = model.output.weight, model.output.bias
+        loss = token_loss(features, weight, batch.target_output, bias=bias, label_smoothing=0.0).objective
         calls = [(name, call) for name, made in scores.items() for call in made]
         gradients = torch.autograd.grad(loss, [call for _, call in calls]) if calls else ()
     model.train(was_training)

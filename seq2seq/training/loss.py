@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 ROWS = {"cpu": 512}
 """Rows of logits at hand at once, by the device's type: so few that they stay near a CPU's cores."""
@@ -28,12 +29,13 @@ def token_loss(
     weight: Tensor,
     targets: Tensor,
     *,
+    bias: Tensor | None = None,
     label_smoothing: float,
     again: Tensor | None = None,
     r_drop: float = 0.0,
     compiled: bool = False,
 ) -> TokenLoss:
-    """Return sums over tokens, whose logits are features · weightᵀ.
+    """Return sums over tokens, whose logits are features · weightᵀ + bias.
 
     Smoothing mixes the target with the uniform distribution over the vocabulary (Szegedy et al. 2016, section 7).
     With the features of a second pass, whose dropout was another, the loss is half of R-Drop's (Liang et al. 2021,
@@ -47,12 +49,15 @@ def token_loss(
         features: (tokens, d_features).
         weight: of the projection, (vocab, d_features).
         targets: (tokens,) without padding.
+        bias: of the projection, (vocab,).
         label_smoothing: share of the uniform distribution, 0 to 1.
         again: features of a second pass.
         r_drop: α, the weight of the divergence.
         compiled: whether torch.compile makes kernels of what is done to a few rows of logits.
     """
     passes = torch.stack((features,) if again is None else (features, again))
+    if bias is not None:  # a column more, and a feature that is always 1
+        passes, weight = F.pad(passes, (0, 1), value=1.0), torch.cat((weight, bias[:, None]), 1)
     options = label_smoothing, r_drop, torch.is_grad_enabled(), compiled
     return TokenLoss(*_ProjectedLoss.apply(passes, weight, targets, *options))
 

@@ -121,6 +121,7 @@ class TranslationModule(lightning.LightningModule):
                 features,
                 self.model.output.weight,
                 batch.target_output,
+                bias=self.model.output.bias,
                 label_smoothing=self.label_smoothing,
                 again=self._features(batch) if self.passes == 2 else None,
                 r_drop=self.r_drop,

@@ -9,13 +9,24 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from seq2seq.attribution import Erasure, Explanation, GradientTimesInput, IntegratedGradients, Method, Rollout, explain
+from seq2seq.alignment.sentence import sentence_of
+from seq2seq.attribution import (
+    Erasure,
+    Explanation,
+    Forced,
+    GradientTimesInput,
+    IntegratedGradients,
+    Method,
+    Rollout,
+    explain,
+    explain_beside_runner_up,
+)
 from seq2seq.attribution.figure import figure
 from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_model
 from seq2seq.data.grammar import generate
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults
@@ -101,6 +112,38 @@ def test_contrast_is_the_difference_of_two_explanations(ask: Callable[..., Expla
                  - other.from_prefix[3, :4], rtol=1e-3, atol=1e-4)  # fmt: skip
     assert_close(made.log_probability[0], one.log_probability[3] - other.log_probability[3])
     assert (made.gap is None) == (one.gap is None)
+
+
+def test_word_beside_its_runner_up_is_the_difference_of_their_first_pieces(
+    model: EncoderDecoder, tokenizers: Tokenizers
+) -> None:
+    source, target = sentence_of(tokenizers.source, SOURCE), sentence_of(tokenizers.target, TARGET)
+    made = explain_beside_runner_up(model, tokenizers, source, target, method=GradientTimesInput())
+    pair = Forced(
+        model, source.ids, target.ids, source_units=source.ending().word_of_piece,
+        prefix_units=target.beginning().word_of_piece,
+    )  # fmt: skip
+    logs = pair.log_softmax(pair.source, pair.prefix)[0]
+    for word in range(7):
+        step = target.ending().word_of_piece.index(word)
+        said = (*target.ids, EOS)[step]
+        likeliest = logs[step].argsort(descending=True).tolist()
+        rival = next(i for i in likeliest if i != said)
+        assert made.log_probability[word].item() == pytest.approx(
+            (logs[step, said] - logs[step, rival]).item(), abs=1e-5
+        )
+        if said != EOS:
+            assert made.target[word].endswith(tokenizers.target.pieces([rival])[0].removeprefix("▁"))
+        rows = []
+        for token in (said, rival):
+            pair.batch.target_output[step] = token
+            source_row, prefix_row, *_ = GradientTimesInput()(pair)
+            rows.append((source_row[step].clone(), prefix_row[step].clone()))
+        pair.batch.target_output[step] = said
+        assert_close(made.from_source[word], rows[0][0] - rows[1][0], atol=1e-5, rtol=1e-4)
+        before = target.beginning().word_of_piece[step] + 1
+        assert_close(made.from_prefix[word, :before], (rows[0][1] - rows[1][1])[:before], atol=1e-5, rtol=1e-4)
+        assert not made.from_prefix[word, before:].any()
 
 
 def test_contrast_stands_where_it_is_likeliest(ask: Callable[..., Explanation], tokenizers: Tokenizers) -> None:

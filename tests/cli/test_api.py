@@ -147,3 +147,13 @@ def test_next_piece_is_as_likely_as_the_model_says(model: Model) -> None:
 def test_alternatives_that_are_none_are_refused(model: Model, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         model.alternatives(SENTENCE, **options)
+
+
+def test_keys_of_what_a_search_holds_are_options(bahdanau: Any) -> None:
+    model = seq2seq.load(bahdanau.best, device="cpu")
+    found = model.translations(
+        ["the wolf slept"], search="mbr", n_best=3, candidates={"beam_size": 4, "n_best": 4, "max_length": 6}
+    )
+    assert len(found[0]) == 3 and all(0 <= translation.score <= 100 for translation in found[0])
+    with pytest.raises(UserError, match="search=mbr: Key 'size' is not in struct"):
+        model.translate(["the wolf"], search="mbr", candidates={"size": 4})

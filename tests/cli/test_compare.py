@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import seq2seq
 from tests.comparison.writer import REFERENCES, rows, write_run
 
 EVEN = [[[[0.2] * 5] * 5]]  # the first sentence: one head that looks at all words alike
@@ -39,6 +40,9 @@ def test_real_runs_are_compared(command: Callable[..., Any], bahdanau: Any, tran
     for name, run in (("bahdanau-additive", bahdanau), ("transformer-scaled_dot", transformer)):
         assert float(lines[name]["test/aer"]) == pytest.approx(run.metrics["test/aer"], rel=1e-6)
         assert lines[name]["state"] == "finished"
+    frame = seq2seq.compare(tmp_path / "runs")
+    assert list(frame.index) == list(lines)
+    assert frame.loc["bahdanau-additive", "test/bleu"] == pytest.approx(bahdanau.metrics["test/bleu"])
     assert "damaged" not in said.out
 
 

@@ -29,7 +29,8 @@ def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, 
     said = command(name, "--help")
     assert said.status == 0 and said.err == ""
     keys = {"train": "seed: 1", "aer": "gold_first_index: null", "compare": "split: test", "tensorboard": "port: 6006"}
-    keys |= {"export": "output:  (needed)", "links": "aligner: fast_align"}
+    keys |= {"average": "output:  (needed)", "export": "output:  (needed)", "links": "aligner: fast_align"}
+    keys |= {"import": "target_language: null"}
     key = keys.get(name, "device: auto")
     assert key in [line.partition("  # ")[0].strip() for line in said.out.splitlines()]
 

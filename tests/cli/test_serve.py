@@ -19,8 +19,6 @@ import pytest
 
 import seq2seq
 from seq2seq.cli.main import main
-from seq2seq.cli.serve import checkpoint_files
-from seq2seq.errors import UserError
 
 pytest.importorskip("fastapi", reason="install seq2seq[serve] to test the server")
 
@@ -67,16 +65,6 @@ def test_package_that_is_missing_is_named_with_its_extra(command: Command, monke
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     refused(command("serve", "checkpoint=absent.ckpt"), "fastapi", "pip install 'seq2seq[serve]'")
-
-
-def test_files_of_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert checkpoint_files("a=1.ckpt") == ["a=1.ckpt"]
-    assert checkpoint_files("[a.ckpt, 'b c.ckpt']") == ["a.ckpt", "b c.ckpt"]
-    with pytest.raises(UserError, match="expected files between commas"):
-        checkpoint_files("[a.ckpt,]")
-    (tmp_path / "[a,b]").touch()
-    assert checkpoint_files("[a,b]") == ["[a,b]"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -207,3 +207,57 @@ def test_prefixes_that_are_more_or_fewer_than_the_lines_of_a_pipe_are_refused(
     (tmp_path / "begin").write_text(begin, encoding="utf-8")
     said = command("translate", f"checkpoint={bahdanau.best}", SHORT, "prefix=begin", "output=out", stdin=b"a\nb\n")
     assert said.status == 1 and said.err.startswith(f"error: {message}") and not (tmp_path / "out").exists()
+
+
+def test_translations_say_what_is_required_and_nothing_forbidden(
+    command: Command, bahdanau: Any, tmp_path: Path
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]
+    stdin = b"the wolf slept\nthe wolf\n\na house\n"
+    (tmp_path / "words").write_text(
+        '{"require": ["Wolf", ["das Haus", "die Frau"]]}\n\n{}\n{"forbid": ["."]}\n', encoding="utf-8"
+    )
+    said = command("translate", *options, "constraints=words", stdin=stdin)
+    assert said.status == 0, said.err
+    first, second, third, fourth = said.out.splitlines()
+    assert " Wolf " in f" {first} " and (" das Haus " in f" {first} " or " die Frau " in f" {first} ")
+    assert second == command("translate", *options, stdin=stdin).out.splitlines()[1]
+    assert third == "" and "." not in fourth.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        ('\n{"require": ["Wolf"], "forbid": ["Wolf"]}\n', [], "words:2: requires Wolf, and forbids it; take one away"),
+        ('\n{"require": ["☃"]}\n', [], "words:2: the vocabulary has no pieces for ☃"),
+        ('\n{"require": ["Wolf Frau Haus schlief"]}\n', [], "words:2: what is asked needs "),
+        ("\n{'require': []}\n", [], "words:2: not JSON"),
+        ('\n{"require": ["Wolf"]}\n', ["search=greedy"], "words:2: words can be required of search=beam only"),
+        ("\n", [], "words has 1 lines, in has 2"),
+    ],
+)
+def test_constraints_that_cannot_be_had_are_refused_before_work_begins(
+    command: Command, bahdanau: Any, tmp_path: Path, words: str, options: list[str], message: str
+) -> None:
+    (tmp_path / "in").write_text("the wolf\na house\n", encoding="utf-8")
+    (tmp_path / "words").write_text(words, encoding="utf-8")
+    given = [*options, "input=in", "output=out", "constraints=words"]
+    said = command("translate", f"checkpoint={bahdanau.best}", "search.max_length=5", *given)
+    assert said.status == 1 and said.err.startswith(f"error: {message}") and said.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_pieces_and_precision_are_keys(command: Command, bahdanau: Any) -> None:
+    """The tiny vocabulary lacks letters, so that the model says `<unk>` now and then."""
+    options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]
+    stdin = "the Zebra☃ slept\n".encode() * 2
+    plain = command("translate", *options, stdin=stdin)
+    copied = command("translate", *options, "unknown=copy", stdin=stdin)
+    assert copied.status == 0 and "⁇" not in copied.out and ("⁇" in plain.out or copied.out == plain.out)
+    half = command("translate", *options, "precision=bfloat16", stdin=stdin)
+    assert half.status == 0 and half.out.count("\n") == 2
+    auto = command("translate", *options, "precision=auto", stdin=stdin)
+    assert auto.status == 0 and auto.err.startswith("precision=")
+    for wrong in ("unknown=ask", "precision=int8"):
+        said = command("translate", *options, wrong)
+        assert said.status == 1 and said.err.startswith(f"error: {wrong} is not known; use ")

@@ -97,6 +97,18 @@ def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
     assert low <= mean <= high
 
 
+def test_antecedent_is_first_but_for_what_the_pronoun_translates(loaded: Any, sentences: Any) -> None:
+    gold = Links(frozenset({(0, 0), (4, 4)}), frozenset({(4, 4), (3, 4)}))
+    pair = Pair(*sentences, gold, "pronoun", frozenset({(2, 4)}))
+
+    def ranking(order: list[float]) -> Any:
+        return lambda forced: torch.tensor(order, dtype=torch.float).expand(forced.steps, 6)
+
+    rankings = {"right": ranking([0, 1, 2, 4, 5, 0]), "wrong": ranking([0, 3, 2, 4, 5, 0])}
+    found = measure_trust(loaded[0], [pair, pair._replace(antecedents=frozenset())], rankings)
+    assert found["right"].antecedent_rate == 1.0 and found["wrong"].antecedent_rate == 0.0
+
+
 def test_command_has_a_table_and_a_file(command: Any, bahdanau: Any, tmp_path: Path) -> None:
     said = command("trust", f"checkpoint={bahdanau.best}", "sentences=3", "methods=[attention,erasure]", "output=out")
     assert said.status == 0, said.err

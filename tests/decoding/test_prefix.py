@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.units import ByteConfig, WordConfig, tokenizer_of
 from seq2seq.decoding.prefix import Prefix, prefix_of
 from seq2seq.decoding.search import BeamSearch, GreedySearch, Request, wu_penalty
 from seq2seq.decoding.vocabulary import Vocabulary
@@ -48,7 +49,7 @@ def test_wide_beam_finds_all_that_begin_so_best_first(
 
     def begins_so(target: list[int]) -> bool:
         rest = target[len(ids) :]
-        whole = not closed or not rest or rest[0] in (A, AB, C)
+        whole = not closed or not rest or rest[0] in (0, A, AB, C)
         return target[: len(ids)] == ids and tiny.vocabulary.spell(rest).startswith(open) and whole
 
     def known(target: list[int]) -> bool:
@@ -134,3 +135,20 @@ def test_what_cannot_be_said_is_refused_with_file_and_line(tokenizer: Tokenizer)
     assert read("die Hunde ", tokenizer, needed + 1) is not None
     with pytest.raises(UserError, match=rf"file:7: the prefix needs {needed} pieces.* may have {needed}; shorten it"):
         read("die Hunde ", tokenizer, needed)
+
+
+@pytest.mark.parametrize("units", ["byte", "word"])
+def test_bytes_and_words_begin_like_pieces(units: str) -> None:
+    made = ByteConfig(vocab_size=260, joint=False, normalization="nfc") if units == "byte" else WordConfig(
+        min_count=1, vocab_size=99, joint=False, normalization="nfc"
+    )  # fmt: skip
+    tokenizer = tokenizer_of(made.train(LINES))
+    prefix, closed = read("das Hä", tokenizer), read("das Häuser ", tokenizer)
+    assert prefix is not None and closed is not None and closed.closed
+    ids = tokenizer.encode("das Häuser")
+    for at in range(len(ids)):
+        allowed = prefix.allowed(ids[:at], 99)
+        assert allowed is None or ids[at] in allowed
+    assert {tokenizer.decode([*prefix.ids, i]) for i in prefix.allowed(prefix.ids, 99) or ()} <= {"das Häuser", "das "}
+    if units == "byte":  # a letter of two bytes is not spelled by the signs that its bytes are shown with
+        assert prefix.allowed(tokenizer.encode("das H"), 99) == [ids[5]]

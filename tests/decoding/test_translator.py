@@ -16,7 +16,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import PAD, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.decoding import translator
-from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, wu_penalty
+from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, SampleSearch, wu_penalty
 from seq2seq.decoding.translator import Translator
 from seq2seq.errors import UserError
 from seq2seq.models import (
@@ -173,6 +173,27 @@ def test_translations_do_not_depend_on_the_size_of_batches(tokenizers: Tokenizer
     assert len({t.text for t in one}) > 5
     for other in (some, all_):
         assert [t.score for t in other] == pytest.approx([t.score for t in one], rel=1e-4)
+
+
+def test_samples_of_a_line_do_not_depend_on_batches_or_threads(
+    tokenizers: Tokenizers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = SampleSearch(
+        n_best=3, temperature=0.7, top_k=0, top_p=1.0, min_p=0.0, epsilon=0.0, seed=5, max_length=13, max_ratio=2.0
+    )
+    found = []
+    threads = torch.get_num_threads()
+    try:
+        for tokens, chunk, count in ((1, 4096, 1), (67, 2, 1), (10000, 4096, 3)):
+            monkeypatch.setattr(translator, "CHUNK", chunk)
+            torch.set_num_threads(count)
+            lines = make(tokenizers, "transformer", tokens_per_batch=tokens).translate(ENGLISH * 2, search)
+            found.append([[t.text for t in line] for line in lines])
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+    assert found[0][: len(ENGLISH)] != found[0][len(ENGLISH) :]  # the same lines at other places
+    assert all(len(set(line)) == len(line) for line in found[0])
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from seq2seq.alignment.sentence import sentence_of
-from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.build_ensemble import unknown_copy
+from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.tokenizer import EOS, UNK, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
 from seq2seq.decoding.search import GreedySearch
 from seq2seq.decoding.translator import Translator
 from seq2seq.decoding.unknown import UnknownCopy, pointed_at, with_parts
+from seq2seq.errors import UserError
 from tests.decoding.test_translator import BAHDANAU, ENGLISH, GERMAN, TRANSFORMER, make_model
 
 
@@ -78,10 +80,18 @@ def test_translation_without_marks_has_words_of_the_source(
     options = {"tokens_per_batch": 97, "max_length": 89}
     search = GreedySearch(max_length=6, max_ratio=9.0)
     plain = [t[0] for t in Translator(model, tokenizers, **options).translate(ENGLISH, search)]  # type: ignore[arg-type]
-    copy = UnknownCopy(model, tokenizers, choice)
+    copy = UnknownCopy(model, tokenizers.target, choice)
     found = [t[0] for t in Translator(model, tokenizers, **options, unknown=copy).translate(ENGLISH, search)]  # type: ignore[arg-type]
     assert sum("⁇" in t.text for t in plain) > 2 and not any("⁇" in t.text for t in found)
     for line, before, after in zip(ENGLISH, plain, found, strict=True):
         assert after.score == before.score and ("⁇" in before.text or after.text == before.text)
         if "⁇" in before.text:
             assert any(word in after.text for word in line.split())
+
+
+def test_model_without_attention_is_refused(tokenizers: Tokenizers) -> None:
+    checkpoint = Checkpoint({}, [], None, {}, "best.ckpt")
+    with pytest.raises(
+        UserError, match="unknown=copy: best.ckpt has no attention to point at a word; say unknown=keep"
+    ):
+        unknown_copy([checkpoint], make_model(tokenizers), tokenizers)

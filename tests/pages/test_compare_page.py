@@ -1,5 +1,6 @@
 """The page of `seq2seq compare` in a browser: the table says the runs' numbers, and choices change what they name."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         },
     )
+    means = {"comprehensiveness": {"mean": 5.5}, "sufficiency": {"mean": 0.5}, "hit_rate": 0.75, "seconds": 0.01}
+    (folder / "b" / "trust-test.json").write_text(json.dumps({"methods": {NASTY: means}}), encoding="utf-8")
+    curve = [{"heads": 2, "bleu": 95.0, "aer": 0.3}, {"heads": 1, "bleu": 70.0, "aer": 0.5}]
+    kept = {"split": "val", "by": "importance", "curve": curve}
+    (folder / "b" / "heads-val.json").write_text(json.dumps(kept), encoding="utf-8")
     bottleneck = {**SCORES, "test/bleu": 20.0}
     write_run(folder / "c", variant="bottleneck", metrics=bottleneck, sentences=sentences, pinned=[None, None])
     write_run(folder / "d", variant=NASTY, error=NASTY)
@@ -133,6 +139,20 @@ def test_curves_have_a_line_a_seed_and_their_mean(page: Path, open_page: Callabl
     browser.find_element(By.CSS_SELECTOR, "button[data-value='seconds']").click()
     curves = [trace for trace in browser.execute_script(script) if trace["text"] == "luong-general"]
     assert curves[-1]["x"][1] - curves[-1]["x"][0] == pytest.approx(60)
+
+
+def test_methods_and_what_is_left_with_fewer_heads_are_shown(
+    page: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(page)
+    (row,) = browser.find_elements(By.CSS_SELECTOR, "table.ways tbody tr")
+    assert [cell.text for cell in row.find_elements(By.TAG_NAME, "td")] == [
+        "transformer", NASTY, "5.50", "0.50", "75.0", "10.0",
+    ]  # fmt: skip
+    script = "return [...document.querySelectorAll('.curve')].slice(-2).map(({data}) => data.map(({x, y}) => [x, y]))"
+    assert browser.execute_script(script) == [[[[2, 1], [95, 70]]], [[[2, 1], [30, 50]]]]
+    browser.find_element(By.CSS_SELECTOR, "nav button[data-variant='0']").click()
+    assert browser.find_elements(By.CSS_SELECTOR, "table.ways tbody tr") == []
 
 
 def test_hidden_variant_leaves_plots_and_gallery(page: Path, open_page: Callable[[Path], WebDriver]) -> None:

@@ -13,11 +13,16 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
+import seq2seq
 from seq2seq.alignment.archive import load_attention
 from seq2seq.alignment.maps import AttentionMap
-from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.alignment.sentence import sentence_of
+from seq2seq.build import load_model
+from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.main import main
+from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.pages.visualize import map_statistics
+from seq2seq.reading import Reading
 
 LATIN = ["the old wolf slept", "der alte Wolf schlief", "a house saw the wolf", "ein Haus sah den Wolf"] * 3
 CHINESE = ["我们昨天在河边看见了一匹马。", "他说这座房子很大,但是没有花园。", "老人喜欢在早上喝茶。"] * 3
@@ -115,7 +120,7 @@ def test_heatmap_shows_the_chosen_alignment_with_its_labels(shown: Shown) -> Non
     shown.press('[data-target="reference"]')
     assert shown.texts("[data-row-label]") == ["der", "alte", "Wolf", "schlief", "</s>"]
     assert shown.texts("[data-column-label]") == ["the", "old", "wolf", "slept", "</s>"]
-    assert shown.texts('.choice [aria-pressed="true"]') == ["cross", "1", "2", "words", "0–1"]
+    assert shown.texts('.choice [aria-pressed="true"]') == ["cross", "output weights", "1", "2", "words", "0–1"]
     same(shown.cells(), shown.maps("reference")["cross/layer1"].view("words").weights[2])
 
 
@@ -135,6 +140,62 @@ def test_every_kind_layer_and_head_can_be_chosen(shown: Shown, kind: str, unit: 
         same(shown.cells(), view.weights[head])
     shown.press('[data-choice="head mean"]')
     same(shown.cells(), view.weights.mean(0))
+
+
+def test_cross_attention_is_read_in_every_way(shown: Shown, transformer: Path) -> None:
+    shown.press('[data-target="reference"]')
+    assert shown.texts(".choice[aria-label=read] .marked") == ["output weights"]
+    model, tokenizers = load_model(read_checkpoint(transformer), torch.device("cpu"))
+    pair = sentence_of(tokenizers.source, "the old wolf slept"), sentence_of(tokenizers.target, TARGET)
+    for name in ("input_weights", "output_norms", "input_norms"):
+        shown.press(f'[data-choice="read {name}"]')
+        (maps,) = inspect_pairs(model, [pair], reading=Reading.named(name))
+        view = next(m for m in maps if str(m.site) == "cross/layer1").view("words")
+        shown.press('[data-choice="head 2"]')
+        same(shown.cells(), view.weights[2])
+        shown.press('[data-choice="head mean"]')
+        assert view.together is not None
+        same(shown.cells(), view.together)
+        assert f"read as {name}" in shown.texts(".foot")[0]
+    shown.press('[data-choice="attention encoder"]')
+    assert not shown.all('[data-choice^="read "]')
+
+
+def test_method_shows_source_and_words_before_and_the_share_of_the_source(shown: Shown, transformer: Path) -> None:
+    shown.press('[data-target="reference"]')
+    shown.press('[data-choice="method erasure"]')
+    assert not shown.all(
+        '[data-choice^="layer"], [data-choice^="head"], [data-choice^="between"], #overview, #statistics'
+    )
+    found = seq2seq.load(transformer).explain("the old wolf slept", TARGET)
+    source, prefix = found.relative
+    assert shown.texts("[data-column-label]") == [*found.source, "", *found.prefix, "", "of the source"]
+    assert shown.texts("[data-row-label]") == found.target
+    cells = torch.tensor(shown.cells())
+    same(cells[:, :5].tolist(), source)
+    same(cells[:, 6:11].tolist(), prefix.tril())
+    same(cells[:, 12:].tolist(), found.source_share[:, None])
+    assert not shown.all('[data-row="1"][data-column="8"]')  # read later
+    shown.hover('[data-row-word="2"]')
+    percent = [round(100 * abs(value)) for value in source[2].tolist()]
+    assert shown.texts("[data-column-word] .percent") == [str(p) if p else "" for p in percent]
+    assert f"{100 * found.source_share[2]:.0f} % of the source" in shown.texts(".readout")[0]
+    assert shown.texts("[data-row-label].lit") == ["Wolf"]
+
+
+def test_word_stands_beside_the_next_likeliest_where_asked(shown: Shown, transformer: Path) -> None:
+    shown.press('[data-target="reference"]')
+    shown.press('[data-choice="method erasure"]')
+    shown.press('[data-choice="beside true"]')
+    labels = shown.texts("[data-row-label]")
+    assert [label.split(" - ")[0] for label in labels] == ["der", "alte", "Wolf", "schlief", "</s>"]
+    assert all(label.split(" - ")[1] for label in labels)
+    shown.press('[data-choice="method alti"]')  # knows no contrast
+    assert not shown.all('[data-choice^="beside"]') and shown.texts("[data-row-label]")[0] == "der"
+    cells = torch.tensor(shown.cells())
+    torch.testing.assert_close(cells[:, :-1].sum(1), torch.ones(5), atol=1e-2, rtol=0)
+    shown.press("#side")
+    assert len(shown.all(".panel svg.heatmap")) == 4
 
 
 def test_causal_attention_begins_with_what_was_fed_in_and_shows_no_future(shown: Shown) -> None:
@@ -268,7 +329,7 @@ def test_arabic_runs_from_right_to_left(visualize: Callable[..., Shown], untrain
 def test_one_head_alone_has_nothing_to_choose_and_all_its_statistics(
     visualize: Callable[..., Shown], untrained: Callable[..., Path]
 ) -> None:
-    shown = visualize(untrained(LATIN, vocab_size=80), "source=the wolf", "search=greedy")
+    shown = visualize(untrained(LATIN, vocab_size=80), "source=the wolf", "search=greedy", "methods=[]")
     assert not shown.all('[data-choice^="head"], [data-choice^="layer"], [data-choice^="attention"], #overview, #side')
     expected = map_statistics(shown.maps("hypothesis-1")["cross/layer0"])
     assert shown.texts("#statistics td:last-child") == [str(round(100 * value)) for (value,) in expected.values()]

@@ -17,6 +17,7 @@ from seq2seq.checkpoint import AlignmentChoice
 serving = pytest.importorskip("seq2seq.serving.server", reason="install seq2seq[serve] to test the server")
 
 LATIN = ["the old wolf slept", "der alte Wolf schlief", "a house saw the wolf", "ein Haus sah den Wolf"] * 3
+LATIN += ["She opens the door .", "Sie macht die Tür auf ."] * 3  # those of the examples
 LIMITS = {"bytes": 4096, "lines": 8, "waiting": 100, "seconds": 60.0}
 
 
@@ -76,9 +77,9 @@ def models(untrained: Callable[..., Any]) -> list[Model]:
     alignment = AlignmentChoice("decoder.layers.0.cross_attention.attention", 1)
     sizes = ("model.num_layers=1", "encoder.num_heads=2", "decoder.num_heads=2")
     files = [
-        untrained(LATIN, "model=transformer", *sizes, vocab_size=80, alignment=alignment),
-        untrained(LATIN, "model=luong", vocab_size=80, alignment=AlignmentChoice("decoder.attention", None)),
-        untrained(LATIN, "model=bottleneck", vocab_size=80),
+        untrained(LATIN, "model=transformer", *sizes, vocab_size=100, alignment=alignment),
+        untrained(LATIN, "model=luong", vocab_size=100, alignment=AlignmentChoice("decoder.attention", None)),
+        untrained(LATIN, "model=bottleneck", vocab_size=100),
     ]
     return [seq2seq.load(file) for file in files]
 

@@ -12,7 +12,7 @@ from seq2seq.alignment.links import format_links
 from seq2seq.api import Model
 
 Run = Callable[..., Any]
-POSTS = ("/translate", "/align", "/attention", "/alternatives")
+POSTS = ("/translate", "/align", "/score", "/attention", "/alternatives")
 
 
 def test_translations_are_those_of_the_model(client: Any, models: list[Model]) -> None:
@@ -43,6 +43,18 @@ def test_links_are_those_of_the_model(client: Any, models: list[Model]) -> None:
     assert [{(i, j) for i, j in a["links"]} for a in answer["alignments"]] == expected
 
 
+def test_scores_are_those_of_the_model(client: Any, models: list[Model]) -> None:
+    pairs = [("the old wolf slept", "der alte Wolf schlief"), ("a house", "ein Haus")]
+    sources, targets = (list(side) for side in zip(*pairs, strict=True))
+    scores = client.ask("/score", {"source": sources, "target": targets}).json["scores"]
+    for found, expected in zip(scores, models[0].score(pairs), strict=True):
+        assert found["log_probability"] == pytest.approx(expected.log_probability, abs=1e-3)
+        assert [token["piece"] for token in found["tokens"]] == expected.pieces
+        assert [token["log_probability"] for token in found["tokens"]] == pytest.approx(
+            expected.log_probabilities, abs=1e-3
+        )
+
+
 def test_attention_is_that_of_the_model_and_forced_where_asked(client: Any, models: list[Model]) -> None:
     answer = client.ask("/attention", {"source": "the old wolf slept", "target": "der Wolf schlief"}).json
     expected = models[0].attention("the old wolf slept", "der Wolf schlief").view().weights
@@ -54,6 +66,17 @@ def test_attention_is_that_of_the_model_and_forced_where_asked(client: Any, mode
     free = client.ask("/attention", {"source": "the old wolf slept", "n_best": 2}).json
     texts = [t.text for t in models[0].translations(["the old wolf slept"], search="beam", n_best=2)[0]]
     assert [target["text"] for target in free["targets"]] == texts
+
+
+def test_attention_has_other_readings_and_methods_where_asked(client: Any) -> None:
+    asked = {"source": "the old wolf", "target": "der Wolf", "readings": True, "methods": ["erasure", "alti"]}
+    for name in client.server.service.names[:2]:
+        (target,) = client.ask("/attention", {**asked, "model": name}).json["targets"]
+        (cross,) = [m for m in target["maps"] if m["kind"] == "cross"]
+        assert "input_weights" in cross["readings"]
+        assert "erasure" in [explained["kind"] for explained in target["explained"]]
+    (plain,) = client.ask("/attention", {"source": "the old wolf", "target": "der Wolf"}).json["targets"]
+    assert plain["explained"] == [] and not any("readings" in m for m in plain["maps"])
 
 
 def test_alternatives_are_those_of_the_model(client: Any, models: list[Model]) -> None:
@@ -85,6 +108,7 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
         ("/translate", {"text": "a", "n_best": 7}, 422, "n_best=7 is more than beam_size=5"),
         ("/translate", {"text": "a", "search": "../beam"}, 422, "search"),
         ("/translate", {"text": "a", "model": "/etc/passwd"}, 422, "there is no model '/etc/passwd'; there are"),
+        ("/translate", {"text": "a", "tag": "2de"}, 422, "2de"),
         ("/translate", {"text": ["a"] * (8 + 1)}, 413, "9 sentences are more than 8"),
         ("/translate", {"text": "wolf " * 100}, 413, "source has 100 pieces, more than the model's 60"),
         ("/translate", {"text": "a" * 5000}, 413, "more than 4096 bytes"),

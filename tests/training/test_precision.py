@@ -9,7 +9,7 @@ import torch
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 from seq2seq.training import precision
-from seq2seq.training.precision import Precision, bfloat16_speed, choose_precision, relative_speed
+from seq2seq.training.precision import Precision, bfloat16_speed, choose_inference, choose_precision, relative_speed
 
 AMX, AVX512_BF16, AVX2 = 5.0, 1.8, 0.1
 """How many times as fast as in float32 a product in bfloat16 is on these."""
@@ -181,3 +181,31 @@ def test_one_thread_measures_and_all_compute_afterwards(monkeypatch: pytest.Monk
     finally:
         torch.set_num_threads(before)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "speed", "value", "said"),
+    [
+        ("float32", 9.0, "float32", ""),
+        ("auto", 2.0, "bfloat16", "precision=bfloat16: a product in bfloat16 is 2 times as fast as in float32 here"),
+        ("auto", 0.5, "float32", "precision=float32: a product in bfloat16 is 0.5 times as fast as in float32 here"),
+        ("bfloat16", 2.0, "bfloat16", ""),
+        (
+            "bfloat16",
+            0.1,
+            "bfloat16",
+            "precision=bfloat16: slow, since a product in bfloat16 takes 10 times as long as in float32 here; "
+            "precision=auto takes float32",
+        ),
+    ],
+)
+def test_weights_that_are_only_used_are_in_what_the_device_is_fast_in(
+    asked: str, speed: float, value: str, said: str
+) -> None:
+    found = choose_inference(asked, "cpu", speed=lambda: speed)
+    assert found.value == value and (found.warning or found.reason) == said
+
+
+def test_unknown_precision_of_use_is_refused() -> None:
+    with pytest.raises(UserError, match="precision=int8 is not known; use float32, bfloat16 or auto"):
+        choose_inference("int8", "cpu")

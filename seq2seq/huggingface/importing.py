@@ -1,0 +1,167 @@
+"""Their weights as ours: every one is used, every one of ours is there, and all sizes fit."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seq2seq.attention.positions import waves
+from seq2seq.data.tokenizer import BOS
+from seq2seq.errors import UserError
+from seq2seq.huggingface.folder import Folder
+from seq2seq.huggingface.layout import (
+    LOGITS,
+    LOGITS_BIAS,
+    OUTPUT,
+    OUTPUT_BIAS,
+    SHARED,
+    SOURCE_TABLE,
+    TARGET_TABLE,
+    marian_order,
+    parts,
+    reorder,
+    their_table,
+)
+from seq2seq.huggingface.options import M2M100, MARIAN, Model, read_model
+from seq2seq.huggingface.vocabulary import Vocabularies, read_vocabularies
+
+NO_CHANCE = -1000.0
+"""The bias of the start, which theirs does not have as a row of its own: nothing of it is left in a sum."""
+
+POSITIONS = re.compile(r"model\.(encoder|decoder)\.embed_positions\.weights?")
+OFFSET = 2
+"""Places of M2M100 count from here."""
+
+
+class Found(NamedTuple):
+    """A folder that was read, but for its weights."""
+
+    folder: Folder
+    model: Model
+    vocabularies: Vocabularies
+
+    @property
+    def overrides(self) -> list[str]:
+        """What `seq2seq train` is told to make such a model, in short names."""
+        target = self.vocabularies.tokenizers.target
+        first = [f"model.first_token={target.tag_ids[target.tag]}"] if target.tag else []
+        return [*self.model.overrides, *first]
+
+
+def read(path: Path, *, source_language: str, target_language: str) -> Found:
+    """Return what a folder of `save_pretrained` holds beside its weights.
+
+    Args:
+        path: of the folder.
+        source_language: of the text, for a model that is told it; else "".
+        target_language: of the translation, likewise.
+
+    Raises:
+        UserError: it cannot be imported, and why.
+    """
+    folder = Folder(path)
+    config, generation = folder.read_json("config.json"), folder.read_json("generation_config.json", optional=True)
+    model = read_model(config, generation, name=str(path))
+    languages = {"source_language": source_language, "target_language": target_language}
+    return Found(folder, model, read_vocabularies(folder, model, **languages))
+
+
+def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """Return the weights of our model, float32.
+
+    Args:
+        found: the folder.
+        shapes: of the weights of our model, by our names.
+
+    Raises:
+        UserError: weights are missing, left over, or of another size than the configuration says.
+    """
+    _, model, vocabularies = found
+    name, weights, keys = str(found.folder.path), found.folder.weights(), model.keys
+    left = dict(weights)
+    order = marian_order(keys["d_model"]) if model.kind == MARIAN else None
+    made: dict[str, Tensor] = {}
+
+    def take(theirs: str, shape: Sequence[int]) -> Tensor:
+        if theirs not in weights:
+            raise UserError(f"{name}: its weights have no {theirs}; save the model with `save_pretrained`")
+        tensor = weights[theirs].float()
+        left.pop(theirs, None)
+        if tuple(tensor.shape) != tuple(shape):
+            raise UserError(
+                f"{name}: {theirs} has the sizes {_sizes(tensor.shape)}, but by config.json {_sizes(shape)}; "
+                "they are not of one model"
+            )
+        return tensor
+
+    def table(names: Sequence[str], vocab_size: int, rows: list[int]) -> Tensor:
+        """Return embeddings in our order; they may be there under several names, which are one."""
+        there = [theirs for theirs in names if theirs in weights] or names[:1]
+        tensors = [take(theirs, (vocab_size, keys["d_model"])) for theirs in there]
+        picked = tensors[0][rows]
+        return picked if order is None else picked[:, order]
+
+    for part in parts(
+        encoder_layers=keys["encoder_layers"], decoder_layers=keys["decoder_layers"], norm_first=model.norm_first
+    ):
+        for kind in ("weight", "bias"):
+            ours = f"{part.ours}.{kind}"
+            made[ours] = reorder(part, kind, take(f"{part.theirs}.{kind}", shapes[ours]), order)
+
+    source_size = keys["vocab_size"]
+    target_size = source_size if model.one_vocabulary else keys.get("decoder_vocab_size") or source_size
+    sides = [their_table("encoder"), their_table("decoder")]
+    if model.tied:  # then any of these may be there
+        made[SOURCE_TABLE] = made[TARGET_TABLE] = table([SHARED, *sides], source_size, vocabularies.source_rows)
+    else:
+        made[SOURCE_TABLE] = table([sides[0], SHARED], source_size, vocabularies.source_rows)
+        made[TARGET_TABLE] = table([sides[1], SHARED], target_size, vocabularies.target_rows)
+    if keys["tie_word_embeddings"]:
+        made[OUTPUT] = made[TARGET_TABLE]
+        left.pop(LOGITS, None)  # the same once more
+    else:
+        made[OUTPUT] = table([LOGITS], target_size, vocabularies.target_rows)
+    bias = torch.zeros(target_size)
+    if LOGITS_BIAS in weights:
+        bias = take(LOGITS_BIAS, (1, target_size))[0]
+    made[OUTPUT_BIAS] = bias[vocabularies.target_rows]
+    made[OUTPUT_BIAS][BOS] = NO_CHANCE
+
+    if model.kind == M2M100:
+        places = torch.arange(OFFSET, OFFSET + keys["max_position_embeddings"])
+        for side in ("encoder", "decoder"):
+            made[f"{side}.embedding.positions.weight"] = _fairseq_waves(places, keys["d_model"])
+    _check_positions(left, model, name)
+    if other := [theirs for theirs in left if not POSITIONS.fullmatch(theirs)]:
+        raise UserError(
+            f"{name}: its weights have {other[0]}, which a {model.kind} model has not"
+            + (f" (and {len(other) - 1} more)" if len(other) > 1 else "")
+        )
+    return made
+
+
+def _fairseq_waves(places: Tensor, d_model: int) -> Tensor:
+    """Return sines and then cosines (places, d_model), the slowest of which is 10000 times as slow as the first."""
+    half = d_model // 2
+    rates = torch.exp(torch.arange(half).float() * -(torch.log(torch.tensor(10000.0)) / (half - 1)))
+    angles = places[:, None].float() * rates
+    return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
+def _check_positions(left: Mapping[str, Tensor], model: Model, name: str) -> None:
+    """Refuse stored positions that are not the waves that they always are."""
+    for theirs, tensor in left.items():
+        if model.kind != MARIAN or not POSITIONS.fullmatch(theirs):
+            continue
+        made = waves(torch.arange(len(tensor)), tensor.shape[-1])
+        if tensor.shape[-1] != model.keys["d_model"] or not torch.allclose(
+            tensor.float()[:, marian_order(tensor.shape[-1])], made, atol=1e-3
+        ):
+            raise UserError(f"{name}: {theirs} are no sinusoidal positions, as {MARIAN} models have them")
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "1"

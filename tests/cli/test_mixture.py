@@ -1,0 +1,138 @@
+"""`data=mixture` from the command line: training by corpus, and what is done with a model that knows tags."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import seq2seq
+from seq2seq.errors import UserError
+from tests.cli.conftest import ONE_STEP, TINY, Run, Said, _command
+
+Command = Callable[..., Said]
+SMALL = [override for override in TINY if override != "data=text"]
+
+
+def parts(text_folder: Path) -> list[str]:
+    """Two corpora of the tiny text, the second without links."""
+    given = ["data=mixture", "data.corpora.de=text", "data.corpora.news=text"]
+    for name, kinds in {"de": ("source", "target", "links"), "news": ("source", "target")}.items():
+        for split in ("train", "val"):
+            given += [f"data.corpora.{name}.{split}.{kind}={text_folder / f'{split}.{kind}'}" for kind in kinds]
+    return [*given, "data.corpora.de.tag=2de", "data.corpora.news.tag=<news>"]
+
+
+@pytest.fixture(scope="module")
+def mixed(text_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on both; tests only read it."""
+    folder = tmp_path_factory.mktemp("mixed")
+    cache = f"loader.cache_dir={folder / 'cache'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HYDRA_FULL_ERROR", raising=False)
+        few = [override for override in ONE_STEP if "limit_val" not in override]
+        said = _command("train", *SMALL, *few, *parts(text_folder), cache, "hydra.run.dir=run", folder=folder)
+    assert said.status == 0, said.err
+    assert "de                      loss" in said.out and "news                    loss" in said.out
+    assert " tag=2de 'source=" in said.out
+    return Run(folder / "run")
+
+
+def test_validation_is_by_corpus_and_links_count_where_there_are_some(mixed: Run) -> None:
+    metrics = mixed.metrics
+    for metric in ("loss", "bleu", "chrf"):
+        assert {f"val/{metric}_by_corpus/{name}" for name in ("de", "news")} <= metrics.keys()
+    assert metrics["val/aer_by_corpus/de"] == pytest.approx(metrics["val/aer"])
+    assert "val/aer_by_corpus/news" not in metrics
+    assert metrics["val/loss"] == pytest.approx(
+        (metrics["val/loss_by_corpus/de"] + metrics["val/loss_by_corpus/news"]) / 2  # the same text twice
+    , rel=0.2)  # fmt: skip
+
+
+def test_pictures_label_the_tag_beside_the_words(mixed: Run) -> None:
+    with np.load(mixed.folder / "alignments" / "sentence-1.npz") as archive:
+        assert archive["source_pieces"][0] == "<2de>" and archive["source_word_of_piece"][0] == -1
+    model = seq2seq.load(mixed.best, tag="2de")
+    seen = model.attention("The wolf slept .", "Der Wolf schlief .")
+    assert seen.view().key_labels == ["The", "wolf", "slept", ".", "<2de>", "</s>"]
+    assert seen.view(unit="pieces").key_labels[0] == "<2de>"
+    assert all(source < 4 for links in model.align([("The wolf slept .", "Der Wolf .")]) for source, _ in links)
+
+
+def test_tag_is_given_for_all_lines_or_line_by_line(command: Command, mixed: Run, tmp_path: Path) -> None:
+    text, options = b"The wolf slept .\n\n<news> The dog .\n", ["search=greedy", "search.max_length=9"]
+    said = {
+        tag: command("translate", f"checkpoint={mixed.best}", f"tag={tag}", *options, stdin=text)
+        for tag in ("2de", "<news>")
+    }
+    assert [found.status for found in said.values()] == [0, 0]
+    (tmp_path / "tags").write_text("2de\nnews\n<news>\n")
+    mixed_lines = command("translate", f"checkpoint={mixed.best}", "tags=tags", *options, stdin=text)
+    one, other = said["2de"].out.split("\n"), said["<news>"].out.split("\n")
+    assert mixed_lines.out.split("\n") == [one[0], "", other[2], ""]
+
+
+@pytest.mark.parametrize(("given", "said"), [
+        ([], "was trained with a tag before every source; say which: tag=..., of 2de, news"),
+        (["tag=2fr"], "tag=2fr is not known to the model: it knows 2de, news"),
+        (["tag=2de", "tags=tags"], "give one tag for all lines, or one for each line"),
+        (["tags=tags"], "tags:2: tag=xy is not known"),
+        (["tags=short"], "stdin has more lines than there are tags, 1; give one a line"),
+        (["tags=blank"], "blank:1: "),
+    ],
+)  # fmt: skip
+def test_tag_that_cannot_be_is_refused_in_one_line(
+    command: Command, mixed: Run, tmp_path: Path, given: list[str], said: str
+) -> None:
+    for name, content in {"tags": "2de\nxy\n", "short": "2de\n", "blank": "\n2de\n"}.items():
+        (tmp_path / name).write_text(content)
+    found = command("translate", f"checkpoint={mixed.best}", *given, stdin=b"a\nb\n")
+    assert found.status and said in found.err and len(found.err.splitlines()) == 1 and found.out == ""
+
+
+@pytest.mark.parametrize("name", ["align", "score", "visualize", "explain", "evaluate"])
+def test_every_command_asks_for_the_tag(command: Command, mixed: Run, text_folder: Path, name: str) -> None:
+    files = {side: str(text_folder / f"val.{side}") for side in ("source", "target")}
+    given = {
+        "visualize": ["source=a dog"],
+        "explain": ["source=a dog"],
+        "evaluate": ["data=text", *(f"data.test.{side}={file}" for side, file in files.items())],
+    }.get(name, [f"{side}={file}" for side, file in files.items()])
+    found = command(name, f"checkpoint={mixed.best}", *given)
+    assert found.status and "say which: tag=..., of 2de, news" in found.err
+    if name in ("align", "score"):
+        found = command(name, f"checkpoint={mixed.best}", "tag=news", *given)
+        assert found.status == 0 and len(found.out.splitlines()) == 10
+
+
+def test_data_with_tags_of_their_own_take_no_other(command: Command, mixed: Run) -> None:
+    found = command("evaluate", f"checkpoint={mixed.best}", "split=val", "tag=2de")
+    assert found.status and "the data have tags of their own (2de, news); leave it out" in found.err
+
+
+def test_model_in_python_has_a_tag_that_can_be_changed(mixed: Run) -> None:
+    with pytest.raises(UserError, match="say which: tag=..., of 2de, news"):
+        seq2seq.load(mixed.best)
+    model = seq2seq.load(mixed.best, tag="2de")
+    assert model.tags == ["2de", "news"]
+    assert model.tagged("news").tokenizers.source.tag == "news" and model.tokenizers.source.tag == "2de"
+    with pytest.raises(UserError, match="say which"):
+        model.tagged(None)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+        (["data.corpora.de.weight=0", "data.corpora.news.weight=1"], "data.corpora.de.weight=0 must be"),
+        (["data.corpora.de.weight=2"], "data.corpora.news has no weight, and others have one"),
+        (["data.corpora.new=texts"], "data.corpora.new=texts: there is no such kind of corpus; did you mean text?"),
+        (["data.streaming=true"], "data.corpora.de has no weight, and nobody knows"),
+        (["data.corpora.de.tag=a b"], "data.corpora.de: tag=a b is no name of a tag"),
+        (["noise.drop=1"], "noise.drop=1 must be a share of the words"),
+        (["noise.typo=0.1", "training.guided_alignment.weight=0.1"], "which noise changes"),
+    ],
+)  # fmt: skip
+def test_training_that_cannot_be_is_refused_before_anything_is_made(
+    command: Command, text_folder: Path, tmp_path: Path, given: list[str], said: str
+) -> None:
+    found = command("train", *SMALL, *parts(text_folder), *given, "hydra.run.dir=run", "loader.cache_dir=cache")
+    assert found.status and said in found.err and len(found.err.splitlines()) == 1
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,144 @@
+"""`seq2seq export format=huggingface`: transformers loads the model, and it says what ours says."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch.testing import assert_close
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, MarianMTModel, MarianTokenizer
+
+import seq2seq
+from seq2seq.api import Model
+from seq2seq.build import build_model
+from seq2seq.checkpoint import KEY, pack
+from seq2seq.cli.shorthand import expand
+from seq2seq.data.batching import collate
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.decoding.search import BeamSearch, power_penalty
+from seq2seq.options import compose_defaults
+
+Command = Callable[..., Any]
+LIMIT = 24
+SMALL = ["model=transformer", "model.d_model=16", "encoder.num_layers=2", "decoder.num_layers=1",
+         "output=null"]  # fmt: skip
+POST = [f"{side}.norm_first=false" for side in ("encoder", "decoder")]
+SEPARATE = ["model.tie_embeddings=false", "model.tie_output=false", "encoder.num_heads=2", "decoder.d_feedforward=24"]
+OTHER = [f"{side}.{key}" for side in ("encoder", "decoder") for key in ("activation=swish", "scale_embedding=false")]
+
+
+def tokenizer(lines: list[str]) -> Tokenizer:
+    options: dict[str, Any] = {"joint": True, "sampling": 0.0, "character_coverage": 1.0, "input_sentence_size": 0}
+    config = TokenizerConfig(model_type="bpe", vocab_size=120, normalization="nfc", **options)
+    return Tokenizer(train_tokenizer(lines, config))
+
+
+@pytest.fixture(scope="session")
+def joint(text: list[tuple[str, str]]) -> Tokenizers:
+    return Tokenizers(*[tokenizer([line for pair in text for line in pair])] * 2)
+
+
+@pytest.fixture(scope="session")
+def separate(text: list[tuple[str, str]]) -> Tokenizers:
+    return Tokenizers(*(tokenizer([pair[side] for pair in text]) for side in (0, 1)))
+
+
+def checkpoint(file: Path, tokenizers: Tokenizers, *overrides: str) -> Path:
+    """Write a checkpoint of a random model whose sentences end at several lengths."""
+    small = ["model.d_model=16", "output=null"] if "model=luong" in overrides else SMALL
+    config = compose_defaults("train", expand([*small, *overrides])[0])
+    model = build_model(config, tokenizers)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5).add_(0.1 * torch.randn_like(parameter))
+        if model.output.bias is not None:
+            model.output.bias[EOS] = 4.5
+    models = [tokenizer.model_proto for tokenizer in tokenizers]
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    torch.save(
+        {
+            "state_dict": weights,
+            KEY: pack(plain, models[:1] if tokenizers.source is tokenizers.target else models, None),
+        },
+        file,
+    )
+    return file
+
+
+def check_same(ours: Model, folder: Path, lines: list[str]) -> None:
+    """Check that a folder gives the ids, logits and translations of our model."""
+    theirs: Any = MarianMTModel.from_pretrained(folder).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cutting = MarianTokenizer.from_pretrained(folder)
+    read = cutting(lines, return_tensors="pt", padding=True)
+    sources = [ours.tokenizers.source.encode(line) for line in lines]
+    batch = collate([(source, [5, 9, 6, 4][i % 3 :], i) for i, source in enumerate(sources)])
+    assert read.input_ids.tolist() == batch.source.tolist()
+    with torch.no_grad():
+        said = theirs(**read, decoder_input_ids=batch.target_input).logits.flatten(0, 1)[batch.target_indices]
+        logits = ours.network(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
+    assert_close(said, logits, atol=1e-4, rtol=0)
+    search = BeamSearch(beam_size=4, n_best=1, max_length=LIMIT, max_ratio=100.0, length_penalty=power_penalty(1.0))
+    mine = [found[0].tokens for found in search(ours.network, batch.source, batch.source_mask, batch.source_lengths)]
+    found = theirs.generate(**read, num_beams=4, max_length=LIMIT + 1)[:, 1:].tolist()
+    other = [ids[: ids.index(EOS)] if EOS in ids else ids for ids in found]
+    whole = [a == b for a, b in zip(mine, other, strict=True) if max(len(a), len(b)) < LIMIT - 1]
+    assert all(whole) and len(whole) > 2, [len(ids) for ids in mine]
+    assert cutting.batch_decode(other) == [ours.tokenizers.target.decode(ids) for ids in other]
+
+
+@pytest.mark.parametrize(("kind", "overrides"), [
+    ("joint", ["model.output_bias=true"]),
+    ("joint", ["model.tie_output=false", "model.output_bias=true", *OTHER]),
+    ("separate", [*SEPARATE, "model.output_bias=true"]),
+])  # fmt: skip
+def test_transformers_loads_an_equal_model(
+    command: Command, text: list[tuple[str, str]], kind: str, overrides: list[str], request: Any, tmp_path: Path
+) -> None:
+    file = checkpoint(tmp_path / "ours.ckpt", request.getfixturevalue(kind), *POST, *overrides)
+    said = command("export", f"checkpoint={file}", "format=huggingface", "output=made")
+    assert said.status == 0, said.err
+    check_same(seq2seq.load(file, device="cpu"), tmp_path / "made", [pair[0] for pair in text[:12]])
+
+
+def test_imported_model_goes_back(command: Command, marian: Callable[..., Path], text: Any, tmp_path: Path) -> None:
+    folder = marian()
+    assert command("import", f"from={folder}", "output=a.ckpt").status == 0
+    said = command("export", "checkpoint=a.ckpt", "format=huggingface", "output=back")
+    assert said.status == 0, said.err
+    lines = [pair[0] for pair in text[:6]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before, after = (AutoTokenizer.from_pretrained(path) for path in (folder, tmp_path / "back"))
+    models: Any = [AutoModelForSeq2SeqLM.from_pretrained(path).eval() for path in (folder, tmp_path / "back")]
+    said = [m.generate(**t(lines, return_tensors="pt", padding=True), early_stopping=True, num_beams=4, max_length=25)
+            for m, t in zip(models, (before, after), strict=True)]  # fmt: skip
+    assert before.batch_decode(said[0], skip_special_tokens=True) == [
+        line.replace("<s>", "").strip() for line in after.batch_decode(said[1], skip_special_tokens=True)
+    ]
+
+
+@pytest.mark.parametrize(("overrides", "needed"), [
+    ([], "encoder.norm_first=false, decoder.norm_first=false"),
+    ([*POST, "positions=rotary"], "encoder.positions=sinusoidal, decoder.positions=sinusoidal"),
+    ([*POST, "score=dot", "encoder.gate=true"], "encoder.gate=false, score=scaled_dot"),
+    ([*POST, "decoder.self_normalizer=sparsemax"], "decoder.self_normalizer=softmax"),
+    ([*POST, "num_key_heads=1"], "encoder.num_key_heads=null, decoder.num_key_heads=null"),
+    ([*POST, "encoder.activation=gelu"], "encoder.activation as decoder.activation"),
+    (["model=luong"], "model=transformer"),
+])  # fmt: skip
+def test_what_marian_has_not_is_refused_by_the_keys_that_fit(
+    command: Command, joint: Tokenizers, overrides: list[str], needed: str, tmp_path: Path
+) -> None:
+    file = checkpoint(tmp_path / "ours.ckpt", joint, *overrides)
+    said = command("export", f"checkpoint={file}", "format=huggingface", "output=made")
+    assert (said.status, said.out) == (1, "") and said.err.endswith(f"this one needs {needed}\n"), said.err
+    assert not (tmp_path / "made").exists()

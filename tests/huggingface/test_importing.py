@@ -1,0 +1,304 @@
+"""`seq2seq import`: the model that was imported says what transformers says."""
+
+import json
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import pytest
+import sentencepiece
+import torch
+from torch.testing import assert_close
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+import seq2seq
+from seq2seq.data.batching import collate
+from seq2seq.data.grammar import generate
+from seq2seq.data.tokenizer import BOS
+from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
+from seq2seq.huggingface.folder import Folder
+from seq2seq.huggingface.importing import read
+
+LIMIT = 24
+"""Tokens of a translation, the end counted; transformers counts the start, too."""
+
+Command = Callable[..., Any]
+LINES = ["The wolf sleeps .", "no , qx !", *(pair.source for pair in generate("test")[:10])]
+MARIANS: list[dict[str, Any]] = [
+    {},
+    {"activation_function": "relu", "scale_embedding": False, "separate": True},
+    {"activation_function": "gelu", "tie_word_embeddings": False},
+]
+
+
+class Pair:
+    """A model of transformers, and what was imported of it."""
+
+    def __init__(self, command: Command, folder: Path, output: Path, **languages: str) -> None:
+        said = command(
+            "import", f"from={folder}", f"output={output}", *(f"{key}={value}" for key, value in languages.items())
+        )
+        assert said.status == 0, said.err
+        self.said = said.out
+        self.ours = seq2seq.load(output, device="cpu")
+        self.theirs: Any = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        names = [languages.get(key, "") for key in ("source_language", "target_language")]
+        found = read(folder, source_language=names[0], target_language=names[1])
+        self.source_rows, self.target_rows = found.vocabularies[1:]
+        if names[0]:
+            self.tokenizer.src_lang = names[0]
+
+    def their_source(self) -> Any:
+        return self.tokenizer(LINES, return_tensors="pt", padding=True)
+
+    def our_batch(self, targets: list[list[int]]) -> Any:
+        sources = [self.ours.tokenizers.source.encode(line) for line in LINES]
+        return collate([(source, target, i) for i, (source, target) in enumerate(zip(sources, targets, strict=True))])
+
+    def beam(self, **options: Any) -> list[list[int]]:
+        """Return the ids of transformers' own translations, the start, the end and padding apart."""
+        with torch.no_grad():
+            found = self.theirs.generate(**self.their_source(), **options)
+        end, pad = self.theirs.config.eos_token_id, self.theirs.config.pad_token_id
+        return [[i for i in ids if i not in (end, pad)] for ids in found[:, 1:].tolist()]
+
+
+def check_same(pair: Pair, **options: Any) -> None:
+    """Check ids of sources, logits, translations and their text."""
+    theirs = pair.their_source()
+    ours = pair.our_batch([[5, 9, 6], [7, 8]] * (len(LINES) // 2))
+    read = [
+        [pair.source_rows[i] for i in ids[:n]] for ids, n in zip(ours.source.tolist(), ours.source_lengths, strict=True)
+    ]
+    assert read == [
+        ids[mask.bool()].tolist() for ids, mask in zip(theirs.input_ids, theirs.attention_mask, strict=True)
+    ]
+
+    rows = torch.tensor(pair.target_rows)
+    with torch.no_grad():
+        said = pair.theirs(**theirs, decoder_input_ids=rows[ours.target_input]).logits
+        logits = pair.ours.network(
+            ours.source, ours.source_mask, ours.source_lengths, ours.target_input, ours.target_indices
+        )
+    expected = said.flatten(0, 1)[ours.target_indices][:, rows]
+    kept = [i for i in range(len(rows)) if i != BOS]
+    assert_close(logits[:, kept], expected[:, kept], atol=1e-4, rtol=0)
+    assert (logits[:, BOS] < -900).all()
+
+    for early in (True, False):
+        search = BeamSearch(
+            beam_size=4, n_best=1, max_length=LIMIT, max_ratio=100.0, length_penalty=power_penalty(1.0),
+            early_stopping=early,
+        )  # fmt: skip
+        found = search(pair.ours.network, ours.source, ours.source_mask, ours.source_lengths)
+        translations = [[pair.target_rows[i] for i in hypotheses[0].tokens] for hypotheses in found]
+        theirs = pair.beam(early_stopping=early, **options)
+        # At the limit our search ends a sentence, theirs cuts it.
+        both = zip(translations, theirs, strict=True)
+        whole = [mine == other for mine, other in both if max(len(mine), len(other)) < LIMIT - 1]
+        assert all(whole) and len(whole) > 2, [len(ids) for ids in translations]
+
+    said = pair.tokenizer.batch_decode(theirs, skip_special_tokens=True)
+    decode = pair.ours.tokenizers.target.decode
+    text = [decode([pair.target_rows.index(i) for i in ids]) for ids in theirs]
+    assert text == [re.sub("__[a-z]+__", "", line).strip() for line in said]
+
+
+@pytest.mark.parametrize("keys", MARIANS, ids=["shared", "separate", "untied"])
+def test_marian_is_equal(command: Command, marian: Callable[..., Path], keys: dict[str, Any], tmp_path: Path) -> None:
+    check_same(Pair(command, marian(**keys), tmp_path / "made.ckpt"))
+
+
+def test_m2m100_is_equal(command: Command, m2m100: Path, tmp_path: Path) -> None:
+    pair = Pair(command, m2m100, tmp_path / "made.ckpt", source_language="en", target_language="de")
+    german = pair.tokenizer.get_lang_id("de")
+    check_same(pair, forced_bos_token_id=german)
+    assert pair.ours.tokenizers.target.pieces([pair.target_rows.index(german)]) == ["__de__"]
+
+
+def test_nllb_is_equal(command: Command, nllb: Path, tmp_path: Path) -> None:
+    pair = Pair(command, nllb, tmp_path / "made.ckpt", source_language="eng_Latn", target_language="deu_Latn")
+    check_same(pair, forced_bos_token_id=pair.tokenizer.convert_tokens_to_ids("deu_Latn"))
+
+
+def test_weights_in_parts_and_as_pickles_are_read(marian: Callable[..., Path], tmp_path: Path) -> None:
+    folder = marian()
+    model: Any = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    whole = Folder(folder).weights()
+    model.save_pretrained(tmp_path / "parts", max_shard_size="20KB")
+    assert len(list((tmp_path / "parts").glob("*.safetensors"))) > 1
+    (tmp_path / "pickled").mkdir()
+    torch.save(model.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    for place in ("parts", "pickled"):
+        found = Folder(tmp_path / place).weights()
+        assert found.keys() >= whole.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
+
+
+def test_language_before_a_line_is_a_piece_and_a_word(
+    command: Command, marian: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = marian(languages=("fra", "deu"))
+    pair = Pair(command, folder, tmp_path / "a.ckpt")
+    line = ">>fra<< The wolf sleeps ."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = pair.tokenizer(line).input_ids[:-1]
+    ids, words = pair.ours.tokenizers.source.word_of_piece(line)
+    assert (
+        [pair.source_rows[i] for i in ids]
+        == theirs
+        == [pair.source_rows[i] for i in pair.ours.tokenizers.source.encode(line)]
+    )
+    assert words[0] == 0 and words[-1] == 4
+
+    always = Pair(command, folder, tmp_path / "b.ckpt", target_language="fra").ours.tokenizers.source
+    assert always.encode("The wolf sleeps .") == ids
+    assert always.word_of_piece("The wolf sleeps .").words == [-1, *(word - 1 for word in words[1:])]
+    assert always.encode(" ") == []
+
+
+def test_imported_model_serves_every_command(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:
+    languages = ["source_language=eng_Latn", "target_language=deu_Latn"]
+    said = command("import", f"from={nllb}", "output=a.ckpt", *languages)
+    assert said.status == 0, said.err
+    for name, side in (("source", 0), ("target", 1)):
+        (tmp_path / name).write_text("".join(f"{pair[side]}\n" for pair in text[:8]), encoding="utf-8")
+    aligned = command("align", "checkpoint=a.ckpt", "source=source", "target=target", "output=links")
+    assert aligned.status == 0, aligned.err
+    words = [
+        [len(line.split()) for line in (tmp_path / name).read_text().splitlines()] for name in ("source", "target")
+    ]
+    for line, *counts in zip((tmp_path / "links").read_text().splitlines(), *words, strict=True):
+        assert all(int(i) < counts[0] and int(j) < counts[1] for i, j in (link.split("-") for link in line.split()))
+    nothing = command("evaluate", "checkpoint=a.ckpt")
+    assert nothing.status == 1 and "a.ckpt was trained elsewhere" in nothing.err
+    for arguments in (
+        ["visualize", "source=The wolf sleeps .", "output=page", "search.max_length=9"],
+        ["explain", "source=The wolf sleeps .", "target=Der Wolf schläft .", "contrast=Die", "output=why"],
+    ):
+        said = command(arguments[0], "checkpoint=a.ckpt", *arguments[1:])
+        assert said.status == 0, said.err
+
+
+def test_training_goes_on_from_an_imported_model(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:
+    said = command("import", f"from={nllb}", "output=a.ckpt", "source_language=eng_Latn", "target_language=deu_Latn")
+    for name, side in (("source", 0), ("target", 1)):
+        (tmp_path / name).write_text("".join(f"{pair[side]}\n" for pair in text[:8]), encoding="utf-8")
+    shown = next(line for line in said.out.splitlines() if "begin_with" in line)
+    given = [word for word in shown.split()[2:] if word != "..."]
+    given += [f"data.{split}.{side}={side}" for split in ("train", "val", "test") for side in ("source", "target")]
+    tiny = ["trainer=cpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "search.max_length=5",
+            "callbacks.pinned=null", "training.test_splits=[]", "hydra.run.dir=run"]  # fmt: skip
+    trained = command("train", *given, *tiny)
+    assert trained.status == 0, trained.err
+    assert "all its weights are taken" in trained.out + trained.err
+    model = seq2seq.load(tmp_path / "run" / "checkpoints" / "last.ckpt", device="cpu")
+    (found,) = model.translations(["The wolf sleeps ."], max_length=6)
+    assert found[0].text == found[0].text.strip() and "deu_Latn" not in found[0].text
+
+
+def test_ctranslate2_says_what_an_imported_model_says(
+    command: Command, marian: Callable[..., Path], text: Any, tmp_path: Path
+) -> None:
+    assert command("import", f"from={marian(separate=True, scale_embedding=False)}", "output=a.ckpt").status == 0
+    said = command("export", "checkpoint=a.ckpt", "format=ctranslate2", "output=made")
+    assert said.status == 0, said.err
+    model = seq2seq.load(tmp_path / "a.ckpt", device="cpu")
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "made" / "source.spm"))
+    translator = ctranslate2.Translator(str(tmp_path / "made"), compute_type="float32", intra_threads=1)
+    lines = [pair[0] for pair in text[:8]]
+    theirs = translator.translate_batch(
+        [processor.encode(line, out_type=str) for line in lines], beam_size=1, max_decoding_length=LIMIT,
+        min_decoding_length=0, suppress_sequences=[["<pad>"], ["<s>"]],
+    )  # fmt: skip
+    batch = collate([(model.tokenizers.source.encode(line), [], i) for i, line in enumerate(lines)])
+    search = GreedySearch(max_length=LIMIT, max_ratio=100.0)
+    found = search(model.network, batch.source, batch.source_mask, batch.source_lengths)
+    for mine, other in zip(found, theirs, strict=True):
+        assert model.tokenizers.target.pieces(mine[0].tokens) == other.hypotheses[0][: LIMIT - 1]
+    smaller = command("export", "checkpoint=a.ckpt", "format=ctranslate2", "output=small", "quantization=int8")
+    assert smaller.status == 0, smaller.err
+    sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("made", "small")]
+    assert sizes[1] < 0.7 * sizes[0]
+    ctranslate2.Translator(str(tmp_path / "small"))
+    for key, reason in (("quantization=int7", "did you mean int"), ("format=safetensors", "is for format=ctranslate2")):
+        options = [key] if "format" not in key else [key, "quantization=int8"]
+        refused = command(
+            "export", "checkpoint=a.ckpt", *(["format=ctranslate2"] if len(options) == 1 else []), "output=no", *options
+        )
+        assert refused.status == 1 and reason in refused.err and not (tmp_path / "no").exists()
+
+
+def change_config(**keys: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | keys))
+
+    return change
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+REFUSED: list[tuple[Callable[[Path], None], str]] = [
+    (change_config(model_type="t5"), "model_type=t5, which is not known; known are marian"),
+    (change_config(normalize_before=True), "normalize_before=True, but only normalize_before=false can be imported"),
+    (change_config(activation_function="gelu_new"), "activation_function=gelu_new, which our feed-forward"),
+    (change_config(d_model=17), "encoder_attention_heads=4, of which d_model=17 is no multiple"),
+    (change_config(encoder_ffn_dim=25), "by config.json 25 × 16; they are not of one model"),
+    (change_config(encoder_layers=3), "its weights have no model.encoder.layers.2.self_attn.q_proj.weight"),
+    (change_config(decoder_layers=2), "its weights have model.decoder.layers.2."),
+    (change_config(vocab_size=20), "but config.json says vocab_size=20"),
+    (remove("config.json"), "has no config.json"),
+    (remove("source.spm"), "has no source.spm"),
+    (remove("vocab.json"), "has no vocab.json"),
+    (remove("model.safetensors"), "has no weights; one of these is needed: model.safetensors"),
+    (write("config.json", b"{"), "config.json is no JSON, or was cut off"),
+    (write("target.spm", b"no model"), "target.spm is no SentencePiece model"),
+    (write("model.safetensors", b"cut"), "model.safetensors cannot be read"),
+    (write("vocab.json", b'{"a": 0, "b": 0}'), "vocab.json does not give each piece a number of its own"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), REFUSED, ids=[reason[:40] for _, reason in REFUSED])
+def test_what_cannot_be_imported_is_said_in_a_line(
+    command: Command, broken: Path, spoil: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    spoil(broken)
+    said = command("import", f"from={broken}", "output=a.ckpt")
+    assert (said.status, said.out) == (1, "")
+    assert reason in said.err and said.err.count("\n") == 1
+    assert not (tmp_path / "a.ckpt").exists()
+
+
+@pytest.fixture
+def broken(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "model"))
+
+
+@pytest.fixture(scope="module")
+def whole(marian: Callable[..., Path]) -> Path:
+    return marian()
+
+
+@pytest.mark.parametrize(("languages", "reason"), [
+    ([], "source_language is needed: this model knows 3 languages, deu_Latn, eng_Latn, fra_Latn"),
+    (["source_language=eng_Latn"], "target_language is needed"),
+    (["source_language=en", "target_language=deu_Latn"], "source_language=en is none of this model's 3 languages"),
+])  # fmt: skip
+def test_languages_are_asked_for(command: Command, nllb: Path, languages: list[str], reason: str) -> None:
+    said = command("import", f"from={nllb}", "output=a.ckpt", *languages)
+    assert said.status == 1 and reason in said.err and said.err.count("\n") == 1
