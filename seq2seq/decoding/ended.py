@@ -1,6 +1,6 @@
 """The hypotheses of a beam search that have ended, kept on the device."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from torch import Tensor
