@@ -1,6 +1,5 @@
 """Text to SentencePiece ids and back, with the word of the text that each piece belongs to."""
 
-import copy
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -162,8 +161,8 @@ class Tokenizer:
             if name not in self.tag_ids:
                 known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
                 raise UserError(f"tag={name} is not known to the model: {known}")
-            made = copy.copy(self)
-            made.tag = name
+            made = object.__new__(type(self))  # `copy` would go through `__reduce__`, and read the model again
+            made.__dict__ |= self.__dict__ | {"tag": name}
             self._by_tag[name] = made  # asked for at every pair
         return self._by_tag[name]
 
