@@ -39,7 +39,12 @@ def translated(folder: Path, tokenizers: Tokenizers, lines: list[str], *, beam: 
     """Translate all lines, after a few that warm up. No other translator is open: they would wait for each other."""
     translator = ctranslate2.Translator(str(folder), compute_type="default", intra_threads=threads)
     pieces = [tokenizers.source.pieces(tokenizers.source.encode(line)) for line in lines]
-    options = {"beam_size": beam, "length_penalty": 1, "min_decoding_length": 0, "max_batch_size": 4096}
+    options: dict[str, object] = {
+        "beam_size": beam,
+        "length_penalty": 1,
+        "min_decoding_length": 0,
+        "max_batch_size": 4096,
+    }
     options |= {"batch_type": "tokens", "suppress_sequences": [["<pad>"], ["<s>"]]}
     translator.translate_batch(pieces[:5], **options)
     begin = time.perf_counter()
