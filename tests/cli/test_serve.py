@@ -83,7 +83,7 @@ def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number
             for client in clients:
                 client.start()
             while min(map(len, statuses)) < 3:
-                assert process.poll() is None
+                assert process.poll() is None and all(client.is_alive() for client in clients)
                 time.sleep(0.01)
             process.send_signal(number)
             for client in clients:

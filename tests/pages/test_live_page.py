@@ -47,6 +47,7 @@ def server(models: list[Model]) -> Iterator[Any]:
         thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]})
         thread.start()
         while not made.started:
+            assert thread.is_alive()
             time.sleep(0.01)
         yield made
         made.stop()

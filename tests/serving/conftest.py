@@ -62,6 +62,7 @@ def running(models: list[Model], *, wait: float = 0.005, **limits: float) -> Ite
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:
+            assert thread.is_alive()
             time.sleep(0.01)
         try:
             yield Client(listening.getsockname()[1], server)
