@@ -14,6 +14,7 @@ from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.loggers import boards, show_scores
 from seq2seq.training.module import TranslationModule
+from seq2seq.training.source_share import SHARE, SourceShare
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ CHARTS = {
     "alignment": {
         "alignment error rate": ["val/aer", "val/aer_argmax", "val/aer_diagonal"],
         "entropy, nats": ["val/entropy"],
-        "share of the source, by place in the target": ["val/source_share.*"],
         "weight on </s>, <s> and punctuation, and on nothing": ["val/sink_mass", "val/nowhere"],
     },
     "training": {
@@ -161,6 +161,8 @@ class ValidationReport(Callback):
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write the groups."""
         charts = {group: {name: ["Multiline", tags] for name, tags in chart.items()} for group, chart in CHARTS.items()}
+        if any(isinstance(callback, SourceShare) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            charts["alignment"]["share of the source, by place in the target"] = ["Multiline", [f"{SHARE}.*"]]
         for logger in boards(trainer):
             logger.experiment.add_custom_scalars(charts)
 

@@ -77,6 +77,7 @@ def _own_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []
+    root.setLevel(logging.WARNING)  # a library that an earlier test imported may have changed it
     try:
         yield
     finally:

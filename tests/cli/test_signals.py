@@ -27,7 +27,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def kill(number: int) -> Callable[..., None]:
-    return lambda *_: os.kill(os.getpid(), number)
+    return lambda *_, **__: os.kill(os.getpid(), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP])

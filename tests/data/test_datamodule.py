@@ -219,7 +219,7 @@ def test_batches_have_links_between_pieces_where_they_are_asked_for(tmp_path: Pa
 def test_guidance_without_links_or_with_sampled_pieces_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are none: give data.train.links=FILE"):
         ready(tmp_path, with_links=True)
-    with pytest.raises(UserError, match=r"set tokenizer\.sampling=0"):
+    with pytest.raises(UserError, match=r"tokenizer.sampling changes: set that to 0"):
         ready(tmp_path, linked=True, with_links=True, sampling=0.1)
 
 

@@ -77,7 +77,7 @@ def test_tokenizer_is_trained_once_for_the_same_text_and_settings(corpus: TextCo
 
 def test_rows_hold_the_text_and_its_ids(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path) -> None:
     rows = encode(corpus, tokenizers, tmp_path, max_ratio=None).dataset
-    assert rows.column_names == ["source", "target", "links", "tags", "source_ids", "target_ids"]
+    assert rows.column_names == ["source", "target", "links", "tags", "corpus", "tag", "source_ids", "target_ids"]
     assert (rows["source"][:], rows["target"][:]) == (SOURCES, TARGETS)
     assert rows["source_ids"][:] == [tokenizers.source.encode(text) for text in SOURCES]
     assert rows["target_ids"][:] == [tokenizers.target.encode(text) for text in TARGETS]

@@ -73,6 +73,6 @@ def test_vocabulary_without_room_is_refused(old: Tokenizer, size: int) -> None:
 
 def test_vocabulary_of_words_is_refused(old: Tokenizer) -> None:
     words = tokenizer_of(WordConfig(min_count=1, vocab_size=50, joint=False, normalization="nfc").train(TEXT))
-    with pytest.raises(UserError, match="the target vocabulary is neither bpe nor unigram, and cannot grow"):
+    with pytest.raises(UserError, match="the target vocabulary is neither bpe nor unigram of ours"):
         check_growth(Tokenizers(old, words), 1000)
     assert parts_of_new(words, words.with_tags(["bt"])) == [[]]
