@@ -72,7 +72,8 @@ def mlflow_log(*, experiment_name: str, run_name: str, tracking_uri: str | None)
     artifacts = None
     if uri is None:
         LOCAL.mkdir(exist_ok=True)
-        uri, artifacts = f"sqlite:///{LOCAL / 'mlflow.db'}", str((LOCAL / "mlartifacts").resolve())
+        here = LOCAL.resolve()  # MLflow keeps what it opened by this name
+        uri, artifacts = f"sqlite:///{here / 'mlflow.db'}", str(here / "mlartifacts")
     try:
         log = MLFlowLogger(
             experiment_name=experiment_name,
