@@ -1,19 +1,16 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
 import copy
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.maps import AttentionMap, View
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
+from seq2seq.api_attention import SentenceAttention
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device
@@ -30,43 +27,9 @@ from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import choices_of, compose_defaults
-from seq2seq.pages.visualize import Target, visualize_page
 
 TOKENS_PER_BATCH = 8192
 """Pieces of a batch, padding included."""
-
-
-class SentenceAttention(NamedTuple):
-    """All attention of a model over one sentence pair. In a notebook it shows itself as a page to point at."""
-
-    source: Sentence
-    target: Sentence
-    maps: list[AttentionMap]  # of every attention: weights (heads, query, key) and what the axes stand for
-    alignment: AlignmentChoice  # the attention and head that align best on validation data
-    checkpoint: str
-
-    def view(self, *, unit: str = "words") -> View:
-        """Return the shares (heads, target, source) of the attention that aligns best, with labels.
-
-        Args:
-            unit: `words` or `pieces`.
-        """
-        return next(m for m in self.maps if m.name == self.alignment.layer).view(unit)
-
-    def plot(self, *, unit: str = "words") -> Figure:
-        """Return a heatmap of the head that aligns best, source across and target down."""
-        view = self.view(unit=unit)
-        weights, rest = view.of(self.alignment.head)
-        return heatmap(weights, view.key_labels, view.query_labels, title=self.source.text, nowhere=rest)
-
-    def page(self) -> str:
-        """Return the page of `seq2seq visualize` as HTML that needs no network."""
-        shown = Target("target", self.target, None, self.maps)
-        return visualize_page(self.source, [shown], alignment=self.alignment, checkpoint=self.checkpoint)
-
-    def _repr_html_(self) -> str:
-        frame = 'width="100%" height="720" style="border: 0"'
-        return f'<iframe srcdoc="{html.escape(self.page())}" {frame}></iframe>'
 
 
 class Model:
@@ -306,9 +269,18 @@ def load(
     ensemble: str = "log",
     tag: str | None = None,
 ) -> Model:
-    """Return the model of a checkpoint, or of several that translate and score as one: `seq2seq.load`.
+    """Return the trained model of a checkpoint, ready for text: `translate`, `align`, `attention`, `score`.
 
-    `tag` is what stands before every source, of a model that was trained with tags.
+    Args:
+        path: of the checkpoint; or a list of several of one vocabulary, which translate and score as one model.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
+        trusted: packages of your own whose parts the checkpoint may name.
+        ensemble: of several, the `log` (geometric) or the `linear` mean of what they say about the next piece.
+        tag: what stands before every source, of a model that was trained with tags, such as `2de`.
+
+    Raises:
+        UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need
+            a tag, or do not know this one.
     """
     paths = [path] if isinstance(path, str | Path) else list(path)
     if not paths:

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.options import compose_defaults
 
 

@@ -7,7 +7,8 @@ import torch
 
 from seq2seq.averaging import mean_weights
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.data.tokenizer import TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import TokenizerConfig
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 
 

@@ -17,7 +17,8 @@ from seq2seq.build_training import build_trainer
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.batching import collate
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults, config_folder
 

@@ -94,7 +94,11 @@ def test_installed_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Pa
     assert (checkpoint.parents[1] / "metrics.json").is_file()
 
 
-EXTRAS = {"export": ("export/", "huggingface/folder.py"), "align": "alignment/statistical.py", "serve": "serving/"}
+EXTRAS = {
+    "export": ("export/", "huggingface/folder.py", "serving/ctranslate2.py"),
+    "align": "alignment/statistical.py",
+    "serve": "serving/",
+}
 """Extras, and which files below `seq2seq/` alone import what they bring."""
 
 EXPECTED = {

@@ -14,7 +14,8 @@ from seq2seq.alignment.words import merge_pieces
 from seq2seq.data.files import read_lines, read_parallel
 from seq2seq.data.tables import read_table
 from seq2seq.data.text import words as words_of
-from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.pages import render_page
 from tests.data.test_tokenizer import LINES

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         models = [Model(checkpoint, device=config.device, tag=config.tag) for checkpoint in checkpoints]
         engine = None
         if config.export is not None:
-            exported = _needed("seq2seq.export.engine", f"export={config.export}", "export")
+            exported = _needed("seq2seq.serving.ctranslate2", f"export={config.export}", "export")
             engine = exported.CTranslate2Engine(config.export, models[0])
         server = serving.Server(
             serving.Service(

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from seq2seq.data.foreign import ForeignTokenizer
 from seq2seq.data.text import comparable, is_blank, words
-from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, TokenizerConfig, WordPieces, check_normalization
+from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, TokenizerConfig, WordPieces
+from seq2seq.data.tokenizer_training import check_normalization
 from seq2seq.errors import UserError
 
 UNKNOWN = "⁇"

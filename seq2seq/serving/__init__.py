@@ -10,6 +10,7 @@ service.py    models, queue and measurements together
 routes.py     the addresses that models answer
 app.py        all addresses, and how mistakes are told
 server.py     the port, and how the server stops
+ctranslate2.py  an export that searches in place of a model
 
 Needs the packages of the extra `serve`.
 """

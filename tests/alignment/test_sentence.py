@@ -3,7 +3,8 @@
 import pytest
 
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig
+from seq2seq.data.tokenizer_training import train_tokenizer
 
 TEXTS = ["the old man saw a garden door .", "der alte Mann sah eine Gartentür .", "今日は天気がいいです", "ok 今日 ok"]
 

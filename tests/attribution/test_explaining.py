@@ -26,7 +26,8 @@ from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_model
 from seq2seq.data.grammar import generate
-from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults

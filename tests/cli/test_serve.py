@@ -116,7 +116,7 @@ def exported(transformer: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_export_translates_as_the_model_does(exported: str, transformer: Any, text_folder: Path) -> None:
-    engine_of = pytest.importorskip("seq2seq.export.engine", reason="install seq2seq[export]")
+    engine_of = pytest.importorskip("seq2seq.serving.ctranslate2", reason="install seq2seq[export]")
     model = seq2seq.load(transformer.best)
     lines = [*(text_folder / "test.source").read_text(encoding="utf-8").splitlines(), "", " "]
     engine = engine_of.CTranslate2Engine(exported, model)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.pair import Pair
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 
 LINES = ["a b c m² …", "c b a"]
 CONFIG = TokenizerConfig(

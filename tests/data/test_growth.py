@@ -4,7 +4,8 @@ import pytest
 
 from seq2seq.data.grammar import generate
 from seq2seq.data.growth import LEAST, check_growth, grow, parts_of_new
-from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.data.units import WordConfig, tokenizer_of
 from seq2seq.errors import UserError
 

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from seq2seq.data.sampling import Segmenter
-from seq2seq.data.tokenizer import Tokenizer, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.data.tokenizer_training import train_tokenizer
 from tests.data.test_tokenizer import CONFIG, LINES
 
 TEXTS = [*LINES[:5], "", " ", "日本 ﬁne 12½kg z", "漢字 x漢 字y", "a▁b", "…………"]

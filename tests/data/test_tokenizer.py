@@ -10,7 +10,8 @@ import pytest
 import sentencepiece
 
 from seq2seq.data.text import NORMALIZATIONS, words
-from seq2seq.data.tokenizer import BOS, EOS, PAD, SPECIAL, UNK, Tokenizer, TokenizerConfig, drawn_lines, train_tokenizer
+from seq2seq.data.tokenizer import BOS, EOS, PAD, SPECIAL, UNK, Tokenizer, TokenizerConfig
+from seq2seq.data.tokenizer_training import drawn_lines, train_tokenizer
 from seq2seq.errors import UserError
 
 LINES = [
@@ -209,7 +210,7 @@ def test_training_is_deterministic(model_type: str) -> None:
 
 def test_lines_that_are_drawn_are_the_same_in_every_process() -> None:
     code = (
-        "import hashlib; from seq2seq.data.tokenizer import *\n"
+        "import hashlib; from seq2seq.data.tokenizer_training import *\n"
         f"config = {replace(CONFIG, vocab_size=60, input_sentence_size=101)!r}\n"
         "lines = [f'{number * 7919 % 1000003} {chr(97 + number % 26) * 3}' for number in range(400)]\n"
         "print(hashlib.sha256(train_tokenizer(lines, config)).hexdigest())"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.data.units import ByteConfig, tokenizer_of
 from seq2seq.decoding.constraints import Constraints, says
 from seq2seq.decoding.prefix import Prefix

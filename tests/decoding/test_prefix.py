@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, train_tokenizer
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.data.units import ByteConfig, WordConfig, tokenizer_of
 from seq2seq.decoding.prefix import Prefix, prefix_of
 from seq2seq.decoding.search import BeamSearch, GreedySearch, Request, wu_penalty

@@ -14,7 +14,8 @@ from seq2seq.alignment.words import argmax_links, link_pairs, merge_pieces
 from seq2seq.attention import Additive, ScaledDot, Softmax
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
-from seq2seq.data.tokenizer import PAD, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import PAD, Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.decoding import translator
 from seq2seq.decoding.search import BeamSearch, GreedySearch, Hypothesis, SampleSearch, wu_penalty
 from seq2seq.decoding.translator import Translator

@@ -6,7 +6,8 @@ import torch
 from seq2seq.alignment.sentence import sentence_of
 from seq2seq.build_ensemble import unknown_copy
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
-from seq2seq.data.tokenizer import EOS, UNK, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import EOS, UNK, Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.decoding.search import GreedySearch
 from seq2seq.decoding.translator import Translator
 from seq2seq.decoding.unknown import UnknownCopy, pointed_at, with_parts

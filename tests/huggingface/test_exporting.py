@@ -17,7 +17,8 @@ from seq2seq.build import build_model
 from seq2seq.checkpoint import KEY, pack
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import collate
-from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.decoding.search import BeamSearch, power_penalty
 from seq2seq.options import compose_defaults
 

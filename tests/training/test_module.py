@@ -13,7 +13,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from seq2seq.checkpoint import KEY, AlignmentChoice
 from seq2seq.data.batching import Batch, collate
-from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers, train_tokenizer
+from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
+from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.training.loss import token_loss
 from seq2seq.training.module import TranslationModule
