@@ -179,6 +179,61 @@ def test_language_before_a_line_is_a_piece_and_a_word(
     assert always.encode(" ") == []
 
 
+def test_tag_is_the_language_that_a_marian_model_translates_to(
+    command: Command, marian: Callable[..., Path], tmp_path: Path
+) -> None:
+    pair = Pair(command, marian(languages=("fra", "deu"), eager=2.0), tmp_path / "a.ckpt")
+    assert "say which: tag=..., of deu, fra\n" in pair.said
+    names = {"fra": 0, "deu": 1}
+    said = {name: pair.ours.tagged(name).translate(LINES, search="greedy", max_length=LIMIT) for name in names}
+    assert said["fra"] != said["deu"]
+    angles = pair.ours.tagged(">>fra<<").translate(LINES[:2], search="greedy", max_length=LIMIT)
+    assert angles == said["fra"][:2]
+    for name, text in said.items():
+        inline = [f">>{name}<< {line}" for line in LINES]
+        assert pair.ours.translate(inline, search="greedy", max_length=LIMIT) == text
+        # A line that says a language of its own has no other.
+        assert pair.ours.tagged("deu").translate(inline, search="greedy", max_length=LIMIT) == text
+        pair.their_source = lambda lines=inline: pair.tokenizer(lines, return_tensors="pt", padding=True)  # type: ignore
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = pair.beam(num_beams=1, max_length=LIMIT)
+        decoded = [pair.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in theirs]
+        assert [a for a, ids in zip(decoded, theirs, strict=True) if len(ids) < LIMIT - 2] == [
+            b for b, ids in zip(text, theirs, strict=True) if len(ids) < LIMIT - 2
+        ]
+    (tmp_path / "in").write_text(f"{LINES[2]}\n{LINES[2]}\n")
+    (tmp_path / "tags").write_text(">>deu<<\nfra\n")
+    options = ["search=greedy", f"search.max_length={LIMIT}"]
+    lines = command("translate", "checkpoint=a.ckpt", "input=in", "tags=tags", *options)
+    assert lines.status == 0 and lines.out.splitlines() == [said["deu"][2], said["fra"][2]], lines.err
+    refused = command("translate", "checkpoint=a.ckpt", "input=in", "tag=xxx")
+    assert refused.status == 1 and "tag=xxx is not known to the model: it knows deu, fra\n" in refused.err
+
+
+@pytest.mark.parametrize(("kind", "source", "target", "other"), [
+    ("m2m100", "en", "de", "fr"), ("nllb", "eng_Latn", "deu_Latn", "fra_Latn"),
+])  # fmt: skip
+def test_tag_is_the_language_that_m2m100_translates_from(
+    command: Command, kind: str, source: str, target: str, other: str, request: Any, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(kind)
+    for name, language in (("a", source), ("b", other)):
+        given = [f"source_language={language}", f"target_language={target}", f"output={name}.ckpt"]
+        assert command("import", f"from={folder}", *given).status == 0
+    (tmp_path / "in").write_text("".join(f"{line}\n" for line in LINES[2:6]))
+    options = ["source=in", "target=in"]
+    said = [
+        command("score", *given, *options).out
+        for given in (["checkpoint=a.ckpt"], ["checkpoint=b.ckpt"], ["checkpoint=a.ckpt", f"tag={other}"],
+                      ["checkpoint=b.ckpt", f"tag={source}"])
+    ]  # fmt: skip
+    assert said[0] and said[0] == said[3] and said[1] == said[2] and said[0] != said[1]
+    refused = command("translate", "checkpoint=a.ckpt", "tag=fra_Lat", "input=in")
+    assert refused.status == 1 and "tag=fra_Lat is not known to the model: " in refused.err
+    assert len(refused.err) < 300 and refused.err.count("\n") == 1
+
+
 def test_imported_model_serves_every_command(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:
     languages = ["source_language=eng_Latn", "target_language=deu_Latn"]
     said = command("import", f"from={nllb}", "output=a.ckpt", *languages)
