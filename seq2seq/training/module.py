@@ -191,7 +191,7 @@ class TranslationModule(lightning.LightningModule):
             totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
         # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
         scale = self.trainer.accumulate_grad_batches * processes / totals[0]
-        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        gradients = [x.grad for group in optimizer.param_groups for x in group["params"] if x.grad is not None]
         # In float16 the square of a sum over a batch's tokens is soon infinite.
         exact = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
         norm = torch.nn.utils.get_total_norm(exact) * scale
