@@ -12,10 +12,18 @@ function kindOf(schema) {
   if (schema.$ref) return schema.$ref.split("/").pop();
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.anyOf) return schema.anyOf.map(kindOf).join(" or ");
+  if (schema.anyOf) return schema.anyOf.filter(({ type }) => type !== "null").map(kindOf).join(" or ");
   if (schema.type === "array") return schema.prefixItems ? "pair" : `list of ${schema.items.$ref ? "objects" : kindOf(schema.items)}`;
-  const range = schema.minimum !== undefined ? ` from ${schema.minimum} to ${schema.maximum}` : "";
+  const range = schema.type === "integer" || schema.type === "number" ? rangeOf(schema) : "";
   return `${{ string: "text", object: "object", null: "null" }[schema.type] ?? schema.type}${range}`;
+}
+
+/** Return from where to where a number may be. */
+function rangeOf({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
+  const from = minimum ?? exclusiveMinimum;
+  if (from === undefined) return "";
+  const least = minimum === undefined ? ` above ${from}` : ` from ${from}`;
+  return maximum === undefined ? `${least} to below ${exclusiveMaximum}` : `${least} to ${maximum}`;
 }
 
 /** Return the fields of a schema, and after each list the fields of its items: [name, field, default]. */
