@@ -159,8 +159,12 @@ function arrange(names) {
 function display(name, answer) {
   const view = views.get(name);
   if (answer.translations) {
-    const lines = answer.translations[0].hypotheses.map(({ text }) => element("p", { dir: "auto" }, text || "(nothing)"));
-    view.section.replaceChildren(view.section.firstChild, ...lines, element("p", { class: "note" }, "This model has no attention."));
+    const lines = answer.translations[0].hypotheses.map(({ text, score }, i, all) => element("div", { class: "translation boxed" },
+      element("span", { class: "name" }, all.length > 1 ? `translation ${i + 1}` : "translation"),
+      element("span", { class: "text", dir: "auto" }, text || "(nothing)"),
+      element("span", { class: "score", title: "log-probability over the length penalty" }, score.toFixed(3).replace("-", "\u2212"))));
+    view.section.replaceChildren(view.section.firstChild, element("div", { class: "translations" }, ...lines),
+      element("p", { class: "note" }, "This model has no attention to look at."));
     return;
   }
   const shown = asked.target.trim() ? answer.targets.length - 1 : 0;
