@@ -32,6 +32,7 @@ def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, 
     keys |= {"average": "output:  (needed)", "export": "output:  (needed)", "links": "aligner: fast_align"}
     keys |= {"import": "target_language: null"}
     key = keys.get(name, "device: auto")
+    assert said.out.startswith(f"seq2seq {name}: {COMMANDS[name]}\n\nusage: seq2seq {name} ")
     assert key in [line.partition("  # ")[0].strip() for line in said.out.splitlines()]
 
 
