@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
+from seq2seq.cli.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory
 from seq2seq.cli.quota import keep_to_quota
 from seq2seq.cli.signals import ending_in_a_line
 from seq2seq.cli.streams import open_streams, use_utf8
@@ -90,6 +90,7 @@ def _run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(overrides):
         importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
         return 0
+    keep_folder_from_pandas("bottleneck")
     if "" not in sys.path:  # the present folder, where modules of a user's own are; after all that is installed
         sys.path.append("")
     keep_freed_memory()

@@ -106,6 +106,13 @@ def test_class_of_ones_own_is_looked_for_in_the_present_folder(
         sys.modules.pop(module, None)
 
 
+def test_folder_that_is_called_as_a_package_of_pandas_harms_no_command(tmp_path: Path) -> None:
+    (tmp_path / "bottleneck").mkdir()  # as after hydra.run.dir=bottleneck
+    code = "import seq2seq.cli.main as m; m.main(['translate', 'checkpoint=absent.ckpt']); import pandas"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.startswith("error: there is no checkpoint absent.ckpt"), done.stderr
+
+
 def test_configuration_is_shown_under_overrides(command: Command) -> None:
     said = command("train", "model=luong", "--cfg", "job")
     assert said.status == 0 and "LuongDecoder" in said.out
