@@ -24,6 +24,7 @@ from seq2seq.serving.schemas import (
     PairScore,
     PairsRequest,
     Problem,
+    Request,
     ScoreAnswer,
     Token,
     TranslateAnswer,
@@ -87,7 +88,7 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/align", responses=PROBLEMS, tags=["models"])
     async def align(asked: PairsRequest) -> AlignAnswer:
         """Link the words of sentence pairs, while the model is forced to say the target."""
-        served = _with_attention(service.find(asked.model, asked.tag))
+        served = _with_attention(service, asked)
         found = await of_pairs(Align(served), served, asked)
         alignments = [Alignment(links=sorted(links), pharaoh=format_links(links)) for links in found]
         return AlignAnswer(model=served.name, alignments=alignments)
@@ -105,7 +106,7 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/attention", responses={**PROBLEMS, 200: {"model": AttentionAnswer}}, tags=["models"])
     async def attention(asked: AttentionRequest) -> Response:
         """Return every attention while the model says a target: its own translations, or one that you give."""
-        served = _with_attention(service.find(asked.model, asked.tag))
+        served = _with_attention(service, asked)
         source = sentence(served, "source", asked.source)
         target = None if asked.target is None else sentence(served, "target", asked.target)
         search = asked_for(asked.search, asked.given)
@@ -115,7 +116,11 @@ def add_pairs(api: FastAPI, service: Service) -> None:
         return Response(answer, media_type="application/json")
 
 
-def _with_attention(served: Served) -> Served:
+def _with_attention(service: Service, asked: Request) -> Served:
+    """Return the model that a request names; refuse one without attention."""
+    served = service.find(asked.model, asked.tag)
     if not served.attention:
-        raise UserError(f"{served.name} has no attention; name another model")
+        others = [other.name for other in service.models if other.attention]
+        remedy = f"name {' or '.join(others)}" if others else "no model here has any"
+        raise UserError(f"{served.name} has no attention; {remedy}")
     return served
