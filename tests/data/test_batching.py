@@ -42,6 +42,19 @@ def test_lightning_can_convert_a_batch(plugin: Precision, dtype: torch.dtype) ->
     assert converted.source_tokens == batch.source_tokens and torch.equal(converted.source, batch.source)
 
 
+def test_twice_is_two_equal_passes_over_the_same_places() -> None:
+    batch = collate([(*example, [(0, 0)]) for example in EXAMPLES])
+    two = batch.twice()
+    features = torch.arange(2 * batch.target_input.numel())
+    picked = features.index_select(0, two.target_indices).unflatten(0, (2, -1))
+    assert torch.equal(picked[0], batch.target_indices)
+    assert torch.equal(picked[1], batch.target_indices + batch.target_input.numel())
+    for name in ("source", "source_mask", "source_lengths", "target_input", "target_output", "link_weights"):
+        assert torch.equal(getattr(two, name), getattr(batch, name).repeat(2, *[1] * (getattr(batch, name).dim() - 1)))
+    assert len(two) == 2 * len(batch) and two.num_tokens == 2 * batch.num_tokens
+    assert two.padding_share == batch.padding_share
+
+
 def test_collate_pads_to_the_right_and_marks_the_ends() -> None:
     batch = collate(EXAMPLES)
     assert batch.source.tolist() == [

@@ -93,18 +93,20 @@ def test_gradient_is_that_of_the_mean_over_all_real_target_tokens(
 
 def test_r_drop_is_of_two_passes_with_different_dropout(logged: dict[str, Any]) -> None:
     module = make(logged, r_drop=5.0)
-    passes = []
+    seen = []
 
     def features(*given: Tensor) -> Tensor:
-        passes.append(nn.functional.dropout(module.model.logits[: len(given[-1])], 0.3))
-        return passes[-1]
+        logits = module.model.logits[: BATCH.num_tokens].repeat(2, 1)
+        assert len(given[-1]) == len(logits)
+        seen.append(nn.functional.dropout(logits, 0.3).unflatten(0, (2, -1)))
+        return seen[-1].flatten(0, 1)
 
     module.model.features = features
     step(module, logged, None, BATCH)
-    one, other = passes
-    assert not torch.equal(one, other)
+    (passes,) = seen
+    assert not torch.equal(*passes)
     identity = module.model.output.weight
-    expected = token_loss(one, identity, BATCH.target_output, label_smoothing=0.1, again=other, r_drop=5.0)
+    expected = token_loss(passes, identity, BATCH.target_output, label_smoothing=0.1, r_drop=5.0)
     torch.testing.assert_close(logged["train/loss"], expected.objective.detach() / BATCH.num_tokens)
     torch.testing.assert_close(logged["train/divergence"], expected.divergence / BATCH.num_tokens)
     assert logged["train/divergence"] > 0
