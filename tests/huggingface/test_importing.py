@@ -198,7 +198,7 @@ def test_tag_is_the_language_that_a_marian_model_translates_to(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = pair.beam(num_beams=1, max_length=LIMIT)
-        decoded = [pair.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in theirs]
+        decoded = [str(pair.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in theirs]
         assert [a for a, ids in zip(decoded, theirs, strict=True) if len(ids) < LIMIT - 2] == [
             b for b, ids in zip(text, theirs, strict=True) if len(ids) < LIMIT - 2
         ]
