@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD
+from seq2seq.decoding.continuations import best_continuations
 from seq2seq.decoding.interface import Hypothesis
 from seq2seq.decoding.stepwise import Growing, Step, StepwiseSearch, Task
 
@@ -43,7 +44,8 @@ class Likeliest(Growing):
     def grow(self, step: Step) -> tuple[None, Tensor]:
         """Add the likeliest token to each hypothesis; a sentence is finished with its EOS."""
         sentences = step.sentences
-        best, self.last = step.ruled.squeeze(1).max(-1, keepdim=True)
+        nothing = step.ruled.new_zeros(len(sentences), 1)
+        best, _, self.last = best_continuations(nothing, step.ruled, 1)
         token = self.last.squeeze(1)
         self._tokens[sentences, self._length] = token
         self._scores[sentences] += best.squeeze(1)

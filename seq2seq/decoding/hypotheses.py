@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS
+from seq2seq.decoding.continuations import best_continuations
 from seq2seq.decoding.ended import Ended
 from seq2seq.decoding.interface import LengthPenalty, take
 from seq2seq.decoding.stepwise import StepwiseSearch, Task
@@ -78,11 +79,8 @@ class Beam:
 
     def candidates(self, ruled: Tensor) -> Candidates:
         """Return the best continuations by log-probabilities (live, beam, vocab)."""
-        # Of 2k candidates at most k end here, so k can go on; no hypothesis has more than 2k of the best 2k.
-        best, following = ruled.topk(min(2 * self.k, ruled.shape[-1]))
-        candidates = (self.totals[..., None] + best).flatten(1)
-        totals, chosen = candidates.topk(min(2 * self.k, candidates.shape[1]), dim=-1)
-        return Candidates(totals, chosen // best.shape[-1], following.flatten(1).gather(1, chosen))
+        # Of 2k candidates at most k end here, so k can go on.
+        return Candidates(*best_continuations(self.totals, ruled, 2 * self.k))
 
     def grow(
         self, candidates: Candidates, log_probabilities: Tensor, sentences: Tensor, *, bonus: Tensor | None = None

@@ -85,8 +85,9 @@ class Translator:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
-        of each translation, one a line. `tags` are what stands before each source, one a line; "" is what the tokenizer
-        puts there. `progress` is told how many more lines are done, in any order.
+        of each translation, one a line; those without a number get that of their line. `tags` are what stands before
+        each source, one a line; "" is what the tokenizer puts there. `progress` is told how many more lines are done,
+        in any order.
         """
         tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
@@ -98,7 +99,10 @@ class Translator:
             ]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
-            numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
+            numbered = [
+                request if request.number else request._replace(number=start + i)
+                for i, request in enumerate(islice(asked, len(chunk)))
+            ]
             if len(numbered) < len(chunk):
                 raise UserError(
                     f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "

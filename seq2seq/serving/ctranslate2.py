@@ -54,7 +54,7 @@ class CTranslate2Engine:
         said = [i for i, line in enumerate(lines) if not is_blank(line) and source.encode(line)]
         found = self.translator.translate_batch(
             [source.pieces(source.encode(lines[i])) for i in said],
-            target_prefix=self.begin and [self.begin] * len(said),
+            target_prefix=None if self.begin is None else [[*self.begin] for _ in said],
             beam_size=beam_size,
             num_hypotheses=n_best,
             return_scores=True,

@@ -106,8 +106,8 @@ def test_grown_vocabulary_keeps_old_rows_and_begins_new_ones_from_their_parts(
     for name, tensor in before.items():
         rows = len(tensor) if tensor.ndim else None
         assert torch.equal(tensor, after[name][:rows]), name
-    rows = zip(parts_of_new(old.target, new.target), after["output.weight"][len(old.target) :], strict=True)
-    with_parts = [(ids, row) for ids, row in rows if ids]
+    added = zip(parts_of_new(old.target, new.target), after["output.weight"][len(old.target) :], strict=True)
+    with_parts = [(ids, row) for ids, row in added if ids]
     assert all(torch.allclose(row, before["output.weight"][ids].mean(0)) for ids, row in with_parts) and with_parts
     assert "grown: " in log_of(begun.folder)
 

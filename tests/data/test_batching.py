@@ -1,4 +1,5 @@
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def lengths(count: int) -> tuple[np.ndarray, np.ndarray]:
     return source, np.maximum(1, source + rng.integers(-5, 6, count))
 
 
-def sampler(count: int = 1009, **options: int | bool) -> TokenBudgetSampler:
+def sampler(count: int = 1009, **options: Any) -> TokenBudgetSampler:
     return TokenBudgetSampler(*lengths(count), **{"tokens_per_batch": 401, "shuffle": True, **options})
 
 

@@ -52,9 +52,12 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str, Pat
     units, tag = request.param
     made = tokenizer_of(UNITS[units].train(text for pair in PAIRS for text in pair[:2]))
     made = made.with_tags(["2de", "news"] if tag else [])
-    mixture = {"corpora": MIXTURE} if tag else {}
     overrides = [f"tokenizer={units}", *SMALL, *MARIAN]
-    return units, tag, write_random(tmp_path / "a.ckpt", Tokenizers(made, made), *overrides, **mixture)
+    return (
+        units,
+        tag,
+        write_random(tmp_path / "a.ckpt", Tokenizers(made, made), *overrides, corpora=MIXTURE if tag else None),
+    )
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
@@ -85,9 +88,9 @@ def test_ctranslate2_says_what_the_model_says(model: tuple[str, str, Path], tmp_
         [source.pieces(source.encode(line)) for line in LINES], beam_size=3, max_decoding_length=LIMIT,
         min_decoding_length=0, length_penalty=1, suppress_sequences=[["<pad>"], ["<s>"]],
     )  # fmt: skip
-    said = [target.pieces(ids) for ids in searched(ours, beam(3))]
-    assert [pieces for pieces in said if len(pieces) < LIMIT - 1] and len(set(map(tuple, said))) > 2
-    assert said == [found.hypotheses[0][: LIMIT - 1] for found in theirs]
+    found = [target.pieces(ids) for ids in searched(ours, beam(3))]
+    assert [pieces for pieces in found if len(pieces) < LIMIT - 1] and len(set(map(tuple, found))) > 2
+    assert found == [their.hypotheses[0][: LIMIT - 1] for their in theirs]
     engine = CTranslate2Engine(str(tmp_path / "made"), ours)
     assert [found[0].text for found in engine.translate(LINES[:2], beam_size=1, n_best=1)] == ours.translate(
         LINES[:2], search="greedy", max_ratio=1000.0

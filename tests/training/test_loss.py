@@ -52,10 +52,9 @@ def test_r_drop_is_half_of_its_equation(label_smoothing: float, alpha: float) ->
     first, weight, targets = inputs()
     second = torch.randn_like(first).requires_grad_()
     one, other = ((features @ weight.T).log_softmax(-1) for features in (first, second))
-    cross_entropy = sum(
-        F.cross_entropy(x, targets, label_smoothing=label_smoothing, reduction="sum") for x in (one, other)
-    )
-    divergence = sum(F.kl_div(x, y, log_target=True, reduction="sum") for x, y in ((one, other), (other, one))) / 2
+    entropies = [F.cross_entropy(x, targets, label_smoothing=label_smoothing, reduction="sum") for x in (one, other)]
+    divergences = [F.kl_div(x, y, log_target=True, reduction="sum") for x, y in ((one, other), (other, one))]
+    cross_entropy, divergence = torch.stack(entropies).sum(), torch.stack(divergences).mean()
     expected = (cross_entropy + alpha * divergence) / 2
     loss = token_loss(torch.stack((first, second)), weight, targets, label_smoothing=label_smoothing, r_drop=alpha)
     assert_close(loss.objective, expected)
