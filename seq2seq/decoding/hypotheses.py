@@ -38,6 +38,11 @@ class AnyBeamSearch(StepwiseSearch):
         if not 1 <= self.n_best <= self.beam_size:
             raise UserError(f"search.n_best={self.n_best} must be from 1 to search.beam_size={self.beam_size}")
 
+    @property
+    def hypotheses(self) -> int:
+        """The beam."""
+        return self.beam_size
+
 
 class Candidates(NamedTuple):
     """Hypotheses with one more token, best first: of each sentence twice as many as its beam holds, or all."""

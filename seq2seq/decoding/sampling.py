@@ -66,6 +66,11 @@ class SampleSearch(StepwiseSearch):
             if not 0 <= share < 1:
                 raise UserError(f"search.{name}={share} must be from 0 (any) to below 1")
 
+    @property
+    def hypotheses(self) -> int:
+        """As many as are drawn."""
+        return self.n_best
+
     def begin(self, task: Task) -> "Samples":
         """Return n_best hypotheses a sentence."""
         return Samples(self, task)

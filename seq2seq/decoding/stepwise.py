@@ -3,6 +3,7 @@
 A search says only how its hypotheses begin, and how they grow by a step; see `Growing`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from seq2seq.decoding.interface import (
     next_log_probabilities,
 )
 from seq2seq.decoding.rules import Rule, Rules, Said, penalty_rules
+
+MOST_HYPOTHESES = 768
+"""Hypotheses that a CPU follows side by side: what may come next after more of them does not fit its cache."""
 
 
 class Task(NamedTuple):
@@ -91,12 +95,17 @@ class StepwiseSearch(ABC):
     requires: ClassVar[bool] = False
     """Whether it can be told what a translation must say."""
 
-    most_live: ClassVar[float] = 0.75
+    most_live: ClassVar[float] = 0.9
     """What share of the rows may be live at most for the others to be left out, which copies the memory of the live."""
 
     def __post_init__(self) -> None:
         check_limits(self.max_length, self.max_ratio)
         self.rules = penalty_rules(no_repeat_ngram=self.no_repeat_ngram, repetition_penalty=self.repetition_penalty)
+
+    @property
+    def hypotheses(self) -> int:
+        """How many hypotheses of a sentence are followed at once."""
+        return 1
 
     @abstractmethod
     def begin(self, task: Task) -> Growing:
@@ -118,6 +127,26 @@ class StepwiseSearch(ABC):
         requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return hypotheses for each source, best first; arguments as `Search`."""
+        most = max(1, MOST_HYPOTHESES // self.hypotheses)
+        if source.device.type != "cpu" or len(source) <= most:
+            return self._search(model, source, source_mask, source_lengths, key, requests)
+        requests = [Request(i) for i in range(len(source))] if requests is None else requests
+        found: list[list[Hypothesis]] = []
+        for part in torch.arange(len(source)).chunk(math.ceil(len(source) / most)):
+            longest, asked = int(source_lengths[part].max()), [requests[i] for i in part.tolist()]
+            some = source[part, :longest], source_mask[part, :longest], source_lengths[part]
+            found += self._search(model, *some, key, asked)
+        return found
+
+    def _search(
+        self,
+        model: Searchable,
+        source: Tensor,
+        source_mask: Tensor,
+        source_lengths: Tensor,
+        key: Key | None,
+        requests: Sequence[Request] | None,
+    ) -> list[list[Hypothesis]]:
         limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
         shortest, longest = (int(limit) for limit in limits.aminmax())
         rules = Rules(self.rules, requests)

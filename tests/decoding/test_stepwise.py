@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS
+from seq2seq.decoding import stepwise
 from seq2seq.decoding.interface import Hypothesis, Request
 from seq2seq.decoding.prefix import Prefix
 from seq2seq.decoding.search import BeamSearch, DiverseBeamSearch, GreedySearch, SampleSearch, wu_penalty
@@ -76,3 +77,32 @@ def test_every_search_checks_the_settings_that_all_have(given: dict[str, Any], s
     ):  # fmt: skip
         with pytest.raises(UserError, match=says):
             search(**own, **options)
+
+
+class Watched:
+    """A model that notes how many sentences it is to begin."""
+
+    def __init__(self, model: Any) -> None:
+        self.step = model.step
+        self.model = model
+        self.batches: list[int] = []
+
+    def begin(self, source: Tensor, *rest: Tensor) -> Any:
+        self.batches.append(len(source))
+        return self.model.begin(source, *rest)
+
+
+def test_a_cpu_takes_many_hypotheses_in_parts_and_finds_the_same(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, sources = tiny.model("transformer", sharpness=0.5), tiny.sources(9)
+    options: dict[str, Any] = {"max_length": 6, "max_ratio": 99.0}
+    beam: dict[str, Any] = {"beam_size": 2, "n_best": 2, "length_penalty": wu_penalty(1.0)}
+    requests = [Request(i, prefix=Prefix([5, 6], "", tiny.vocabulary) if i % 2 else None) for i in range(9)]
+    for search in (GreedySearch(**options), BeamSearch(**beam, **options), SampleSearch(n_best=3, **SAMPLE, **options)):
+        whole = [tiny.run(search, model, sources), tiny.run(search, model, sources, requests)]
+        watched = Watched(model)
+        with monkeypatch.context() as few:
+            few.setattr(stepwise, "MOST_HYPOTHESES", 4)
+            parts = [tiny.run(search, watched, sources), tiny.run(search, watched, sources, requests)]
+        assert sum(watched.batches) == 18 and max(watched.batches) <= 4 // search.hypotheses
+        for found, expected in zip(parts, whole, strict=True):
+            assert [[h.tokens for h in each] for each in found] == [[h.tokens for h in each] for each in expected]
