@@ -14,7 +14,7 @@ from seq2seq.errors import UserError
 
 @pytest.fixture(scope="module")
 def protos() -> list[bytes]:
-    options = {
+    options: dict[str, Any] = {
         "joint": True,
         "sampling": 0.0,
         "normalization": "nfc",
@@ -22,7 +22,7 @@ def protos() -> list[bytes]:
         "input_sentence_size": 0,
     }
     lines = ["the wolf slept in a house"] * 3
-    return [train_tokenizer(lines, TokenizerConfig(model_type="bpe", vocab_size=n, **options)) for n in (22, 23)]  # type: ignore[arg-type]
+    return [train_tokenizer(lines, TokenizerConfig(model_type="bpe", vocab_size=n, **options)) for n in (22, 23)]
 
 
 def checkpoint(path: str, proto: bytes, weights: dict[str, Any], **encoder: Any) -> Checkpoint:
@@ -47,7 +47,7 @@ def test_mean_is_taken_in_float64_and_given_in_the_type_of_the_weights(protos: l
 def test_whole_numbers_are_those_of_the_last(protos: list[bytes]) -> None:
     weights = [{"n": 3, "mask": True}, {"n": 9, "mask": False}]
     found = mean_weights([checkpoint(str(i), protos[0], w) for i, w in enumerate(weights)])
-    assert found["n"].tolist() == 9 and found["n"].dtype == torch.int64 and not found["mask"]
+    assert found["n"].item() == 9 and found["n"].dtype == torch.int64 and not found["mask"]
 
 
 def test_a_checkpoint_with_itself_is_itself_and_dropout_may_differ(protos: list[bytes]) -> None:

@@ -76,7 +76,7 @@ def one_line(error: pytest.ExceptionInfo[UserError]) -> str:
 @pytest.mark.parametrize("score", [*SCORES, None], ids=str)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_with_every_score_trains_without_data(joint: Tokenizers, model: str, score: str | None) -> None:
-    config = compose(f"model={model}", *SMALL)
+    config: Any = compose(f"model={model}", *SMALL)
     if score is not None:
         config = OmegaConf.merge(config, {"score": None})
         config.score = OmegaConf.load(CONFIGS / "score" / f"{score}.yaml")

@@ -94,7 +94,7 @@ def test_installed_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Pa
     assert (checkpoint.parents[1] / "metrics.json").is_file()
 
 
-EXTRAS = {
+EXTRAS: dict[str, str | tuple[str, ...]] = {
     "export": ("export/", "huggingface/folder.py", "serving/ctranslate2.py"),
     "align": "alignment/statistical.py",
     "serve": "serving/",

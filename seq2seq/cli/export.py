@@ -14,6 +14,7 @@ from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.errors import UserError, nearest
 from seq2seq.export.card import write_card
+from seq2seq.export.loading import how_to_load
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def main(arguments: list[str]) -> None:
                 for ending, content in tokenizer.files.items():
                     (folder / f"{side}{ending}").write_bytes(content)
             parameters = sum(parameter.numel() for parameter in model.parameters())
-            write_card(checkpoint, folder, form=config.format, name=output.name, parameters=parameters)
+            load = how_to_load(config.format, output.name, tokenizers, model.first_token)
+            write_card(checkpoint, folder, form=config.format, parameters=parameters, load=load)
             os.replace(folder, output)
     except OSError as error:
         raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None

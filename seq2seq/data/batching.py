@@ -60,6 +60,12 @@ class Batch:
         """The same batch in page-locked memory; a DataLoader calls this when it was told to pin."""
         return self.map(Tensor.pin_memory)
 
+    def twice(self) -> Self:
+        """This batch and behind it the same once more, as one: two passes of a model at once."""
+        two = self.map(lambda tensor: torch.cat((tensor, tensor)))
+        two.target_indices[self.num_tokens :] += self.target_input.numel()
+        return replace(two, source_tokens=2 * self.source_tokens)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """The same batch with a function applied to each of its tensors."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

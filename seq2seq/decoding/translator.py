@@ -92,11 +92,7 @@ class Translator:
         tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
-            read_by = [marked(self.tokenizers.source, tag) for tag in islice(tag_of, len(chunk))]
-            if len(read_by) < len(chunk):
-                raise UserError(
-                    f"{name} has more lines than there are tags, {start - 1 + len(read_by)}; give one a line"
-                )
+            read_by = self._marked(tag_of, len(chunk), name, start)
             ids = [
                 self._encode(tokenizer, line, f"{name}:{start + i}")
                 for i, (tokenizer, line) in enumerate(zip(read_by, chunk, strict=True))
@@ -118,6 +114,13 @@ class Translator:
                     results[i] = [Translation(text, h.score) for text, h in zip(texts, hypotheses, strict=True)]
                 progress(len(indices))
             yield from results
+
+    def _marked(self, tags: Iterator[str], count: int, name: str, start: int) -> list[Tokenizer]:
+        """Return the tokenizers of the next sources, each of which may have a tag of its own."""
+        found = [marked(self.tokenizers.source, tag) for tag in islice(tags, count)]
+        if len(found) < count:
+            raise UserError(f"{name} has more lines than there are tags, {start - 1 + len(found)}; give one a line")
+        return found
 
     def _text(self, tokens: list[int], line: str, read_by: Tokenizer, source_ids: list[int]) -> str:
         if self.unknown is None:
@@ -161,16 +164,19 @@ class Translator:
         *,
         name: str = "input",
         first: int = 1,
+        tags: Iterable[str] | None = None,
     ) -> Iterator[set[Link]]:
         """Yield the (source, target) word links of each pair, in order, from forced decoding of the target.
 
-        `name` is what warnings call the input, and `first` the number of its first pair.
+        `name` is what warnings call the input, and `first` the number of its first pair; `tags` as for `translate`.
         """
+        tag_of = repeat("") if tags is None else iter(tags)
         for start, chunk in _chunks(pairs, first):
+            read_by = self._marked(tag_of, len(chunk), name, start)
             sentences = [
                 tuple(
                     self._sentence(tokenizer, text, f"{name}:{start + i}")
-                    for tokenizer, text in zip(self.tokenizers, pair, strict=True)
+                    for tokenizer, text in zip((read_by[i], self.tokenizers.target), pair, strict=True)
                 )
                 for i, pair in enumerate(chunk)
             ]
@@ -191,13 +197,21 @@ class Translator:
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 
-    def score(self, pairs: Iterable[tuple[str, str]], *, name: str = "input", first: int = 1) -> Iterator[PairScore]:
-        """Yield how likely the model finds the target of each pair, in order; `name` and `first` as for `align`."""
-        source, target = self.tokenizers
+    def score(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        name: str = "input",
+        first: int = 1,
+        tags: Iterable[str] | None = None,
+    ) -> Iterator[PairScore]:
+        """Yield how likely the model finds the target of each pair, in order; the rest as for `align`."""
+        target, tag_of = self.tokenizers.target, repeat("") if tags is None else iter(tags)
         for start, chunk in _chunks(pairs, first):
+            read_by = self._marked(tag_of, len(chunk), name, start)
             examples = [
                 (
-                    self._encode(source, pair[0], f"{name}:{start + i}"),
+                    self._encode(read_by[i], pair[0], f"{name}:{start + i}"),
                     self._encode(target, pair[1], f"{name}:{start + i}"),
                     i,
                 )

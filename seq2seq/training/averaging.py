@@ -29,11 +29,13 @@ class ExponentialMovingAverage(WeightAveraging):
         super().__init__()
         self.decay = decay
         self._exact: list[Tensor] = []
+        self._pair: tuple[list[Tensor], list[Tensor]] | None = None  # while training: the average, and what it is of
 
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Bring the average to the device of the weights: it was made before they were moved there."""
         assert self._average_model is not None
         self._average_model.to(module.device)
+        self._pair = None
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Make the average of the type that the weights will have, to which Lightning converts them later.
@@ -60,7 +62,9 @@ class ExponentialMovingAverage(WeightAveraging):
             return  # of the batches that are accumulated, this was not the last
         assert average is not None
         decay = min(self.decay, step / (9 + step)) if self._latest_update_step else 0.0
-        averaged, weights = self._averaged(), _averageable(module)
+        if self._pair is None:  # a walk through all modules takes longer than an update
+            self._pair = self._averaged(), _averageable(module)
+        averaged, weights = self._pair
         alike = [weight.to(tensor.dtype) for tensor, weight in zip(averaged, weights, strict=True)]
         torch._foreach_lerp_(averaged, alike, 1 - decay)
         average.n_averaged += 1

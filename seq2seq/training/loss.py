@@ -31,35 +31,32 @@ def token_loss(
     *,
     bias: Tensor | None = None,
     label_smoothing: float,
-    again: Tensor | None = None,
     r_drop: float = 0.0,
     compiled: bool = False,
 ) -> TokenLoss:
     """Return sums over tokens, whose logits are features · weightᵀ + bias.
 
     Smoothing mixes the target with the uniform distribution over the vocabulary (Szegedy et al. 2016, section 7).
-    With the features of a second pass, whose dropout was another, the loss is half of R-Drop's (Liang et al. 2021,
-    eq. 4), so that it stays the size of one pass: the mean of both cross-entropies + α/2 · divergence, which is
-    ½ KL(p₁ ‖ p₂) + ½ KL(p₂ ‖ p₁).
+    Of two passes, whose dropout differs, the loss is half of R-Drop's (Liang et al. 2021, eq. 4), so that it stays the
+    size of one pass: the mean of both cross-entropies + α/2 · divergence, which is ½ KL(p₁ ‖ p₂) + ½ KL(p₂ ‖ p₁).
 
     The logits of all tokens, by far the largest tensor of a training step, never exist together: a few rows at a time
     are made, turned into their loss and its gradient, and forgotten.
 
     Args:
-        features: (tokens, d_features).
+        features: (tokens, d_features), or of two passes (2, tokens, d_features).
         weight: of the projection, (vocab, d_features).
         targets: (tokens,) without padding.
         bias: of the projection, (vocab,).
         label_smoothing: share of the uniform distribution, 0 to 1.
-        again: features of a second pass.
         r_drop: α, the weight of the divergence.
         compiled: whether torch.compile makes kernels of what is done to a few rows of logits.
     """
-    passes = torch.stack((features,) if again is None else (features, again))
+    features = features if features.dim() == 3 else features[None]
     if bias is not None:  # a column more, and a feature that is always 1
-        passes, weight = F.pad(passes, (0, 1), value=1.0), torch.cat((weight, bias[:, None]), 1)
+        features, weight = F.pad(features, (0, 1), value=1.0), torch.cat((weight, bias[:, None]), 1)
     options = label_smoothing, r_drop, torch.is_grad_enabled(), compiled
-    return TokenLoss(*_ProjectedLoss.apply(passes, weight, targets, *options))
+    return TokenLoss(*_ProjectedLoss.apply(features, weight, targets, *options))
 
 
 class _ProjectedLoss(torch.autograd.Function):

@@ -112,29 +112,29 @@ class TranslationModule(lightning.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss, summed over real target tokens. Nothing in here waits for the device."""
         self.batch = batch
+        seen = batch.twice() if self.passes == 2 else batch
         watched = {self.guidance.name} if self.guidance else set()
         watched.update(self.coverage.names if self.coverage else ())
         with torch.compiler.set_stance("default") if self.compiled else nullcontext():
             with record_attention(self.model, names=watched, detach=False) as record:
-                features = self._features(batch)
+                features = self._features(seen)
             loss = token_loss(
-                features,
+                features.unflatten(0, (self.passes, -1)),
                 self.model.output.weight,
                 batch.target_output,
                 bias=self.model.output.bias,
                 label_smoothing=self.label_smoothing,
-                again=self._features(batch) if self.passes == 2 else None,
                 r_drop=self.r_drop,
                 compiled=self.compiled,
             )
         objective, sums = loss.objective, {"loss": loss.objective, "perplexity": loss.negative_log_likelihood}
         if self.passes == 2:
             sums["divergence"] = loss.divergence
-        if self.guidance and batch.link_weights is not None:
-            sums["guidance"] = self.guidance.loss(record, batch.link_weights)
+        if self.guidance and seen.link_weights is not None:
+            sums["guidance"] = self.guidance.loss(record, seen.link_weights) / self.passes
             objective = objective + self.guidance.weight * sums["guidance"]
         if self.coverage:
-            sums["coverage"] = self.coverage.loss(record, batch.target_indices)
+            sums["coverage"] = self.coverage.loss(record, seen.target_indices) / self.passes
             objective = objective + self.coverage.weight * sums["coverage"]
         self._step.add(batch, sums)
         # Of a plain number Lightning makes a tensor on the device, and waits for it.
@@ -191,7 +191,7 @@ class TranslationModule(lightning.LightningModule):
             totals = self.trainer.strategy.reduce(totals, reduce_op="sum")
         # Lightning divides the loss by the batches that are accumulated, and the gradient by the processes.
         scale = self.trainer.accumulate_grad_batches * processes / totals[0]
-        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        gradients = [x.grad for group in optimizer.param_groups for x in group["params"] if x.grad is not None]
         # In float16 the square of a sum over a batch's tokens is soon infinite.
         exact = [gradient.to(torch.promote_types(gradient.dtype, torch.float32)) for gradient in gradients]
         norm = torch.nn.utils.get_total_norm(exact) * scale

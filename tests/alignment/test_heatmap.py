@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.text import Text
 from PIL import Image
 from torch import Tensor
@@ -39,12 +40,19 @@ class Panel(NamedTuple):
     cell: float
 
 
+def cells_of(image: AxesImage) -> np.ndarray:
+    """The numbers of a panel, a row for each query."""
+    cells = image.get_array()
+    assert cells is not None
+    return cells
+
+
 def panels_of(figure: Figure) -> list[Panel]:
     """The panels of a figure; its last image is the scale."""
     found = []
     for image in figure.axes[0].images[:-1]:
         left, right, _, top = image.get_extent()
-        found.append(Panel(left, top, (right - left) / image.get_array().shape[1]))
+        found.append(Panel(left, top, (right - left) / cells_of(image).shape[1]))
     return found
 
 
@@ -64,9 +72,10 @@ def words_of(figure: Figure) -> list[str]:
 def outlines(figure: Figure, panel: int = 0) -> dict[str, set[tuple[int, int]]]:
     """The (source, target) cells that gold links outline, by whether the line is solid or dashed."""
     left, top, cell = panels_of(figure)[panel]
-    rows, columns = figure.axes[0].images[panel].get_array().shape
+    rows, columns = cells_of(figure.axes[0].images[panel]).shape
     found: dict[str, set[tuple[int, int]]] = {"solid": set(), "dashed": set()}
-    for lines in (child for child in figure.axes[0].collections if isinstance(child, LineCollection)):
+    collections: list[Any] = [child for child in figure.axes[0].collections if isinstance(child, LineCollection)]
+    for lines in collections:
         if tuple(lines.get_color()[0][:3]) == to_rgb(GOLD):
             style = "solid" if lines.get_linestyle()[0][1] is None else "dashed"
             for box in lines.get_segments():
@@ -90,8 +99,8 @@ def test_scale_is_fixed_whatever_the_largest_weight() -> None:
     weak, strong = torch.zeros(5, 7), torch.zeros(5, 7)
     weak[1, 2] = strong[1, 2] = 0.3
     strong[0, 0] = 1
-    colors = [cell_color(figure, 2, 1) for figure in (heatmap(w, SOURCE, TARGET) for w in (weak, strong))]
-    np.testing.assert_array_equal(*colors)
+    one, other = (cell_color(heatmap(weights, SOURCE, TARGET), 2, 1) for weights in (weak, strong))
+    np.testing.assert_array_equal(one, other)
 
 
 def test_equal_steps_of_weight_are_equal_steps_of_lightness() -> None:
@@ -281,6 +290,6 @@ def test_all_panels_of_a_grid_have_the_column_where_one_head_loses() -> None:
     weights = torch.eye(5, 7).expand(2, 5, 7)
     nowhere = torch.tensor([[0.0] * 5, [0.8] * 5])
     figure = heatmap_grid(weights, SOURCE, TARGET, nowhere=nowhere)
-    shown = [image.get_array()[:, -1] for image in figure.axes[0].images[:-1]]
+    shown = [cells_of(image)[:, -1] for image in figure.axes[0].images[:-1]]
     np.testing.assert_allclose(shown, [[0.4] * 5, [0.0] * 5, [0.8] * 5], atol=1e-6)
     assert_text_inside(figure)

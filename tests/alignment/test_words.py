@@ -116,7 +116,7 @@ def test_diagonal_of_real_data_is_better_than_chance_and_far_from_gold() -> None
     assert 0.2 < diagonal < first - 0.2
 
 
-def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_hardest():
+def test_mutual_links_give_a_source_word_to_the_target_word_that_looks_at_it_hardest() -> None:
     # The full stop idles on the noun, as it needs not look at its own source word; the noun looks at the noun alone.
     weights = torch.tensor([[0.9, 0.08, 0.02], [0.7, 0.2, 0.1], [0.0, 0.1, 0.9]])
     assert link_pairs(argmax_links(weights)) == {(0, 0), (0, 1)}

@@ -113,7 +113,7 @@ def fused_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     kernel = F.scaled_dot_product_attention
 
-    def spy(*args: Tensor, **kwargs: Any) -> Tensor:
+    def spy(*args: Any, **kwargs: Any) -> Tensor:
         calls.append(kwargs)
         return kernel(*args, **kwargs)
 
@@ -226,7 +226,8 @@ def test_padding_of_zeros_and_an_empty_sentence_are_finite_in_every_precision(
 def test_half_precision_comes_close_to_float64_with_scores_as_large_as_they_may_be() -> None:
     case = make(Dot, VISIBILITY["padding"], heads=3, normalizer=Entmax15, dtype=torch.float64)
     for dtype in (torch.float16, torch.bfloat16):
-        half = Case(case.attention, *(x.detach().to(dtype) for x in case[1:4]), case.mask)
+        query, key, value = (x.detach().to(dtype) for x in (case.query, case.key, case.value))
+        half = Case(case.attention, query, key, value, case.mask)
         assert_close(half.run()[0].double(), case.run()[0], atol=0.05, rtol=0.05)
 
 
@@ -317,7 +318,7 @@ def test_fused_kernel_is_differentiated_in_float32_on_a_cpu(
     case = make(ScaledDot, VISIBILITY["padding"], heads=3, dtype=dtype)
     kernel, computed = F.scaled_dot_product_attention, []
 
-    def spy(*inputs: Tensor, **options: Any) -> Tensor:
+    def spy(*inputs: Any, **options: Any) -> Tensor:
         context = kernel(*inputs, **options)
         computed.append(context.dtype)
         return context

@@ -14,7 +14,6 @@ from seq2seq.attention import (
     Entmax15,
     General,
     Location,
-    Memory,
     MultiHeadAttention,
     Normalizer,
     ScaledDot,
@@ -49,16 +48,14 @@ class WrongAxis(Softmax):
 class WrongBroadcast(Attention):
     """Takes the sentences' mask for the heads'."""
 
-    def forward(self, query: Tensor, memory: Memory, **options: Any) -> tuple[Tensor, Tensor | None]:
-        assert memory.mask is not None
+    def forward(self, query: Tensor, memory: Any, **options: Any) -> tuple[Tensor, Tensor | None]:
         return super().forward(query, memory._replace(mask=memory.mask.transpose(0, 1)), **options)
 
 
 class MaskOverQueries(Attention):
     """Hides padded queries instead of padded keys."""
 
-    def forward(self, query: Tensor, memory: Memory, **options: Any) -> tuple[Tensor, Tensor | None]:
-        assert memory.mask is not None
+    def forward(self, query: Tensor, memory: Any, **options: Any) -> tuple[Tensor, Tensor | None]:
         return super().forward(query, memory._replace(mask=memory.mask.mT), **options)
 
 
@@ -72,7 +69,7 @@ class InvertedMask(Softmax):
 class NoCausalMask(Attention):
     """Forgets that it is causal."""
 
-    def forward(self, query: Tensor, memory: Memory, *, causal: bool = False, **options: Any) -> Any:
+    def forward(self, query: Tensor, memory: Any, *, causal: bool = False, **options: Any) -> Any:
         return super().forward(query, memory, **options)
 
 

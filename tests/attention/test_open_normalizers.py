@@ -46,7 +46,7 @@ def test_weights_of_scores_2_1_0() -> None:
     close(Sink()(scores), [0.610296, 0.224515, 0.082595])
     sink = Sink()
     with torch.no_grad():
-        sink.bias += 1.5
+        sink.bias.add_(1.5)
     close(sink(scores), [0.473991, 0.174371, 0.064148])
     close(Sigmoid()(scores), [0.711235, 0.475367, 0.25])
     differential = Differential(num_heads=1, d_value=4)

@@ -247,7 +247,7 @@ def test_random_places_change_in_training_alone() -> None:
     (partial(T5Positions, 14, two_sided=False, max_distance=15), r"set max_distance to 16 or more"),
     (partial(ShawPositions, 14, max_distance=0), r"cannot have max_distance=0; set max_distance to 1 or more"),
     (partial(LearnedPositions, 14, max_positions=0), r"cannot have max_positions=0; set max_positions to 1 or more"),
-    (partial(ShawPositions, 14, max_distance=2.5), r"cannot have max_distance=2.5"),
+    (partial(ShawPositions, 14, max_distance=2.5), r"cannot have max_distance=2.5"),  # type: ignore[arg-type]
     (partial(RandomPositions, 14, max_positions=-1), r"cannot have max_positions=-1; set max_positions to 1 or more"),
     (partial(RandomPositions, 14, two_sided=False), r"a decoder does not know; use encoder.positions=random"),
     (partial(RandomPositions, 7), r"even d_model, not 7"),

@@ -69,14 +69,15 @@ def test_what_goes_nowhere_stays_in_the_context() -> None:
 
 
 def test_context_that_is_scaled_as_a_whole_is_scaled_again() -> None:
-    attention = Attention(ScaledDot(2, 2, num_heads=4), Differential(num_heads=2, d_value=4))
+    normalizer = Differential(num_heads=2, d_value=4)
+    attention = Attention(ScaledDot(2, 2, num_heads=4), normalizer)
     query, keys, value = torch.randn(1, 4, 3, 2), torch.randn(1, 4, 5, 2), torch.randn(1, 2, 5, 4)
     other = torch.rand(1, 2, 3, 5)
     model, memory = nn.ModuleDict({"attention": attention}), attention.memory(keys, value)
     with replace_attention(model, {"attention": lambda own, seen: other}):
         context = attention(query, memory)[0]
     plain = other @ value
-    expected = (1 - attention.normalizer.initial) * plain / plain.square().mean(-1, keepdim=True).add(1e-5).sqrt()
+    expected = (1 - normalizer.initial) * plain / plain.square().mean(-1, keepdim=True).add(1e-5).sqrt()
     assert_close(context, expected)
 
 

@@ -72,20 +72,18 @@ def test_slices_equal_the_explicit_path_in_context_and_gradients(
     made = Attention(score(5, 5, num_heads=heads), normalizer(num_heads=heads), pattern=pattern(5)).double()
     for (queries, keys), causal, padded in product(LENGTHS, (False, True), (False, True)):
         leading = (2,) if heads is None else (2, heads)
-        inputs = [
+        query, key, value = (
             torch.randn(*leading, length, d, dtype=torch.float64, requires_grad=True)
             for length, d in ((queries, 5), (keys, 5), (keys, 4))
-        ]
+        )
         # The second sentence is so short that most of its queries see nothing.
         mask = padding_mask(torch.tensor([keys, 7]), keys)[:, None] if padded else None
         mask = mask[:, None] if mask is not None and heads else mask
         found = []
         for need_weights in (True, False):
-            context, _ = made(
-                inputs[0], made.memory(*inputs[1:], mask), causal=causal, need_weights=need_weights
-            )  # fmt: skip
+            context, _ = made(query, made.memory(key, value, mask), causal=causal, need_weights=need_weights)
             upstream = torch.linspace(-1, 1, context.numel(), dtype=torch.float64).view(context.shape)
-            found.append((context, *torch.autograd.grad(context, [*inputs, *made.parameters()], upstream)))
+            found.append((context, *torch.autograd.grad(context, [query, key, value, *made.parameters()], upstream)))
         assert_close(found[1], found[0])
     assert len(cuts) == 4 * len(LENGTHS)
 

@@ -125,6 +125,7 @@ def test_results_are_the_same_to_the_bit(watch: Watch) -> None:
         x = torch.linspace(-1, 1, 700 * 300).view(700, 300).requires_grad_()
         loss = (x @ x.mT).softmax(-1).logsumexp(0).sum() + x.square().mean()
         loss.backward()
+        assert x.grad is not None
         return [loss.detach(), x.grad]
 
     wide = results()

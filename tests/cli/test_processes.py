@@ -16,7 +16,8 @@ from seq2seq.errors import UserError
 
 def met(*parts: Callable[[Meeting], Any]) -> list[Any]:
     """Let each part run as a process of its own, in threads; return what each came to: a value, or its error's line."""
-    store, found = HashStore(), [None] * len(parts)
+    store = HashStore()
+    found: list[Any] = [None] * len(parts)
 
     def run(number: int) -> None:
         try:

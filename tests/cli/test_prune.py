@@ -74,7 +74,7 @@ def test_other_orders_keep_as_many_heads(
 def test_pruned_checkpoint_is_smaller_and_whole(pruned: str, transformer: Any) -> None:
     sizes = [sum(x.numel() for x in read_checkpoint(path).weights.values()) for path in (pruned, transformer.best)]
     assert sizes[0] < sizes[1]
-    model, _ = load_model(read_checkpoint(pruned), torch.device("cpu"))
+    model: Any = load_model(read_checkpoint(pruned), torch.device("cpu"))[0]
     heads = kept(pruned)
     assert sum(map(len, heads)) == 8 and all(heads)
     attentions = [*(layer.self_attention for layer in model.encoder.layers)]

@@ -295,7 +295,7 @@ def test_run_of_a_version_with_fewer_keys_goes_on_where_they_are_as_usual(
 ) -> None:
     folder = interrupted("model=transformer")
     path = folder / "config.yaml"
-    config = OmegaConf.load(path)
+    config: Any = OmegaConf.load(path)
     del config["cross_pattern"], config.encoder["pattern"], config.encoder["gate"], config.decoder["num_key_heads"]
     config.encoder.positions._target_ = "seq2seq.models.SinusoidalPositions"  # where it was
     OmegaConf.save(config, path)

@@ -34,8 +34,14 @@ def sentences(loaded: Any) -> tuple[Sentence, Sentence]:
 @pytest.fixture(scope="module")
 def forced(loaded: Any, sentences: tuple[Sentence, Sentence]) -> Forced:
     source, target = sentences
-    units = {"source_units": source.ending().word_of_piece, "prefix_units": target.beginning().word_of_piece}
-    return Forced(loaded[0], source.ids, target.ids, tokens_per_batch=64, **units)
+    return Forced(
+        loaded[0],
+        source.ids,
+        target.ids,
+        tokens_per_batch=64,
+        source_units=source.ending().word_of_piece,
+        prefix_units=target.beginning().word_of_piece,
+    )
 
 
 def lost(forced: Forced, step: int, erased: list[int]) -> float:
@@ -81,7 +87,7 @@ def test_attention_ranks_by_the_reading_that_was_chosen(loaded: Any, forced: For
 def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
     loaded: Any, sentences: tuple[Sentence, Sentence]
 ) -> None:
-    gold = Links({(0, 0), (1, 1), (2, 2)}, {(4, 4)})
+    gold = Links(frozenset({(0, 0), (1, 1), (2, 2)}), frozenset({(4, 4)}))
     pair = Pair(*sentences, gold, "adjective past")
 
     def first_two(forced: Forced) -> Tensor:
@@ -97,9 +103,12 @@ def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(
     assert low <= mean <= high
 
 
-def test_antecedent_is_first_but_for_what_the_pronoun_translates(loaded: Any, sentences: Any) -> None:
+def test_antecedent_is_first_but_for_what_the_pronoun_translates(
+    loaded: Any, sentences: tuple[Sentence, Sentence]
+) -> None:
     gold = Links(frozenset({(0, 0), (4, 4)}), frozenset({(4, 4), (3, 4)}))
-    pair = Pair(*sentences, gold, "pronoun", frozenset({(2, 4)}))
+    source, target = sentences
+    pair = Pair(source, target, gold, "pronoun", frozenset({(2, 4)}))
 
     def ranking(order: list[float]) -> Any:
         return lambda forced: torch.tensor(order, dtype=torch.float).expand(forced.steps, 6)

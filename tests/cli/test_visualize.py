@@ -76,7 +76,7 @@ def test_page_holds_the_arrays_weights_in_words_and_pieces(command: Command, tra
     for target in data["targets"]:
         saved = load_attention(tmp_path / "page" / target["name"] / "attention.npz")
         assert saved.source.text == SOURCE and saved.target.text == target["text"]
-        shown = {(m["kind"], m["layer"]): m for m in [*data["encoder"], *target["maps"]]}
+        shown: dict[tuple[object, ...], Any] = {(m["kind"], m["layer"]): m for m in [*data["encoder"], *target["maps"]]}
         assert shown.keys() == {tuple(attention.site) for attention in saved.maps}
         for attention in saved.maps:
             for unit in ("words", "pieces"):

@@ -96,9 +96,9 @@ def write_run(
 
 def write_attention(path: Path, number: int, weights: Any, *, source: str = "", target: str = "") -> None:
     """Write the attention of a pinned sentence, every word of it a single piece."""
-    pair = [_sentence(source or SOURCES[number]), _sentence(target or REFERENCES[number])]
+    read, said = _sentence(source or SOURCES[number]), _sentence(target or REFERENCES[number])
     record = {} if weights is None else {"decoder.attention": torch.as_tensor(weights, dtype=torch.float32)[None]}
-    save_attention(path, *pair, attention_maps(record, 0, *pair))
+    save_attention(path, read, said, attention_maps(record, 0, read, said))
 
 
 def _sentence(text: str) -> Sentence:

@@ -1,4 +1,5 @@
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def lengths(count: int) -> tuple[np.ndarray, np.ndarray]:
     return source, np.maximum(1, source + rng.integers(-5, 6, count))
 
 
-def sampler(count: int = 1009, **options: int | bool) -> TokenBudgetSampler:
+def sampler(count: int = 1009, **options: Any) -> TokenBudgetSampler:
     return TokenBudgetSampler(*lengths(count), **{"tokens_per_batch": 401, "shuffle": True, **options})
 
 
@@ -39,6 +40,19 @@ def test_lightning_can_convert_a_batch(plugin: Precision, dtype: torch.dtype) ->
     assert converted.link_weights.dtype is dtype and converted.source.dtype is torch.int64
     assert batch.link_weights is not None and batch.link_weights.dtype is torch.float32
     assert converted.source_tokens == batch.source_tokens and torch.equal(converted.source, batch.source)
+
+
+def test_twice_is_two_equal_passes_over_the_same_places() -> None:
+    batch = collate([(*example, [(0, 0)]) for example in EXAMPLES])
+    two = batch.twice()
+    features = torch.arange(2 * batch.target_input.numel())
+    picked = features.index_select(0, two.target_indices).unflatten(0, (2, -1))
+    assert torch.equal(picked[0], batch.target_indices)
+    assert torch.equal(picked[1], batch.target_indices + batch.target_input.numel())
+    for name in ("source", "source_mask", "source_lengths", "target_input", "target_output", "link_weights"):
+        assert torch.equal(getattr(two, name), getattr(batch, name).repeat(2, *[1] * (getattr(batch, name).dim() - 1)))
+    assert len(two) == 2 * len(batch) and two.num_tokens == 2 * batch.num_tokens
+    assert two.padding_share == batch.padding_share
 
 
 def test_collate_pads_to_the_right_and_marks_the_ends() -> None:

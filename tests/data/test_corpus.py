@@ -1,5 +1,7 @@
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -27,10 +29,10 @@ def text_corpus(folder: Path, *, links: str | None = None, transpose_links: bool
     return TextCorpus(train=train, val=train, test=NO_SPLIT, transpose_links=transpose_links)
 
 
-def hub_corpus(folder: Path, rows: list[dict[str, object]], **options: str | None) -> HubCorpus:
-    train = datasets.Dataset.from_list(rows)
+def hub_corpus(folder: Path, rows: Sequence[Mapping[str, object]], **options: Any) -> HubCorpus:
+    train = datasets.Dataset.from_list(list(rows))
     datasets.DatasetDict({"train": train, "validation": train.select([0])}).save_to_disk(folder)
-    given = {
+    given: dict[str, Any] = {
         "name": None,
         "revision": None,
         "source": "en",
@@ -144,7 +146,7 @@ def test_hub_set_that_brings_code_is_refused_and_none_of_it_runs(tmp_path: Path)
     folder = tmp_path / "evil"
     folder.mkdir()
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nimport datasets\n")
-    names = {"name": None, "revision": None, "val": None, "test": None}
+    names: dict[str, Any] = {"name": None, "revision": None, "val": None, "test": None}
     corpus = HubCorpus(path=str(folder), source="en", target="de", train="train", **names)
     with pytest.raises(UserError, match=r"data.path=.*evil needs code of its own, which is not run"):
         next(corpus.pairs("train"))
@@ -223,7 +225,7 @@ def test_grammar_gives_linked_and_tagged_pairs() -> None:
         ({"root": "nowhere"}, "there is no folder nowhere"),
     ],
 )
-def test_mistakes_about_multi30k_are_named(options: dict[str, str | None], message: str) -> None:
+def test_mistakes_about_multi30k_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Multi30kCorpus(**{"root": "nowhere", "form": "raw", "source": "en", "target": "de", **options})
 

@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -21,10 +22,13 @@ def text(count: int, word: str) -> str:
     return "".join(f"{'the ' * (i % 7)}{word} {i * 37 % 1009}\n" for i in range(count))
 
 
-def data_module(
-    folder: Path, *, sampling: float = 0.0, linked: bool = False, **options: float
-) -> TranslationDataModule:
-    splits = {}
+def trainer(**values: Any) -> Any:
+    """Return what stands for Lightning's trainer."""
+    return SimpleNamespace(**values)
+
+
+def data_module(folder: Path, *, sampling: float = 0.0, linked: bool = False, **options: Any) -> TranslationDataModule:
+    splits: dict[str, Any] = {}
     for split, count in (("train", 503), ("val", 101), ("test", 53)):
         for side, word in (("source", "dog"), ("target", "Hund")):
             (folder / f"{split}.{side}").write_text(text(count, word))
@@ -43,7 +47,7 @@ def data_module(
         character_coverage=1.0,
         input_sentence_size=1000,
     )
-    settings = {
+    settings: dict[str, Any] = {
         "tokens_per_batch": 211,
         "eval_tokens_per_batch": 307,
         "max_length": 50,
@@ -56,7 +60,7 @@ def data_module(
     )
 
 
-def ready(folder: Path, **options: float) -> TranslationDataModule:
+def ready(folder: Path, **options: Any) -> TranslationDataModule:
     data = data_module(folder, **options)
     data.prepare_data()
     data.setup()
@@ -64,7 +68,7 @@ def ready(folder: Path, **options: float) -> TranslationDataModule:
 
 
 def epoch(data: TranslationDataModule, number: int) -> list[Batch]:
-    data.trainer = SimpleNamespace(current_epoch=number, global_rank=0, world_size=1)
+    data.trainer = trainer(current_epoch=number, global_rank=0, world_size=1)
     return list(data.train_dataloader())
 
 
@@ -131,7 +135,7 @@ def test_ranks_share_an_epoch(tmp_path: Path) -> None:
     data = ready(tmp_path)
     indices = []
     for rank in range(3):
-        data.trainer = SimpleNamespace(current_epoch=1, global_rank=rank, world_size=3)
+        data.trainer = trainer(current_epoch=1, global_rank=rank, world_size=3)
         indices += [index for batch in data.train_dataloader() for index in batch.indices.tolist()]
     assert sorted(indices) == list(range(503))
 
@@ -242,7 +246,7 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
 
 def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:
     data = ready(tmp_path)
-    data.trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=102)
+    data.trainer = trainer(current_epoch=0, global_rank=0, world_size=102)
     with pytest.raises(UserError, match=r"^val: 101 pairs are too few for 102 processes.*trainer\.devices"):
         data.val_dataloader()
     data.train_dataloader()
@@ -251,17 +255,18 @@ def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -
 def test_validation_after_more_batches_than_an_epoch_has_is_refused(tmp_path: Path) -> None:
     data = ready(tmp_path)
     batches = len(data.train_dataloader())
-    trainer = {"global_rank": 0, "world_size": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 1.0}
-    data.trainer = SimpleNamespace(current_epoch=0, val_check_interval=1000, **trainer)
+    options = {"global_rank": 0, "world_size": 1, "check_val_every_n_epoch": 1, "limit_train_batches": 1.0}
+    data.trainer = trainer(current_epoch=0, val_check_interval=1000, **options)
     with pytest.raises(UserError, match=rf"val_check_interval=1000: an epoch has {batches} batches; give at most that"):
         data.train_dataloader()
 
 
 def test_later_epoch_with_fewer_batches_is_validated_at_its_end(tmp_path: Path) -> None:
     data = data_module(tmp_path)
-    data.trainer = SimpleNamespace(check_val_every_n_epoch=1, limit_train_batches=1.0, val_check_interval=19)
+    running = trainer(check_val_every_n_epoch=1, limit_train_batches=1.0, val_check_interval=19)
+    data.trainer = running
     seen = []
     for number, batches in enumerate((20, 18, 19)):
         data._fit_interval(batches, number)
-        seen.append(data.trainer.val_check_interval)
+        seen.append(running.val_check_interval)
     assert seen == [19, 18, 19]

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -37,8 +38,8 @@ def tokenizers(corpus: TextCorpus, tmp_path: Path) -> Tokenizers:
     return trained_tokenizers(corpus, CONFIG, tmp_path / "cache")
 
 
-def encode(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path, **options: float | None) -> EncodedSplit:
-    filters = {"max_length": 1000, "max_ratio": 1000.0, **options}
+def encode(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path, **options: Any) -> EncodedSplit:
+    filters: dict[str, Any] = {"max_length": 1000, "max_ratio": 1000.0, **options}
     return encoded_split(corpus, "train", tokenizers, cache_dir=tmp_path / "cache", **filters)
 
 
@@ -136,9 +137,10 @@ def test_filters_that_leave_nothing_are_refused(corpus: TextCorpus, tokenizers: 
     assert folders(tmp_path, "pairs") == []
 
 
-def sampled(rows: datasets.Dataset, tokenizers: Tokenizers, path: Path, **options: float) -> list[list[int]]:
+def sampled(rows: datasets.Dataset, tokenizers: Tokenizers, path: Path, **options: Any) -> list[list[int]]:
     epoch = int(options.pop("epoch", 0))
-    variation = Variation(**{"sampling": 0.5, "noise": Noise(), "max_length": 1000, "seed": 1, **options})
+    given: dict[str, Any] = {"sampling": 0.5, "noise": Noise(), "max_length": 1000, "seed": 1, **options}
+    variation = Variation(**given)
     return varied_ids(rows, tokenizers, variation, epoch=epoch, path=path)["source_ids"][:]
 
 

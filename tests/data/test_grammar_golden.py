@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,16 @@ from seq2seq.data.grammar.phrases import Nominal, name_phrase, noun_phrase, one_
 from seq2seq.data.grammar.sentences import SentenceDraw
 
 
-def phrase(noun: str, determiner: str, case: str, *, adjective: str = "", **options) -> Nominal:
+def phrase(noun: str, determiner: str, case: str, *, adjective: str = "", **options: Any) -> Nominal:
     quality = adjectives()[adjective] if adjective else None
     return noun_phrase(nouns()[noun], determiner, case, adjective=quality, **options)
 
 
-def the(noun: str, case: str = "nom", **options) -> Nominal:
+def the(noun: str, case: str = "nom", **options: Any) -> Nominal:
     return phrase(noun, "the", case, **options)
 
 
-def a(noun: str, case: str = "nom", **options) -> Nominal:
+def a(noun: str, case: str = "nom", **options: Any) -> Nominal:
     return phrase(noun, "a", case, **options)
 
 
@@ -33,8 +34,8 @@ def counted(count: int, noun: str, adjective: str) -> Nominal:
     return phrase(noun, "", "acc", plural=True, count=count, adjective=adjective)
 
 
-def say(draw: SentenceDraw, subject: Nominal, verb: str, theme: Nominal | None = None, **options) -> Clause:
-    settings = {"tense": PRESENT, "negated": False, "bare": True} | options
+def say(draw: SentenceDraw, subject: Nominal, verb: str, theme: Nominal | None = None, **options: Any) -> Clause:
+    settings: dict[str, Any] = {"tense": PRESENT, "negated": False, "bare": True} | options
     return draw.clause(subject=subject, verb=verb_named(verb), theme=theme, **settings)
 
 
@@ -64,7 +65,7 @@ def garden_door() -> Nominal:
 
 def kein(draw: SentenceDraw) -> Clause:
     class Choosy(SentenceDraw):
-        def fill(self, slot, subject, negation):
+        def fill(self, slot: Any, subject: Any, negation: Any) -> Nominal:
             return noun_phrase(nouns()["lamp"], "a", slot.case, negation=negation)
 
     return say(Choosy(draw.random), name_phrase("Anna", "she"), "kaufen", negated=True)
@@ -188,8 +189,8 @@ GOLDEN: dict[str, tuple[Callable[[SentenceDraw], Clause], str, str, str]] = {
 
 
 @pytest.mark.parametrize("phenomenon", GOLDEN)
-def test_phenomenon_gives_the_golden_sentence_and_links(phenomenon):
+def test_phenomenon_gives_the_golden_sentence_and_links(phenomenon: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build, source, target, links = GOLDEN[phenomenon]
     draw = SentenceDraw(Random(3))
-    draw.chance = lambda probability: False
+    monkeypatch.setattr(draw, "chance", lambda probability: False)
     assert render(build(draw), set())[:3] == (source, target, links)

@@ -51,7 +51,7 @@ def test_a_large_batch_is_looked_up_part_by_part(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(MappedPages, "release", watched)
     indices = list(range(0, ROWS, 10))
-    assert [index for _, _, index in examples.__getitems__(indices)] == indices
+    assert [example[2] for example in examples.__getitems__(indices)] == indices
     assert 0 < max(held) < file.stat().st_size / 1024 / 2
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.noise import Noise
 from seq2seq.data.units import WordConfig
 from seq2seq.errors import UserError
+from tests.data.test_datamodule import trainer
 
 SIZES = {"large": 100, "small": 30}
 Made = Callable[..., TranslationDataModule]
@@ -60,7 +60,7 @@ def made(parts: dict[str, dict[str, Any]], tmp_path: Path) -> Made:
 
 def sources(data: TranslationDataModule, number: int, **place: int) -> list[list[str]]:
     """The sources of an epoch as pieces, without the end and padding."""
-    data.trainer = SimpleNamespace(current_epoch=number, global_rank=0, world_size=1, **place)
+    data.trainer = trainer(current_epoch=number, global_rank=0, world_size=1, **place)
     pieces = data.tokenizers.source.pieces
     return [
         pieces(row[: length - 1])
@@ -116,7 +116,7 @@ def test_pair_that_comes_twice_is_varied_twice(made: Made) -> None:
 def test_batches_after_a_stop_are_those_that_would_have_come(made: Made, options: dict[str, Any]) -> None:
     def fresh() -> TranslationDataModule:
         data = made(dict(options), large={"weight": 1}, small={"weight": 2})
-        data.trainer = SimpleNamespace(current_epoch=1, global_rank=0, world_size=1)
+        data.trainer = trainer(current_epoch=1, global_rank=0, world_size=1)
         return data
 
     data, whole = fresh(), [batch.source.tolist() for batch in fresh().train_dataloader()]

@@ -191,9 +191,12 @@ def test_only_what_is_left_of_a_stream_is_encoded_again(tmp_path: Path, monkeypa
         data.took(batch)
     encoded: list[int] = []
     examples = StreamedBatches._examples
-    monkeypatch.setattr(
-        StreamedBatches, "_examples", lambda self, pairs: encoded.extend(i for i, _ in pairs) or examples(self, pairs)
-    )
+
+    def watched(self: Any, pairs: Any) -> Any:
+        encoded.extend(i for i, _ in pairs)
+        return examples(self, pairs)
+
+    monkeypatch.setattr(StreamedBatches, "_examples", watched)
     assert same(epoch(data, 0), whole[place + 1 :])
     assert min(encoded) == 300
 

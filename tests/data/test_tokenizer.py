@@ -4,7 +4,9 @@ import pickle
 import subprocess
 import sys
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import sentencepiece
@@ -177,9 +179,8 @@ def test_model_of_an_earlier_version_reads_text_as_it_did() -> None:
         sentence_iterator=iter(LINES), model_writer=model, model_type="bpe", vocab_size=67, character_coverage=1.0,
         unk_id=UNK, pad_id=PAD, bos_id=BOS, eos_id=EOS, minloglevel=2,
     )  # fmt: skip
-    processor, tokenizer = (
-        made(model_proto=model.getvalue()) for made in (sentencepiece.SentencePieceProcessor, Tokenizer)
-    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    tokenizer = Tokenizer(model.getvalue())
     assert tokenizer.normalization == "nmt_nfkc"
     for text in (*LINES[:5], "a▁dog ﬁne\u00a0½", " ", "<s> dog"):
         assert tokenizer.encode(text) == processor.encode(text)
@@ -264,7 +265,7 @@ def test_text_of_empty_lines_is_refused() -> None:
 
 
 def test_mistake_in_the_lines_is_reported_as_it_is() -> None:
-    def lines():
+    def lines() -> Iterator[str]:
         yield "a dog"
         raise UserError("train.en:2: not UTF-8")
 
@@ -282,6 +283,6 @@ def test_damaged_model_is_refused(tokenizer: Tokenizer) -> None:
         ("character_coverage", 0.97), ("character_coverage", 1.01),
     ],
 )  # fmt: skip
-def test_setting_out_of_range_names_itself(key: str, value: str | float) -> None:
+def test_setting_out_of_range_names_itself(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=rf"tokenizer\.{key}={value}"):
         replace(CONFIG, **{key: value})

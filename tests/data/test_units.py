@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ PIECES = TokenizerConfig(
     model_type="bpe", vocab_size=70, joint=True, sampling=0.0, normalization="nfc", character_coverage=1.0,
     input_sentence_size=0,
 )  # fmt: skip
-CONFIGS: dict[str, VocabularyConfig] = {
+CONFIGS: dict[str, Any] = {
     "bpe": PIECES,
     "char": replace(PIECES, model_type="char", vocab_size=9999),
     "byte": ByteConfig(vocab_size=260, joint=True, normalization="nfc"),
@@ -115,7 +116,7 @@ def test_fewer_characters_than_there_are_leave_the_rarest_unknown() -> None:
         ("word", "normalization", "nfd"), ("byte", "normalization", "nfd"),
     ],
 )  # fmt: skip
-def test_setting_out_of_range_names_itself(unit: str, key: str, value: float | str) -> None:
+def test_setting_out_of_range_names_itself(unit: str, key: str, value: Any) -> None:
     with pytest.raises(UserError, match=rf"tokenizer\.{key}={value}"):
         replace(CONFIGS[unit], **{key: value})
 

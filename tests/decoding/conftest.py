@@ -36,7 +36,7 @@ TRANSFORMER = partial(
     TransformerDecoder, d_model=6, num_layers=2, num_heads=2, d_feedforward=11, dropout=0.0, attention_dropout=0.0,
     feedforward_dropout=0.0, norm_first=True, positions=SinusoidalPositions, self_normalizer=Softmax,
 )  # fmt: skip
-RECURRENT = {"num_layers": 1, "dropout": 0.0, "rnn": GRU}
+RECURRENT: dict[str, Any] = {"num_layers": 1, "dropout": 0.0, "rnn": GRU}
 KINDS: dict[str, Callable[..., Any]] = {
     "bottleneck": partial(BottleneckDecoder, d_model=7, **RECURRENT),
     "bahdanau": partial(BahdanauDecoder, d_model=7, d_readout=None, attention_dropout=0.0, **RECURRENT),
@@ -67,8 +67,10 @@ class Tiny:
         """Return a random model; the sharper, the more certain."""
         torch.manual_seed(seed)
         source, target = (embedding_table(size, 5, padding_index=PAD) for size in (SOURCE_VOCAB, VOCAB))
-        layers = {"num_layers": 2, "rnn": LSTM} if kind == "luong-feeding" else {"num_layers": 1, "rnn": GRU}
-        encoder = RecurrentEncoder(source, d_model=10, dropout=0.0, **layers)  # type: ignore[arg-type]
+        layers: dict[str, Any] = (
+            {"num_layers": 2, "rnn": LSTM} if kind == "luong-feeding" else {"num_layers": 1, "rnn": GRU}
+        )
+        encoder = RecurrentEncoder(source, d_model=10, dropout=0.0, **layers)
         decoder = KINDS[kind](
             target, d_encoder=encoder.d_model, d_summary=encoder.d_summary, score=Additive, normalizer=Softmax
         )

@@ -93,7 +93,7 @@ def test_what_is_forbidden_is_never_said_in_whatever_pieces(
 def test_narrow_beam_meets_many_constraints_and_forbidden_ones_in_little_room(
     tiny: Any, kind: str, length: int
 ) -> None:
-    required = [[(C, BA), (C, B)], [(A,)], [(AB,)]]
+    required: list[list[tuple[int, ...]]] = [[(C, BA), (C, B)], [(A,)], [(AB,)]]
     constraints = Constraints(required, ["c"], tiny.vocabulary)
     search = BeamSearch(beam_size=3, n_best=3, max_length=length, max_ratio=99.0, length_penalty=wu_penalty(1.0))
     requests = [Request(i, None, constraints if i != 1 else None) for i in range(3)]
@@ -106,7 +106,7 @@ def test_narrow_beam_meets_many_constraints_and_forbidden_ones_in_little_room(
 
 
 def test_constraints_come_after_a_prefix(tiny: Any, kind: str) -> None:
-    required = [[(C, B)], [(AB,)]]
+    required: list[list[tuple[int, ...]]] = [[(C, B)], [(AB,)]]
     request = Request(0, Prefix([A, B], "", tiny.vocabulary), Constraints(required, (), tiny.vocabulary))
     search = BeamSearch(beam_size=3, n_best=3, max_length=6, max_ratio=99.0, length_penalty=wu_penalty(1.0))
     (found,) = tiny.run(search, tiny.model(kind), tiny.sources(1), [request])

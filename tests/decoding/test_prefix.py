@@ -74,8 +74,8 @@ def test_wide_beam_finds_all_that_begin_so_best_first(
 ])  # fmt: skip
 def test_sentence_alone_gives_what_it_gives_beside_others(tiny: Any, kind: str, search: Any) -> None:
     model, sources = tiny.model(kind), tiny.sources(4)
-    given = ([C, C, C], ""), None, ([], "▁abbb"), ([], "▁a")
-    prefixes = [None if one is None else Prefix(*one, tiny.vocabulary) for one in given]
+    given: list[tuple[list[int], str] | None] = [([C, C, C], ""), None, ([], "▁abbb"), ([], "▁a")]
+    prefixes = [None if one is None else Prefix(one[0], one[1], tiny.vocabulary) for one in given]
     requests = [Request(i, prefix) for i, prefix in enumerate(prefixes)]
     together = tiny.run(search, model, sources, requests)
     for source, request, found in zip(sources, requests, together, strict=True):

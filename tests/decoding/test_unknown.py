@@ -1,5 +1,7 @@
 """An unknown piece is said as the source has it, where attention points; nothing else of the text changes."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -78,11 +80,11 @@ def test_translation_without_marks_has_words_of_the_source(
     model = make_model(tokenizers, kind)
     with torch.no_grad():
         model.output.weight[UNK] = 3 * model.output.weight[EOS - 1 + 20]  # it says little else
-    options = {"tokens_per_batch": 97, "max_length": 89}
+    options: dict[str, Any] = {"tokens_per_batch": 97, "max_length": 89}
     search = GreedySearch(max_length=6, max_ratio=9.0)
-    plain = [t[0] for t in Translator(model, tokenizers, **options).translate(ENGLISH, search)]  # type: ignore[arg-type]
+    plain = [t[0] for t in Translator(model, tokenizers, **options).translate(ENGLISH, search)]
     copy = UnknownCopy(model, tokenizers.target, choice)
-    found = [t[0] for t in Translator(model, tokenizers, **options, unknown=copy).translate(ENGLISH, search)]  # type: ignore[arg-type]
+    found = [t[0] for t in Translator(model, tokenizers, **options, unknown=copy).translate(ENGLISH, search)]
     assert sum("⁇" in t.text for t in plain) > 2 and not any("⁇" in t.text for t in found)
     for line, before, after in zip(ENGLISH, plain, found, strict=True):
         assert after.score == before.score and ("⁇" in before.text or after.text == before.text)

@@ -1,6 +1,7 @@
 """The paired bootstrap of BLEU is sacreBLEU's; that of alignment error is of its kind."""
 
 import random
+from typing import Any
 
 import pytest
 from sacrebleu.metrics import BLEU
@@ -28,7 +29,8 @@ def test_results_are_those_of_sacrebleu_called_directly() -> None:
         n_samples=200,
     )
     signatures, scores = test()
-    base, *others = scores["BLEU"]
+    results: list[Any] = list(scores["BLEU"])
+    base, *others = results
     for result, theirs in zip(ours.values(), others, strict=True):
         assert result.p == theirs.p_value
         assert result.difference == pytest.approx(theirs.score - base.score)

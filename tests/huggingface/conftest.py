@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "d_model": 16,
     "encoder_layers": 2,
     "decoder_layers": 3,
@@ -121,7 +121,7 @@ def marian(spm: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> C
         torch.manual_seed(1)
         model = scatter(MarianMTModel(config), 0, eager)
         model.generation_config.update(bad_words_ids=[[start]], num_beams=4, max_length=25)
-        files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
+        files: list[Any] = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tokenizer = MarianTokenizer(*files, **options)

@@ -152,7 +152,7 @@ UNTOUCHED: dict[tuple[str, str], set[str]] = {
 }
 """Parameters that get a gradient of 0, by variant and seat: a norm before a query that nobody looks at."""
 
-SIZE = {"d_model": 16}
+SIZE: dict[str, Any] = {"d_model": 16}
 EXTRA: dict[str, dict[str, Any]] = {
     "multi-query": {"num_key_heads": 1},
     "gate": {"gate": True},
@@ -178,7 +178,7 @@ TOGETHER: list[dict[str, str]] = [
 
 def part(group: str, name: str) -> Any:
     """Return what a file of configs/ makes, with small sizes."""
-    options: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(config_folder() / group / f"{name}.yaml"))
+    options: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / group / f"{name}.yaml"))
     return instantiate({**options, **SMALL.get(name, {})})
 
 
@@ -268,7 +268,7 @@ def variant(request: pytest.FixtureRequest) -> Variant:
 )
 def with_fewer_heads(request: pytest.FixtureRequest) -> Callable[..., EncoderDecoder]:
     """Return what builds a Transformer of any variant, of two layers of two heads; given kept heads, without others."""
-    build, *given = request.param.build.func, *request.param.build.args
+    build, given = request.param.build.func, request.param.build.args
     both, encoder = (*given, {})[:2]
 
     def made(kept: Any = None, kept_cross: Any = None) -> EncoderDecoder:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -23,7 +24,7 @@ HOSTILE = [
 def page(tmp_path: Path) -> Callable[..., Path]:
     """`page(title, data)`: a rendered page on disk that shows nothing."""
 
-    def write(title: str, data: object, **options: list[str]) -> Path:
+    def write(title: str, data: object, **options: Any) -> Path:
         file = tmp_path / "page.html"
         file.write_text(render_page(title, data, scripts=[], **options), encoding="utf-8")
         return file

@@ -49,7 +49,7 @@ class Shown(NamedTuple):
         return found
 
     def texts(self, selector: str) -> list[str]:
-        return [element.get_property("textContent") for element in self.all(selector)]
+        return [str(element.get_property("textContent")) for element in self.all(selector)]
 
     def press(self, selector: str) -> None:
         self.browser.execute_script("arguments[0].click()", self.one(selector))

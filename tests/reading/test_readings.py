@@ -27,7 +27,7 @@ from seq2seq.reading import NAMES, Best, Reading, fed_in, norm_shares, norms, re
 
 LENGTHS = torch.tensor([3, 2])
 BATCH = collate([([4, 5, 6, 7], [8, 9, 10], 0), ([4, 5], [8, 9], 1), ([6], [10], 2)])
-DECODERS = {
+DECODERS: dict[str, Any] = {
     "bahdanau": partial(BahdanauDecoder, score=Additive, d_readout=None),
     "luong": partial(LuongDecoder, score=General, input_feeding=False),
     "input feeding": partial(LuongDecoder, score=General, input_feeding=True),
@@ -49,7 +49,7 @@ class Cross(nn.Module):
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.decoder = nn.Module()
+        self.decoder: Any = nn.Module()
         self.decoder.cross = MultiHeadAttention(8, options.pop("num_heads", 4), **options)
         self.decoder.cross.value.bias.data.normal_()
         self.decoder.cross.output.bias.data.normal_()

@@ -32,7 +32,8 @@ def trainer(step: int) -> Any:
 
 def averaged(average: ExponentialMovingAverage) -> torch.Tensor:
     assert average._average_model is not None
-    return average._average_model.module.layer.weight.detach().clone()
+    module: Any = average._average_model.module
+    return module.layer.weight.detach().clone()
 
 
 def test_average_begins_with_the_first_weights_and_follows_its_equation() -> None:

@@ -36,7 +36,8 @@ def train(throughput: Throughput, clock: Clock, *, seconds: float, tokens: int, 
     trainer: Any = SimpleNamespace(global_step=step, log_every_n_steps=2, world_size=1)
     throughput.on_train_batch_start(trainer, module, None, 0)
     clock.now += seconds
-    throughput.on_train_batch_end(trainer, module, None, SimpleNamespace(num_tokens=tokens), 0)
+    batch: Any = SimpleNamespace(num_tokens=tokens)
+    throughput.on_train_batch_end(trainer, module, None, batch, 0)
     return logged
 
 
@@ -102,9 +103,9 @@ def test_counts_go_on_after_a_pause(clock: Clock) -> None:
 def test_bar_shows_loss_and_speed() -> None:
     logged = {"train/loss": 1.23456, "train/target_tokens_per_second": 12345.6, "val/bleu": 3.0}
     trainer: Any = SimpleNamespace(logged_metrics=logged)
-    assert ProgressBar().get_metrics(trainer, None) == {"loss": "1.235", "tokens/s": "12,346"}
+    assert ProgressBar().get_metrics(trainer, lightning.LightningModule()) == {"loss": "1.235", "tokens/s": "12,346"}
     trainer.logged_metrics = {}
-    assert ProgressBar().get_metrics(trainer, None) == {}
+    assert ProgressBar().get_metrics(trainer, lightning.LightningModule()) == {}
 
 
 def test_pictures_are_of_words_or_pieces() -> None:

@@ -101,7 +101,9 @@ def test_softmax_over_the_wrong_axis_is_caught_in_the_first_layer_that_has_it(
         pytest.param(lambda mask: mask.any(0, keepdim=True), id="of the longest sentence for all"),
     ],
 )
-def test_mask_that_broadcasts_wrongly_is_caught_in_cross_attention(decoder: str, broadcast: Any) -> None:
+def test_mask_that_broadcasts_wrongly_is_caught_in_cross_attention(
+    decoder: str, broadcast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model(decoder, encoder="recurrent")
     begin = model.decoder.begin
 
@@ -109,13 +111,13 @@ def test_mask_that_broadcasts_wrongly_is_caught_in_cross_attention(decoder: str,
         state = begin(encoder_output)
         return state._replace(memory=tuple(Memory(m.keys, m.value, broadcast(m.mask)) for m in state.memory))
 
-    model.decoder.begin = wrong
+    monkeypatch.setattr(model.decoder, "begin", wrong)
     with pytest.raises(InvariantError, match=f"^{CROSS[decoder]}: a hidden key has weight .* mask"):
         check_batch(model, make_batch())
 
 
 def test_mask_that_broadcasts_wrongly_is_caught_in_the_encoder() -> None:
-    model = make_model("luong", encoder="transformer")
+    model: Any = make_model("luong", encoder="transformer")
     attention = model.encoder.layers[1].self_attention
     memory = attention.memory
     attention.memory = lambda key, value, mask: memory(key, value, mask.mT)
@@ -133,7 +135,7 @@ def test_causal_mask_the_wrong_way_round_is_caught(monkeypatch: pytest.MonkeyPat
         check_batch(make_model("transformer"), make_batch())
 
 
-def test_mask_that_hides_too_much_is_caught() -> None:
+def test_mask_that_hides_too_much_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model("luong")
     begin = model.decoder.begin
 
@@ -141,13 +143,13 @@ def test_mask_that_hides_too_much_is_caught() -> None:
         first = torch.arange(encoder_output.mask.shape[1]) < 2
         return begin(encoder_output._replace(mask=encoder_output.mask & first))
 
-    model.decoder.begin = wrong
+    monkeypatch.setattr(model.decoder, "begin", wrong)
     with pytest.raises(InvariantError, match=r"^decoder\.attention: equal scores give weights .* wrong mask"):
         check_batch(model, make_batch())
 
 
 def test_encoder_that_reads_padding_is_caught_though_attention_is_sound() -> None:
-    model = make_model("luong")
+    model: Any = make_model("luong")
     encode = model.encoder.forward
     model.encoder.forward = lambda source, mask, lengths: encode(source, mask, lengths)._replace(
         summary=encode(source, mask, lengths).summary + source.sum(1, keepdim=True)

@@ -1,12 +1,13 @@
 """Gradients through scores, against autograd by hand, and what a scale does to them."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from seq2seq.attention import Dot, ScaledDot, SinusoidalPositions, Softmax
+from seq2seq.attention import Dot, ScaledDot, Score, SinusoidalPositions, Softmax
 from seq2seq.data.batching import Batch, collate
 from seq2seq.models import (
     LSTM,
@@ -23,9 +24,9 @@ from seq2seq.training.gradients import score_gradients
 BATCH = collate([([4, 5, 6, 7], [8, 9, 10], 0), ([4, 5], [9], 1)])
 
 
-def transformer(d_model: int = 8, score: type[nn.Module] = ScaledDot) -> EncoderDecoder:
+def transformer(d_model: int = 8, score: type[Score] = ScaledDot) -> EncoderDecoder:
     table = embedding_table(13, d_model, padding_index=1)
-    options = {
+    options: dict[str, Any] = {
         "d_model": d_model, "num_layers": 1, "num_heads": 1, "d_feedforward": 8, "norm_first": True,
         "dropout": 0.5, "attention_dropout": 0.5, "feedforward_dropout": 0.5, "positions": SinusoidalPositions,
         "self_score": ScaledDot, "self_normalizer": Softmax,
@@ -40,10 +41,15 @@ def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def test_norm_is_that_of_autograd_over_rows_that_matter() -> None:
-    model = transformer().eval()
+    model: Any = transformer().eval()
     attention = model.decoder.layers[0].cross_attention.attention
-    kept: list[torch.Tensor] = []
-    attention.normalizer.register_forward_pre_hook(lambda _, args: (args[0].retain_grad(), kept.append(args[0]))[1])
+    kept: list[Any] = []
+
+    def keep(_: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        given[0].retain_grad()
+        kept.append(given[0])
+
+    attention.normalizer.register_forward_pre_hook(keep)
     attention.score.register_forward_hook(lambda _, __, scores: scores * 1)
     attention.score.fused_query = lambda query: None  # the explicit path, with its scores
     loss(model, BATCH).backward()
@@ -73,15 +79,17 @@ def test_every_attention_is_measured_and_the_model_stays_as_it_was() -> None:
 def test_model_without_attention_has_none() -> None:
     table = embedding_table(13, 8, padding_index=1)
     encoder = RecurrentEncoder(table, d_model=8, num_layers=1, dropout=0.0, rnn=LSTM)
+    nothing: Any = None
     decoder = BottleneckDecoder(
-        table, d_encoder=8, d_summary=4, score=None, normalizer=None, d_model=8, num_layers=1, dropout=0.0, rnn=LSTM
-    )
+        table, d_encoder=8, d_summary=4, score=nothing, normalizer=nothing, d_model=8, num_layers=1, dropout=0.0,
+        rnn=LSTM,
+    )  # fmt: skip
     assert score_gradients(EncoderDecoder(encoder, decoder, vocab_size=13), BATCH) == {}
 
 
 def test_steps_of_a_recurrent_decoder_count_together() -> None:
     table = embedding_table(13, 5, padding_index=1)
-    options = {"num_layers": 1, "dropout": 0.0, "rnn": LSTM}
+    options: dict[str, Any] = {"num_layers": 1, "dropout": 0.0, "rnn": LSTM}
     reader = RecurrentEncoder(table, d_model=6, **options)
     decoder = BahdanauDecoder(
         table, d_encoder=reader.d_model, d_summary=reader.d_summary, score=ScaledDot, normalizer=Softmax, d_model=6,
@@ -93,8 +101,8 @@ def test_steps_of_a_recurrent_decoder_count_together() -> None:
 def test_without_the_scale_the_gradient_of_wide_heads_is_smaller() -> None:
     name = "decoder.layers.0.cross_attention.attention"
 
-    def gradient(score: type[nn.Module]) -> float:
-        model = transformer(512, score)
+    def gradient(score: type[Score]) -> float:
+        model: Any = transformer(512, score)
         cross = model.decoder.layers[0].cross_attention
         for projection in (cross.query, cross.key):
             nn.init.normal_(projection.weight, std=512**-0.5)  # queries and keys of unit variance

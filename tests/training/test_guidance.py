@@ -1,6 +1,7 @@
 """Guided alignment: its loss by hand, its gradient, and where it applies."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -32,7 +33,8 @@ def test_batch_spreads_each_linked_target_piece_evenly_over_its_source_pieces() 
     expected[0, 1, 1] = 1.0
     assert batch.link_weights is not None and batch.link_weights.equal(expected)
     assert collate([([5], [8], 0)]).link_weights is None
-    assert batch.to("meta").link_weights.device.type == "meta"
+    moved = batch.to("meta").link_weights
+    assert moved is not None and moved.device.type == "meta"
 
 
 def test_loss_is_the_cross_entropy_of_linked_rows_of_its_head() -> None:
@@ -121,7 +123,7 @@ def test_head_that_does_not_exist_is_refused() -> None:
 
 
 def test_record_of_some_names_leaves_the_others_on_the_fused_path() -> None:
-    attentions = nn.ModuleDict({"a": MultiHeadAttention(8, 2), "b": MultiHeadAttention(8, 2)})
+    attentions: Any = nn.ModuleDict({"a": MultiHeadAttention(8, 2), "b": MultiHeadAttention(8, 2)})
     x = torch.randn(1, 3, 8)
     with record_attention(attentions, names=["a.attention"]) as record:
         for attention in attentions.values():

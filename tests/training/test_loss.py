@@ -52,12 +52,11 @@ def test_r_drop_is_half_of_its_equation(label_smoothing: float, alpha: float) ->
     first, weight, targets = inputs()
     second = torch.randn_like(first).requires_grad_()
     one, other = ((features @ weight.T).log_softmax(-1) for features in (first, second))
-    cross_entropy = sum(
-        F.cross_entropy(x, targets, label_smoothing=label_smoothing, reduction="sum") for x in (one, other)
-    )
-    divergence = sum(F.kl_div(x, y, log_target=True, reduction="sum") for x, y in ((one, other), (other, one))) / 2
+    entropies = [F.cross_entropy(x, targets, label_smoothing=label_smoothing, reduction="sum") for x in (one, other)]
+    divergences = [F.kl_div(x, y, log_target=True, reduction="sum") for x, y in ((one, other), (other, one))]
+    cross_entropy, divergence = torch.stack(entropies).sum(), torch.stack(divergences).mean()
     expected = (cross_entropy + alpha * divergence) / 2
-    loss = token_loss(first, weight, targets, label_smoothing=label_smoothing, again=second, r_drop=alpha)
+    loss = token_loss(torch.stack((first, second)), weight, targets, label_smoothing=label_smoothing, r_drop=alpha)
     assert_close(loss.objective, expected)
     assert_close(loss.divergence, divergence.detach())
     assert_close(
@@ -73,7 +72,7 @@ def test_r_drop_is_half_of_its_equation(label_smoothing: float, alpha: float) ->
 def test_two_equal_passes_lose_what_one_does() -> None:
     features, weight, targets = inputs()
     one = token_loss(features, weight, targets, label_smoothing=0.1)
-    two = token_loss(features, weight, targets, label_smoothing=0.1, again=features, r_drop=5.0)
+    two = token_loss(torch.stack((features, features)), weight, targets, label_smoothing=0.1, r_drop=5.0)
     assert_close(tuple(two), tuple(one))
     assert_close(torch.autograd.grad(two.objective, features), torch.autograd.grad(one.objective, features))
 
@@ -115,6 +114,8 @@ def test_under_autocast_products_are_half_precision_and_sums_float32() -> None:
 
 def test_runs_without_data() -> None:
     features, weight, targets = (x.detach().to("meta").requires_grad_(x.is_floating_point()) for x in inputs())
-    token_loss(features, weight, targets, label_smoothing=0.1, again=2 * features, r_drop=5.0).objective.backward()
+    token_loss(
+        torch.stack((features, 2 * features)), weight, targets, label_smoothing=0.1, r_drop=5.0
+    ).objective.backward()
     assert features.grad is not None and weight.grad is not None
     assert (features.grad.shape, weight.grad.shape) == ((TOKENS, SIZE), (VOCAB, SIZE))

@@ -3,7 +3,7 @@
 import random
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from seq2seq.training.module import TranslationModule
 from seq2seq.training.schedule import cosine
 
 VOCAB = 11
+NOTHING: Any = None
 BATCH = collate([([4, 5, 6], [7, 8], 0), ([4], [9, 10, 7, 8, 5], 1)])
 
 
@@ -42,27 +43,27 @@ def logged() -> dict[str, Any]:
     return {}
 
 
-def make(logged: dict[str, Any], *, smoothing: float = 0.1, **options: Any) -> TranslationModule:
-    module = TranslationModule(
-        Fixed(),
+def make(logged: dict[str, Any], *, smoothing: float = 0.1, **options: Any) -> Any:
+    module: Any = TranslationModule(
+        cast(Any, Fixed()),
         tokenizers=options.pop("tokenizers", None),
-        search=None,
-        evaluator=lambda *_: None,
+        search=NOTHING,
+        evaluator=NOTHING,
         optimizer=partial(torch.optim.Adam, lr=0.01),
-        scheduler={"scheduler": partial(cosine, warmup_steps=2, total_steps=None), "interval": "step"},
+        scheduler={"scheduler": partial(cosine, warmup_steps=2, total_steps=NOTHING), "interval": "step"},
         label_smoothing=smoothing,
         config={"seed": 1},
         **options,
     )
-    module.log = lambda name, value, **_: logged.__setitem__(name, value)  # type: ignore[method-assign]
-    module.log_dict = logged.update  # type: ignore[method-assign]
+    module.log = lambda name, value, **_: logged.__setitem__(name, value)
+    module.log_dict = logged.update
     return module
 
 
 OTHER = collate([([4, 5], [7, 8, 4, 9, 10], 0), ([4], [9], 1), ([4, 5, 6], [5], 2)])
 
 
-def step(module: TranslationModule, logged: dict[str, Any], limit: float | None, *batches: Batch) -> None:
+def step(module: Any, logged: dict[str, Any], limit: float | None, *batches: Batch) -> None:
     """Make what Lightning makes of batches that are accumulated: their losses, divided by their number, backward."""
     for batch in batches:
         (module.training_step(batch, 0) / len(batches)).backward()
@@ -92,18 +93,20 @@ def test_gradient_is_that_of_the_mean_over_all_real_target_tokens(
 
 def test_r_drop_is_of_two_passes_with_different_dropout(logged: dict[str, Any]) -> None:
     module = make(logged, r_drop=5.0)
-    passes = []
+    seen = []
 
     def features(*given: Tensor) -> Tensor:
-        passes.append(nn.functional.dropout(module.model.logits[: len(given[-1])], 0.3))
-        return passes[-1]
+        logits = module.model.logits[: BATCH.num_tokens].repeat(2, 1)
+        assert len(given[-1]) == len(logits)
+        seen.append(nn.functional.dropout(logits, 0.3).unflatten(0, (2, -1)))
+        return seen[-1].flatten(0, 1)
 
-    module.model.features = features  # type: ignore[method-assign]
+    module.model.features = features
     step(module, logged, None, BATCH)
-    one, other = passes
-    assert not torch.equal(one, other)
+    (passes,) = seen
+    assert not torch.equal(*passes)
     identity = module.model.output.weight
-    expected = token_loss(one, identity, BATCH.target_output, label_smoothing=0.1, again=other, r_drop=5.0)
+    expected = token_loss(passes, identity, BATCH.target_output, label_smoothing=0.1, r_drop=5.0)
     torch.testing.assert_close(logged["train/loss"], expected.objective.detach() / BATCH.num_tokens)
     torch.testing.assert_close(logged["train/divergence"], expected.divergence / BATCH.num_tokens)
     assert logged["train/divergence"] > 0
@@ -203,7 +206,7 @@ def optimizer_of(logged: dict[str, Any], steps: int, scheduler: dict[str, Any], 
 def test_every_update_of_the_default_schedule_learns(
     logged: dict[str, Any], steps: int, warmup: int, interval: str
 ) -> None:
-    schedule = {"scheduler": partial(cosine, warmup_steps=warmup, total_steps=None), "interval": interval}
+    schedule = {"scheduler": partial(cosine, warmup_steps=warmup, total_steps=NOTHING), "interval": interval}
     told = optimizer_of(logged, steps, schedule)
     rates = []
     for _ in range(steps + 1):
@@ -246,4 +249,4 @@ def test_what_pytorch_refuses_is_said_with_our_keys(logged: dict[str, Any]) -> N
 @pytest.mark.parametrize("part", ["guidance", "coverage"])
 def test_compiled_model_that_is_to_show_its_weights_is_refused(logged: dict[str, Any], part: str) -> None:
     with pytest.raises(UserError, match=r"training\.\w+ reads attention weights.*leave out training\.compile"):
-        make(logged, compiled=True, **{part: object()})
+        make(logged, compiled=True, **{part: cast(Any, object())})

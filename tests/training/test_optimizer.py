@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Muon
+from torch.optim import Adam
 
 from seq2seq.attention import Differential, Entmax, Leaky, LogLength, Monotonic, Sigmoid, Sink
-from seq2seq.training.optimizer import Float32Muon, MuonAdam
+from seq2seq.training.optimizer import Muon, MuonAdam
 
 OPTIONS: dict[str, Any] = {
     "lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "betas": (0.9, 0.98), "eps": 1e-9, "fused": False
@@ -50,37 +50,53 @@ def parameters(model: nn.Module) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in model.parameters()]
 
 
-def test_each_parameter_moves_as_under_its_own_optimizer(speed: float) -> None:
+def test_each_parameter_moves_as_under_its_own_optimizer() -> None:
     model = Model()
     apart = copy.deepcopy(model)
     train(model, MuonAdam(model.named_parameters(), **OPTIONS), steps=4)
-    made = Muon if speed > 1 else Float32Muon
-    muon = made([apart.inner.weight], lr=0.01, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    muon = Muon([apart.inner.weight], lr=0.01, momentum=0.9, weight_decay=0.1)
     adam = Adam([apart.table.weight, apart.inner.bias, apart.output.weight], lr=0.01, betas=(0.9, 0.98), eps=1e-9)
     train(apart, muon, adam, steps=4)
     torch.testing.assert_close(parameters(model), parameters(apart), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5)])
-def test_float32_muon_takes_the_steps_of_pytorchs_in_exact_arithmetic(
-    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Tensor, "bfloat16", Tensor.float)  # what PyTorch's Muon rounds by
-    ours, theirs = (nn.Parameter(torch.ones(shape)) for _ in range(2))
-    options: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
-    pair = Float32Muon([ours], **options), Muon([theirs], **options)
+def test_muon_takes_the_steps_of_pytorchs_matrix_by_matrix(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    if speed < 1:  # else in bfloat16, as PyTorch's always is
+        monkeypatch.setattr(Tensor, "bfloat16", Tensor.float)
+    shapes = [(6, 4), (4, 6), (5, 5), (4, 6), (6, 4), (4, 6)]
+    ours, theirs = ([nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    options: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}
+    pair = Muon(ours, **options), torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options)
     for _ in range(3):
-        gradient = torch.randn(shape)
-        for parameter, optimizer in zip((ours, theirs), pair, strict=True):
-            parameter.grad = gradient.clone()
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        for optimizer in pair:
             optimizer.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
-    assert (ours != 1).all()
+    assert all((parameter != 1).all() for parameter in ours)
 
 
-def test_products_are_in_bfloat16_where_the_processor_has_it(speed: float) -> None:
-    optimizer = MuonAdam(Model().named_parameters(), **OPTIONS)
-    assert isinstance(optimizer._parts[0], Float32Muon) == (speed < 1)
+@pytest.mark.parametrize("given", ["one", "none"])
+def test_muon_passes_over_what_has_no_gradient(given: str) -> None:
+    parameters = [nn.Parameter(torch.ones(4, 6)) for _ in range(2)]
+    if given == "one":
+        parameters[1].grad = torch.randn(4, 6)
+    Muon(parameters, lr=0.01, momentum=0.9, weight_decay=0.1).step()
+    assert [(parameter != 1).any().item() for parameter in parameters] == [False, given == "one"]
+
+
+def test_products_are_in_bfloat16_where_the_processor_has_it(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, multiply = [], torch.baddbmm
+
+    def watched(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        seen.append(x.dtype)
+        return multiply(x, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "baddbmm", watched)
+    model = Model()
+    train(model, MuonAdam(model.named_parameters(), **OPTIONS), steps=1)
+    assert set(seen) == {torch.bfloat16 if speed > 1 else torch.float32}
 
 
 def test_saved_state_goes_on_bit_by_bit() -> None:

@@ -41,7 +41,7 @@ def test_share_is_that_of_autograd_a_sentence_at_a_time(kind: str) -> None:
 
 
 def test_model_that_does_not_hear_its_source_has_a_share_of_none() -> None:
-    model = built("luong")
+    model: Any = built("luong")
     with torch.no_grad():
         model.decoder.combine.weight[:, :-16] = 0
         model.decoder.bridge.weight.zero_()
