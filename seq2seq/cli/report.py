@@ -122,8 +122,9 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         *([f"one sentence  {program} visualize {checkpoint}{tag} {source}"] if looks else []),
         f"translate     {program} translate {checkpoint}{tag}",
         f"compare       {program} compare {runs}",
-        f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab",
     ]
+    if any(folder.glob("events.out.*")):  # logger= may have said another one
+        lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")
     log.info("\n".join(lines))
 
 
