@@ -68,5 +68,10 @@ def _ask_for_weights(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[A
 
 
 def coverage(attention: Tensor, source_mask: Tensor) -> Tensor:
-    """Return Σ_i log(min(Σ_j p_ij, 1)) (batch, beam) of sums over j (batch, beam, source), mask (batch, source)."""
+    """Return Σ_i log(min(Σ_j p_ij, 1)), (batch, beam).
+
+    Args:
+        attention: Σ_j p_ij, (batch, beam, source).
+        source_mask: (batch, source), True = real.
+    """
     return attention.clamp(LEAST, 1.0).log().masked_fill(~source_mask[:, None], 0.0).sum(-1)

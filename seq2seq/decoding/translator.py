@@ -158,7 +158,7 @@ class Translator:
         name: str = "input",
         first: int = 1,
     ) -> Iterator[set[Link]]:
-        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target.
+        """Yield the word links of each pair, source to target, in order, from forced decoding of the target.
 
         `name` is what warnings call the input, and `first` the number of its first pair.
         """
