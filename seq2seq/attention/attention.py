@@ -241,7 +241,7 @@ class Attention(nn.Module):
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:
-    """Return a bias (..., heads, query, key) once for each stream of scores (..., streams · heads, query, key)."""
+    """Return, for scores (..., streams · heads, query, key), a bias (..., query, key) once for each stream."""
     if bias.dim() < 3 or bias.shape[-3] in (1, scores.shape[-3]):
         return bias
     return bias.repeat(*(1,) * (bias.dim() - 3), scores.shape[-3] // bias.shape[-3], 1, 1)

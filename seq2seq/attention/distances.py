@@ -39,7 +39,10 @@ class RotaryPositions(Positions):
             )
 
     def turn(self, x: Tensor, places: Tensor) -> Tensor:
-        """Return x (batch, heads, length, d) turned; angles are float32, in half precision place 257 would be 256."""
+        """Return x (..., length, d) turned.
+
+        Angles are float32: in half precision place 257 would be 256.
+        """
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
         d = x.shape[-1]
         rates = self.base ** (torch.arange(0, d, 2, device=x.device, dtype=torch.float32) / -d)
@@ -151,9 +154,9 @@ class ShawPositions(Positions):
         )
 
     def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor:
-        """Return q·a / sqrt(d), (batch, heads, query, key), for places (query,).
+        """Return q·a / sqrt(d), (batch, streams · heads, query, key), for places (query,).
 
-        Heads that hold several streams of queries (batch, streams · heads, query, d / streams) share a out among them.
+        Heads that hold several streams of queries share a out among them.
         """
         d = query.shape[-1]
         vectors = (self.weight.to(query.dtype) * d**-0.5).unflatten(1, (-1, d)).permute(1, 2, 0)

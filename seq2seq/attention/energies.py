@@ -21,7 +21,7 @@ def energies(query: Tensor, keys: Tensor, energy: Tensor) -> Tensor:
     Args:
         query: (..., query, d_attention), projected.
         keys: (..., key, d_attention), projected.
-        energy: v, (d_attention, 1), or one a head.
+        energy: v, (..., d_attention, 1), one a head where there are heads.
     """
     at_once = max(1, SUMS.get(keys.device.type, MANY_SUMS) // keys.numel())
     if query.shape[-2] <= at_once:

@@ -75,7 +75,7 @@ def hidden_inputs_change_nothing(
 def later_inputs_change_nothing(
     forward: Callable[[Tensor], Tensor], inputs: Tensor, replacement: Tensor, position: int
 ) -> None:
-    """Check that other inputs (batch, length, ...) from `position` on change no output (batch, length, ...) before."""
+    """Check that other inputs (batch, length, ...) from `position` on change no output before."""
     earlier = torch.arange(inputs.shape[1], device=inputs.device) < position
     changed = torch.where(earlier.reshape((1, -1) + (1,) * (inputs.dim() - 2)), inputs, replacement)
     difference = (forward(inputs) - forward(changed))[:, :position].abs().max()

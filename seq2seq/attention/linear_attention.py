@@ -20,7 +20,8 @@ def linear_attention(query: Tensor, memory: Memory, *, causal: bool) -> Tensor |
 
     Args:
         query: φ(q) (..., query, feature).
-        memory: φ(k) (..., key, feature), value (..., key, d_value) and mask; with heads, as many as queries or fewer.
+        memory: φ(k) as keys (..., key, feature), value (..., key, d_value) and mask; with heads, as many as queries
+            or fewer.
         causal: query i sees keys 0..i only.
     """
     keys, value, mask = memory
@@ -39,14 +40,14 @@ def linear_attention(query: Tensor, memory: Memory, *, causal: bool) -> Tensor |
 
 
 def add_up(memory: Memory) -> Sums:
-    """Return the sums over keys φ(k) (..., key, feature) and their values."""
+    """Return the sums of a memory over φ(k), its keys (..., key, feature), and their values."""
     keys, value, _ = memory
     with exactly(keys):
         return Sums(keys.sum(-2), keys.mT @ value.to(keys.dtype))
 
 
 def attend_to_sums(query: Tensor, sums: Sums) -> Tensor:
-    """Return the context (..., query, d_value) of φ(q) (..., query, feature), float32 at least."""
+    """Return the context (..., query, d_value) of φ(q), query (..., query, feature), float32 at least."""
     with exactly(query):
         return _divided(query @ one_a_head(sums.value, query), query @ one_a_head(sums.keys[..., None], query))
 

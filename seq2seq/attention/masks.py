@@ -26,7 +26,7 @@ def combine_masks(*masks: Tensor | None) -> Tensor | None:
 
 
 def check_mask(mask: Tensor, query: Tensor, keys: Tensor) -> None:
-    """Refuse a mask that is not bool, or not broadcastable to (..., query, key).
+    """Refuse what is no bool mask broadcastable to (..., query, key).
 
     Kernels take a float mask for an offset of the scores, or a wrong shape for other queries, without a word.
 

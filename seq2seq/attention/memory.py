@@ -11,11 +11,11 @@ class Memory(NamedTuple):
 
     keys: Tensor  # (..., key, d_score), projected by the score
     value: Tensor  # (..., key, d_value)
-    mask: Tensor | None  # bool, broadcastable to (..., query, key), True = visible; None: all visible
+    mask: Tensor | None  # bool, True = visible, of queries and keys, or broadcastable to that; None: all visible
 
 
 def one_a_head(x: Tensor, like: Tensor) -> Tensor:
-    """Return keys, values (..., heads, key, d) repeated for the query heads that share them, as many as `like` has."""
+    """Return keys or values x (..., key, d) repeated for the query heads that share them, as many as `like` has."""
     if x.dim() < 4 or x.shape[-3] in (1, like.shape[-3]):
         return x
     return x.repeat_interleave(like.shape[-3] // x.shape[-3], dim=-3)

@@ -120,12 +120,12 @@ class MultiHeadAttention(nn.Module):
                 self.register_module(name, None)
 
     def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None, *, places: Tensor | None = None) -> Memory:
-        """Return projected keys and values (batch, key heads, key, d) of key and value (batch, key, d_memory).
+        """Return projected keys and values, (batch, key heads, key, d), of key and value (batch, key, d_memory).
 
         Args:
             key: states.
             value: the same states, or others.
-            mask: broadcastable to (batch, heads, query, key): (batch, 1, 1, key) for padding.
+            mask: broadcastable to (batch, heads, query, key), of padding with one head and one query.
             places: where the keys stand, (key,); None: at 0, 1, ...
         """
         values, project = _split(self.value(value), self.d_value), self.key
@@ -225,7 +225,7 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
 
 
 def _split(x: Tensor, d: int) -> Tensor:
-    """Return (batch, heads, length, d) of (batch, length, heads · d)."""
+    """Return (batch, heads, length, d) of x (batch, length, heads · d)."""
     return x.unflatten(-1, (-1, d)).transpose(-3, -2)
 
 

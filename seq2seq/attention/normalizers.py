@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
         self.num_heads = num_heads
 
     def normalize(self, scores: Tensor) -> Tensor:
-        """Return rows that sum to 1 over the last axis; scores (..., query, key) with row maximum 0."""
+        """Return rows that sum to 1 over the last axis; scores (..., key) with row maximum 0."""
         raise NotImplementedError
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -70,7 +70,7 @@ class Normalizer(nn.Module):
         return self.normalize(shifted).masked_fill(~mask, 0.0)
 
     def row_scale(self, query: Tensor, num_keys: int, mask: Tensor | None, *, causal: bool) -> Tensor | None:
-        """Return what `fused_temperature` leaves out: factors (..., query or 1, 1) of the scores; None for 1.
+        """Return factors, broadcastable to (..., query, 1), of scores, that `fused_temperature` leaves out; None for 1.
 
         Args:
             query: (..., query, d_query).
@@ -91,7 +91,7 @@ class Normalizer(nn.Module):
         return context
 
     def a_head(self, value: float) -> nn.Parameter:
-        """Return a parameter that begins at value: one number a head, (heads, 1, 1); without heads one, (1,)."""
+        """Return a parameter that begins at value: one number a head, (heads, 1, 1), or without heads one alone."""
         return nn.Parameter(torch.full((1,) if self.num_heads is None else (self.num_heads, 1, 1), float(value)))
 
 

@@ -188,7 +188,7 @@ def hide(scores: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def beside(scores: Tensor, other: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the softmax of scores (..., query, key) and one other score, broadcastable to (..., query, 1), of no key.
+    """Return the softmax of scores (..., query, key) and of no key, its score other broadcastable to (..., query, 1).
 
     The other is always visible: a row without a visible key is all its own, and its weights are exactly 0.
     """

@@ -70,9 +70,9 @@ class Pattern(nn.Module):
         return value
 
     def visible(self, places: Tensor, keys: Tensor) -> Tensor:
-        """Return which keys are seen, bool (..., query, key), of places (..., query, 1) and key places (..., key).
+        """Return which keys are seen, bool (..., query, key), of places (..., query, 1) and keys (..., key).
 
-        One pair at a time, by its places alone.
+        One pair at a time, by the places of query and key alone.
         """
         raise NotImplementedError
 

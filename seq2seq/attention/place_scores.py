@@ -20,13 +20,16 @@ class Location(Score):
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return w_jᵀ q for every position j < number of keys; raises UserError beyond max_positions."""
-        num_keys = keys.shape[-2]
+        return self._by_place(query, keys.shape[-2])
+
+    def _by_place(self, x: Tensor, num_keys: int) -> Tensor:
+        """Return w_jᵀ x, (..., query, num_keys), of x (..., query, d)."""
         if num_keys > self.max_positions:
             raise UserError(
                 f"score {type(self).__name__} knows {self.max_positions} positions, but a sentence has {num_keys}; "
                 f"raise score.max_positions or lower loader.max_length"
             )
-        return query @ self.weight[..., :num_keys]
+        return x @ self.weight[..., :num_keys]
 
 
 class Synthesizer(Location):
@@ -57,7 +60,8 @@ class Synthesizer(Location):
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return the MLP's first numbers, as many as keys; raises UserError beyond max_positions."""
         hidden = torch.relu(query @ self.hidden_weight + self.hidden_bias)
-        return super().forward(hidden, keys) + self.bias[..., : keys.shape[-2]]
+        num_keys = keys.shape[-2]
+        return self._by_place(hidden, num_keys) + self.bias[..., :num_keys]
 
 
 class Uniform(Score):

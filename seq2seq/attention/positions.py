@@ -55,14 +55,16 @@ class Positions(nn.Module):
         return x
 
     def turn(self, x: Tensor, places: Tensor) -> Tensor:
-        """Return queries or keys x (batch, heads, length, d) turned by their places (length,)."""
+        """Return queries or keys x (..., length, d) turned by their places (length,)."""
         return x
 
     def bias(self, query: Tensor, places: Tensor, num_keys: int) -> Tensor | None:
-        """Return what joins the scores, broadcastable to (batch, heads, query, key), float32; None for nothing.
+        """Return what joins the scores, broadcastable to (batch, heads or streams · heads, query, key), or None.
+
+        It is float32. Each head has one stream, but for a differential normaliser.
 
         Args:
-            query: (batch, heads, query, d_head).
+            query: (batch, streams · heads, query, d).
             places: of the queries, (query,); keys stand at 0, 1, ...
             num_keys: how many keys there are.
         """
@@ -130,7 +132,7 @@ class RandomPositions(Positions):
         return x + waves(chosen, self.d_model).to(x.dtype)
 
     def _sample(self, places: Tensor, lengths: Tensor) -> Tensor:
-        """Return sorted random places (batch, length); padding stands anywhere."""
+        """Return sorted random places, (batch, length); padding stands anywhere."""
         assert self.limit is not None
         drawn = torch.rand(lengths.shape[0], self.limit, device=places.device).argsort(-1)[:, : places.shape[0]]
         return drawn.masked_fill(places >= lengths[:, None], self.limit).sort(-1).values

@@ -27,7 +27,7 @@ class AttentionRecord(Mapping[str, Tensor]):
         self._patterns: dict[str, list[Callable[[], Tensor]]] = {}
 
     def append(self, name: str, weights: Tensor, pattern: Callable[[], Tensor] | None = None) -> None:
-        """Add one call's weights, (batch, query, key) or (batch, heads, query, key).
+        """Add one call's weights (batch, ..., query, key): with an axis for heads, or without.
 
         Args:
             name: of the module.
@@ -39,7 +39,7 @@ class AttentionRecord(Mapping[str, Tensor]):
             self._patterns.setdefault(name, []).append(pattern)
 
     def seen(self) -> dict[str, Tensor]:
-        """Return what patterns let the queries see, bool (batch, heads, query, key), by name; only where there is one.
+        """Return masks (batch, heads, query, key) of what patterns let queries see, by name; only where there is one.
 
         Patterns are asked here, so that a recording costs no more with one.
         """
@@ -60,7 +60,7 @@ def _with_heads(x: Tensor) -> Tensor:
 
 
 def _joined(calls: list[Tensor]) -> Tensor:
-    """Return the rows of several calls as one (batch, heads, query, key)."""
+    """Return as one (batch, heads, query, key) the rows of several calls."""
     # Stepwise self-attention sees one key more at each step: what it could not see yet has weight 0.
     widest = max(x.shape[-1] for x in calls)
     return torch.cat([F.pad(x, (0, widest - x.shape[-1])) for x in calls], dim=-2)

@@ -64,7 +64,7 @@ class Score(nn.Module):
         """Return φ(x) > 0 such that exp(score) is φ(query) · φ(key), times a number of the query's own; else None.
 
         Args:
-            x: queries (..., query, d_query), or keys (..., key, d_key).
+            x: queries or keys, (..., query or key, d).
             of_query: which of the two.
 
         Returns:

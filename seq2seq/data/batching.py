@@ -141,7 +141,8 @@ class TokenBudgetSampler(Sampler[list[int]]):
     divides. Raises ValueError when there are fewer examples than ranks.
 
     After what was taken come the batches that would have come; where there were more or fewer processes then, or larger
-    batches, what is left is shared out among those of now, and cut. The length is that of the whole epoch.
+    batches, what is left is shared out among those of now, and cut; less than one for each waits for the next epoch.
+    The length is that of the whole epoch.
 
     `indices` are what the examples are called, where that is not their number.
     """
@@ -178,7 +179,9 @@ class TokenBudgetSampler(Sampler[list[int]]):
             # Neighbours in `order` are equally long: without this, an epoch would run from short to long sentences.
             rng.shuffle(left)
         budget = begun.tokens_per_batch
-        for batches, processes, tokens in [*taken, Taken(0, world_size, tokens_per_batch)]:
+        for number, (batches, processes, tokens) in enumerate([*taken, Taken(0, world_size, tokens_per_batch)]):
+            if number and np.diff(left).sum() < processes:
+                left = left[:0]
             if tokens < budget:
                 cuts = [start + _cut(width[self.order[start:end]], tokens) for start, end in left]
                 left = np.concatenate(cuts) if cuts else left

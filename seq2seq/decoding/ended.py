@@ -52,7 +52,7 @@ class Ended:
             self.waits[sentences] &= (worst == -torch.inf) | (best > worst)
 
     def add(self, sentences: Tensor, tokens: Tensor, totals: Tensor, scores: Tensor) -> None:
-        """Keep the best of the present hypotheses and new ones (n, beam, so far); a score of -inf is none.
+        """Keep the best of the present hypotheses and new ones, tokens (n, new, so far); a score of -inf is none.
 
         A sentence that is full takes no more: it had ended.
         """

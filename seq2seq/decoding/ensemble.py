@@ -88,7 +88,7 @@ class Ensemble(nn.Module):
         return self._joined([model.output(part) for model, part in parts])
 
     def _joined(self, logits: Sequence[Tensor]) -> Tensor:
-        """Return logits whose softmax is the mean of the softmaxes of some (..., vocab), in float32."""
+        """Return logits whose softmax is the mean of the softmaxes of some logits (..., vocab), in float32."""
         said = [x.float().log_softmax(-1) for x in logits]
         if self.mean == "log":
             return torch.stack(said).mean(0)

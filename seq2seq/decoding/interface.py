@@ -77,7 +77,7 @@ class Search(Protocol):
         key: Key | None = None,
         requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Return hypotheses for each source, best first; ids (batch, source), right-padded.
+        """Return hypotheses for each source, best first.
 
         Args:
             model: what is searched.
@@ -124,5 +124,5 @@ def next_log_probabilities(logits: Tensor, *, must_end: Tensor | None = None) ->
 
 
 def take(x: Tensor, beams: Tensor) -> Tensor:
-    """Return x (batch, beam, length) at beams (batch, new)."""
+    """Return (batch, new, length) of x (batch, beam, length), at beams (batch, new)."""
     return x.gather(1, beams[..., None].expand(*beams.shape, x.shape[-1]))

@@ -133,7 +133,7 @@ class Rules:
 
 
 def only(row: Tensor, ids: Sequence[int], *, like: Tensor | None = None) -> None:
-    """Set a row (vocab,) to -inf but at some ids, which are as in another row (vocab,), or as they are."""
+    """Set a row (vocab,) to -inf but at some ids, which are as in another, like (vocab,), or as they are."""
     index = torch.tensor(ids, dtype=torch.int64, device=row.device)
     kept = (row if like is None else like)[index]
     row.fill_(-torch.inf)[index] = kept

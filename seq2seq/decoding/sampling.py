@@ -76,7 +76,7 @@ class SampleSearch(StepwiseSearch):
         return Samples(self, task)
 
     def draw(self, log_probabilities: Tensor, numbers: Tensor) -> Tensor:
-        """Return the tokens (live, sample) that random numbers (live, sample) draw from (live, 1 or sample, vocab).
+        """Return tokens (live, sample) that numbers, as many, draw by log-probabilities (live, 1 or sample, vocab).
 
         A token has a stretch of the numbers from 0 to 1, as long as its probability; stretches stand in the order of
         the vocabulary, so that rounding moves their ends and never changes places.

@@ -166,7 +166,7 @@ class Translator:
         first: int = 1,
         tags: Iterable[str] | None = None,
     ) -> Iterator[set[Link]]:
-        """Yield the (source, target) word links of each pair, in order, from forced decoding of the target.
+        """Yield the word links of each pair, source to target, in order, from forced decoding of the target.
 
         `name` is what warnings call the input, and `first` the number of its first pair; `tags` as for `translate`.
         """

@@ -55,7 +55,7 @@ class Encoder(Protocol):
     d_summary: int
 
     def __call__(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
-        """Return the encoding of token ids (batch, source), right-padded; mask (batch, source), lengths (batch,)."""
+        """Return the encoding of source ids (batch, source), right-padded; mask (batch, source), lengths (batch,)."""
 
 
 class Decoder(Protocol):
@@ -70,4 +70,4 @@ class Decoder(Protocol):
         """Return features (batch, target, d_features) of known tokens (batch, target): teacher forcing."""
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Return features (batch, beam, d_features) after one more token for each beam (batch, beam), and the state."""
+        """Return features (batch, beam, d_features) after one more of tokens (batch, beam), and the state."""

@@ -53,7 +53,7 @@ class StepwiseRNN(nn.RNNBase):
         raise NotImplementedError
 
     def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:
-        """Return the top layer's states (batch, length, d_hidden) over x (batch, length, d_input), in one call."""
+        """Return the top layer's states, (batch, length, d_hidden), over x (batch, length, d_input), in one call."""
         raise NotImplementedError
 
     def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:

@@ -290,5 +290,5 @@ class LuongDecoder(AskingDecoder):
         return self.combine.weight[:, : -self.d_model]
 
     def _combine(self, context: Tensor, top: Tensor) -> Tensor:
-        """Return h̃ (batch, query, d_model) of contexts and states (batch, query, d_model), with dropout."""
+        """Return h̃ (batch, query, d_model) of contexts and states, top (batch, query, d_model), with dropout."""
         return self.dropout(torch.tanh(self.combine(torch.cat((context, top), dim=-1))))

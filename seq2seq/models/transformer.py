@@ -106,7 +106,7 @@ class TransformerEncoder(TransformerStack):
         self.layers = cast(Sequence[EncoderLayer], nn.ModuleList(layers))
 
     def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
-        """Return states (batch, source, d_model) of ids (batch, source), mask (batch, source), lengths (batch,)."""
+        """Return states (batch, source, d_model) of source ids and mask (batch, source), lengths (batch,)."""
         x = self.embedding(source, lengths=lengths)
         mask = source_mask[:, None, None, :]
         for layer in self.layers:

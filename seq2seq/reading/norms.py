@@ -55,7 +55,7 @@ def record_pass(model: nn.Module, *, names: Collection[str] | None = None, norms
 
 
 def norms(seen: ForcedPass, name: str) -> Tensor:
-    """Return how much each key contributes, float32 (batch, heads, query, key); of several heads all together first.
+    """Return how much each key contributes, (batch, heads, query, key), float32; of several heads all together first.
 
         a head:   ‖α_ij f_j^h‖,      f_j^h = (x_j W_V^h + b_V^h) W_O^h
         together: ‖Σ_h α_ij^h f_j^h‖ = sqrt(Σ_hh' α_ij^h α_ij^h' f_j^h · f_j^h')
@@ -82,7 +82,7 @@ def norms(seen: ForcedPass, name: str) -> Tensor:
 
 
 def contributions_of(model: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
-    """Return what makes contributions (batch, heads, key, d) of the values that an attention's weights are on.
+    """Return what makes contributions, (batch, heads, key, d), of the values that an attention's weights are on.
 
     Raises:
         UserError: there are none, or what the attention does with its context is no sum over keys.

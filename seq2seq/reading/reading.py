@@ -58,7 +58,7 @@ class Reading:
         return (self,)
 
     def __call__(self, seen: ForcedPass, name: str, lengths: Tensor) -> Tensor:
-        """Return shares of the source (batch, heads, target, source), of several heads all together first.
+        """Return shares (batch, heads, target, source) of the source, of several heads all together first.
 
         Args:
             seen: of the forced pass, recorded with `norms` where they are read.
@@ -100,7 +100,7 @@ class Best:
 
 
 def read_quantity(seen: ForcedPass, name: str, quantity: str) -> Tensor:
-    """Return shares at the output (batch, heads, query, key), of several heads all together first.
+    """Return shares (batch, heads, query, key) at the output, of several heads all together first.
 
     Norms are shared out among the keys, and what a row's weights give to nobody stays nobody's. All heads together are
     of weights the mean, of norms the norm of the sum.

@@ -55,14 +55,14 @@ def test_weights_equal_their_definition_over_visible_keys(
 
 
 def test_sparsemax_and_entmax_of_hand_computed_rows() -> None:
-    assert_close(Sparsemax()(torch.tensor([0.5, 0.2, -1])), torch.tensor([0.65, 0.35, 0]))
+    assert_close(Sparsemax()(torch.tensor([[0.5, 0.2, -1]])), torch.tensor([[0.65, 0.35, 0]]))
     root = (1 - math.sqrt(7)) / 4
-    assert_close(Entmax15()(torch.tensor([1.0, 0])), torch.tensor([(0.5 - root) ** 2, root**2]))
-    assert_close(Entmax15()(torch.tensor([2.0, 0, -1])), torch.tensor([1.0, 0, 0]))
+    assert_close(Entmax15()(torch.tensor([[1.0, 0]])), torch.tensor([[(0.5 - root) ** 2, root**2]]))
+    assert_close(Entmax15()(torch.tensor([[2.0, 0, -1]])), torch.tensor([[1.0, 0, 0]]))
 
 
 def test_temperature_sharpens_below_one_and_flattens_above() -> None:
-    scores = torch.tensor([0.0, 1, 2])
+    scores = torch.tensor([[0.0, 1, 2]])
     assert_close(Softmax(temperature=0.5)(scores), Softmax()(2 * scores))
     assert_close(Softmax(temperature=4)(scores), Softmax()(scores / 4))
 

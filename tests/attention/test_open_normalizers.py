@@ -219,7 +219,7 @@ def test_differential_begins_by_layer_and_shortens_by_one_less_its_beginning() -
     made = [Differential(num_heads=2, d_value=2, layer=layer) for layer in range(4)]
     close(torch.tensor([normalizer.initial for normalizer in made]), [0.2, 0.355509, 0.470713, 0.556058])
     made[0].initial = 0.8  # 1 − λ₀ = .2
-    close(made[0].finish(torch.tensor([[3.0, 4]]), torch.empty(0), None), [0.169706, 0.226274])
+    close(made[0].finish(torch.tensor([[3.0, 4]]), torch.empty(1, 0), None), [0.169706, 0.226274])
 
 
 @pytest.mark.parametrize("kind", [Leaky, Differential])

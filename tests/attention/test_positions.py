@@ -130,7 +130,7 @@ def test_t5_tells_all_distances_below_its_largest_apart_as_configured(two_sided:
 
 def test_t5_bias_is_the_table_at_the_buckets() -> None:
     positions = T5Positions(12, num_heads=3, num_buckets=8, max_distance=6)
-    bias = positions.bias(torch.empty(0), torch.tensor([0, 4]), 7)
+    bias = positions.bias(torch.empty(1, 1, 2, 0), torch.tensor([0, 4]), 7)
     assert bias.shape == (3, 2, 7) and bias.dtype is torch.float32
     for row, place in enumerate((0, 4)):
         for key in range(7):

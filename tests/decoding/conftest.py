@@ -1,6 +1,6 @@
 """Tiny random models of several kinds, whose every translation can be listed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from seq2seq.models import (
     TransformerDecoder,
 )
 from seq2seq.models.embedding import embedding_table
+from tests.shapes import Told, checked_shapes
 
 PIECES = ("▁a", "b", "▁ab", "▁c", "ba")
 """Those of the tiny vocabulary, from id 4 on: `▁a` and `b` spell `▁ab` too."""
@@ -120,3 +121,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def tiny() -> Tiny:
     return Tiny()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def documented_shapes() -> Iterator[set[tuple[str, Told]]]:
+    """Hold every call against the shapes that docstrings tell."""
+    with checked_shapes() as met:
+        yield met

@@ -29,6 +29,7 @@ from seq2seq.models import (
 )
 from seq2seq.models.embedding import embedding_table
 from seq2seq.options import config_folder
+from tests.shapes import Told, checked_shapes
 
 SOURCE_VOCAB, TARGET_VOCAB, PADDING = 23, 29, 1
 D_EMBEDDING, D_ENCODER, D_DECODER = 13, 10, 7
@@ -296,3 +297,10 @@ def batch() -> dict[str, Tensor]:
         "target_input": torch.randint(2, TARGET_VOCAB, (3, 5)).where(target_mask, PADDING),
         "target_indices": target_mask.flatten().nonzero()[:, 0],
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def documented_shapes() -> Iterator[set[tuple[str, Told]]]:
+    """Hold every call against the shapes that docstrings tell."""
+    with checked_shapes() as met:
+        yield met
