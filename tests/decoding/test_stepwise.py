@@ -59,7 +59,7 @@ def test_search_of_ones_own_has_limits_rules_and_prefixes(tiny: Any, kind: str) 
     assert alone == tiny.run(RunnerUp(**limits), model, sources)
 
 
-SAMPLE = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "epsilon": 0.0, "seed": 1}
+SAMPLE: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "epsilon": 0.0, "seed": 1}
 
 
 @pytest.mark.parametrize(("given", "says"), [
