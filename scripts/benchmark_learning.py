@@ -4,25 +4,32 @@ The perplexity is that of all pieces of val.en and val.de with EOS; the time of 
 and eole log there is smoothed like their training's loss, and so no perplexity: they run with their validation told to
 smooth nothing, and JoeyNMT's not to translate either. Ours learns with the peer's rate, schedule and Adam, once for
 each peer, the same models from the same batches (`peers/models.py`): what is faster only by learning less shows here.
-It takes an hour or so.
+
+By default every model runs to a perplexity where it has long found its attention: the Transformer to 20, the recurrent
+ones to 30. That takes hours. So each run that has ended is kept in --results, a line each: the same command goes on
+after the last of them, and prints the table of all.
 
     python3 -m venv joeynmt
     joeynmt/bin/pip install torch==2.13.0 joeynmt==2.3.0 importlib_metadata setuptools sentencepiece==0.2.0
     python3 -m venv eole
     eole/bin/pip install torch==2.13.0 eole==0.6.4 aiohttp
-    python scripts/benchmark_learning.py --joeynmt joeynmt/bin/python --eole eole/bin/python --data multi30k/tokenized
+    python scripts/benchmark_learning.py --joeynmt joeynmt/bin/python --eole eole/bin/python \\
+        --data multi30k/tokenized --results learning.jsonl
 """
 
 import argparse
 import re
 import statistics
 import sys
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
+from peers.kept import Kept
 from peers.models import MODELS, NORM_FIRST, Model, Rate, best_setting, our_command
-from peers.place import Place, execute
+from peers.place import Place, execute, processor
 
 
 class Goal(NamedTuple):
@@ -163,31 +170,43 @@ def learned(command: list[str], place: Place, goal: Goal) -> Learned:
 
 
 def compare_learning(
-    models: dict[str, Model], pythons: dict[str, str], place: Place, goal: Goal, *, rounds: int
+    models: dict[str, Model],
+    pythons: dict[str, str],
+    place: Place,
+    goals: dict[str, Goal],
+    kept: Kept[Learned],
+    *,
+    rounds: int,
 ) -> None:
     """Print a table with a row a model, peer and setting of ours."""
-    print(f"perplexity {goal.perplexity:g} on the validation set, looked at every {goal.every} updates,")
-    print(f"{place.threads} threads, median seconds of {rounds} runs; > : not reached in {goal.limit} updates\n")
-    print("| model | peer | ours | seconds | updates | perplexity | its seconds | updates | perplexity | ratio |")
-    print(f"{'|---' * 10}|", flush=True)
+    print(f"seconds until the validation set has a perplexity, median of {rounds} runs;")
+    print(f"{processor()}, {place.threads} threads; > : not reached when it was given up\n")
+    print(
+        "| model | goal | peer | ours | seconds | updates | perplexity | its seconds | updates | perplexity | ratio |"
+    )
+    print(f"{'|---' * 11}|", flush=True)
     for name, model in models.items():
+        goal = goals[name]
         for peer in (peer for peer in pythons if peer in model.rates):
+            rate, learn = model.rates[peer], learn_eole if peer == "eole" else learn_joeynmt
             overrides = [*model.overrides, *(NORM_FIRST if peer == "eole" else [])]
             settings = {"float32": overrides}
             if best := best_setting():
                 settings[" ".join(best)] = [*overrides, *best]
             ours: dict[str, list[Learned]] = {setting: [] for setting in settings}
             theirs = []
-            for _ in range(rounds):
+            for i in range(rounds):
+                what = {"model": name, "peer": peer, "threads": place.threads, "round": i + 1, **goal._asdict()}
                 for setting, changed in settings.items():
-                    ours[setting].append(learn_ours(changed, model.rates[peer], place, goal))
-                learn = learn_eole if peer == "eole" else learn_joeynmt
-                theirs.append(learn(name, place, goal, python=pythons[peer]))
+                    run = partial(learn_ours, changed, rate, place, goal)
+                    ours[setting].append(kept.once({**what, "ours": setting}, run))
+                theirs.append(kept.once(what, partial(learn, name, place, goal, python=pythons[peer])))
             slow = statistics.median_low(theirs)
             for setting, runs in ours.items():
                 fast = statistics.median_low(runs)
                 ratio = f"{slow.seconds / fast.seconds:.2f}" if fast.reached and slow.reached else "–"
-                print(f"| {name} | {peer} | {setting} | {describe(fast)} | {describe(slow)} | {ratio} |", flush=True)
+                figures = f"{describe(fast)} | {describe(slow)} | {ratio}"
+                print(f"| {name} | {goal.perplexity:g} | {peer} | {setting} | {figures} |", flush=True)
 
 
 def describe(run: Learned) -> str:
@@ -197,24 +216,28 @@ def describe(run: Learned) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument(
-        "--models",
-        nargs="+",
-        default=["transformer"],
-        choices=MODELS,
-        metavar="MODEL",
-        help=f"{', '.join(MODELS)} (%(default)s)",
-    )
-    parser.add_argument("--perplexity", type=float, default=20.0, help="to be reached (%(default)s)")
+    names = ", ".join(f"{name} (to {model.perplexity:g})" for name, model in MODELS.items())
+    parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help=f"{names}; default: all")
+    parser.add_argument("--perplexity", type=float, help="to be reached; default: that of each model")
     parser.add_argument("--every", type=int, default=100, help="updates between validations (%(default)s)")
-    parser.add_argument("--limit", type=int, default=3000, help="updates at which to give up (%(default)s)")
+    parser.add_argument("--limit", type=int, default=6000, help="updates at which to give up (%(default)s)")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each side, in turns (%(default)s)")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="keeps each run that has ended, for the next call of the same command",
+    )
     options = parser.parse_args()
     pythons = interpreters(parser, options)
     models = models_to_compare(parser, options.models, pythons)
-    goal = Goal(options.perplexity, options.every, options.limit)
+    goals = {
+        name: Goal(options.perplexity or model.perplexity, options.every, options.limit)
+        for name, model in models.items()
+    }
+    kept = Kept(options.results, Learned)
     with prepared(options.data, threads=options.threads, peers=pythons) as place:
-        compare_learning(models, pythons, place, goal, rounds=options.rounds)
+        compare_learning(models, pythons, place, goals, kept, rounds=options.rounds)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,14 @@ from seq2seq.alignment.heatmap import draw_image, heatmap
 from seq2seq.alignment.links import parse_links
 from seq2seq.attention import Attention, Dot, ScaledDot
 from seq2seq.data.grammar import Sentence, generate
+from seq2seq.evaluation.metrics import bleu_metric
 
 BLUE = "#265fa2"
-LENGTHS = ("1-5", "6-10", "11-15", "16-20", "21-30", "31+")
+LENGTHS = {
+    "test": ((4, 5), (6, 7), (8, 9), (10, 11), (12, 13), (14, 17)),
+    "test_long": ((22, 23), (24, 25), (26, 27), (28, 31)),
+}
+"""Words of the source, by split: at least 27 sentences each."""
 DOING = {
     "previous": "word before",
     "diagonal": "same place",
@@ -102,25 +107,34 @@ def scale(path: Path) -> None:
 
 
 def by_length(runs: dict[str, Path], path: Path) -> None:
-    """BLEU against the length of the source."""
+    """BLEU against the length of the source, of the translations that each run has stored."""
     print("BLEU by words of the source")
-    figure = Figure(figsize=(6.5, 2.8), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(7.5, 3.2), facecolor="white", layout="constrained")
     axes = figure.subplots()
-    for (name, run), color in zip(runs.items(), (GOLD, BLUE, "#1d2d5f"), strict=False):
-        metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-        line = [
-            next(metrics[key] for s in ("test", "test_long") if (key := f"{s}/bleu_by_length/{n}") in metrics)
-            for n in LENGTHS
-        ]
-        axes.plot(LENGTHS, line, "o-", color=color, label=name)
-        print(f"  {name:<12} " + "  ".join(f"{n}: {bleu:.0f}" for n, bleu in zip(LENGTHS, line, strict=True)))
-    axes.axvline(3.5, color=INK, linewidth=0.8, linestyle=":")
-    axes.text(3.55, 103, "longer than any in training", size=8)
-    axes.set_ylim(0, 110)
+    axes.axvspan(17.5, 32, color="#f3f3f5", zorder=0)
+    axes.text(17.8, 103, "longer than any in training", size=9, color=INK)
+    for (name, run), color in zip(runs.items(), (GOLD, BLUE), strict=True):
+        for split, bins in LENGTHS.items():
+            text = (run / f"sentences-{split}.jsonl").read_text(encoding="utf-8")
+            line = [_bleu([json.loads(row) for row in text.splitlines()], *ends) for ends in bins]
+            axes.plot([length for length, _ in line], [bleu for _, bleu in line], "o-", color=color)
+            said = (f"{a}-{b}: {bleu:.0f}" for (a, b), (_, bleu) in zip(bins, line, strict=True))
+            print(f"  {name:<32} {split:<10}" + "  ".join(said))
+            if split == "test":
+                axes.text(line[0][0], line[0][1] - 16, name, size=9, color=color)
+    axes.set_ylim(0, 112)
+    axes.set_xlim(3, 32)
     axes.set_xlabel("words of the source")
-    axes.legend(frameon=False)
     plain(axes, "BLEU")
     save(figure, path)
+
+
+def _bleu(rows: list[dict[str, str]], least: int, most: int) -> tuple[float, float]:
+    """Return the mean length of the sources of some lengths, and the BLEU of their translations."""
+    found = [row for row in rows if least <= len(row["source"].split()) <= most]
+    references = [[row["reference"] for row in found]]
+    bleu = bleu_metric("none", lowercase=False).corpus_score([row["hypothesis"] for row in found], references)
+    return sum(len(row["source"].split()) for row in found) / len(found), bleu.score
 
 
 def alignment(run: Path, path: Path) -> None:
@@ -183,7 +197,8 @@ def main() -> None:
     lookup(options.output / "lookup.svg")
     scale(options.output / "scale.svg")
     if options.bottleneck and options.bahdanau:
-        by_length({"bottleneck": options.bottleneck, "Bahdanau": options.bahdanau}, options.output / "bottleneck.svg")
+        runs = {"without attention (bottleneck)": options.bottleneck, "with attention (Bahdanau)": options.bahdanau}
+        by_length(runs, options.output / "bottleneck.svg")
     if options.bahdanau:
         alignment(options.bahdanau, options.output / "alignment.png")
     if options.transformer:

@@ -14,13 +14,13 @@ from seq2seq.api_attention import SentenceAttention
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search, find_device
-from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_ensemble import check_one_vocabulary, load_models, shortest_limit
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
 from seq2seq.data.text import comparable
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
-from seq2seq.decoding.interface import Search
+from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
@@ -83,6 +83,23 @@ class Model:
         made = copy.copy(self)
         plain = self.tokenizers._replace(source=self.tokenizers.source.tagged(""))
         made._read(with_tag(plain, tag, (self.checkpoint, *self.others)))
+        return made
+
+    def joined(self, *others: "Model", ensemble: str = "log") -> "Model":
+        """Return this model and others as one that translates and scores; it holds no copy of their weights.
+
+        Args:
+            others: of the same vocabulary, on the same device.
+            ensemble: how they say one thing: the `log` or the `linear` mean of their probabilities.
+
+        Raises:
+            UserError: the models have different vocabularies; there is no such mean.
+        """
+        made = copy.copy(self)
+        made.others = tuple(other.checkpoint for other in others)
+        check_one_vocabulary((made.checkpoint, *made.others))
+        made.network = Ensemble([self.alone(), *(other.alone() for other in others)], mean=ensemble)
+        made._read(self.tokenizers)
         return made
 
     def __repr__(self) -> str:
@@ -332,11 +349,6 @@ def load(
         raise UserError("there is no checkpoint in the list; give at least one")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
-
-
-def search_of(name: str, **options: Any) -> Search:
-    """Return a search of `configs/search` with some of its keys set; raises UserError as `Model.translate`."""
-    return build_search(_choice("search", name, options))
 
 
 def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:

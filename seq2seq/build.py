@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
@@ -59,13 +60,31 @@ def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str
 
 
 def build_search(options: DictConfig) -> Search:
-    """Return the search of a `search` group."""
-    return instantiate(options)
+    """Return the search of a `search` group.
+
+    Raises:
+        UserError: its keys are out of range, or contradict each other.
+    """
+    return _made(options)
 
 
 def build_method(options: DictConfig) -> Method:
-    """Return the method of attribution of a `method` group."""
-    return instantiate(options)
+    """Return the method of attribution of a `method` group.
+
+    Raises:
+        UserError: a key is out of range.
+    """
+    return _made(options)
+
+
+def _made(options: DictConfig) -> Any:
+    """Return what a group's `_target_` makes; a user's mistake is told as it is, and not as Hydra's error."""
+    try:
+        return instantiate(options)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None = None) -> LinkExtraction:
@@ -77,7 +96,7 @@ def build_extraction(options: DictConfig | None, checkpoint: Checkpoint | None =
     threshold = options.get("threshold")
     if threshold is not None and not 0 < threshold <= 1:
         raise UserError(f"links.threshold={threshold}: expected a share of the weight, above 0 and at most 1")
-    return instantiate(options)
+    return _made(options)
 
 
 def build_readings(options: DictConfig, model: nn.Module) -> tuple[Reading, ...]:
@@ -86,7 +105,7 @@ def build_readings(options: DictConfig, model: nn.Module) -> tuple[Reading, ...]
     Raises:
         UserError: the model cannot be read so.
     """
-    made: Reading | Best = instantiate(options)
+    made: Reading | Best = _made(options)
     return made.of(model)
 
 

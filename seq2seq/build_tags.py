@@ -1,10 +1,12 @@
 """The tag that stands before every source of a model: which one, and whether it needs one."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.files import read_lines
+from seq2seq.data.tagged import TaggedCorpus
 from seq2seq.data.tags import tag_name
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
@@ -27,6 +29,40 @@ def with_tag(tokenizers: Tokenizers, tag: str | None, checkpoints: Sequence[Chec
     return tokenizers._replace(source=tokenizers.source.tagged(tag_name(tag)))
 
 
+class Tagging(NamedTuple):
+    """What stands before the sources of a command."""
+
+    tokenizers: Tokenizers  # which put one tag before every source, or none
+    tags: list[str] | None = None  # those of the lines, where they differ
+    file: str | None = None  # where these stand
+
+    def of(self, first: int, count: int) -> list[str] | None:
+        """Return the tags of some lines, the first of which is counted from 0; None: the tokenizers know."""
+        return None if self.tags is None else self.tags[first : first + count]
+
+
+def tagging(
+    tokenizers: Tokenizers, tag: str | None, file: str | None, checkpoints: Sequence[Checkpoint], *, of: str = ""
+) -> Tagging:
+    """Return what stands before the sources: one tag, or those of a file.
+
+    Args:
+        tokenizers: of the models.
+        tag: for all lines; None: none.
+        file: line n is the tag of line n; None: they do not differ.
+        checkpoints: of the models.
+        of: how the keys begin that say both, such as `reverse_`.
+
+    Raises:
+        UserError: both are given; the models do not know a tag, or need one.
+    """
+    if file is None:
+        return Tagging(with_tag(tokenizers, tag, checkpoints))
+    if tag is not None:
+        raise UserError(f"{of}tag={tag} and {of}tags={file}: give one tag for all lines, or one for each line")
+    return Tagging(tokenizers, read_tags(file, tokenizers.source, checkpoints), file)
+
+
 def for_corpus(
     tokenizers: Tokenizers, tag: str | None, checkpoints: Sequence[Checkpoint], corpus: Corpus
 ) -> Tokenizers:
@@ -42,6 +78,18 @@ def for_corpus(
     for own in corpus.tags:
         tokenizers.source.tagged(own)
     return tokenizers
+
+
+def tagged_corpus(corpus: Corpus, tagged: Tagging) -> Corpus:
+    """Return a corpus with the tags of a file.
+
+    Raises:
+        UserError: it has tags of its own.
+    """
+    assert tagged.tags is not None and tagged.file is not None
+    if corpus.tags:
+        raise UserError(f"tags={tagged.file}: the data have tags of their own ({', '.join(corpus.tags)}); leave it out")
+    return TaggedCorpus(corpus, [tag and tag_name(tag) for tag in tagged.tags], file=tagged.file)
 
 
 def read_tags(path: str, tokenizer: Tokenizer, checkpoints: Sequence[Checkpoint]) -> list[str]:

@@ -178,8 +178,9 @@ def check_call(document: Documented, given: dict[str, Any], result: Any) -> Iter
     """
     known = {k: v for k, v in {**getattr(given.get("self"), "__dict__", {}), **given}.items() if type(v) is int}
     results = result if type(result) is tuple else [result]
-    for value in [v for v in (*given.values(), *results) if isinstance(v, tuple) and hasattr(v, "_fields")]:
-        yield from _check(document, fields_of(type(value)), {}, value._asdict(), None)
+    values: list[Any] = [v for v in (*given.values(), *results) if isinstance(v, tuple) and hasattr(v, "_fields")]
+    for value in values:
+        yield from _check(document, fields_of(value.__class__), {}, value._asdict(), None)
     for shapes in document.told:
         sizes = known | ({"heads": known["num_heads"]} if "num_heads" in known else {})
         yield from _check(document, shapes, sizes, given, result)

@@ -4,7 +4,7 @@ import ast
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,6 +15,13 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.options import compose_defaults
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
+
+
+class Learned(NamedTuple):
+    """What a run came to."""
+
+    seconds: float
+    reached: bool
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -37,3 +44,19 @@ def test_silent_bugs_of_masks_are_found(name: str) -> None:
     batch = collate([([5, 6, 7, 8, 9, 10], [5, 6, 7, 8, 9], 0), ([11, 12, 13], [14, 15, 16], 1)])
     layer = {"padding is seen": "encoder.layers.0", "causal mask off by one": "decoder.layers.0"}
     assert made["finding"](model, batch).startswith(layer.get(name, "nothing"))
+
+
+def test_a_comparison_that_was_stopped_makes_no_run_again(tmp_path: Path) -> None:
+    kept = runpy.run_path(str(SCRIPTS[0].parent / "peers" / "kept.py"))["Kept"]
+    made = []
+
+    def run() -> Learned:
+        made.append("run")
+        return Learned(1.5, True)
+
+    for _ in range(2):  # two calls of the command
+        both = kept(tmp_path / "results.jsonl", Learned)
+        assert both.once({"model": "additive", "round": 1}, run) == Learned(1.5, True)
+    both.once({"model": "additive", "round": 2}, run)
+    kept(None, Learned).once({"model": "additive", "round": 1}, run)
+    assert len(made) == 3

@@ -66,7 +66,7 @@ def _recurrent(attention: str) -> dict[str, Any]:
 
 def _transformer() -> dict[str, Any]:
     side = {"type": "transformer", "num_layers": 4, "num_heads": 4, "hidden_size": 128, "ff_size": 256, "dropout": 0.3}
-    side |= {"embeddings": {"embedding_dim": 128, "scale": True, "dropout": 0.0}, "layer_norm": "post"}
+    side |= {"embeddings": {"embedding_dim": 128, "scale": True, "dropout": 0.3}, "layer_norm": "post"}
     return {"tied_embeddings": True, "tied_softmax": True, "encoder": side, "decoder": side}
 
 

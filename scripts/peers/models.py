@@ -55,18 +55,19 @@ NORM_FIRST = ["encoder.norm_first=true", "decoder.norm_first=true"]
 
 
 class Model(NamedTuple):
-    """The overrides of `seq2seq train`, and what it learns with."""
+    """The overrides of `seq2seq train`, what it learns with, and to what validation perplexity it is compared."""
 
     overrides: list[str]
     rates: dict[str, Rate]  # by peer
+    perplexity: float  # past the plateau where attention is found
 
 
 NOAM = Rate("noam", 2.0, 2000)
 RISING, QUICK = Rate("inverse_square_root", 0.005, 2000), Rate("inverse_square_root", 0.002, 200)
 MODELS = {
-    "transformer": Model(TRANSFORMER, {"JoeyNMT": RISING, "eole": NOAM}),
-    "additive": Model([*RECURRENT, "score=additive"], {"JoeyNMT": QUICK}),
-    "general": Model([*RECURRENT, "score=general"], {"JoeyNMT": QUICK}),
+    "transformer": Model(TRANSFORMER, {"JoeyNMT": RISING, "eole": NOAM}, 20.0),
+    "additive": Model([*RECURRENT, "score=additive"], {"JoeyNMT": QUICK}, 30.0),
+    "general": Model([*RECURRENT, "score=general"], {"JoeyNMT": QUICK}, 30.0),
 }
 
 

@@ -12,6 +12,15 @@ from seq2seq.attention.normalizers import Normalizer
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
 
+SHORT = 16
+"""Rows of fewer keys than a register holds are computed number by number by PyTorch's kernel on a CPU."""
+
+MANY = 16
+"""From so many sentences on that costs more than to start some operations."""
+
+LARGE = 400
+"""A product of two small matrices with fewer multiplications than this PyTorch computes number by number, too."""
+
 
 def fastest_kernel(score: Score, normalizer: Normalizer, pattern: Pattern | None, *, biased: bool) -> str:
     """Return `linear`, `fused` or `explicit`: what can compute the context of these parts without weights."""
@@ -76,6 +85,9 @@ def fused_softmax(
     fewer = False
     if query.dim() == 4 and query.shape[1] != keys.shape[1] and keys.shape[1] > 1:
         fewer = True
+    if on_cpu and not dropout and not is_causal and _are_short_and_many(query, keys):
+        context = _two_products(query * scale, keys, value, mask)
+        return context[:, 0] if without_heads else context
     with torch.autocast("cpu", enabled=False) if exact and torch.is_autocast_enabled("cpu") else nullcontext():
         context = F.scaled_dot_product_attention(
             _cast(query, dtype),
@@ -88,6 +100,33 @@ def fused_softmax(
             enable_gqa=fewer,
         )
     return _cast(context[:, 0] if without_heads else context, value.dtype)
+
+
+def _are_short_and_many(query: Tensor, keys: Tensor) -> bool:
+    """Return whether a search asks for so many short rows that two products take less time than the kernel."""
+    if query.dim() != 4 or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+        return False
+    (batch, heads, queries, d), length = query.shape, keys.shape[-2]
+    few = length < SHORT and batch >= MANY and queries * length * d >= LARGE
+    return few and heads == keys.shape[1] and query.dtype is keys.dtype and query.dtype.itemsize >= 4
+
+
+def _two_products(query: Tensor, keys: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Return softmax(query · keys) · value, zero where a query sees nothing.
+
+    Args:
+        query: (batch, heads, query, d), scaled.
+        keys: (batch, heads, key, d).
+        value: (batch, heads, key, d_value).
+        mask: broadcastable to (batch, heads, query, key): bool, or a bias in which hidden is -inf; None: all visible.
+    """
+    scores = query @ keys.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else scores + mask
+    largest = scores.amax(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).min)
+    weights = (scores - largest).exp()
+    # Divided afterwards: the sum is 1 at least, that of the largest, or 0 where all is hidden.
+    return (weights @ value) / weights.sum(-1, keepdim=True).clamp(min=1.0)
 
 
 def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:

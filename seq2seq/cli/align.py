@@ -10,12 +10,13 @@ from omegaconf import DictConfig
 from seq2seq.alignment.links import Link, format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.build import build_extraction, find_device, load_model, read_as
-from seq2seq.build_tags import with_tag
+from seq2seq.build_tags import tagging
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.requests import check_count
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.translator import CHUNK, Translator
 from seq2seq.errors import UserError, nearest
@@ -23,9 +24,8 @@ from seq2seq.errors import UserError, nearest
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config(
-        "align", arguments, text_keys=("checkpoint", "reverse", "source", "target", "output", "tag", "reverse_tag")
-    )
+    keys = ("checkpoint", "reverse", "source", "target", "output", "tag", "tags", "reverse_tag", "reverse_tags")
+    config = command_config("align", arguments, text_keys=keys)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     join = SYMMETRIZATIONS.get(config.symmetrize)
     if join is None:
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"symmetrize={config.symmetrize} joins the links of two models; give the other: reverse=FILE")
     device = find_device(config.device)
     checkpoint = _checkpoint(config.checkpoint, config)
-    aligner = _Aligner(checkpoint, config, device, tag=config.tag)
+    aligner = _Aligner(checkpoint, config, device)
     back = None
     if config.reverse is not None:
         other = _checkpoint(config.reverse, config)
@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> None:
                 f"reverse={config.reverse} was trained on the same data in the same direction as checkpoint="
                 f"{config.checkpoint}; give a model trained from target to source"
             )
-        back = _Aligner(other, config, device, tag=config.reverse_tag)
-    reading = config.source, config.target, config.checkpoint, config.reverse
+        back = _Aligner(other, config, device, of="reverse_")
+    reading = config.source, config.target, config.tags, config.reverse_tags, config.checkpoint, config.reverse
     done = 0
     with (
         write_whole(config.output, reading=reading) as output,
@@ -63,6 +63,9 @@ def main(arguments: list[str]) -> None:
                 done += 1
             output.flush()  # somebody may wait for it
             progress(len(lines))
+        for one in filter(None, (aligner, back)):
+            if one.tagged.tags is not None:
+                check_count(one.tagged.tags, one.tagged.file, done, config.source)
 
 
 def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
@@ -73,22 +76,23 @@ def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
 
 
 class _Aligner:
-    """A model of one direction."""
+    """A model of one direction; `of` is how the keys of its tags begin."""
 
-    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device, *, tag: str | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device, *, of: str = "") -> None:
         model, tokenizers = load_model(checkpoint, device)
-        tokenizers = with_tag(tokenizers, tag, [checkpoint])
+        self.tagged = tagging(tokenizers, config[f"{of}tag"], config[f"{of}tags"], [checkpoint], of=of)
         assert checkpoint.alignment is not None  # `_checkpoint` has seen to it
         self.choice = read_as(checkpoint.alignment, config.get("reading"), model)
         self.extraction = build_extraction(config.get("links"), checkpoint)
         self.name = config.source
         self.translator = Translator(
             model,
-            tokenizers,
+            self.tagged.tokenizers,
             tokens_per_batch=config.loader.tokens_per_batch,
             max_length=config.loader.max_length or checkpoint.max_length,
         )
 
     def align(self, pairs: Sequence[tuple[str, str]], first: int) -> Iterator[set[Link]]:
         """Yield the links of pairs, the first of which is on the line of this number."""
-        return self.translator.align(pairs, self.choice, self.extraction, name=self.name, first=first)
+        tags = self.tagged.of(first - 1, len(pairs))
+        return self.translator.align(pairs, self.choice, self.extraction, name=self.name, first=first, tags=tags)

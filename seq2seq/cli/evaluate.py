@@ -20,7 +20,7 @@ from seq2seq.build import (
     how_to_read,
 )
 from seq2seq.build_ensemble import load_models, shortest_limit
-from seq2seq.build_tags import for_corpus
+from seq2seq.build_tags import for_corpus, tagged_corpus, tagging
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config, warn_of_limit
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links"))
+    config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links", "tag", "tags"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     checkpoint = checkpoints[0]
@@ -48,8 +48,11 @@ def main(arguments: list[str]) -> None:
         check_ensemble(config)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
-    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
-    tokenizers = for_corpus(tokenizers, config.tag, checkpoints, corpus)
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag or config.tags)
+    if config.tags is None:
+        tokenizers = for_corpus(tokenizers, config.tag, checkpoints, corpus)
+    else:
+        corpus = tagged_corpus(corpus, tagging(tokenizers, config.tag, config.tags, checkpoints))
     max_length = config.loader.max_length or shortest_limit(checkpoints)
     encoded = encoded_split(
         corpus,

@@ -20,6 +20,7 @@ from seq2seq.build import (
     how_to_read,
     load_model,
 )
+from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -48,13 +49,14 @@ ENOUGH = 0.2
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("heads", arguments, text_keys=("checkpoint", "output"))
+    config = command_config("heads", arguments, text_keys=("checkpoint", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)
     units = units_of(model)
-    corpus = build_corpus(config.get("data"), checkpoint)
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
+    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
     tokenize = bleu_tokenizer(config, corpus)
     search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
     max_length = config.loader.max_length or checkpoint.max_length
@@ -70,6 +72,7 @@ def main(arguments: list[str]) -> None:
         "max_length": max_length,
         "tokenize": tokenize,
         "lowercase": config.metrics.lowercase,
+        **({"tag": tokenizers.source.tag} if tokenizers.source.tag else {}),
     }
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
     refuse_other_results(place.with_suffix(".json"), settings)

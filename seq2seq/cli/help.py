@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from seq2seq.cli.main import COMMANDS
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand, group_of
 from seq2seq.options import choices_of, compose_defaults, config_folder
@@ -29,17 +30,19 @@ def print_help(command: str, arguments: list[str]) -> None:
     choices = HydraConfig.get().runtime.choices
     groups = [*(group for group in FIRST if group in choices), *(group for group in choices if group not in FIRST)]
     chosen = {group: choices[group] for group in groups if not group.startswith("hydra")}
-    print(f"seq2seq {command} [key=value ...]\n")
+    usage = (config_folder() / f"{command}.yaml").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    print(f"seq2seq {command}: {COMMANDS[command]}\n\nusage: {usage}\n")
     if chosen:
         width = max(len(group_of(choice)[1]) for choice in chosen)
-        print("Groups, group=choice; [the present one]:\n")
+        print("Choices, said as group=choice; the one in [brackets] is taken now:\n")
         for key, choice in chosen.items():
             group, shown = group_of(key)
             names = [f"[{name}]" if name == choice else name for name in choices_of(group)]
             print(f"  {shown:<{width}}  {'  '.join(names)}")
-        print("\nKeys, key=value, inner ones with a dot (optimizer.lr=0.001), and their defaults:\n")
+        inner = ", inner ones with a dot (optimizer.lr=0.001)" if command == "train" else ", inner ones with a dot"
+        print(f"\nKeys, said as key=value{inner}; here with their defaults, or as you have set them:\n")
     else:
-        print("Keys, key=value, and their defaults:\n")
+        print("Keys, said as key=value; here with their defaults, or as you have set them:\n")
     for line in _explained(OmegaConf.to_yaml(config), _comments(command, chosen)):
         print(f"  {line}")
 

@@ -53,6 +53,12 @@ def main(arguments: list[str]) -> None:
     parameters = sum(parameter.numel() for parameter in like.parameters())
     sizes = " and ".join(f"{size:,}" for size in dict.fromkeys(map(len, found.vocabularies.tokenizers)))
     print(f"{found.model.kind}, {parameters:,} parameters, {sizes} pieces; written to {output}")
+    languages = found.vocabularies.tokenizers.source
+    if languages.tag_ids and not languages.tag:
+        some = ", ".join(sorted(languages.tag_ids)[:5])
+        print(
+            f"it translates to several languages; say which: tag=..., of {some}{', ...' * (len(languages.tag_ids) > 5)}"
+        )
     print("searched as transformers does by its configuration:")
     print(f"  seq2seq translate checkpoint={output} {' '.join(found.model.search)}")
     print("trained on:")

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from seq2seq.cli.native import keep_few_kernels, keep_freed_memory
+from seq2seq.cli.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory
 from seq2seq.cli.quota import keep_to_quota
 from seq2seq.cli.signals import ending_in_a_line
 from seq2seq.cli.streams import open_streams, use_utf8
@@ -16,17 +16,17 @@ COMMANDS = {
     "train": "train a model, test it, and keep pictures of its alignments",
     "evaluate": "score a checkpoint: BLEU, chrF, TER, and AER where links exist",
     "translate": "translate lines, from stdin to stdout by default",
-    "score": "log-probability of given translations, by token on request, and perplexity",
+    "score": "how likely a model finds given translations: log-probabilities and perplexity",
     "align": "link the words of given sentence pairs by forced decoding",
     "visualize": "one sentence: a page and figures of every attention, beside its translations",
-    "explain": "which words made it say this: of the source, and of what it said before",
-    "trust": "which method says what a model went by: words erased in its order",
+    "explain": "which words made a model say each word: words of the source, and words it said before",
+    "trust": "which explanations to believe: erase the words that each names, and see what is lost",
     "tensorboard": "open TensorBoard on the runs: curves, heatmaps, translations",
     "links": "link the words of a text by statistics alone: fast_align, HMM, IBM 4, eflomal",
     "aer": "score word links against gold links",
-    "heads": "how much each attention head matters, and scores against heads kept",
+    "heads": "how much each attention head matters, and the scores with fewer and fewer heads",
     "prune": "a smaller checkpoint, without the heads that matter least",
-    "average": "a checkpoint whose weights are the mean of those of several",
+    "average": "one checkpoint whose weights are the mean of several checkpoints",
     "export": "a checkpoint for another program: CTranslate2, Hugging Face, ONNX, safetensors",
     "serve": "a live page of a model, and an HTTP API: translations and attention",
     "import": "a model of Hugging Face's transformers as a checkpoint: Marian, M2M100, NLLB",
@@ -39,9 +39,9 @@ usage: seq2seq COMMAND [key=value ...]
 
 {commands}
 
-seq2seq COMMAND --help    the choices and keys of a command, with their defaults
-seq2seq train             trains on the embedded grammar; then open TensorBoard as it says
-HYDRA_FULL_ERROR=1        shows the full trace of an error"""
+seq2seq COMMAND --help    how to call it, with all its choices and keys, and what they mean
+seq2seq train             a first run: it needs no data, and says at the end what to look at
+HYDRA_FULL_ERROR=1        before a command: shows the full trace of an error"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,6 +90,7 @@ def _run(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(overrides):
         importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
         return 0
+    keep_folder_from_pandas("bottleneck")
     if "" not in sys.path:  # the present folder, where modules of a user's own are; after all that is installed
         sys.path.append("")
     keep_freed_memory()

@@ -1,8 +1,9 @@
-"""What libraries below PyTorch keep for later: settings of the whole process, so the command line's to make."""
+"""What libraries take, and keep for later: settings of the whole process, so the command line's to make."""
 
 import ctypes
 import os
 import sys
+from importlib.util import find_spec
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
@@ -33,3 +34,14 @@ def keep_few_kernels() -> None:
     ever other shapes, so that a training grows by gigabytes, and none of its time is saved.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_KERNELS))
+
+
+def keep_folder_from_pandas(name: str) -> None:
+    """Let no folder of the present one be the package of a name that pandas would use, and which is not installed.
+
+    Python takes any folder for a package. A run in the folder `bottleneck`, which is what a model is called, would
+    leave pandas with a package that it cannot use.
+    """
+    found = find_spec(name)
+    if found is None or found.origin is None:
+        sys.modules[name] = None  # type: ignore[assignment]  # which is how Python marks a module as absent

@@ -11,6 +11,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, how_to_read, load_model
+from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("prune", arguments, text_keys=("checkpoint", "output"))
+    config = command_config("prune", arguments, text_keys=("checkpoint", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if type(config.heads) is not int:
         raise UserError(f"heads={config.heads}: expected how many heads are left, such as heads=12")
@@ -57,8 +58,10 @@ def main(arguments: list[str]) -> None:
     model, tokenizers = load_model(checkpoint, device)
     units = units_of(model)
     removed_for(units, config.heads)  # a number that cannot be is refused before the work
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
+    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
     rows = measured_rows(
-        build_corpus(config.get("data"), checkpoint),
+        corpus,
         config.split,
         tokenizers,
         max_length=config.loader.max_length or checkpoint.max_length,

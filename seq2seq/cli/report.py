@@ -115,14 +115,16 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     source = shlex.quote(f"source={first['source']}")
     tag = f" tag={first['tag']}" if first["tag"] else ""
     runs = shlex.quote(f"runs={folder.parent.parent}")
+    looks = evaluation.alignment is not None  # without attention there is nothing to draw
     lines += [
         "",
-        f"pictures      {folder / 'alignments'}",
-        f"one sentence  {program} visualize {checkpoint}{tag} {source}",
+        *([f"pictures      {folder / 'alignments'}"] if looks else []),
+        *([f"one sentence  {program} visualize {checkpoint}{tag} {source}"] if looks else []),
         f"translate     {program} translate {checkpoint}{tag}",
         f"compare       {program} compare {runs}",
-        f"TensorBoard   {program} tensorboard {runs}   then open its Images tab",
     ]
+    if any(folder.glob("events.out.*")):  # logger= may have said another one
+        lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")
     log.info("\n".join(lines))
 
 

@@ -6,12 +6,13 @@ import sys
 
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
-from seq2seq.build_tags import with_tag
+from seq2seq.build_tags import tagging
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import write_whole
+from seq2seq.cli.requests import check_count
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.scoring import PairScore, Perplexity
 from seq2seq.decoding.translator import CHUNK, Translator
@@ -22,21 +23,21 @@ BY = ("sentence", "token")
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output", "tag"))
+    config = command_config("score", arguments, text_keys=("checkpoint", "source", "target", "output", "tag", "tags"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.by not in BY:
         raise UserError(f"by={config.by} is not known; use by=sentence or by=token")
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
-    tokenizers = with_tag(tokenizers, config.tag, checkpoints)
+    tagged = tagging(tokenizers, config.tag, config.tags, checkpoints)
     translator = Translator(
         model,
-        tokenizers,
+        tagged.tokenizers,
         tokens_per_batch=config.loader.tokens_per_batch,
         max_length=config.loader.max_length or shortest_limit(checkpoints),
     )
-    reading = (config.source, config.target, *(checkpoint.path for checkpoint in checkpoints))
+    reading = (config.source, config.target, config.tags, *(checkpoint.path for checkpoint in checkpoints))
     all_ = Perplexity()
     with (
         write_whole(config.output, reading=reading) as output,
@@ -45,11 +46,14 @@ def main(arguments: list[str]) -> None:
     ):
         for lines in arriving_parallel(config.source, config.target, most=CHUNK):
             pairs = ((source, target) for source, target in lines)
-            for score in translator.score(pairs, name=config.source, first=all_.pairs + 1):
+            tags = tagged.of(all_.pairs, len(lines))
+            for score in translator.score(pairs, name=config.source, first=all_.pairs + 1, tags=tags):
                 output.write(f"{as_line(score, config.by)}\n")
                 all_.add(score)
             output.flush()  # somebody may wait for it
             progress(len(lines))
+        if tagged.tags is not None:
+            check_count(tagged.tags, tagged.file, all_.pairs, config.source)
     print(
         f"perplexity {all_.value:.4f} a piece: log-probability {all_.log_probability:.2f} "
         f"of {all_.pieces:,} pieces in {all_.pairs:,} pairs",

@@ -8,6 +8,7 @@ from types import ModuleType
 from seq2seq.api import Model
 from seq2seq.cli.checkpoints import paths_of, read_checkpoints
 from seq2seq.cli.command import command_config
+from seq2seq.decoding.ensemble import MEANS
 from seq2seq.errors import UserError
 
 
@@ -18,6 +19,10 @@ def main(arguments: list[str]) -> None:
     logging.getLogger("seq2seq.serving").setLevel(logging.INFO)
     if config.export is not None and len(paths_of("checkpoint", config.checkpoint)) > 1:
         raise UserError(f"export={config.export} is of one model; give its checkpoint alone")
+    if config.ensemble is not None and config.ensemble not in MEANS:
+        raise UserError(f"ensemble={config.ensemble} is not known; use {' or '.join(MEANS)}")
+    if config.ensemble is not None and len(paths_of("checkpoint", config.checkpoint)) == 1:
+        raise UserError(f"ensemble={config.ensemble} joins several models; give checkpoint=[FILE,FILE]")
     serving = _needed("seq2seq.serving.server", "serve", "serve")
     limits = serving.Limits(
         bytes=_above_0("limits.bytes", config.limits.bytes),
@@ -30,6 +35,8 @@ def main(arguments: list[str]) -> None:
         # The port is taken, or refused, before the models are read, which takes long.
         checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
         models = [Model(checkpoint, device=config.device, tag=config.tag) for checkpoint in checkpoints]
+        if config.ensemble is not None:
+            models = [models[0].joined(*models[1:], ensemble=config.ensemble), *models]
         engine = None
         if config.export is not None:
             exported = _needed("seq2seq.serving.ctranslate2", f"export={config.export}", "export")

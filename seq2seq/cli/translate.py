@@ -8,7 +8,7 @@ import torch
 
 from seq2seq.build import build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit, unknown_copy
-from seq2seq.build_tags import read_tags, with_tag
+from seq2seq.build_tags import tagging
 from seq2seq.cli.bar import line_bar
 from seq2seq.cli.checkpoints import read_checkpoints
 from seq2seq.cli.command import command_config, warn_of_limit
@@ -41,13 +41,8 @@ def main(arguments: list[str]) -> None:
     search = build_search(config.search)
     dtype = getattr(torch, precision.value)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble, dtype=dtype)
-    tags = None
-    if config.tags is None:
-        tokenizers = with_tag(tokenizers, config.tag, checkpoints)
-    elif config.tag is None:
-        tags = read_tags(config.tags, tokenizers.source, checkpoints)
-    else:
-        raise UserError(f"tag={config.tag} and tags={config.tags}: give one tag for all lines, or one for each line")
+    tagged = tagging(tokenizers, config.tag, config.tags, checkpoints)
+    tokenizers = tagged.tokenizers
     limit = shortest_limit(checkpoints)
     warn_of_limit(arguments, search.max_length, limit, "the model was trained on translations of more pieces")
     translator = Translator(
@@ -72,7 +67,7 @@ def main(arguments: list[str]) -> None:
         line_bar(config.input, config.output) as progress,
     ):
         for lines in arriving_lines(unpacked(stream, name), name, most=CHUNK):
-            of_lines = None if tags is None else tags[done : done + len(lines)]
+            of_lines = tagged.of(done, len(lines))
             asked = None if requests is None else requests[done : done + len(lines)]
             found = translator.translate(
                 lines, search, name=name, first=done + 1, requests=asked, tags=of_lines, progress=progress
@@ -84,5 +79,5 @@ def main(arguments: list[str]) -> None:
             output.flush()  # somebody may wait for it
         if requests is not None:
             check_count(requests, config.prefix or config.constraints, done, name)
-        if tags is not None:
-            check_count(tags, config.tags, done, name)
+        if tagged.tags is not None:
+            check_count(tagged.tags, tagged.file, done, name)

@@ -20,6 +20,7 @@ from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.attribution import Forced, Method
 from seq2seq.attribution.faithfulness import attention_ranking
 from seq2seq.build import build_corpus, build_method, find_device, load_model
+from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
@@ -44,7 +45,7 @@ WIDTH = 100
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("trust", arguments, text_keys=("checkpoint", "output"))
+    config = command_config("trust", arguments, text_keys=("checkpoint", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if type(config.sentences) is not int or config.sentences < 2:
         raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
@@ -61,7 +62,8 @@ def main(arguments: list[str]) -> None:
     change = None
     if changes or others:
         change = _changing(checkpoint, model, tokenizers, changes, others, config.epsilon, device)
-    corpus = build_corpus(config.get("data"), checkpoint)
+    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
+    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
     encoded = encoded_split(
         corpus,
         config.split,

@@ -13,6 +13,7 @@ from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.data.text import EARLIER, NORMALIZATIONS, comparable
 from seq2seq.evaluation.link_counts import LinkCounts
+from seq2seq.evaluation.metrics import bleu_metric
 from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer, paired_bootstrap_bleu
 
 
@@ -50,7 +51,7 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
     for seed, run in ours.items():
         runs = {name: by_seed[seed] for name, by_seed in theirs.items() if seed in by_seed}
         if runs:
-            tokenize, lowercase = bleu_options(run)
+            tokenize, lowercase = bleu_options(run, split)
             form = _form([run, *runs.values()])
             found, signature = paired_bootstrap_bleu(
                 _column(run, split, "hypothesis", form),
@@ -96,16 +97,25 @@ def _link_counts(run: Run, split: str) -> list[LinkCounts]:
         return []
 
 
-def bleu_options(run: Run) -> tuple[str, bool]:
-    """Return sacreBLEU's tokeniser and whether case is ignored, as in the run's own evaluation."""
+def bleu_options(run: Run, split: str) -> tuple[str, bool]:
+    """Return sacreBLEU's tokeniser and whether case is ignored, as in the run's own evaluation.
+
+    Where its data are the user's own, or are not here, that is the tokeniser with which its score comes again.
+    """
     config = OmegaConf.create({"metrics": {"tokenize": None, "lowercase": False, **run.config.get("metrics", {})}})
-    tokenize = config.metrics.tokenize
+    tokenize, lowercase = config.metrics.tokenize, bool(config.metrics.lowercase)
     if not tokenize:
         try:
             tokenize = bleu_tokenizer(config, build_corpus(None, Checkpoint(run.config, [], None, {}, run.where)))
-        except Exception:  # data of the user's own, or not here: then as evaluation does with text; the signature tells
-            tokenize = "13a"
-    return tokenize, bool(config.metrics.lowercase)
+        except Exception:
+            said, expected = ([row[name] for row in run.sentences[split]] for name in ("hypothesis", "reference"))
+
+            def miss(tokenize: str) -> float:
+                found = bleu_metric(tokenize, lowercase=lowercase).corpus_score(said, [expected]).score
+                return abs(found - run.metrics[f"{split}/bleu"])
+
+            tokenize = min(("13a", "none"), key=miss)
+    return tokenize, lowercase
 
 
 def _by_seed(variant: Variant, split: str) -> dict[int | None, Run]:

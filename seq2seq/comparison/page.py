@@ -1,6 +1,8 @@
 """The comparison as one page: the table, curves, phenomena, cost, and attention side by side."""
 
 import math
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +11,13 @@ from plotly.offline import get_plotlyjs
 from seq2seq.alignment.shares import LEAST, NOWHERE
 from seq2seq.comparison.curves import Curve
 from seq2seq.comparison.gallery import gallery, head_rows, show_run
+from seq2seq.comparison.runs import read_sentences
 from seq2seq.comparison.table import Comparison, format_cell, splits_of
 from seq2seq.comparison.variants import Variant
 from seq2seq.comparison.ways import Way, ways_as_data
+from seq2seq.data.text import words
+from seq2seq.evaluation.evaluator import LENGTHS
+from seq2seq.evaluation.metrics import range_names
 from seq2seq.pages import render_page
 
 CURVES = ("val/bleu", "val/aer", "val/loss")
@@ -42,6 +48,7 @@ def as_page(
         "title": title,
         "split": table.split,
         "splits": splits_of(table.variants),
+        "sentences": _sentences_by_length(table.variants),
         "columns": [column._asdict() for column in table.columns],
         "variants": [
             {
@@ -83,6 +90,18 @@ def _curves(scalars: dict[str, Curve]) -> dict[str, Any]:
                 "values": [round(factor * value, 4) for *_, value in points],
             }
     return shown
+
+
+def _sentences_by_length(variants: Sequence[Variant]) -> dict[str, dict[str, int]]:
+    """Return by split how many sentences each range of source lengths has: a score of two of them says little."""
+    found: dict[str, dict[str, int]] = {}
+    for run in (run for variant in variants for run in variant.finished):
+        for split in splits_of(variants):
+            if split not in found and (run.folder / f"sentences-{split}.jsonl").exists():
+                lengths = [len(words(row["source"])) for row in read_sentences(run, split)]
+                counts = Counter(range_names(LENGTHS)[bisect_left(LENGTHS, length)] for length in lengths)
+                found[split] = dict(counts)
+    return found
 
 
 def _groups(variant: Variant) -> dict[str, dict[str, Any]]:

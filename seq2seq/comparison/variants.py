@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _name(variants: Sequence[Variant]) -> None:
-    """Give every variant its name; where several share one, the keys that differ come after it."""
+    """Give every variant its name; where several share one, what is unusual comes after it."""
     shared = defaultdict(list)
     for variant in variants:
         newest = max(variant.runs, key=lambda run: run.started)
@@ -132,15 +132,32 @@ def _name(variants: Sequence[Variant]) -> None:
             group.remove(variant)
         if len(group) > 1:
             settings = [_settings(variant.runs[0]) for variant in group]
-            keys = _differing(settings)
-            for variant, values in zip(group, settings, strict=True):
-                parts = [f"{key.removesuffix('._target_')}={_short(key, values.get(key))}" for key in keys[:SHOWN_KEYS]]
-                variant.name = f"{name} ({', '.join(parts)}{', …' if len(keys) > SHOWN_KEYS else ''})"
+            columns = {key: [_short(key, values.get(key)) for values in settings] for key in _differing(settings)}
+            for number, variant in enumerate(group):
+                own = [key for key, column in columns.items() if column[number] != _usual(column)]
+                own = [key for key in own if not _follows(key, number, columns)]
+                parts = [f"{key.removesuffix('._target_')}={columns[key][number]}" for key in own]
+                shown = [*parts[:SHOWN_KEYS], *(["…"] if len(parts) > SHOWN_KEYS else [])]
+                variant.name = f"{name} ({', '.join(shown)})" if shown else name
     seen: dict[str, int] = defaultdict(int)
     for variant in variants:
         seen[variant.name] += 1
         if seen[variant.name] > 1:
             variant.name += f" #{seen[variant.name]}"
+
+
+def _usual(column: Sequence[str]) -> str | None:
+    """Return the value that more than half of the variants have, which a name need not say; None for no such value."""
+    value, count = Counter(column).most_common(1)[0]
+    return value if 2 * count > len(column) else None
+
+
+def _follows(key: str, number: int, columns: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether the part that a variant has, which its name says, always comes with its value of this key."""
+    parts = columns.get(f"{key.rpartition('.')[0]}._target_")
+    if parts is None or key.endswith("_target_") or parts[number] == _usual(parts):
+        return False
+    return len({value for value, part in zip(columns[key], parts, strict=True) if part == parts[number]}) == 1
 
 
 def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:

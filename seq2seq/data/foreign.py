@@ -114,6 +114,10 @@ class ForeignTokenizer(Tokenizer):
             return [], text
         return [self._ids[found[0]]], " " * found.end() + text[found.end() :]
 
+    def _before(self, ids: Sequence[int]) -> list[int]:
+        """The tag, unless the text begins with a language of its own."""
+        return [] if ids and ids[0] in self.tag_ids.values() else super()._before(ids)
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some ids; special ids and languages give nothing, an unknown one a question mark."""
         unknown = self._processor.id_to_piece(self._processor.unk_id())

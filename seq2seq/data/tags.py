@@ -13,8 +13,10 @@ NO_WORD = -1
 
 
 def tag_name(tag: object) -> str:
-    """The name of a tag, without the angles; raises UserError for what cannot be one."""
+    """The name of a tag, without its angles, `<2fr>` or `>>fra<<`; raises UserError for what cannot be one."""
     text = str(tag)
+    if text.startswith(">>") and text.endswith("<<"):
+        text = text[2:-2]
     found = TAG.fullmatch(text)
     if found is None or text.startswith("<") != text.endswith(">"):
         raise UserError(

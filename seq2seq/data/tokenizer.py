@@ -13,7 +13,7 @@ from seq2seq.data.special import BOS, EOS, MODEL_NAMES, PAD, SPECIAL, UNK
 from seq2seq.data.tags import NO_WORD, TAG, tag_name
 from seq2seq.data.text import escape, is_blank, nfc, restore, stand_in
 from seq2seq.data.tokenizer_training import TokenizerConfig
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, nearest
 
 __all__ = [
     "BOS",
@@ -28,6 +28,10 @@ __all__ = [
     "WordPieces",
     "words_of_pieces",
 ]
+
+
+SHOWN = 20
+"""Tags that a message names at most."""
 
 
 class WordPieces(NamedTuple):
@@ -89,6 +93,7 @@ class Tokenizer:
         if name not in self._by_tag:
             if name not in self.tag_ids:
                 known = f"it knows {', '.join(sorted(self.tag_ids))}" if self.tag_ids else "it was trained without tags"
+                known = nearest(name, self.tag_ids) if len(self.tag_ids) > SHOWN else known
                 raise UserError(f"tag={name} is not known to the model: {known}")
             made = object.__new__(type(self))  # `copy` would go through `__reduce__`, and read the model again
             made.__dict__ |= self.__dict__ | {"tag": name}
@@ -124,11 +129,16 @@ class Tokenizer:
         normalises to nothing has no piece, and a tag has no word.
         """
         ids, words = self._word_of_piece(text)
-        return WordPieces(self.after_tag(ids), [NO_WORD, *words] if ids and self.tag else words)
+        before = self._before(ids)
+        return WordPieces([*before, *ids], [*(NO_WORD for _ in before), *words])
 
     def after_tag(self, ids: list[int]) -> list[int]:
         """Ids of a text, as `tagged("")` gives them, after the tag if there is one; none stay none."""
-        return [self.tag_ids[self.tag], *ids] if ids and self.tag else ids
+        return [*self._before(ids), *ids]
+
+    def _before(self, ids: Sequence[int]) -> list[int]:
+        """What stands before ids of a text: its tag, or nothing."""
+        return [self.tag_ids[self.tag]] if ids and self.tag else []
 
     def _encode(self, text: str) -> list[int]:
         return self._processor.encode(self._stand_in(self._prepared(text)))

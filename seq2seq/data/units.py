@@ -2,25 +2,30 @@
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 from seq2seq.data.foreign import ForeignTokenizer
 from seq2seq.data.text import comparable, is_blank, words
-from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, TokenizerConfig, WordPieces
-from seq2seq.data.tokenizer_training import check_normalization
+from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, WordPieces
+from seq2seq.data.units_training import BYTES, FIRST, LINE_ENDS, ByteConfig, WordConfig, packed, parts
 from seq2seq.errors import UserError
+
+__all__ = [
+    "UNITS",
+    "ByteConfig",  # as configurations name it
+    "ByteTokenizer",
+    "Listed",
+    "VocabularyConfig",
+    "WordConfig",  # likewise
+    "WordTokenizer",
+    "spelt",
+    "tokenizer_of",
+]
 
 UNKNOWN = "⁇"
 """What an unknown word is in a text that was decoded, as SentencePiece writes it."""
 
-BYTES = 256
 BLANKS = b" "[0], b"\t"[0]
-FIRST = len(SPECIAL)
-LINE_ENDS = str.maketrans("\r\n", "  ")
-"""A translation is one line, so there are none in it."""
 
 BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 """What a byte is called that is no letter by itself."""
@@ -40,7 +45,7 @@ def tokenizer_of(model: bytes) -> Tokenizer:
     return kind(model)
 
 
-class _Listed(Tokenizer):
+class Listed(Tokenizer):
     """A tokenizer whose model is JSON: its units, its normalisation, and its entries beyond what all such have."""
 
     sentencepiece = None
@@ -65,8 +70,11 @@ class _Listed(Tokenizer):
         return {".json": self.model_proto}
 
     def _model_with(self, tags: Sequence[str]) -> bytes:
-        more = {"entries": [*self.entries, *(f"<{name}>" for name in tags)]}
-        return _packed(json.loads(self.model_proto) | more)
+        return self.model_with([f"<{name}>" for name in tags])
+
+    def model_with(self, entries: Sequence[str]) -> bytes:
+        """The model with more entries at its end."""
+        return packed(json.loads(self.model_proto) | {"entries": [*self.entries, *entries]})
 
     def spelling(self, text: str) -> str:
         """The text as `pieces` of it spell it together."""
@@ -77,7 +85,7 @@ class _Listed(Tokenizer):
         return self.encode(text)
 
 
-class ByteTokenizer(_Listed):
+class ByteTokenizer(Listed):
     """The bytes of a text in UTF-8: 256 ids after the special ones, and none that is unknown.
 
     A space belongs to the word after it. What a model says may be no text: then `�` stands where it fails.
@@ -131,7 +139,7 @@ class ByteTokenizer(_Listed):
         return WordPieces(ids, found)
 
 
-class WordTokenizer(_Listed):
+class WordTokenizer(Listed):
     """The words of a text, those between spaces and tabs; words that are not in the vocabulary are `<unk>`.
 
     A word that normalisation makes several is several pieces, and all of them belong to it.
@@ -168,89 +176,12 @@ class WordTokenizer(_Listed):
         return WordPieces([self._ids.get(part, UNK) for part, _ in found], [i for _, i in found])
 
 
-def parts(word: str, normalization: str) -> list[str]:
-    """The words that a word of a text is once it is normalised: mostly one."""
-    return words(comparable(normalization)(word).translate(LINE_ENDS))
-
-
 UNITS: dict[str, type[Tokenizer]] = {"byte": ByteTokenizer, "word": WordTokenizer, "foreign": ForeignTokenizer}
 """What models in JSON call their units."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ByteConfig:
-    """How to make tokenizers of bytes: they need no text to learn from, and no more than 260 entries."""
-
-    vocab_size: int
-    joint: bool
-    normalization: str
-    sampling: ClassVar[float] = 0.0
-    more_known: ClassVar[str | None] = None
-
-    def __post_init__(self) -> None:
-        check_normalization(self.normalization)
-        if self.vocab_size < FIRST + BYTES:
-            raise UserError(
-                f"tokenizer.vocab_size={self.vocab_size} is less than bytes need: use {FIRST + BYTES} or more"
-            )
-
-    def of_vocabulary(self) -> list[object]:
-        """What the vocabulary follows from."""
-        return ["byte", self.joint, self.normalization]
-
-    def train(self, lines: Iterable[str]) -> bytes:
-        """The model of a tokenizer, whatever the lines are."""
-        return _packed({"units": "byte", "normalization": self.normalization, "entries": []})
-
-
-@dataclass(frozen=True, kw_only=True)
-class WordConfig:
-    """How to make tokenizers of words: of those that are there `min_count` times, the most frequent ones.
-
-    `vocab_size` is how many entries there are at most, with the four special ones.
-    """
-
-    min_count: int
-    vocab_size: int
-    joint: bool
-    normalization: str
-    sampling: ClassVar[float] = 0.0
-    more_known: ClassVar[str] = "raise tokenizer.vocab_size or lower tokenizer.min_count, or use tokenizer=bpe"
-
-    def __post_init__(self) -> None:
-        check_normalization(self.normalization)
-        if self.normalization == "identity":
-            raise UserError(
-                "tokenizer.normalization=identity keeps every blank, which words cannot say; use nfc, or tokenizer=char"
-            )
-        if self.min_count < 1:
-            raise UserError(f"tokenizer.min_count={self.min_count} must be above 0, such as 2")
-        if self.vocab_size <= FIRST:
-            raise UserError(f"tokenizer.vocab_size={self.vocab_size} must be above {FIRST}, such as 20000")
-
-    def of_vocabulary(self) -> list[object]:
-        """What the vocabulary follows from, beside the text."""
-        return ["word", self.min_count, self.vocab_size, self.joint, self.normalization]
-
-    def train(self, lines: Iterable[str]) -> bytes:
-        """The model of a tokenizer. Raises UserError where no word is left."""
-        counts = Counter(part for line in lines for word in words(line) for part in parts(word, self.normalization))
-        if not counts:
-            raise UserError("the training text holds nothing but empty lines: a tokenizer needs text to learn from")
-        often = sorted((-count, word) for word, count in counts.items() if count >= self.min_count)
-        if not often:
-            most = max(counts.values())
-            raise UserError(f"tokenizer.min_count={self.min_count}: no word is there so often; use {most} or less")
-        entries = [f"▁{word}" for _, word in often[: self.vocab_size - FIRST]]
-        return _packed({"units": "word", "normalization": self.normalization, "entries": entries})
-
-
 VocabularyConfig = TokenizerConfig | ByteConfig | WordConfig
 """How to make the tokenizers of a corpus, of whatever units."""
-
-
-def _packed(model: dict[str, Any]) -> bytes:
-    return json.dumps(model, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def spelt(pieces: Sequence[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 search.py        the searches, over `model.begin` and `model.step` alone
   greedy.py, beam.py, diverse.py, sampling.py
-  interface.py   what they share; ended.py: what a beam has found; streams.py: random numbers of a sentence
+  interface.py   what they share; stepwise.py: their settings and their loop
+  hypotheses.py  a beam while it grows; ended.py: what it has found; streams.py: random numbers of a sentence
   rules.py       what may come next, and how likely: penalties, what is forced or forbidden
   prefix.py      how a translation must begin
   constraints.py what it must say and must not; constrained.py: a beam that does

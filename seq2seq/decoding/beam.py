@@ -1,26 +1,16 @@
 """Beam search: the best of several hypotheses grown side by side."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from seq2seq.data.tokenizer import BOS, EOS
 from seq2seq.decoding.constrained import ConstrainedBeams
-from seq2seq.decoding.coverage import Watched, coverage
-from seq2seq.decoding.ended import Ended
-from seq2seq.decoding.interface import (
-    Hypothesis,
-    Key,
-    LengthPenalty,
-    Request,
-    Searchable,
-    check_limits,
-    length_limits,
-    next_log_probabilities,
-    take,
-)
-from seq2seq.decoding.rules import Rules, Said, penalty_rules
+from seq2seq.decoding.coverage import Watched
+from seq2seq.decoding.hypotheses import AnyBeamSearch, Beam
+from seq2seq.decoding.interface import Hypothesis, LengthPenalty, Searchable
+from seq2seq.decoding.rules import Said
+from seq2seq.decoding.stepwise import Growing, Step, Task
 from seq2seq.errors import UserError
 
 
@@ -34,128 +24,79 @@ def power_penalty(alpha: float) -> LengthPenalty:
     return lambda length: length**alpha
 
 
-class BeamSearch:
+@dataclass(kw_only=True, eq=False)
+class BeamSearch(AnyBeamSearch):
     """The best of `beam_size` hypotheses grown side by side; a sentence ends when so many of them have ended.
 
-    It meets the constraints of its requests.
+    It meets the constraints of its requests, and returns up to n_best hypotheses, best first.
 
     Args:
-        beam_size: hypotheses a sentence.
-        n_best: how many of them to return, at most beam_size.
-        max_length: most tokens of a translation, EOS counted.
-        max_ratio: most target tokens a source token, beside a constant allowance of 10.
-        length_penalty: divides a hypothesis' log-probability.
         early_stopping: whether a sentence ends as soon as beam_size hypotheses have ended. Else it goes on while the
             best of the others scores above the worst of those, by its present length, as in transformers.
-        no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
-        repetition_penalty: power of the probability of pieces that came before; 1: none.
         coverage_penalty: β of Wu's coverage penalty, which joins the score of what has ended; 0: none.
+
+    And those of `AnyBeamSearch`.
     """
 
-    def __init__(
-        self,
-        *,
-        beam_size: int,
-        n_best: int,
-        max_length: int,
-        max_ratio: float,
-        length_penalty: LengthPenalty,
-        early_stopping: bool = True,
-        no_repeat_ngram: int = 0,
-        repetition_penalty: float = 1.0,
-        coverage_penalty: float = 0.0,
-    ) -> None:
-        if beam_size < 1:
-            raise UserError(f"search.beam_size={beam_size} must be above 0")
-        if not 1 <= n_best <= beam_size:
-            raise UserError(f"search.n_best={n_best} must be from 1 to search.beam_size={beam_size}")
-        if coverage_penalty < 0:
-            raise UserError(f"search.coverage_penalty={coverage_penalty} must be 0 (none) or above, such as 0.2")
-        check_limits(max_length, max_ratio)
-        self.coverage_penalty = coverage_penalty
-        self.beam_size = beam_size
-        self.n_best = n_best
-        self.max_length = max_length
-        self.max_ratio = max_ratio
-        self.length_penalty = length_penalty
-        self.early_stopping = early_stopping
-        self.rules = penalty_rules(no_repeat_ngram=no_repeat_ngram, repetition_penalty=repetition_penalty)
+    early_stopping: bool = True
+    coverage_penalty: float = 0.0
 
-    requires = True
-    """Whether it can be told what a translation must say."""
+    requires: ClassVar[bool] = True
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        model: Searchable,
-        source: Tensor,
-        source_mask: Tensor,
-        source_lengths: Tensor,
-        *,
-        key: Key | None = None,
-        requests: Sequence[Request] | None = None,
-    ) -> list[list[Hypothesis]]:
-        """Return up to n_best hypotheses for each source, best first; arguments as `Search`."""
-        batch, k, device = len(source), self.beam_size, source.device
-        limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
-        shortest, longest = (int(limit) for limit in limits.aminmax())
-        rules, constrained = Rules(self.rules, requests), ConstrainedBeams(requests, k)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.coverage_penalty < 0:
+            raise UserError(f"search.coverage_penalty={self.coverage_penalty} must be 0 (none) or above, such as 0.2")
+
+    def searched(self, model: Searchable) -> Searchable:
+        """Return the model, or with a coverage penalty one that tells what it looked at."""
+        return Watched(model) if self.coverage_penalty else model
+
+    def begin(self, task: Task) -> "OneBeam":
+        """Return a beam a sentence."""
+        return OneBeam(self, task)
+
+
+class OneBeam(Growing):
+    """A beam a sentence, whose hypotheses may have constraints to meet."""
+
+    def __init__(self, search: BeamSearch, task: Task) -> None:
+        self._search = search
+        self._key = task.key
+        self._constrained = ConstrainedBeams(task.requests, search.beam_size)
         # As many as may end before the last of a beam has ended: what is the same is not to leave a gap.
-        room = k if self.n_best == 1 or key is None else 2 * k
-        patient = list(constrained.constraints) if self.early_stopping else range(batch)
-        ended = Ended.empty(batch, k, longest, room=room, device=device, patient=patient)
-        watched = Watched(model) if self.coverage_penalty else None
-        model = watched or model
-        state = model.begin(source, source_mask, source_lengths)
-        sentences = torch.arange(batch, device=device)  # which sentence each live row is
-        tokens = torch.full((batch, 1, 1), BOS, device=device)  # (live, beam, so far)
-        totals = torch.zeros(batch, 1, dtype=torch.float32, device=device)  # what ranks them (live, beam)
-        change = totals if rules.weigh else None  # how much of it is no log-probability of the model (live, beam)
-        looked = source.new_zeros(batch, 1, source.shape[1], dtype=torch.float32)  # attention so far, if watched
-        for t in range(longest):
-            logits, state = model.step(tokens[..., -1], state)
-            at_limit = limits[sentences] == t + 1
-            must_end = at_limit if t + 1 >= shortest else None
-            log_probabilities = next_log_probabilities(logits, must_end=must_end)
-            ruled = log_probabilities
-            if rules.any or constrained:
-                said = Said(tokens[..., 1:], sentences, limits[sentences] - t)
-                ruled = constrained.rule(rules(log_probabilities, said), said)
-            # Of 2k candidates at most k end here, so k can go on; no beam has more than 2k of the best 2k.
-            best, following = ruled.topk(min(2 * k, logits.shape[-1]))
-            before, candidates = totals, (totals[..., None] + best).flatten(1)
-            totals, chosen = candidates.topk(min(2 * k, candidates.shape[1]), dim=-1)
-            parents, choices = chosen // best.shape[-1], following.flatten(1).gather(1, chosen)
-            if constrained:
-                totals, parents, choices = constrained.choose(ruled, before, (totals, parents, choices), sentences)
-            if change is not None:
-                added = (ruled - log_probabilities).flatten(1).gather(1, parents * logits.shape[-1] + choices)
-                change = change.gather(1, parents) + added
-            grown = torch.cat((take(tokens, parents), choices[..., None]), dim=-1)
-            ends = choices == EOS
-            penalty = self.length_penalty(torch.full((), t + 1.0, dtype=torch.float32, device=device))
-            scores = totals[:, :k].masked_fill(~ends[:, :k], -torch.inf) / penalty
-            if watched is not None:
-                looked = looked + watched.looked_at()
-                covered = self.coverage_penalty * coverage(looked, source_mask[sentences])
-                scores = scores + covered.gather(1, parents[:, :k])
-            of_model = totals if change is None else totals - change
-            ended.add(sentences, grown[:, :k, 1:], of_model[:, :k], scores)
-            totals, kept = totals.masked_fill(ends, -torch.inf).topk(min(k, totals.shape[1]), dim=-1)
-            ended.settle(sentences, totals[:, 0] / penalty)
-            parents = parents.gather(1, kept)
-            state = state.reorder(parents)
-            tokens = take(grown, kept)
-            if constrained:
-                constrained.follow(totals, parents, tokens[..., -1], sentences)
-            change = None if change is None else change.gather(1, kept)
-            looked = looked if watched is None else take(looked, parents)
-            live = (~(at_limit | ended.full(sentences))).nonzero().squeeze(1)
-            if not len(live):
-                break
-            # Leaving out the finished copies the memory of all others: worth it when they are many.
-            if len(live) <= 0.75 * len(sentences):
-                sentences, tokens, totals, state = sentences[live], tokens[live], totals[live], state.select(live)
-                change = None if change is None else change[live]
-                looked = looked if watched is None else looked[live]
-        return ended.best(self.n_best, key)
+        room = search.beam_size * (1 if search.n_best == 1 or task.key is None else 2)
+        patient = list(self._constrained.constraints) if search.early_stopping else range(len(task.source))
+        self._beam = Beam(
+            task, search.beam_size, room=room, length_penalty=search.length_penalty, patient=patient,
+            weighed=task.weighed,
+        )  # fmt: skip
+        self.last = self._beam.tokens[..., -1]
+
+    def tokens(self, sentences: Tensor) -> Tensor:
+        """Return what each hypothesis says so far, (live, beam, so far)."""
+        return self._beam.tokens[..., 1:]
+
+    def grow(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Add a token to each hypothesis; a sentence is finished when enough of its hypotheses have ended."""
+        beam, constrained, sentences = self._beam, self._constrained, step.sentences
+        ruled = constrained.rule(step.ruled, Said(self.tokens(sentences), sentences, step.room))
+        candidates = beam.candidates(ruled)
+        if constrained:
+            candidates = constrained.choose(ruled, beam.totals, candidates, sentences)
+        weight = self._search.coverage_penalty
+        bonus = weight * step.state.coverage() if weight else None
+        parents = beam.grow(candidates, step.log_probabilities, sentences, bonus=bonus)
+        self.last = beam.tokens[..., -1]
+        if constrained:
+            constrained.follow(beam.totals, parents, self.last, sentences)
+        return parents, beam.ended.full(sentences)
+
+    def select(self, live: Tensor) -> None:
+        """Keep some rows only."""
+        self._beam.select(live)
+        self.last = self.last[live]
+
+    def found(self) -> list[list[Hypothesis]]:
+        """Return up to n_best hypotheses of each sentence, best first."""
+        return self._beam.ended.best(self._search.n_best, self._key)

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from seq2seq.data.tokenizer import EOS, PAD
 from seq2seq.decoding.constraints import Constraints, State
+from seq2seq.decoding.hypotheses import Candidates
 from seq2seq.decoding.interface import Request
 from seq2seq.decoding.rules import Said, only
 
 
-class Candidate(NamedTuple):
+class Continuation(NamedTuple):
     """A hypothesis with one more token."""
 
     total: float
@@ -71,15 +72,13 @@ class ConstrainedBeams:
                         only(ruled[row, beam], allowed)
         return ruled
 
-    def choose(
-        self, ruled: Tensor, before: Tensor, chosen: tuple[Tensor, Tensor, Tensor], sentences: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return totals, parents and tokens (live, 2 · beam): ended hypotheses first, from `beam` on those that go on.
+    def choose(self, ruled: Tensor, before: Tensor, chosen: Candidates, sentences: Tensor) -> Candidates:
+        """Return candidates (live, 2 · beam): those that end first, from `beam` on those that go on.
 
         Args:
             ruled: log-probabilities (live, beam, vocab).
             before: totals of the hypotheses (live, beam).
-            chosen: the same three, of a search without constraints, which sentences without them keep.
+            chosen: of a search without constraints, which sentences without them keep.
             sentences: which sentence each live row is.
         """
         k, width = self.beam_size, 2 * self.beam_size
@@ -101,9 +100,9 @@ class ConstrainedBeams:
                 (tokens, [c.token for _, c in places]),
             ):
                 x[row, index] = torch.tensor(values, dtype=x.dtype, device=x.device)
-        return totals, parents, tokens
+        return Candidates(totals, parents, tokens)
 
-    def _allocate(self, sentence: int, ruled: Tensor, before: Tensor) -> tuple[list[Candidate], list[Candidate]]:
+    def _allocate(self, sentence: int, ruled: Tensor, before: Tensor) -> tuple[list[Continuation], list[Continuation]]:
         """Return which candidates of a sentence end, and which go on, at most `beam` of each.
 
         Args:
@@ -114,7 +113,7 @@ class ConstrainedBeams:
         constraints, states = self.constraints[sentence], self.states[sentence]
         best, tokens = ruled.topk(min(2 * self.beam_size, ruled.shape[-1]))
         likely, considered = best.tolist(), tokens.tolist()
-        found: list[Candidate] = []
+        found: list[Continuation] = []
         for beam, total in enumerate(before.tolist()):
             if total == -torch.inf or beam >= len(states):
                 continue
@@ -125,14 +124,14 @@ class ConstrainedBeams:
             for token, log_probability in seen.items():
                 if log_probability > -torch.inf:
                     bank = 0 if token == EOS else constraints.distance(constraints.advance(state, token))
-                    found.append(Candidate(total + log_probability, beam, token, bank))
+                    found.append(Continuation(total + log_probability, beam, token, bank))
         found.sort(key=lambda candidate: -candidate.total)
-        banks: dict[int, list[Candidate]] = {}
+        banks: dict[int, list[Continuation]] = {}
         for candidate in found:
             banks.setdefault(candidate.bank, []).append(candidate)
         slots = _share_out(self.beam_size, {number: len(held) for number, held in banks.items()})
-        ended: list[Candidate] = []
-        going_on: list[Candidate] = []
+        ended: list[Continuation] = []
+        going_on: list[Continuation] = []
         for number, held in banks.items():
             # As in a search without constraints: what ends leaves its place to others.
             ended += [c for c in held[: slots[number]] if c.token == EOS]

@@ -39,7 +39,7 @@ class Searchable(Protocol):
 class Request(NamedTuple):
     """What is asked of a search for one sentence."""
 
-    number: int = 0  # of the sentence in its text: it names a stream of random numbers
+    number: int = 0  # of the sentence in its text, from 1: it names a stream of random numbers; 0: none yet
     prefix: Prefix | None = None  # what the translation must begin with
     constraints: Constraints | None = None  # what it must say, and must not say
     where: str = ""  # what an error calls the constraints, such as `FILE:7`

@@ -12,28 +12,25 @@ The likeliest token always stays. Each sentence has random numbers of its own, b
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD
-from seq2seq.decoding.interface import (
-    Hypothesis,
-    Key,
-    Request,
-    Searchable,
-    check_limits,
-    length_limits,
-    next_log_probabilities,
-)
-from seq2seq.decoding.rules import Rules, Said, penalty_rules
+from seq2seq.decoding.interface import Hypothesis, Key
+from seq2seq.decoding.stepwise import Growing, Step, StepwiseSearch, Task
 from seq2seq.decoding.streams import Streams
 from seq2seq.errors import UserError
 
 
-class SampleSearch:
+@dataclass(kw_only=True, eq=False)
+class SampleSearch(StepwiseSearch):
     """Translations drawn at random, the likeliest first.
+
+    It returns n_best draws, fewer where a key is given and some are equal. A score is the model's own log-probability,
+    whatever the temperature.
 
     Args:
         n_best: how many are drawn for each sentence; equal ones count as one where a key is given.
@@ -43,107 +40,42 @@ class SampleSearch:
         min_p: least probability of a token beside the likeliest one's; 0: any.
         epsilon: least probability of a token; 0: any.
         seed: of the random numbers.
-        max_length: most tokens of a translation, EOS counted.
-        max_ratio: most target tokens a source token, beside a constant allowance of 10.
-        no_repeat_ngram: so many pieces never come twice in a translation; 0: off.
-        repetition_penalty: power of the probability of pieces that came before; 1: none.
+
+    And those of `StepwiseSearch`.
     """
 
-    def __init__(
-        self,
-        *,
-        n_best: int,
-        temperature: float,
-        top_k: int,
-        top_p: float,
-        min_p: float,
-        epsilon: float,
-        seed: int,
-        max_length: int,
-        max_ratio: float,
-        no_repeat_ngram: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> None:
-        if n_best < 1:
-            raise UserError(f"search.n_best={n_best} must be above 0")
-        if temperature <= 0:
-            raise UserError(f"search.temperature={temperature} must be above 0; search=greedy takes the likeliest")
-        if top_k < 0:
-            raise UserError(f"search.top_k={top_k} must be 0 (all) or how many tokens, such as 50")
-        if not 0 < top_p <= 1:
-            raise UserError(f"search.top_p={top_p} must be above 0 and at most 1, which is all")
-        for name, share in (("min_p", min_p), ("epsilon", epsilon)):
+    n_best: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    epsilon: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_best < 1:
+            raise UserError(f"search.n_best={self.n_best} must be above 0")
+        if self.temperature <= 0:
+            raise UserError(f"search.temperature={self.temperature} must be above 0; search=greedy takes the likeliest")
+        if self.top_k < 0:
+            raise UserError(f"search.top_k={self.top_k} must be 0 (all) or how many tokens, such as 50")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"search.top_p={self.top_p} must be above 0 and at most 1, which is all")
+        for name, share in (("min_p", self.min_p), ("epsilon", self.epsilon)):
             if not 0 <= share < 1:
                 raise UserError(f"search.{name}={share} must be from 0 (any) to below 1")
-        check_limits(max_length, max_ratio)
-        self.n_best = n_best
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
-        self.min_p = min_p
-        self.epsilon = epsilon
-        self.seed = seed
-        self.max_length = max_length
-        self.max_ratio = max_ratio
-        self.rules = penalty_rules(no_repeat_ngram=no_repeat_ngram, repetition_penalty=repetition_penalty)
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        model: Searchable,
-        source: Tensor,
-        source_mask: Tensor,
-        source_lengths: Tensor,
-        *,
-        key: Key | None = None,
-        requests: Sequence[Request] | None = None,
-    ) -> list[list[Hypothesis]]:
-        """Return n_best draws for each source, the likeliest first; fewer where a key is given and some are equal.
+    @property
+    def hypotheses(self) -> int:
+        """As many as are drawn."""
+        return self.n_best
 
-        Arguments as `Search`. A score is the model's own log-probability, whatever the temperature.
-        """
-        requests = [Request(i) for i in range(len(source))] if requests is None else requests
-        limits = length_limits(source_lengths, self.max_length, self.max_ratio, requests)
-        shortest, longest = (int(limit) for limit in limits.aminmax())
-        rules = Rules(self.rules, requests)
-        streams = Streams(self.seed, [request.number for request in requests], self.n_best)
-        state = model.begin(source, source_mask, source_lengths)
-        shape = len(source), self.n_best
-        sentences = torch.arange(len(source), device=source.device)  # which sentence each live row is
-        tokens = torch.full((*shape, longest), PAD, device=source.device)
-        totals = torch.zeros(shape, dtype=torch.float32, device=source.device)
-        ended = torch.zeros(shape, dtype=torch.bool, device=source.device)
-        last = torch.full((len(source), 1), BOS, device=source.device)
-        for t in range(longest):
-            logits, state = model.step(last, state)
-            must_end = limits[sentences] == t + 1 if t + 1 >= shortest else None
-            ruled = log_probabilities = next_log_probabilities(logits, must_end=must_end)
-            if rules.any:
-                said = tokens[sentences, : logits.shape[1], :t]  # at first all samples are one
-                ruled = rules(log_probabilities, Said(said, sentences, limits[sentences] - t))
-            numbers = torch.from_numpy(streams.at(t)).to(source.device if source.device.type != "mps" else "cpu")
-            drawn = self._draw(ruled, numbers[sentences.to(numbers.device)])
-            before = ended[sentences]
-            allowed, likely = (
-                x.expand(-1, self.n_best, -1).gather(-1, drawn[..., None]).squeeze(-1)
-                for x in (ruled, log_probabilities)
-            )
-            totals[sentences] += likely.masked_fill(allowed == -torch.inf, -torch.inf).masked_fill(before, 0.0)
-            last = drawn.masked_fill(before, PAD)
-            tokens[sentences, :, t] = last
-            ended[sentences] = before | (last == EOS)
-            if t == 0:
-                state = state.reorder(torch.zeros_like(last))
-            live = (~ended[sentences].all(-1)).nonzero().squeeze(1)
-            if not len(live):
-                break
-            # Leaving out the finished copies the memory of all others: worth it when they are many.
-            if len(live) <= 0.75 * len(sentences):
-                sentences, last, state = sentences[live], last[live], state.select(live)
-        rows = zip(tokens.tolist(), totals.tolist(), strict=True)
-        return [_likeliest_first(*row, key=key) for row in rows]
+    def begin(self, task: Task) -> "Samples":
+        """Return n_best hypotheses a sentence."""
+        return Samples(self, task)
 
-    def _draw(self, log_probabilities: Tensor, numbers: Tensor) -> Tensor:
+    def draw(self, log_probabilities: Tensor, numbers: Tensor) -> Tensor:
         """Return tokens (live, sample) that numbers, as many, draw by log-probabilities (live, 1 or sample, vocab).
 
         A token has a stretch of the numbers from 0 to 1, as long as its probability; stretches stand in the order of
@@ -167,6 +99,54 @@ class SampleSearch:
             likelier = ordered.cumsum(-1) - ordered
             stays &= torch.zeros_like(stays).scatter(-1, order, likelier < self.top_p)
         return stays | (p == largest)
+
+
+class Samples(Growing):
+    """Some hypotheses a sentence, each of which goes on with a token drawn at random."""
+
+    def __init__(self, search: SampleSearch, task: Task) -> None:
+        batch, device = len(task.source), task.source.device
+        numbers = range(batch) if task.requests is None else [request.number for request in task.requests]
+        self._search = search
+        self._key = task.key
+        self._streams = Streams(search.seed, list(numbers), search.n_best)
+        self._tokens = torch.full((batch, search.n_best, task.longest), PAD, device=device)  # of all sentences
+        self._totals = torch.zeros(batch, search.n_best, dtype=torch.float32, device=device)
+        self._ended = torch.zeros(batch, search.n_best, dtype=torch.bool, device=device)
+        self._length = 0
+        self.last = torch.full((batch, 1), BOS, device=device)  # at first all samples are one
+
+    def tokens(self, sentences: Tensor) -> Tensor:
+        """Return what each hypothesis says so far, (live, sample, so far); at first all are one."""
+        return self._tokens[sentences, : self.last.shape[1], : self._length]
+
+    def grow(self, step: Step) -> tuple[Tensor | None, Tensor]:
+        """Add a token to each hypothesis; a sentence is finished when all its hypotheses have ended."""
+        sentences, device = step.sentences, self.last.device
+        numbers = torch.from_numpy(self._streams.at(self._length)).to(device if device.type != "mps" else "cpu")
+        drawn = self._search.draw(step.ruled, numbers[sentences.to(numbers.device)])
+        before = self._ended[sentences]
+        allowed, likely = (
+            x.expand(-1, self._search.n_best, -1).gather(-1, drawn[..., None]).squeeze(-1)
+            for x in (step.ruled, step.log_probabilities)
+        )
+        likely = likely.masked_fill(allowed == -torch.inf, -torch.inf)
+        self._totals[sentences] += likely.masked_fill(before, 0.0)
+        self.last = drawn.masked_fill(before, PAD)
+        self._tokens[sentences, :, self._length] = self.last
+        ended = before | (self.last == EOS)
+        self._ended[sentences] = ended
+        self._length += 1
+        return torch.zeros_like(self.last) if self._length == 1 else None, ended.all(-1)
+
+    def select(self, live: Tensor) -> None:
+        """Keep some rows only."""
+        self.last = self.last[live]
+
+    def found(self) -> list[list[Hypothesis]]:
+        """Return the hypotheses of each sentence, the likeliest first."""
+        rows = zip(self._tokens.tolist(), self._totals.tolist(), strict=True)
+        return [_likeliest_first(*row, key=self._key) for row in rows]
 
 
 def _likeliest_first(tokens: list[list[int]], totals: list[float], *, key: Key | None) -> list[Hypothesis]:

@@ -85,24 +85,24 @@ class Translator:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
-        of each translation, one a line. `tags` are what stands before each source, one a line; "" is what the tokenizer
-        puts there. `progress` is told how many more lines are done, in any order.
+        of each translation, one a line; those without a number get that of their line. `tags` are what stands before
+        each source, one a line; "" is what the tokenizer puts there. `progress` is told how many more lines are done,
+        in any order.
         """
         tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
         for start, chunk in _chunks(lines, first):
-            read_by = [marked(self.tokenizers.source, tag) for tag in islice(tag_of, len(chunk))]
-            if len(read_by) < len(chunk):
-                raise UserError(
-                    f"{name} has more lines than there are tags, {start - 1 + len(read_by)}; give one a line"
-                )
+            read_by = self._marked(tag_of, len(chunk), name, start)
             ids = [
                 self._encode(tokenizer, line, f"{name}:{start + i}")
                 for i, (tokenizer, line) in enumerate(zip(read_by, chunk, strict=True))
             ]
             results: list[list[Translation]] = [[] for _ in chunk]
             examples: list[Numbered] = [(source, [], i) for i, source in enumerate(ids)]
-            numbered = [request._replace(number=start + i) for i, request in enumerate(islice(asked, len(chunk)))]
+            numbered = [
+                request if request.number else request._replace(number=start + i)
+                for i, request in enumerate(islice(asked, len(chunk)))
+            ]
             if len(numbered) < len(chunk):
                 raise UserError(
                     f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
@@ -114,6 +114,13 @@ class Translator:
                     results[i] = [Translation(text, h.score) for text, h in zip(texts, hypotheses, strict=True)]
                 progress(len(indices))
             yield from results
+
+    def _marked(self, tags: Iterator[str], count: int, name: str, start: int) -> list[Tokenizer]:
+        """Return the tokenizers of the next sources, each of which may have a tag of its own."""
+        found = [marked(self.tokenizers.source, tag) for tag in islice(tags, count)]
+        if len(found) < count:
+            raise UserError(f"{name} has more lines than there are tags, {start - 1 + len(found)}; give one a line")
+        return found
 
     def _text(self, tokens: list[int], line: str, read_by: Tokenizer, source_ids: list[int]) -> str:
         if self.unknown is None:
@@ -157,16 +164,19 @@ class Translator:
         *,
         name: str = "input",
         first: int = 1,
+        tags: Iterable[str] | None = None,
     ) -> Iterator[set[Link]]:
         """Yield the word links of each pair, source to target, in order, from forced decoding of the target.
 
-        `name` is what warnings call the input, and `first` the number of its first pair.
+        `name` is what warnings call the input, and `first` the number of its first pair; `tags` as for `translate`.
         """
+        tag_of = repeat("") if tags is None else iter(tags)
         for start, chunk in _chunks(pairs, first):
+            read_by = self._marked(tag_of, len(chunk), name, start)
             sentences = [
                 tuple(
                     self._sentence(tokenizer, text, f"{name}:{start + i}")
-                    for tokenizer, text in zip(self.tokenizers, pair, strict=True)
+                    for tokenizer, text in zip((read_by[i], self.tokenizers.target), pair, strict=True)
                 )
                 for i, pair in enumerate(chunk)
             ]
@@ -187,13 +197,21 @@ class Translator:
                     results[i] = link_pairs(extraction(word_shares(row[: len(target), : len(source)], target, source)))
             yield from results
 
-    def score(self, pairs: Iterable[tuple[str, str]], *, name: str = "input", first: int = 1) -> Iterator[PairScore]:
-        """Yield how likely the model finds the target of each pair, in order; `name` and `first` as for `align`."""
-        source, target = self.tokenizers
+    def score(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        name: str = "input",
+        first: int = 1,
+        tags: Iterable[str] | None = None,
+    ) -> Iterator[PairScore]:
+        """Yield how likely the model finds the target of each pair, in order; the rest as for `align`."""
+        target, tag_of = self.tokenizers.target, repeat("") if tags is None else iter(tags)
         for start, chunk in _chunks(pairs, first):
+            read_by = self._marked(tag_of, len(chunk), name, start)
             examples = [
                 (
-                    self._encode(source, pair[0], f"{name}:{start + i}"),
+                    self._encode(read_by[i], pair[0], f"{name}:{start + i}"),
                     self._encode(target, pair[1], f"{name}:{start + i}"),
                     i,
                 )

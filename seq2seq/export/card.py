@@ -10,40 +10,8 @@ from seq2seq.checkpoint import Checkpoint
 
 SCORES = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "aer": "AER, %"}
 
-LOAD = {
-    "ctranslate2": """
-import ctranslate2, sentencepiece
 
-source, target = (sentencepiece.SentencePieceProcessor(f"FOLDER/{side}.spm") for side in ("source", "target"))
-translator = ctranslate2.Translator("FOLDER")
-pieces = source.encode("A sentence .", out_type=str)
-(found,) = translator.translate_batch([pieces], beam_size=5)
-print(target.decode(found.hypotheses[0]))
-""",
-    "onnx": """
-import json, onnxruntime
-
-begin = onnxruntime.InferenceSession("FOLDER/begin.onnx")  # source ids and lengths to a state
-step = onnxruntime.InferenceSession("FOLDER/step.onnx")  # tokens and a state to logits, the next state and weights
-graphs = json.load(open("FOLDER/graphs.json"))  # special ids, names of the state's tensors
-""",
-    "safetensors": """
-import safetensors.torch
-
-weights = safetensors.torch.load_file("FOLDER/model.safetensors")  # by the names of seq2seq's modules
-""",
-    "huggingface": """
-from transformers import MarianMTModel, MarianTokenizer
-
-model, tokenizer = MarianMTModel.from_pretrained("FOLDER"), MarianTokenizer.from_pretrained("FOLDER")
-ids = model.generate(**tokenizer(["A sentence ."], return_tensors="pt"))
-print(tokenizer.batch_decode(ids, skip_special_tokens=True))
-""",
-}
-"""How each format is loaded, in Python."""
-
-
-def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, name: str, parameters: int) -> None:
+def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, parameters: int, load: str) -> None:
     """Write `README.md` into a folder, and beside it an alignment of the run where it has drawn one.
 
     Scores and picture are those of the folder in which the checkpoint was trained; a checkpoint alone has none.
@@ -52,8 +20,8 @@ def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, name: str, pa
         checkpoint: that was exported.
         folder: of the export.
         form: the format.
-        name: that the folder will have.
         parameters: how many the model has.
+        load: how it is loaded, in Python.
     """
     config = checkpoint.config
     run = Path(checkpoint.path).resolve().parent.parent
@@ -66,14 +34,16 @@ def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, name: str, pa
         _table(("model", ""), {**_facts(config), "parameters": f"{parameters:,}"}),
         _scores(run),
         "![Word alignment of a validation sentence](alignment.png)\n" if picture is not None else "",
-        f"## Load\n\n```python{LOAD[form].replace('FOLDER', name)}```\n" if form in LOAD else "",
+        f"## Load\n\n```python{load}```\n",
         "## Limits\n\nIt knows the kind of text that it was trained on, and repeats what is wrong there.\n",
     ]
     (folder / "README.md").write_text("\n".join(part for part in parts if part), encoding="utf-8")
 
 
 def _facts(config: Mapping[str, Any]) -> dict[str, str]:
-    units = [config["tokenizer"].get(key, "") for key in ("vocab_size", "model_type")]
+    options = config["tokenizer"]
+    kind = {"ByteConfig": "byte", "WordConfig": "word"}.get(_name(options), options.get("model_type", ""))
+    units = [options.get("vocab_size", ""), kind]
     of = config["data"] or {}  # nothing is known of what a model that was imported was trained on
     data = {k: v for k, v in of.items() if isinstance(v, str | int | float) and not k.startswith("_")}
     return {

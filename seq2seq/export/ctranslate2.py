@@ -1,5 +1,6 @@
 """A Transformer for CTranslate2: the same translations without PyTorch, and faster."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def save(
     Raises:
         UserError: the model has parts that CTranslate2 does not know, naming them.
     """
+    if quantization is not None:
+        model = copy.deepcopy(model)  # CTranslate2 multiplies the weights by their scales where they lie
     encoder, decoder, alignment = model.encoder, model.decoder, checkpoint.alignment
     if not isinstance(encoder, TransformerEncoder) or not isinstance(decoder, TransformerDecoder):
         raise UserError("format=ctranslate2 is for model=transformer; use format=onnx for a recurrent model")

@@ -12,6 +12,7 @@ from seq2seq.build import load_model
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.errors import UserError, nearest
 from seq2seq.export.card import write_card
+from seq2seq.export.loading import how_to_load
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def export(checkpoint: Checkpoint, output: Path, *, form: str, quantization: str
                 for ending, content in tokenizer.files.items():
                     (folder / f"{side}{ending}").write_bytes(content)
             parameters = sum(parameter.numel() for parameter in model.parameters())
-            write_card(checkpoint, folder, form=form, name=output.name, parameters=parameters)
+            load = how_to_load(form, output.name, tokenizers, model.first_token)
+            write_card(checkpoint, folder, form=form, parameters=parameters, load=load)
             os.replace(folder, output)
     except OSError as error:
         raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None

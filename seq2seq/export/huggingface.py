@@ -151,7 +151,9 @@ def _write_tokenizer(folder: Path, tokenizers: Tokenizers, *, longest: int) -> N
 
 
 def _numbered(tokenizer: Tokenizer) -> dict[str, int]:
-    return {piece: i for i, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))}
+    """Return the id of each piece; a tag is called `>>tag<<`, which `MarianTokenizer` finds at the start of a text."""
+    tags = {i: f">>{name}<<" for name, i in tokenizer.tag_ids.items()}
+    return {tags.get(i, piece): i for i, piece in enumerate(tokenizer.pieces(range(len(tokenizer))))}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -13,6 +13,15 @@ from seq2seq.models.interface import DecoderState, EncoderOutput
 from seq2seq.models.recurrent import RecurrentState, StepwiseRNN
 
 
+def xavier_linear(d_input: int, d_output: int, *, bias: bool = True) -> nn.Linear:
+    """Return a linear layer whose weight is Xavier-uniform, as the recurrences' are, and whose bias is zero."""
+    linear = nn.Linear(d_input, d_output, bias=bias)
+    nn.init.xavier_uniform_(linear.weight)
+    if bias:
+        nn.init.zeros_(linear.bias)
+    return linear
+
+
 class RecurrentDecoder(nn.Module):
     """What the three share: embeddings, a recurrence, and s_0 = tanh(W_s summary) (Bahdanau et al. 2015, A.2.2).
 
@@ -44,7 +53,7 @@ class RecurrentDecoder(nn.Module):
         self.d_model = d_model
         self.d_features = d_model
         self.dropout = Dropout(dropout)
-        self.bridge = nn.Linear(d_summary, num_layers * d_model)
+        self.bridge = xavier_linear(d_summary, num_layers * d_model)
         self.rnn = rnn(table.embedding_dim + d_fed, d_model, num_layers=num_layers, dropout=dropout)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -170,7 +179,7 @@ class BahdanauDecoder(AskingDecoder):
     ) -> None:
         super().__init__(table, d_encoder=d_encoder, d_model=d_model, d_fed=d_encoder, **options)
         self.d_features = d_readout or table.embedding_dim
-        self.readout = nn.Linear(d_model + table.embedding_dim + d_encoder, 2 * self.d_features)
+        self.readout = xavier_linear(d_model + table.embedding_dim + d_encoder, 2 * self.d_features)
 
     def begin(self, encoder_output: EncoderOutput) -> DecoderState:
         """Return the state before the first token."""
@@ -229,7 +238,7 @@ class LuongDecoder(AskingDecoder):
         d_fed = d_model if input_feeding else 0
         super().__init__(table, d_encoder=d_encoder, d_model=d_model, d_fed=d_fed, **options)
         self.input_feeding = input_feeding
-        self.combine = nn.Linear(d_encoder + d_model, d_model, bias=False)
+        self.combine = xavier_linear(d_encoder + d_model, d_model, bias=False)
 
     def begin(self, encoder_output: EncoderOutput) -> DecoderState:
         """Return the state before the first token; the attentional vector before it is zero."""

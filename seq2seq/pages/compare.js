@@ -29,7 +29,7 @@ const STYLE = `
   th[aria-sort] button { color: var(--blue); }
   th[aria-sort="ascending"] button::after { content: " ▴"; }
   th[aria-sort="descending"] button::after { content: " ▾"; }
-  .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 8px 20px; }
+  .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr)); gap: 8px 20px; }
   .plots h3, .plot h3 { font-size: 14px; font-weight: 600; margin: 8px 0 0; }
   .group { display: inline-flex; }
   .group button { border-radius: 0; margin-left: -1px; }

@@ -87,13 +87,14 @@ function byLength(node) {
   const ranges = lengthRanges();
   if (!ranges.length) return;
   const mixed = ranges.some(([, split]) => split !== DATA.split);
-  const ticks = ranges.map(([range, split]) => plain(range.replace("-", "–")) + (mixed ? `<br>${plain(split.replace(/^test_/, ""))}` : ""));
+  const ticks = ranges.map(([range, split]) => [plain(range.replace("-", "–")), DATA.sentences[split]?.[range] ?? "?",
+    ...(mixed ? [plain(split.replace(/^test_/, ""))] : [])].join("<br>"));
   function draw() {
     const traces = visible().filter((variant) => Object.keys(variant.groups).length).map((variant) =>
       line(variant, ticks, ranges.map(([range, split]) => variant.groups[split]?.bleu_by_length?.[range] ?? null), {
         mode: "lines+markers", marker: { size: 6 }, unit: " words",
       }));
-    plot(node, traces, { height: 340, x: { type: "category", title: { text: "source length in words", standoff: 8 } },
+    plot(node, traces, { height: 340, x: { type: "category", title: { text: "words of the source<br>(below them: how many sentences)", standoff: 8 } },
       y: { rangemode: "tozero", title: { text: "BLEU", standoff: 8 } } });
   }
   redraw.push(draw);
@@ -112,12 +113,14 @@ function cost(node, controls) {
   const x = choice("against", "cost-x", options(across), draw, chosen);
   controls.append(y.node, x.node);
   function draw() {
-    const shown = visible().filter((variant) => x.value in variant.cells && y.value in variant.cells);
-    const traces = shown.map((variant) => {
+    const shown = visible().filter((variant) => x.value in variant.cells && y.value in variant.cells)
+      .sort((a, b) => a.cells[y.value].value - b.cells[y.value].value);
+    const named = shown.length <= 5 && node.clientWidth > 450;
+    const traces = shown.map((variant, i) => {
       const [across, up] = [variant.cells[x.value], variant.cells[y.value]];
       return {
-        x: [across.value], y: [up.value], type: "scatter", mode: shown.length > 5 ? "markers" : "markers+text",
-        text: ["  " + plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: "middle right",
+        x: [across.value], y: [up.value], type: "scatter", mode: named ? "markers+text" : "markers",
+        text: [plain(variant.name.length > 28 ? `${variant.name.slice(0, 27)}…` : variant.name)], textposition: i % 2 ? "bottom center" : "top center", // neighbours keep clear of each other
         textfont: { size: 11, color: variant.color }, cliponaxis: false, customdata: [plain(variant.name)],
         hovertemplate: "%{customdata}<br>%{y:.2f} at %{x:,.4~g}<extra></extra>",
         opacity: pointed !== null && pointed !== variant.number ? 0.15 : 1,
@@ -130,7 +133,8 @@ function cost(node, controls) {
     const wide = Math.min(...values) > 0 && Math.max(...values) / Math.min(...values) > 8;
     const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => (wide ? Math.log10(value) : value));
     const pad = high - low || Math.abs(high) || 1;
-    const range = !shown.length ? undefined : [low - 0.1 * pad, high + (shown.length > 5 ? 0.1 : 0.4) * pad]; // room for the names right of the points
+    const room = (named ? 0.3 : 0.1) * pad; // for half a name
+    const range = shown.length ? [low - room, high + room] : undefined;
     plot(node, traces, { height: 340, x: { title: { text: label(across, x.value), standoff: 8 }, range, ...(wide ? { type: "log" } : {}) },
       y: { title: { text: label(up, y.value), standoff: 8 } } });
   }

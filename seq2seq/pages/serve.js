@@ -4,12 +4,15 @@
 
 const PAUSE = 350; // milliseconds after the last key before the models are asked
 const COUNTS = { 1: "1 translation", 3: "3 translations", 5: "5 translations" };
+const SEARCHES = { beam: "beam", greedy: "greedy", diverse: "diverse beams", sample: "drawn at random" };
 
 const ALSO = { "": "nothing", readings: "other readings", methods: "other methods" };
 const OTHERS = { "": {}, readings: { readings: true }, methods: { methods: ["erasure", "gradient_x_input", "alti"] } };
 const TAGS = [...new Set(DATA.models.flatMap(({ tags }) => tags))];
 
-const asked = { source: "", target: "", model: DATA.models[0].name, beside: "", tag: "", search: "beam", count: "1", also: "" };
+const [first] = DATA.models; // several models together, which have no attention, stand beside one that has
+const besideFirst = first.attention ? "" : DATA.models.find(({ attention }) => attention)?.name ?? "";
+const asked = { source: "", target: "", model: first.name, beside: besideFirst, tag: "", search: "beam", count: "1", also: "" };
 const views = new Map(); // by model: its section, its viewer, what it shows
 let running = new AbortController(); // of the requests of the last question
 
@@ -25,7 +28,7 @@ document.body.append(element("main", {},
     DATA.models.length > 1 ? selection("model", "model", DATA.models.map(({ name }) => [name, name])) : "",
     DATA.models.length > 1 ? selection("beside", "beside it", [["", "none"], ...DATA.models.map(({ name }) => [name, name])]) : "",
     TAGS.length ? selection("tag", "tag", [["", "the usual"], ...TAGS.map((tag) => [tag, tag])]) : "",
-    selection("search", "search", [["beam", "beam"], ["greedy", "greedy"]]),
+    selection("search", "search", Object.entries(SEARCHES)),
     selection("count", "show", Object.entries(COUNTS)),
     selection("also", "beside attention", Object.entries(ALSO))),
   message, models));
@@ -63,7 +66,7 @@ function typed(area) {
 /** Change what is asked, beside what was typed; write it into the address, and ask. */
 function ask(changes) {
   Object.assign(asked, { source: typed(source), target: typed(target) }, changes);
-  const said = Object.entries(asked).filter(([key, value]) => value && value !== DEFAULTS[key]);
+  const said = Object.entries(asked).filter(([key, value]) => value !== DEFAULTS[key]);
   history.replaceState(null, "", `#${new URLSearchParams(said)}`);
   fill();
   answer();
@@ -115,7 +118,7 @@ async function answer() {
 
 /** Return the answer of a model: its attention, or its translations alone where it has none. */
 async function answerOf(model, signal) {
-  const search = { ...(asked.tag ? { tag: asked.tag } : {}), search: asked.search, beam_size: 5, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
+  const search = { ...(asked.tag ? { tag: asked.tag } : {}), search: asked.search, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
   if (!DATA.models.find(({ name }) => name === model).attention) {
     return post("translate", { model, text: asked.source, ...search }, signal);
   }
@@ -156,8 +159,12 @@ function arrange(names) {
 function display(name, answer) {
   const view = views.get(name);
   if (answer.translations) {
-    const lines = answer.translations[0].hypotheses.map(({ text }) => element("p", { dir: "auto" }, text || "(nothing)"));
-    view.section.replaceChildren(view.section.firstChild, ...lines, element("p", { class: "note" }, "This model has no attention."));
+    const lines = answer.translations[0].hypotheses.map(({ text, score }, i, all) => element("div", { class: "translation boxed" },
+      element("span", { class: "name" }, all.length > 1 ? `translation ${i + 1}` : "translation"),
+      element("span", { class: "text", dir: "auto" }, text || "(nothing)"),
+      element("span", { class: "score", title: "log-probability over the length penalty" }, score.toFixed(3).replace("-", "\u2212"))));
+    view.section.replaceChildren(view.section.firstChild, element("div", { class: "translations" }, ...lines),
+      element("p", { class: "note" }, "This model has no attention to look at."));
     return;
   }
   const shown = asked.target.trim() ? answer.targets.length - 1 : 0;

@@ -9,21 +9,38 @@ function resolved(schema) {
 
 /** Return in words which values a field takes. */
 function kindOf(schema) {
-  if (schema.$ref) return schema.$ref.split("/").pop();
+  if (schema.$ref) return "object";
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" or ");
   if (schema.const !== undefined) return JSON.stringify(schema.const);
-  if (schema.anyOf) return schema.anyOf.map(kindOf).join(" or ");
-  if (schema.type === "array") return schema.prefixItems ? "pair" : `list of ${schema.items.$ref ? "objects" : kindOf(schema.items)}`;
-  const range = schema.minimum !== undefined ? ` from ${schema.minimum} to ${schema.maximum}` : "";
+  if (schema.anyOf) return schema.anyOf.filter(({ type }) => type !== "null").map(kindOf).join(" or ");
+  if (schema.type === "array") return schema.prefixItems ? "pair" : `list of ${kindOf(schema.items).replace("object", "objects")}`;
+  const range = schema.type === "integer" || schema.type === "number" ? rangeOf(schema) : "";
   return `${{ string: "text", object: "object", null: "null" }[schema.type] ?? schema.type}${range}`;
 }
 
-/** Return the fields of a schema, and after each list the fields of its items: [name, field, default]. */
+/** Return from where to where a number may be. */
+function rangeOf({ minimum, exclusiveMinimum, maximum, exclusiveMaximum }) {
+  const from = minimum ?? exclusiveMinimum;
+  if (from === undefined) return "";
+  const least = minimum === undefined ? ` above ${from}` : ` from ${from}`;
+  return maximum === undefined ? `${least} to below ${exclusiveMaximum}` : `${least} to ${maximum}`;
+}
+
+/** Return the schema of the objects that a field holds, or lists; nothing where it holds none. */
+function objectsIn(field) {
+  const inside = [field.items, ...(field.anyOf ?? []), ...(field.anyOf ?? []).map(({ items }) => items), ...(field.items?.anyOf ?? [])];
+  return resolved(inside.find((schema) => schema?.$ref));
+}
+
+/** Return the fields of a schema, those that are needed first, and after each the fields of its objects: [name, field, default]. */
 function flat(schema, before = "") {
-  return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
-    const value = schema.required?.includes(name) ? "needed" : JSON.stringify(field.default ?? null);
-    const items = field.items?.$ref ? flat(resolved(field.items), `${before}${name}[].`) : [];
-    return [[before + name, field, value], ...items];
+  const isNeeded = ([name]) => Boolean(schema.required?.includes(name));
+  const entries = Object.entries(schema.properties ?? {});
+  return [...entries.filter(isNeeded), ...entries.filter((entry) => !isNeeded(entry))].flatMap(([name, field]) => {
+    const value = isNeeded([name]) ? "needed" : field.default === undefined || field.default === null ? "" : JSON.stringify(field.default);
+    const objects = objectsIn(field);
+    const list = field.type === "array" ? "[]" : "";
+    return [[before + name, field, value], ...(objects ? flat(objects, `${before}${name}${list}.`) : [])];
   });
 }
 
@@ -31,14 +48,15 @@ function flat(schema, before = "") {
 function fields(schema, withDefaults) {
   const rows = flat(schema).map(([name, field, value]) =>
     element("tr", {}, element("td", {}, element("code", {}, name)), element("td", {}, kindOf(field)),
-      withDefaults ? element("td", {}, value) : "", element("td", { class: "text" }, field.description ?? "")));
+      withDefaults ? element("td", { class: value === "needed" ? "default needed" : "default" }, value) : "", element("td", { class: "text" }, field.description ?? "")));
   const heads = ["field", "is", ...(withDefaults ? ["by default"] : []), "meaning"];
   return element("div", { class: "scroll" }, element("table", { class: "fields" }, element("tr", {}, ...heads.map((head) => element("th", {}, head))), ...rows));
 }
 
-/** Return a command of a shell that sends an example. */
-function command(path, example) {
-  const body = JSON.stringify(example).replaceAll("'", "'\\''");
+/** Return a command of a shell that sends an example, its fields in the order of the table. */
+function command(path, example, schema) {
+  const order = flat(schema).map(([name]) => name).filter((name) => name in example);
+  const body = JSON.stringify(Object.fromEntries(order.map((name) => [name, example[name]]))).replaceAll("'", "'\\''");
   return element("pre", {}, `curl ${location.origin}${path} -H 'content-type: application/json' -d '${body}'`);
 }
 
@@ -49,7 +67,7 @@ function section(path, method, operation) {
   const refusals = Object.entries(operation.responses).filter(([status]) => status !== "200");
   return element("section", { id: operation.operationId },
     element("h2", {}, element("code", {}, `${method.toUpperCase()} ${path}`)), element("p", {}, operation.description ?? operation.summary),
-    ...(asked ? [fields(asked, true), ...(asked.examples ?? []).map((example) => command(path, example))]
+    ...(asked ? [fields(asked, true), ...(asked.examples ?? []).map((example) => command(path, example, asked))]
       : [element("pre", {}, `curl ${location.origin}${path}`)]),
     ...(answered?.properties ? [element("h3", {}, "Answer"), fields(answered, false)] : []),
     ...(refusals.length ? [element("h3", {}, "Other answers"), element("table", { class: "fields" }, ...refusals.map(([status, { description }]) =>

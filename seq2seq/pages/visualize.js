@@ -91,11 +91,11 @@ function isAlignment({ kind, layer, head }) {
   return headsOf(mapOf(DATA.targets[0], { kind, layer })).length === 1 || (DATA.alignment.head ?? MEAN) === head;
 }
 
-/** Return how a target is called, `beam 2`; a single hypothesis is the translation. */
+/** Return how a target is called, `translation 2`; a single one needs no number. */
 function nameOf(target) {
   const number = /^hypothesis-(\d+)$/.exec(target.name)?.[1];
   const only = DATA.targets.filter(({ name }) => name.startsWith("hypothesis")).length === 1;
-  return number ? (only ? "translation" : `beam ${number}`) : target.name;
+  return number ? (only ? "translation" : `translation ${number}`) : target.name;
 }
 
 /** Return the direction of a text: that of its first letter. */

@@ -2,6 +2,7 @@
 
 schemas.py    what requests and answers look like
 models.py     the models that are served, by name
+searches.py   how a request says that translations are found
 tasks.py      what is done for many requests at once: translate, align, look at attention
 batching.py   the queue between requests and models, and the thread that empties it
 guard.py      limits of size and time, measurements, and what a browser may do

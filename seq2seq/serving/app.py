@@ -1,5 +1,6 @@
 """The addresses of the server, and what each answers."""
 
+import re
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
@@ -16,7 +17,11 @@ from seq2seq.serving.inputs import TooMuch
 from seq2seq.serving.models import Served
 from seq2seq.serving.routes import add_pairs, add_translations
 from seq2seq.serving.schemas import Health
+from seq2seq.serving.searches import FIELDS
 from seq2seq.serving.service import Service
+
+KEY = re.compile(rf"\bsearch\.(?=(?:{'|'.join(FIELDS)})\b)")
+"""What stands before the name of a field where it is a key of a command."""
 
 
 def create_app(service: Service) -> App:
@@ -80,7 +85,7 @@ def _add_errors(api: FastAPI) -> None:
 
     @api.exception_handler(UserError)
     async def mistaken(_: Request, error: UserError) -> JSONResponse:
-        return _problem(422, str(error))
+        return _problem(422, KEY.sub("", str(error)))
 
 
 def _problem(status: int, detail: str, headers: Any = None) -> JSONResponse:
@@ -88,4 +93,4 @@ def _problem(status: int, detail: str, headers: Any = None) -> JSONResponse:
 
 
 def _about(served: Served) -> LiveModel:
-    return LiveModel(served.name, served.model.checkpoint.alignment is not None, served.model.tags)
+    return LiveModel(served.name, served.attention, served.model.tags)

@@ -31,14 +31,17 @@ class CTranslate2Engine:
                 f"export={folder} holds no model.bin; give a folder that `seq2seq export format=ctranslate2` wrote"
             )
         for side, tokenizer in model.tokenizers._asdict().items():
-            file = Path(folder, f"{side}.spm")
-            if not file.is_file() or file.read_bytes() != tokenizer.model_proto:
-                raise UserError(
-                    f"export={folder} has another vocabulary than {model.checkpoint.path}; export that again"
-                )
+            for ending, content in tokenizer.files.items():
+                file = Path(folder, f"{side}{ending}")
+                if not file.is_file() or file.read_bytes() != content:
+                    raise UserError(
+                        f"export={folder} has another vocabulary than {model.checkpoint.path}; export that again"
+                    )
         self.tokenizers = model.tokenizers
         target = model.tokenizers.target
         self.ids = {piece: i for i, piece in enumerate(target.pieces(range(len(target))))}
+        first = model.alone().first_token
+        self.begin = None if first is None else target.pieces([first])  # of every translation, such as a language
         try:
             device = next(model.network.parameters()).device
             self.translator = ctranslate2.Translator(folder, device="cuda" if device.type == "cuda" else "cpu")
@@ -51,6 +54,7 @@ class CTranslate2Engine:
         said = [i for i, line in enumerate(lines) if not is_blank(line) and source.encode(line)]
         found = self.translator.translate_batch(
             [source.pieces(source.encode(lines[i])) for i in said],
+            target_prefix=None if self.begin is None else [[*self.begin] for _ in said],
             beam_size=beam_size,
             num_hypotheses=n_best,
             return_scores=True,

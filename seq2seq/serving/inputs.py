@@ -2,8 +2,11 @@
 
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
 from seq2seq.data.text import one_line
+from seq2seq.decoding.interface import Request, Search
+from seq2seq.decoding.requests import requests_of
 from seq2seq.errors import UserError
 from seq2seq.serving.models import Served
+from seq2seq.serving.schemas import TranslateRequest
 from seq2seq.serving.tasks import Line
 
 
@@ -23,15 +26,41 @@ def lines_of(texts: str | list[str], *, most: int) -> list[str]:
     return [one_line(line) for line in lines]
 
 
-def measured(served: Served, side: str, text: str) -> Line:
-    """Return a text with its length in pieces of a side, `source` or `target`.
+def lines_to_translate(served: Served, asked: TranslateRequest, search: Search, *, most: int) -> list[Line]:
+    """Return the sentences of a request, each with what is asked of its translation.
+
+    Raises:
+        TooMuch: there are more than allowed, or one is longer than the model's.
+        UserError: there are not as many prefixes or constraints; what is asked cannot be said.
+    """
+    texts = lines_of(asked.text, most=most)
+    prefixes = None if asked.prefix is None else lines_of(asked.prefix, most=most)
+    constraints = asked.constraints if isinstance(asked.constraints, list | None) else [asked.constraints]
+    for name, given in (("prefixes", prefixes), ("constraints", constraints)):
+        if given is not None and len(given) != len(texts):
+            raise UserError(f"{len(texts)} sentences and {len(given)} {name}; give one for each sentence")
+    for prefix in prefixes or ():
+        pieces_of(served, "target", prefix)
+    requests = [Request()] * len(texts)
+    if prefixes is not None or constraints is not None:
+        asks = None if constraints is None else [None if each is None else each.model_dump() for each in constraints]
+        tokenizer = served.model.tokenizers.target
+        requests = requests_of(tokenizer, search=search, prefixes=prefixes, constraints=asks)
+    return [  # random numbers by the line, whatever shares its call
+        Line(text, pieces_of(served, "source", text), request._replace(number=i))
+        for i, (text, request) in enumerate(zip(texts, requests, strict=True), 1)
+    ]
+
+
+def pieces_of(served: Served, side: str, text: str) -> int:
+    """Return how many pieces a text of a side, `source` or `target`, has, its end counted.
 
     Raises:
         TooMuch: it is longer than the model's sentences.
     """
     pieces = len(getattr(served.model.tokenizers, side).encode(text))
     _check_length(served, side, pieces)
-    return Line(text, pieces + 1)
+    return pieces + 1
 
 
 def sentence(served: Served, side: str, text: str) -> Sentence:
@@ -49,6 +78,6 @@ def sentence(served: Served, side: str, text: str) -> Sentence:
 
 
 def _check_length(served: Served, side: str, pieces: int) -> None:
-    most = served.model.checkpoint.max_length
+    most = served.max_length
     if pieces > most:
         raise TooMuch(f"{side} has {pieces} pieces, more than the model's {most}; send it in parts")

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from seq2seq.api import Model
+from seq2seq.build_ensemble import shortest_limit
 from seq2seq.decoding.translator import Translation
 from seq2seq.models import EncoderDecoder
+
+ENSEMBLE = "ensemble"
+"""The name of several models that translate together."""
 
 
 class Engine(Protocol):
@@ -28,9 +32,22 @@ class Served:
 
     @property
     def network(self) -> EncoderDecoder:
-        """The model's network: each is served by itself, so it is never several together."""
-        assert isinstance(self.model.network, EncoderDecoder)
-        return self.model.network
+        """The model's network.
+
+        Raises:
+            UserError: it is several together.
+        """
+        return self.model.alone()
+
+    @property
+    def attention(self) -> bool:
+        """Whether it has attention to look at: several models together have none."""
+        return not self.model.others and self.model.checkpoint.alignment is not None
+
+    @property
+    def max_length(self) -> int:
+        """Most pieces of a sentence."""
+        return shortest_limit((self.model.checkpoint, *self.model.others))
 
 
 def named(models: Sequence[Model]) -> list[Served]:
@@ -39,6 +56,7 @@ def named(models: Sequence[Model]) -> list[Served]:
     found = []
     for model in models:
         name = str(model.checkpoint.config.get("run_name") or Path(model.checkpoint.path).stem)
+        name = ENSEMBLE if model.others else name
         seen[name] += 1
         found.append(Served(name if seen[name] == 1 else f"{name} ({seen[name]})", model))
     return found

@@ -9,7 +9,7 @@ from seq2seq.alignment.links import format_links
 from seq2seq.data.text import one_line
 from seq2seq.errors import UserError
 from seq2seq.serving.batching import Task
-from seq2seq.serving.inputs import lines_of, measured, sentence
+from seq2seq.serving.inputs import lines_of, lines_to_translate, pieces_of, sentence
 from seq2seq.serving.models import Served
 from seq2seq.serving.schemas import (
     AlignAnswer,
@@ -24,14 +24,15 @@ from seq2seq.serving.schemas import (
     PairScore,
     PairsRequest,
     Problem,
+    Request,
     ScoreAnswer,
-    Searching,
     Token,
     TranslateAnswer,
     TranslateRequest,
 )
+from seq2seq.serving.searches import Search, asked_for
 from seq2seq.serving.service import Service
-from seq2seq.serving.tasks import Align, Alternatives, Attend, Beginning, Pair, Score, Search, Translate
+from seq2seq.serving.tasks import Align, Alternatives, Attend, Beginning, Pair, Score, Translate
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body cannot be read."},
@@ -52,9 +53,11 @@ def add_translations(api: FastAPI, service: Service) -> None:
     async def translate(asked: TranslateRequest) -> TranslateAnswer:
         """Translate sentences. An empty one has an empty translation."""
         served = service.find(asked.model, asked.tag)
-        lines = [measured(served, "source", line) for line in lines_of(asked.text, most=service.limits.lines)]
-        pieces = sum(line.pieces for line in lines)
-        found = await service.ask(Translate(served, _search(asked)), lines, pieces=pieces) if lines else []
+        search = asked_for(asked.search, asked.given)
+        lines = lines_to_translate(served, asked, search(), most=service.limits.lines)
+        free = asked.prefix is None and asked.constraints is None
+        task = Translate(served, search, by_engine=served.engine is not None and search.plain and free)
+        found = await service.ask(task, lines, pieces=sum(line.pieces for line in lines)) if lines else []
         answers = []
         for translations in found:
             hypotheses = [Hypothesis(text=t.text, score=t.score) for t in translations]
@@ -66,8 +69,8 @@ def add_translations(api: FastAPI, service: Service) -> None:
         """Return the words that might come next in a translation, and how each would go on."""
         served = service.find(asked.model, asked.tag)
         beginning = Beginning(sentence(served, "source", asked.source), one_line(asked.prefix))
-        pieces = asked.n * (len(beginning.source.ids) + measured(served, "target", beginning.prefix).pieces)
-        (found,) = await service.ask(Alternatives(served, Search("beam", 5, 1), asked.n), [beginning], pieces=pieces)
+        pieces = asked.n * (len(beginning.source.ids) + pieces_of(served, "target", beginning.prefix))
+        (found,) = await service.ask(Alternatives(served, Search("beam"), asked.n), [beginning], pieces=pieces)
         return AlternativesAnswer(model=served.name, alternatives=[Alternative(**one._asdict()) for one in found])
 
 
@@ -79,13 +82,13 @@ def add_pairs(api: FastAPI, service: Service) -> None:
         if len(sources) != len(targets):
             raise UserError(f"{len(sources)} sources and {len(targets)} targets; give a target for each source")
         sides = [("source", sources), ("target", targets)]
-        pieces = sum(measured(served, side, text).pieces for side, texts in sides for text in texts)
+        pieces = sum(pieces_of(served, side, text) for side, texts in sides for text in texts)
         return await service.ask(task, list(zip(sources, targets, strict=True)), pieces=pieces) if sources else []
 
     @api.post("/align", responses=PROBLEMS, tags=["models"])
     async def align(asked: PairsRequest) -> AlignAnswer:
         """Link the words of sentence pairs, while the model is forced to say the target."""
-        served = _with_attention(service.find(asked.model, asked.tag))
+        served = _with_attention(service, asked)
         found = await of_pairs(Align(served), served, asked)
         alignments = [Alignment(links=sorted(links), pharaoh=format_links(links)) for links in found]
         return AlignAnswer(model=served.name, alignments=alignments)
@@ -103,24 +106,21 @@ def add_pairs(api: FastAPI, service: Service) -> None:
     @api.post("/attention", responses={**PROBLEMS, 200: {"model": AttentionAnswer}}, tags=["models"])
     async def attention(asked: AttentionRequest) -> Response:
         """Return every attention while the model says a target: its own translations, or one that you give."""
-        served = _with_attention(service.find(asked.model, asked.tag))
+        served = _with_attention(service, asked)
         source = sentence(served, "source", asked.source)
         target = None if asked.target is None else sentence(served, "target", asked.target)
-        pieces = (len(source.ids) + 1) * (asked.n_best if target is None else 2)
-        task = Attend(served, _search(asked), asked.readings, tuple(dict.fromkeys(asked.methods)))
+        search = asked_for(asked.search, asked.given)
+        pieces = (len(source.ids) + 1) * (search.n_best if target is None else 2)
+        task = Attend(served, search, asked.readings, tuple(dict.fromkeys(asked.methods)))
         (answer,) = await service.ask(task, [Pair(source, target)], pieces=pieces)
         return Response(answer, media_type="application/json")
 
 
-def _search(asked: Searching) -> Search:
-    if asked.search == "greedy":
-        return Search("greedy", 1, 1)
-    if asked.n_best > asked.beam_size:
-        raise UserError(f"n_best={asked.n_best} is more than beam_size={asked.beam_size}; raise beam_size")
-    return Search("beam", asked.beam_size, asked.n_best)
-
-
-def _with_attention(served: Served) -> Served:
-    if served.model.checkpoint.alignment is None:
-        raise UserError(f"{served.name} has no attention; name another model")
+def _with_attention(service: Service, asked: Request) -> Served:
+    """Return the model that a request names; refuse one without attention."""
+    served = service.find(asked.model, asked.tag)
+    if not served.attention:
+        others = [other.name for other in service.models if other.attention]
+        remedy = f"name {' or '.join(others)}" if others else "no model here has any"
+        raise UserError(f"{served.name} has no attention; {remedy}")
     return served

@@ -2,9 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from seq2seq.serving.searches import FIELDS, defaults_said
 
 MOST_BEAMS = 16
+MOST_PIECES = 256
 
 
 def _text(value: str) -> str:
@@ -31,21 +36,96 @@ class Request(BaseModel):
 
 
 class Searching(Request):
-    """How a translation is found."""
+    """How a translation is found; what is left out is as `configs/search` has it."""
 
-    search: Literal["beam", "greedy"] = Field(default="beam", description="How a translation is found.")
-    beam_size: int = Field(default=5, ge=1, le=MOST_BEAMS, description="Hypotheses side by side; of search=beam.")
-    n_best: int = Field(default=1, ge=1, le=MOST_BEAMS, description="How many of them to return, at most beam_size.")
+    search: Literal["beam", "greedy", "diverse", "sample"] = Field(
+        default="beam", description="How a translation is found."
+    )
+    n_best: Annotated[int, Field(ge=1, le=MOST_BEAMS)] | None = Field(
+        default=None, description="How many translations of a sentence; no two are alike, so there may be fewer."
+    )
+    beam_size: Annotated[int, Field(ge=1, le=MOST_BEAMS)] | None = Field(
+        default=None, description="Hypotheses side by side."
+    )
+    length_penalty: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] | None = Field(
+        default=None, description="The larger, the longer the translations; 0: none."
+    )
+    groups: Annotated[int, Field(ge=1, le=MOST_BEAMS)] | None = Field(
+        default=None, description="Groups that avoid each other's words; they share out the beam."
+    )
+    diversity: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
+        default=None, description="How strongly groups avoid each other, in nats."
+    )
+    temperature: Annotated[float, Field(ge=0.01, le=10, allow_inf_nan=False)] | None = Field(
+        default=None, description="Below 1: more certain; above 1: more varied."
+    )
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="Draw from so many of the likeliest pieces; 0: all."
+    )
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="Draw from the likeliest pieces that have this share of the probability; 1: all."
+    )
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] | None = Field(
+        default=None, description="The same seed draws the same for the same request."
+    )
+    max_length: Annotated[int, Field(ge=1, le=MOST_PIECES)] | None = Field(
+        default=None, description="Most pieces of a translation."
+    )
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=16)] | None = Field(
+        default=None, description="So many pieces never come twice in a translation; 0: off."
+    )
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10, allow_inf_nan=False)] | None = Field(
+        default=None, description="Power of the probability of pieces that came before; 1: none."
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe each field with its default for each search that has it."""
+        schema = handler.resolve_ref_schema(handler(core))
+        for field in FIELDS:
+            schema["properties"][field]["description"] += f" {defaults_said(field)}"
+        return schema
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields of the search that have a value."""
+        return {field: value for field in FIELDS if (value := getattr(self, field)) is not None}
+
+
+class Constraints(BaseModel):
+    """What a translation must say, and what it must not."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    require: list[Text | list[Text]] = Field(
+        default=[], description="Texts, or lists of texts one of which is enough; of search=beam alone."
+    )
+    forbid: list[Text] = Field(default=[], description="Texts.")
 
 
 class TranslateRequest(Searching):
     """Sentences to translate."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"text": "She opens the door ."}, {"text": ["the wolf slept"], "n_best": 3}]}
+        json_schema_extra={
+            "examples": [
+                {"text": "She opens the door ."},
+                {"text": ["She opens the door .", "the wolf slept"], "n_best": 3},
+                {"text": "She opens the door .", "search": "sample", "n_best": 3, "temperature": 0.7, "seed": 5},
+                {"text": "She opens the door .", "prefix": "Sie m", "constraints": {"forbid": ["schlief"]}},
+            ]
+        }
     )
 
     text: Texts
+    prefix: Texts | None = Field(
+        default=None,
+        description="What the translation begins with, one for each sentence. Its last word may be half a word, unless "
+        "a space follows it; an empty text is nothing.",
+    )
+    constraints: Constraints | list[Constraints | None] | None = Field(
+        default=None, description="What the translation must say and must not, one for each sentence."
+    )
 
 
 class Hypothesis(BaseModel):

@@ -12,6 +12,7 @@ from seq2seq.errors import UserError
 from seq2seq.serving.batching import Batcher, Full, Stopped, Task
 from seq2seq.serving.guard import Limits, Measurements
 from seq2seq.serving.models import Engine, Served, named
+from seq2seq.serving.searches import compose_all
 
 RETRY = {"Retry-After": "1"}
 
@@ -33,6 +34,7 @@ class Service:
         self.models = named(models)
         if engine is not None:
             self.models[0] = replace(self.models[0], engine=engine)
+        compose_all()
         self.limits = limits
         self.measurements = Measurements()
         self.batcher = Batcher(tokens=tokens, wait=wait, room=limits.waiting, observe=self.measurements.of_call)

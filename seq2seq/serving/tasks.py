@@ -8,11 +8,10 @@ from typing import Any, NamedTuple
 
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable
-from seq2seq.api import search_of
 from seq2seq.attribution import Method
 from seq2seq.data.batching import collate
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
-from seq2seq.decoding.interface import Search as AnySearch
+from seq2seq.decoding.interface import Request
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.translator import Translation, Translator
@@ -20,9 +19,7 @@ from seq2seq.errors import UserError
 from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import page_data
 from seq2seq.serving.models import Served
-
-made = lru_cache(maxsize=64)(search_of)
-"""`search_of`, once a choice: to compose one takes longer than to search."""
+from seq2seq.serving.searches import Search
 
 
 @lru_cache(maxsize=64)
@@ -35,10 +32,11 @@ def made_methods(served: Served, name: str) -> list[Method]:
 
 
 class Line(NamedTuple):
-    """A text with its length."""
+    """A text to translate, with its length."""
 
     text: str
     pieces: int  # the end counted
+    request: Request  # what its translation must begin with, say, and not say
 
 
 class Beginning(NamedTuple):
@@ -56,37 +54,24 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Search:
-    """How translations are found."""
-
-    name: str
-    beam_size: int
-    n_best: int
-
-    def __call__(self) -> AnySearch:
-        """Return the search."""
-        options = {} if self.name == "greedy" else {"beam_size": self.beam_size, "n_best": self.n_best}
-        return made(self.name, **options)
-
-
-@dataclass(frozen=True)
 class Translate:
     """Lines to their translations, best first."""
 
     served: Served
     search: Search
+    by_engine: bool = False
 
     def __call__(self, lines: Sequence[Line], /) -> list[list[Translation]]:
         """Return the translations of each line."""
         model, texts = self.served.model, [line.text for line in lines]
-        if self.served.engine is not None:
-            beam_size, n_best = (1, 1) if self.search.name == "greedy" else (self.search.beam_size, self.search.n_best)
-            return self.served.engine.translate(texts, beam_size=beam_size, n_best=n_best)
+        if self.by_engine:
+            assert self.served.engine is not None
+            return self.served.engine.translate(texts, beam_size=self.search.beam_size, n_best=self.search.n_best)
         # A call is a single batch; the translator shares it out among searches side by side.
         tokens = len(lines) * max(line.pieces for line in lines)
-        length = model.checkpoint.max_length
+        length = self.served.max_length
         translator = Translator(model.network, model.tokenizers, tokens_per_batch=tokens, max_length=length)
-        return list(translator.translate(texts, self.search()))
+        return list(translator.translate(texts, self.search(), requests=[line.request for line in lines]))
 
 
 @dataclass(frozen=True)
@@ -145,7 +130,8 @@ class Attend:
         if free:
             device = next(self.served.network.parameters()).device
             batch = collate([(pairs[i].source.ids, [], i) for i in free]).to(device)
-            results = search_batch(self.search(), self.served.network, batch, key=tokenizer.decode)
+            requests = [Request(1)] * len(free)  # each is the first line of its own text
+            results = search_batch(self.search(), self.served.network, batch, key=tokenizer.decode, requests=requests)
             for i, found in zip(free, results, strict=True):
                 sentences = [readable(hypothesis_of(tokenizer, hypothesis.tokens)) for hypothesis in found]
                 said[i] = [
@@ -166,10 +152,10 @@ class Alternatives:
     def __call__(self, beginnings: Sequence[Beginning], /) -> list[list[Alternative]]:
         """Return the n likeliest words after each, one beginning after the other: each is a small batch by itself."""
         model = self.served.model
-        device = next(self.served.network.parameters()).device
+        device = next(model.network.parameters()).device
         return [
             find_alternatives(
-                self.served.network, model.tokenizers, source.ids, prefix,
+                model.network, model.tokenizers, source.ids, prefix,
                 search=self.search(), n=self.n, unit="words", device=device,
             )
             for source, prefix in beginnings

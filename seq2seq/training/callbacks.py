@@ -177,6 +177,9 @@ class ValidationReport(Callback):
             f"BLEU {metrics['bleu']:5.2f}",
             f"chrF {metrics['chrf']:5.2f}",
         ]
+        loss = trainer.callback_metrics.get("train/loss")
+        if loss is not None:
+            parts.insert(2, f"training loss {float(loss):6.3f}")
         if "aer" in metrics:
             parts.append(f"AER {100 * metrics['aer']:4.1f} %")
         speed = trainer.callback_metrics.get("train/target_tokens_per_second")

@@ -387,3 +387,34 @@ def test_inherited_kernel_is_not_taken_for_a_new_score(kind: type[Score], kernel
     memory = attention.memory(x, x)
     assert attention.kernel("cpu") == "explicit"
     assert_close(attention(x, memory)[0], attention(x, memory, need_weights=True)[0])
+
+
+@pytest.mark.parametrize("hides", ["nothing", "padding", "all of a sentence", "by a bias"])
+@pytest.mark.parametrize(("queries", "keys"), [(5, 3), (5, 15), (1, 13), (1, 5), (5, 16)])
+@pytest.mark.parametrize("heads", [(), (4,)])
+@torch.no_grad()
+def test_many_short_rows_of_a_search_get_the_context_of_the_explicit_path(
+    hides: str, queries: int, keys: int, heads: tuple[int, ...]
+) -> None:
+    """As beams ask: without gradients, for many sentences at once."""
+    generator = torch.Generator().manual_seed(queries * keys)
+    query, key, value = (
+        torch.randn(37, *heads, length, 32, generator=generator) for length in (queries, keys, keys)
+    )  # fmt: skip
+    attention = Attention(ScaledDot(32, 32, num_heads=4 if heads else None), biased=hides == "by a bias")
+    mask = bias = None
+    if hides in ("padding", "all of a sentence"):
+        mask = torch.arange(keys) < torch.randint(1, keys + 1, (37, *(1 for _ in heads), 1, 1), generator=generator)
+    if hides == "all of a sentence":
+        assert mask is not None
+        mask[7] = False
+    if hides == "by a bias":
+        bias = torch.randn(queries, keys, generator=generator)
+        bias[:, -1] = -torch.inf
+    memory = attention.memory(key, value, mask)
+    expected, weights = attention(query, memory, bias=bias, need_weights=True)
+    found, none = attention(query, memory, bias=bias)
+    assert_close(found, expected)
+    assert weights is not None and none is None
+    if hides == "all of a sentence":
+        assert (found[7] == 0).all()

@@ -71,6 +71,8 @@ def test_model_without_attention_says_so(
     said = command("align", f"checkpoint={run.best}", *sides(text_folder), "output=out")
     assert said.status == 1 and said.err.startswith("error: ") and said.err.count("\n") == 1
     assert "no attention" in said.err and not (tmp_path / "out").exists()
+    advice = (run.folder / "train.log").read_text(encoding="utf-8")  # what to do next is what can be done
+    assert "visualize" not in advice and "Text tab" in advice
 
 
 def test_two_directions_are_joined(command: Command, bahdanau: Any, train_briefly: Any, text_folder: Path) -> None:

@@ -112,6 +112,21 @@ def test_grown_vocabulary_keeps_old_rows_and_begins_new_ones_from_their_parts(
     assert "grown: " in log_of(begun.folder)
 
 
+@pytest.mark.parametrize(("units", "size", "more"), [("word", 150, 400), ("char", 100, 100), ("byte", 300, 300)])
+def test_other_units_begin_with_what_they_have_and_grow_by_what_they_lack(
+    train_briefly: Any, new_text: list[str], units: str, size: int, more: int
+) -> None:
+    base = train_briefly(f"tokenizer={units}", f"tokenizer.vocab_size={size}", folder="base")
+    given = [f"begin_with={base.best}", *FIXED_RATE, *new_text, "tokenizer.grow=true", f"tokenizer.vocab_size={more}"]
+    begun = train_briefly(*given, folder="grown")
+    old, new = (tokenizers_of(read_checkpoint(path)).source for path in (base.best, begun.best))
+    before, after = (weights(path)["output.weight"] for path in (base.best, begun.best))
+    assert torch.equal(before, after[: len(old)]) and len(after) == len(new)
+    assert new.decode(new.encode(f"{NEW_WORD} ?")) == f"{NEW_WORD} ?"
+    assert (len(new) == len(old)) == (units == "byte")
+    assert ("says the training text already, and stays as it is" in log_of(begun.folder)) == (units == "byte")
+
+
 def test_vocabulary_of_a_checkpoint_without_its_weights(train_briefly: Any, bahdanau: Any, new_text: list[str]) -> None:
     begun = train_briefly(f"tokenizer.checkpoint={bahdanau.best}", *new_text, "model=luong", "tokenizer.vocab_size=200")
     assert read_checkpoint(begun.best).tokenizers == read_checkpoint(bahdanau.best).tokenizers

@@ -32,6 +32,7 @@ def test_help_of_a_command_shows_its_keys_with_their_defaults(command: Command, 
     keys |= {"average": "output:  (needed)", "export": "output:  (needed)", "links": "aligner: fast_align"}
     keys |= {"import": "target_language: null"}
     key = keys.get(name, "device: auto")
+    assert said.out.startswith(f"seq2seq {name}: {COMMANDS[name]}\n\nusage: seq2seq {name} ")
     assert key in [line.partition("  # ")[0].strip() for line in said.out.splitlines()]
 
 
@@ -103,6 +104,13 @@ def test_class_of_ones_own_is_looked_for_in_the_present_folder(
     assert answer.startswith(f"error: score._target_={name}: ") and said in answer and answer.count("\n") == 1
     for module in files:
         sys.modules.pop(module, None)
+
+
+def test_folder_that_is_called_as_a_package_of_pandas_harms_no_command(tmp_path: Path) -> None:
+    (tmp_path / "bottleneck").mkdir()  # as after hydra.run.dir=bottleneck
+    code = "import seq2seq.cli.main as m; m.main(['translate', 'checkpoint=absent.ckpt']); import pandas"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.startswith("error: there is no checkpoint absent.ckpt"), done.stderr
 
 
 def test_configuration_is_shown_under_overrides(command: Command) -> None:

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 import seq2seq
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.units import ByteConfig, tokenizer_of
 from seq2seq.errors import UserError
+from tests.checkpoints import write_random
 from tests.cli.conftest import ONE_STEP, TINY, Run, Said, _command
 
 Command = Callable[..., Said]
@@ -105,9 +109,88 @@ def test_every_command_asks_for_the_tag(command: Command, mixed: Run, text_folde
         assert found.status == 0 and len(found.out.splitlines()) == 10
 
 
-def test_data_with_tags_of_their_own_take_no_other(command: Command, mixed: Run) -> None:
-    found = command("evaluate", f"checkpoint={mixed.best}", "split=val", "tag=2de")
-    assert found.status and "the data have tags of their own (2de, news); leave it out" in found.err
+@pytest.fixture(scope="module")
+def sharp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Transformer to which a tag matters."""
+    train = ByteConfig(vocab_size=260, joint=True, normalization="nfc").train
+    made = tokenizer_of(train([])).with_tags(["2de", "news"])
+    small = ["tokenizer=byte", "model=transformer", "model.d_model=16", "model.num_layers=1", "model.output_bias=true"]
+    choice = AlignmentChoice("decoder.layers.0.cross_attention.attention", 1)
+    corpora = {"de": {"tag": "2de"}, "news": {"tag": "news"}}
+    file = tmp_path_factory.mktemp("sharp") / "a.ckpt"
+    return write_random(file, Tokenizers(made, made), *small, alignment=choice, corpora=corpora)
+
+
+@pytest.mark.parametrize("name", ["align", "score", "evaluate"])
+def test_tags_of_the_lines_are_those_that_one_for_all_would_be(
+    command: Command, sharp: Path, text_folder: Path, tmp_path: Path, name: str
+) -> None:
+    files = {side: str(text_folder / f"val.{side}") for side in ("source", "target")}
+    given = [f"{side}={file}" for side, file in files.items()] + (["links=argmax"] if name == "align" else [])
+    if name == "evaluate":
+        given = ["data=text", "split=val", "output=scores", "search=greedy", "search.max_length=9"]
+        given += [f"data.val.{side}={file}" for side, file in files.items()]
+
+    def said(*tags: str) -> list[str]:
+        found = command(name, f"checkpoint={sharp}", *given, *tags)
+        assert found.status == 0, found.err
+        whole = tmp_path / "scores" / "translations-val.txt"
+        return (whole.read_text() if name == "evaluate" else found.out).splitlines()
+
+    (tmp_path / "tags").write_text("2de\n<news>\n" * 5)
+    one, other, mix = said("tag=2de"), said("tag=news"), said("tags=tags")
+    assert len(mix) == 10 and mix == [(one, other)[i % 2][i] for i in range(10)] and one != other
+    for lines, says in (("2de\n" * 9, "9"), ("2de\n" * 11, "11"), ("2de\n\n", "2: "), ("2de\nxy\n", "2: tag=xy is")):
+        (tmp_path / "tags").write_text(lines)
+        found = command(name, f"checkpoint={sharp}", *given, "tags=tags", "output=new")
+        assert found.status == 1 and says in found.err and found.err.count("\n") == 1 and "tags" in found.err
+        assert not (tmp_path / "new").exists()
+
+
+def test_other_direction_has_tags_of_its_own(
+    command: Command, sharp: Path, bahdanau: Run, text_folder: Path, tmp_path: Path
+) -> None:
+    files = [f"{side}={text_folder / f'val.{side}'}" for side in ("source", "target")]
+    (tmp_path / "tags").write_text("2de\n<news>\n" * 5)
+    back = ["reverse_tag=2de", "reverse_tag=news", "reverse_tags=tags"]
+    one, other, mix = (
+        command(
+            "align",
+            f"checkpoint={bahdanau.best}",
+            f"reverse={sharp}",
+            *files,
+            "symmetrize=reverse",
+            "links=argmax",
+            tag,
+        )
+        for tag in back
+    )
+    assert mix.status == 0, mix.err
+    both = one.out.splitlines(), other.out.splitlines()
+    assert both[0] != both[1]
+    assert mix.out.splitlines() == [both[i % 2][i] for i in range(10)]
+    found = command("align", f"checkpoint={bahdanau.best}", f"reverse={sharp}", *files, *back[1:])
+    assert "reverse_tag=news and reverse_tags=tags: give one tag for all lines" in found.err
+
+
+@pytest.mark.parametrize("name", ["heads", "trust", "prune"])
+def test_what_is_measured_on_other_data_asks_for_the_tag(
+    command: Command, sharp: Path, text_folder: Path, name: str
+) -> None:
+    given = ["data=text", "split=val", "sentences=4", f"output={'a.ckpt' if name == 'prune' else 'found'}"]
+    given += [f"data.val.{side}={text_folder / f'val.{side}'}" for side in ("source", "target")]
+    given += {"prune": ["heads=4"], "trust": ["methods=[attention]"], "heads": ["search.max_length=5"]}[name]
+    found = command(name, f"checkpoint={sharp}", *given)
+    assert found.status == 1 and "say which: tag=..., of 2de, news" in found.err
+    found = command(name, f"checkpoint={sharp}", *given, "tag=news")
+    assert found.status == 0, found.err
+
+
+def test_data_with_tags_of_their_own_take_no_other(command: Command, mixed: Run, tmp_path: Path) -> None:
+    (tmp_path / "tags").write_text("2de\n")
+    for given in ("tag=2de", "tags=tags"):
+        found = command("evaluate", f"checkpoint={mixed.best}", "split=val", given)
+        assert found.status and f"{given}: the data have tags of their own (2de, news); leave it out" in found.err
 
 
 def test_model_in_python_has_a_tag_that_can_be_changed(mixed: Run) -> None:

@@ -60,6 +60,11 @@ def test_limits_are_above_0(command: Command, key: str) -> None:
         refused(command("serve", "checkpoint=absent.ckpt", f"{key}={value}"), key)
 
 
+def test_mean_of_an_ensemble_is_checked_before_anything_is_read(command: Command) -> None:
+    refused(command("serve", "checkpoint=[a.ckpt,b.ckpt]", "ensemble=median"), "ensemble=median", "log or linear")
+    refused(command("serve", "checkpoint=a.ckpt", "ensemble=log"), "ensemble=log", "checkpoint=[FILE,FILE]")
+
+
 def test_package_that_is_missing_is_named_with_its_extra(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("seq2seq.serving")]:
         monkeypatch.delitem(sys.modules, name)

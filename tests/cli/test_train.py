@@ -1,6 +1,7 @@
 """Training through the command line: seeds, settings, and what each of them changes."""
 
 import math
+import re
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -153,6 +154,8 @@ def test_overfitting_one_batch_brings_its_loss_to_about_zero(train: Train) -> No
         "callbacks.last=null",
     )
     assert curve(run, "train/loss")[-1] < 0.05
+    told = re.search(r"training loss +([\d.]+)", (run.folder / "train.log").read_text(encoding="utf-8"))
+    assert told and float(told[1]) < 0.05
 
 
 def test_limited_run_takes_three_batches_an_epoch(train: Train) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sacrebleu
 from rich.console import Console
 
 from seq2seq.comparison.chance import Chance, choose_baseline, compare_with
@@ -199,3 +200,15 @@ def test_data_of_the_users_own_are_not_loaded_and_break_nothing(tmp_path: Path) 
     write_run(tmp_path / "b", variant="x", config=own, metrics=_scores(80.0), sentences={"test": rows(WORSE)})
     assert "tok:13a" in _compare(tmp_path)[1].signature
     assert not made.exists()
+
+
+@pytest.mark.parametrize("tokenize", ["13a", "none"])
+def test_tokeniser_of_data_that_are_not_here_gives_the_runs_own_score(tmp_path: Path, tokenize: str) -> None:
+    gone = {"data": {"_target_": "seq2seq.data.corpus.Multi30kCorpus", "root": str(tmp_path / "gone")}}
+    expected = [f"{line[:-2]}, ja" for line in REFERENCES]
+    for name, few in (("a", 1), ("x", 2)):  # a comma apart is no mistake to 13a
+        said = [f"so {line}" for line in expected[:few]] + [line.replace(", ", " , ") for line in expected[few:]]
+        score = sacrebleu.corpus_bleu(said, [expected], tokenize=tokenize, force=True).score
+        sentences = {"test": rows(said, expected)}
+        write_run(tmp_path / name, variant=name, config=gone, metrics=_scores(score), sentences=sentences)
+    assert f"tok:{tokenize}" in _compare(tmp_path)[1].signature

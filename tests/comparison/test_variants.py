@@ -2,6 +2,7 @@
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,34 @@ def test_variants_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> 
     variants, _ = group_runs(find_runs(tmp_path))
     names = [variant.name for variant in variants]
     assert names == ["luong-general (model.dropout=0.1)", "luong-general (model.dropout=0.2)", "bottleneck-none"]
+
+
+def test_of_many_variants_a_name_says_only_what_is_unusual(tmp_path: Path) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "wide": {"model.d_model": 512, "model.dropout": 0.4},
+        "rotary": {"encoder.positions": "rotary", "decoder.positions": "rotary"},
+        "short": {"trainer.max_epochs": 3},
+        "small": {"model.d_model": 64},
+        "sink": {"normalizer._target_": "seq2seq.attention.Sink", "normalizer.temperature": None},
+        "both": {"normalizer._target_": "seq2seq.attention.Sink", "trainer.max_epochs": 3},
+        "top2": {"normalizer._target_": "seq2seq.attention.TopK", "normalizer.k": 2},
+        "top4": {"normalizer._target_": "seq2seq.attention.TopK", "normalizer.k": 4},
+    }
+    for folder, config in changes.items():
+        write_run(tmp_path / folder, config=config, metrics=SCORES)
+    names = {variant.runs[0].folder.name: variant.name for variant in group_runs(find_runs(tmp_path)).variants}
+    assert names == {
+        "plain": "luong-general",
+        "wide": "luong-general (model.dropout=0.4, model.d_model=512)",
+        "rotary": "luong-general (encoder.positions=rotary)",
+        "short": "luong-general (trainer.max_epochs=3)",
+        "small": "luong-general (model.d_model=64)",
+        "sink": "luong-general (normalizer=Sink)",
+        "both": "luong-general (trainer.max_epochs=3, normalizer=Sink)",
+        "top2": "luong-general (normalizer.k=2, normalizer=TopK)",
+        "top4": "luong-general (normalizer.k=4, normalizer=TopK)",
+    }
 
 
 def test_target_is_shown_by_its_last_part(tmp_path: Path) -> None:

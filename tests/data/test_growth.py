@@ -1,12 +1,18 @@
 """Vocabularies that grow: old ids and old text stay, new text is cut into fewer pieces."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 
+from seq2seq.data.foreign import pack_foreign
 from seq2seq.data.grammar import generate
-from seq2seq.data.growth import LEAST, check_growth, grow, parts_of_new
+from seq2seq.data.growth import check_growth, grown_model, parts_of_new
+from seq2seq.data.piece_growth import LEAST, grow
 from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
-from seq2seq.data.units import WordConfig, tokenizer_of
+from seq2seq.data.units import ByteConfig, VocabularyConfig, WordConfig, tokenizer_of
 from seq2seq.errors import UserError
 
 TEXT = [text for pair in generate("val")[:200] for text in pair[:2]]
@@ -72,8 +78,48 @@ def test_vocabulary_without_room_is_refused(old: Tokenizer, size: int) -> None:
         check_growth(Tokenizers(old, old), size)
 
 
-def test_vocabulary_of_words_is_refused(old: Tokenizer) -> None:
-    words = tokenizer_of(WordConfig(min_count=1, vocab_size=50, joint=False, normalization="nfc").train(TEXT))
-    with pytest.raises(UserError, match="the target vocabulary is neither bpe nor unigram of ours"):
-        check_growth(Tokenizers(old, words), 1000)
-    assert parts_of_new(words, words.with_tags(["bt"])) == [[]]
+PIECES: dict[str, Any] = {"sampling": 0.0, "character_coverage": 1.0, "input_sentence_size": 0}
+SHARED: dict[str, Any] = {"joint": True, "normalization": "nfc"}
+UNITS: dict[str, Callable[[int], VocabularyConfig]] = {
+    "char": lambda size: TokenizerConfig(model_type="char", vocab_size=size, **PIECES, **SHARED),
+    "word": lambda size: WordConfig(min_count=2, vocab_size=size, **SHARED),
+    "byte": lambda size: ByteConfig(vocab_size=size, **SHARED),
+}
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_other_units_keep_their_ids_and_get_what_they_lack(units: str) -> None:
+    config = UNITS[units](5000)
+    old = tokenizer_of(config.train(2 * TEXT)).with_tags(["2de"])
+    text = [*NEW, *NEW, "the rare quokka 🦘"]
+    new = tokenizer_of(grown_model(old, text, config))
+    assert new.pieces(range(len(old))) == old.pieces(range(len(old))) and new.tag_ids == old.tag_ids
+    assert [new.encode(line) for line in TEXT] == [old.encode(line) for line in TEXT]
+    assert all(new.decode(new.encode(line)) == line for line in NEW)
+    found = new.pieces(range(len(old), len(new)))
+    assert parts_of_new(old, new) == [[]] * len(found)
+    expected = {"char": set("жукq🦘?") - set("".join(TEXT)), "word": {"▁жук", "▁lynx", "▁?"}, "byte": set()}[units]
+    assert set(found) >= expected and (units == "word") == (UNK in new.encode("quokka"))
+    assert len(found) == len(set(found)) and (units != "byte" or new.model_proto == old.model_proto)
+    assert grown_model(new, text, config) == new.model_proto  # nothing is lacking now
+
+
+@pytest.mark.parametrize("units", ["char", "word"])
+def test_other_units_grow_to_a_size_by_what_is_frequent(units: str) -> None:
+    old = tokenizer_of(UNITS[units](5000).train(TEXT))
+    more = ["ж ж ж к к у"] * 3
+    new = tokenizer_of(grown_model(old, more, UNITS[units](len(old) + 2)))
+    assert [piece.lstrip("▁") for piece in new.pieces(range(len(old), len(new)))] == ["ж", "к"]
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_room_is_needed_but_for_bytes(units: str) -> None:
+    old = tokenizer_of(UNITS[units](5000).train(TEXT))
+    with nullcontext() if units == "byte" else pytest.raises(UserError, match="leaves no room"):
+        check_growth(Tokenizers(old, old), len(old))
+
+
+def test_vocabulary_from_elsewhere_is_refused(old: Tokenizer) -> None:
+    foreign = tokenizer_of(pack_foreign(old.model_proto, old.pieces(range(len(old))), tags={}))
+    with pytest.raises(UserError, match="the target vocabulary was made elsewhere, and cannot grow"):
+        check_growth(Tokenizers(old, foreign), 1000)

@@ -7,25 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch.testing import assert_close
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, MarianMTModel, MarianTokenizer
 
 import seq2seq
 from seq2seq.api import Model
-from seq2seq.build import build_model
-from seq2seq.checkpoint import KEY, pack
-from seq2seq.cli.shorthand import expand
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.decoding.search import BeamSearch, power_penalty
-from seq2seq.options import compose_defaults
+from tests.checkpoints import write_random
 
 Command = Callable[..., Any]
 LIMIT = 24
-SMALL = ["model=transformer", "model.d_model=16", "encoder.num_layers=2", "decoder.num_layers=1",
-         "output=null"]  # fmt: skip
+SMALL = ["model=transformer", "model.d_model=16", "encoder.num_layers=2", "decoder.num_layers=1"]
 POST = [f"{side}.norm_first=false" for side in ("encoder", "decoder")]
 SEPARATE = ["model.tie_embeddings=false", "model.tie_output=false", "encoder.num_heads=2", "decoder.d_feedforward=24"]
 OTHER = [f"{side}.{key}" for side in ("encoder", "decoder") for key in ("activation=swish", "scale_embedding=false")]
@@ -48,27 +43,8 @@ def separate(text: list[tuple[str, str]]) -> Tokenizers:
 
 
 def checkpoint(file: Path, tokenizers: Tokenizers, *overrides: str) -> Path:
-    """Write a checkpoint of a random model whose sentences end at several lengths."""
-    small = ["model.d_model=16", "output=null"] if "model=luong" in overrides else SMALL
-    config = compose_defaults("train", expand([*small, *overrides])[0])
-    model = build_model(config, tokenizers)
-    torch.manual_seed(3)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1.5).add_(0.1 * torch.randn_like(parameter))
-        if model.output.bias is not None:
-            model.output.bias[EOS] = 4.5
-    models = [tokenizer.model_proto for tokenizer in tokenizers]
-    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    torch.save(
-        {
-            "state_dict": weights,
-            KEY: pack(plain, models[:1] if tokenizers.source is tokenizers.target else models, None),
-        },
-        file,
-    )
-    return file
+    small = ["model.d_model=16"] if "model=luong" in overrides else SMALL
+    return write_random(file, tokenizers, *small, *overrides)
 
 
 def check_same(ours: Model, folder: Path, lines: list[str]) -> None:

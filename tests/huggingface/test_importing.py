@@ -70,6 +70,19 @@ class Pair:
         return [[i for i in ids if i not in (end, pad)] for ids in found[:, 1:].tolist()]
 
 
+def both_logits(pair: Pair, theirs: Any, ours: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return our logits and theirs of the same targets, in our order, without the start, which theirs has not."""
+    rows = torch.tensor(pair.target_rows)
+    with torch.no_grad():
+        said = pair.theirs(**theirs, decoder_input_ids=rows[ours.target_input]).logits
+        logits = pair.ours.network(
+            ours.source, ours.source_mask, ours.source_lengths, ours.target_input, ours.target_indices
+        )
+    assert (logits[:, BOS] < -900).all()
+    kept = [i for i in range(len(rows)) if i != BOS]
+    return logits[:, kept], said.flatten(0, 1)[ours.target_indices][:, rows][:, kept]
+
+
 def check_same(pair: Pair, **options: Any) -> None:
     """Check ids of sources, logits, translations and their text."""
     theirs = pair.their_source()
@@ -81,16 +94,7 @@ def check_same(pair: Pair, **options: Any) -> None:
         ids[mask.bool()].tolist() for ids, mask in zip(theirs.input_ids, theirs.attention_mask, strict=True)
     ]
 
-    rows = torch.tensor(pair.target_rows)
-    with torch.no_grad():
-        said = pair.theirs(**theirs, decoder_input_ids=rows[ours.target_input]).logits
-        logits = pair.ours.network(
-            ours.source, ours.source_mask, ours.source_lengths, ours.target_input, ours.target_indices
-        )
-    expected = said.flatten(0, 1)[ours.target_indices][:, rows]
-    kept = [i for i in range(len(rows)) if i != BOS]
-    assert_close(logits[:, kept], expected[:, kept], atol=1e-4, rtol=0)
-    assert (logits[:, BOS] < -900).all()
+    assert_close(*both_logits(pair, theirs, ours), atol=1e-4, rtol=0)
 
     for early in (True, False):
         search = BeamSearch(
@@ -109,6 +113,16 @@ def check_same(pair: Pair, **options: Any) -> None:
     decode = pair.ours.tokenizers.target.decode
     text = [decode([pair.target_rows.index(i) for i in ids]) for ids in theirs]
     assert text == [re.sub("__[a-z]+__", "", line).strip() for line in said]
+
+    # With large weights float32 rounds both by as much as 1e-3, but what they compute is the same.
+    for model in (pair.theirs, pair.ours.network):
+        model.double()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.dim() == 2 and "positions" not in name:
+                    parameter.mul_(3.0)
+    mine, other = both_logits(pair, pair.their_source(), ours)
+    assert mine.abs().max() > 15 and (mine - other).abs().max() < 1e-8
 
 
 @pytest.mark.parametrize("keys", MARIANS, ids=["shared", "separate", "untied"])
@@ -163,6 +177,61 @@ def test_language_before_a_line_is_a_piece_and_a_word(
     assert always.encode("The wolf sleeps .") == ids
     assert always.word_of_piece("The wolf sleeps .").words == [-1, *(word - 1 for word in words[1:])]
     assert always.encode(" ") == []
+
+
+def test_tag_is_the_language_that_a_marian_model_translates_to(
+    command: Command, marian: Callable[..., Path], tmp_path: Path
+) -> None:
+    pair = Pair(command, marian(languages=("fra", "deu"), eager=2.0), tmp_path / "a.ckpt")
+    assert "say which: tag=..., of deu, fra\n" in pair.said
+    names = {"fra": 0, "deu": 1}
+    said = {name: pair.ours.tagged(name).translate(LINES, search="greedy", max_length=LIMIT) for name in names}
+    assert said["fra"] != said["deu"]
+    angles = pair.ours.tagged(">>fra<<").translate(LINES[:2], search="greedy", max_length=LIMIT)
+    assert angles == said["fra"][:2]
+    for name, text in said.items():
+        inline = [f">>{name}<< {line}" for line in LINES]
+        assert pair.ours.translate(inline, search="greedy", max_length=LIMIT) == text
+        # A line that says a language of its own has no other.
+        assert pair.ours.tagged("deu").translate(inline, search="greedy", max_length=LIMIT) == text
+        pair.their_source = lambda lines=inline: pair.tokenizer(lines, return_tensors="pt", padding=True)  # type: ignore
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = pair.beam(num_beams=1, max_length=LIMIT)
+        decoded = [str(pair.tokenizer.decode(ids, skip_special_tokens=True)).strip() for ids in theirs]
+        assert [a for a, ids in zip(decoded, theirs, strict=True) if len(ids) < LIMIT - 2] == [
+            b for b, ids in zip(text, theirs, strict=True) if len(ids) < LIMIT - 2
+        ]
+    (tmp_path / "in").write_text(f"{LINES[2]}\n{LINES[2]}\n")
+    (tmp_path / "tags").write_text(">>deu<<\nfra\n")
+    options = ["search=greedy", f"search.max_length={LIMIT}"]
+    lines = command("translate", "checkpoint=a.ckpt", "input=in", "tags=tags", *options)
+    assert lines.status == 0 and lines.out.splitlines() == [said["deu"][2], said["fra"][2]], lines.err
+    refused = command("translate", "checkpoint=a.ckpt", "input=in", "tag=xxx")
+    assert refused.status == 1 and "tag=xxx is not known to the model: it knows deu, fra\n" in refused.err
+
+
+@pytest.mark.parametrize(("kind", "source", "target", "other"), [
+    ("m2m100", "en", "de", "fr"), ("nllb", "eng_Latn", "deu_Latn", "fra_Latn"),
+])  # fmt: skip
+def test_tag_is_the_language_that_m2m100_translates_from(
+    command: Command, kind: str, source: str, target: str, other: str, request: Any, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(kind)
+    for name, language in (("a", source), ("b", other)):
+        given = [f"source_language={language}", f"target_language={target}", f"output={name}.ckpt"]
+        assert command("import", f"from={folder}", *given).status == 0
+    (tmp_path / "in").write_text("".join(f"{line}\n" for line in LINES[2:6]))
+    options = ["source=in", "target=in"]
+    said = [
+        command("score", *given, *options).out
+        for given in (["checkpoint=a.ckpt"], ["checkpoint=b.ckpt"], ["checkpoint=a.ckpt", f"tag={other}"],
+                      ["checkpoint=b.ckpt", f"tag={source}"])
+    ]  # fmt: skip
+    assert said[0] and said[0] == said[3] and said[1] == said[2] and said[0] != said[1]
+    refused = command("translate", "checkpoint=a.ckpt", "tag=fra_Lat", "input=in")
+    assert refused.status == 1 and "tag=fra_Lat is not known to the model: " in refused.err
+    assert len(refused.err) < 300 and refused.err.count("\n") == 1
 
 
 def test_imported_model_serves_every_command(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:

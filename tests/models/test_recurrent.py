@@ -1,5 +1,6 @@
 """Recurrent layers and the encoder against torch's own."""
 
+import math
 from typing import Any
 
 import pytest
@@ -68,6 +69,21 @@ def test_lstm_runs_under_any_autocast_and_to_ask_draws_no_random_number(dtype: t
         found = lstm.sequence(x)
     assert torch.equal(torch.get_rng_state(), before)
     assert_close(found.float(), lstm.sequence(x), rtol=0.02, atol=0.02)
+
+
+@kinds
+@layers
+def test_each_gate_is_drawn_as_a_matrix_of_its_own_and_biases_are_zero(
+    kind: type[StepwiseRNN], num_layers: int
+) -> None:
+    rnn = kind(40, 60, num_layers=num_layers)
+    for name, parameter in rnn.named_parameters():
+        if name.startswith("bias"):
+            assert not parameter.any()
+        else:
+            for gate in parameter.split(60):
+                bound = math.sqrt(6 / sum(gate.shape))
+                assert 0.95 * bound < gate.abs().max() <= bound
 
 
 @kinds

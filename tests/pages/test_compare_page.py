@@ -235,6 +235,24 @@ def test_phenomena_are_percent_of_the_chosen_measure(page: Path, open_page: Call
     assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "td[data-tag='number']")} == {"25"}
 
 
+def test_page_stays_within_a_phone(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(page)
+    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.refresh()
+        script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert browser.execute_script(script) <= 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_lengths_say_how_many_sentences_they_have(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    counts = open_page(page).execute_script("return DATA.sentences.test")
+    assert sum(counts.values()) == len(SOURCES)
+    assert counts.get("1-5", 0) == sum(len(source.split()) <= 5 for source in SOURCES)
+
+
 def test_page_of_runs_without_scores_is_whole(tmp_path: Path, open_page: Callable[[Path], WebDriver]) -> None:
     write_run(tmp_path / "a", error="out of memory")
     assert main(["compare", f"runs={tmp_path}"]) == 0

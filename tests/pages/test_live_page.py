@@ -197,7 +197,10 @@ def test_other_readings_and_methods_are_beside_attention_where_asked(live: Live)
 
 def test_model_without_attention_shows_its_translations(live: Live, server: Any, models: list[Model]) -> None:
     live.open(source=SENTENCE, model=server.service.names[2])
-    assert live.texts(".models p")[0] == (models[2].translate([SENTENCE])[0] or "(nothing)")
+    assert live.texts(".translation .text") == [models[2].translate([SENTENCE])[0] or "(nothing)"]
+    live.open(source=SENTENCE, model=server.service.names[2], count="3", search="diverse")
+    found = models[2].translations([SENTENCE], search="diverse", n_best=3)[0]
+    assert live.texts(".translation .text") == [translation.text or "(nothing)" for translation in found]
     assert "no attention" in live.texts(".models p")[-1]
 
 
@@ -256,4 +259,5 @@ def test_description_shows_every_request_with_a_command(live: Live) -> None:
     shown = live.texts("main")[0]
     for path in ("/translate", "/align", "/score", "/attention", "/alternatives", "/health", "/metrics"):
         assert f"{live.server.address}{path}" in shown
-    assert "translations[].hypotheses[].score" in live.texts("code")
+    names = live.texts("code")
+    assert "translations[].hypotheses[].score" in names and "constraints.forbid" in names

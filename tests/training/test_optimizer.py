@@ -87,11 +87,13 @@ def test_muon_passes_over_what_has_no_gradient(given: str) -> None:
 
 
 def test_products_are_in_bfloat16_where_the_processor_has_it(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    multiply = torch.baddbmm
-    monkeypatch.setattr(
-        torch, "baddbmm", lambda x, *args, **kwargs: seen.append(x.dtype) or multiply(x, *args, **kwargs)
-    )
+    seen, multiply = [], torch.baddbmm
+
+    def watched(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        seen.append(x.dtype)
+        return multiply(x, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "baddbmm", watched)
     model = Model()
     train(model, MuonAdam(model.named_parameters(), **OPTIONS), steps=1)
     assert set(seen) == {torch.bfloat16 if speed > 1 else torch.float32}
