@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seq2seq.api import Model, load
-    from seq2seq.api_training import Run, compare, train
+    from seq2seq.api_training import Run, average, compare, train
 
-__all__ = ["Model", "Run", "compare", "load", "train"]
+__all__ = ["Model", "Run", "average", "compare", "load", "train"]
 __version__ = "0.1.0"
 
-_HOMES = {"Model": "api", "load": "api", "Run": "api_training", "compare": "api_training", "train": "api_training"}
+_HOMES = dict.fromkeys(("Model", "load"), "api") | dict.fromkeys(("Run", "average", "compare", "train"), "api_training")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from seq2seq.build import build_extraction, build_method, build_search, find_dev
 from seq2seq.build_ensemble import check_one_vocabulary, load_models, shortest_limit
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
+from seq2seq.data.text import comparable
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
 from seq2seq.decoding.ensemble import Ensemble
@@ -25,6 +26,8 @@ from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, Translator, own_translation
 from seq2seq.errors import UserError, nearest
 from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.evaluation.metrics import TranslationScores, score_translations
+from seq2seq.export.exporting import export
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import choices_of, compose_defaults
 
@@ -202,6 +205,48 @@ class Model:
         `log_probability` of them all.
         """
         return list(self._translator.score(pairs))
+
+    def evaluate(
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        search: str = "beam",
+        tokenize: str = "13a",
+        lowercase: bool = False,
+        **options: Any,
+    ) -> TranslationScores:
+        """Return BLEU, chrF and TER of the translations of sources beside their references, with signatures.
+
+        Args:
+            pairs: source and reference sentences.
+            search: a file of `configs/search`.
+            tokenize: sacreBLEU's tokeniser, for BLEU alone; `none` for text that is tokenised already.
+            lowercase: compare without regard to case.
+            options: keys of the search.
+
+        Raises:
+            UserError: there are no pairs; there is no such search, key or tokeniser.
+        """
+        pairs = list(pairs)
+        said = self.translate([source for source, _ in pairs], search=search, **options)
+        form = comparable(self.tokenizers.target.normalization)  # a model cannot say what its tokenizer leaves out
+        texts = ([form(text) for text in of] for of in (said, [reference for _, reference in pairs]))
+        return score_translations(*texts, tokenize=tokenize, lowercase=lowercase)
+
+    def export(self, folder: str | Path, format: str, *, quantization: str | None = None) -> None:
+        """Write the model for another program, with its vocabularies and a model card.
+
+        Args:
+            folder: new or empty.
+            format: `ctranslate2`, `huggingface`, `onnx` or `safetensors`.
+            quantization: of CTranslate2, such as `int8`; None: float32.
+
+        Raises:
+            UserError: the format cannot hold this model; there is no such choice; something is at the place.
+        """
+        if self.others:
+            raise UserError("several models together have no one export; load one of them")
+        export(self.checkpoint, Path(folder), form=format, quantization=quantization)
 
     def attention(self, source: str, target: str | None = None) -> SentenceAttention:
         """Return every attention of the model while it says a target.

@@ -1,4 +1,4 @@
-"""Training and comparing from Python: `run = seq2seq.train(["model=luong"])`; the commands do the same."""
+"""Training, averaging and comparing from Python: `run = seq2seq.train(["model=luong"])`; the commands do the same."""
 
 import io
 import json
@@ -10,6 +10,8 @@ import pandas
 
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.average import average as write_average
 from seq2seq.cli.train import train as train_runs
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv
@@ -53,6 +55,20 @@ def train(overrides: Sequence[str] = ()) -> Run:
         raise UserError(f"overrides={overrides!r} is one text; give a list: [{overrides!r}]")
     (folder,) = train_runs(list(overrides), single=True)
     return Run(folder)
+
+
+def average(paths: Sequence[str | Path], output: str | Path, *, trusted: Sequence[str] = ()) -> None:
+    """Write a checkpoint whose weights are the mean of those of several, as `seq2seq average` does.
+
+    Args:
+        paths: of checkpoints of one model, such as the last of a training.
+        output: a new file.
+        trusted: packages of your own whose parts the checkpoints may name.
+
+    Raises:
+        UserError: there are fewer than two, they are not of one model, or the file cannot be written, or is there.
+    """
+    write_average([read_checkpoint(str(path), trusted=trusted) for path in paths], Path(output))
 
 
 def compare(

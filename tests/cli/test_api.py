@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from matplotlib.figure import Figure
 
 import seq2seq
 from seq2seq.api import Model
+from seq2seq.averaging import mean_weights
+from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import EOS, UNK
 from seq2seq.errors import UserError
@@ -71,12 +74,48 @@ def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None
     assert "\n" not in str(error.value)
 
 
-def test_example_of_the_page_runs(bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert code
+def test_examples_of_the_page_run(bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _, of_the_library = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    exec(code[1].replace("outputs/.../checkpoints/best.ckpt", str(bahdanau.best)), {})
+    names: dict[str, Any] = {}
+    exec(first.replace("outputs/.../checkpoints/best.ckpt", str(bahdanau.best)), names)
     assert (tmp_path / "alignment.png").stat().st_size > 1000
+    assert (tmp_path / "exported" / "model.safetensors").exists()
+    exec(of_the_library, names)
+
+
+def test_scores_are_those_of_the_translations(model: Model) -> None:
+    own = model.translate([SENTENCE, "She opens the door ."], max_length=20)
+    pairs = list(zip([SENTENCE, "She opens the door ."], own, strict=True))
+    found = model.evaluate(pairs, tokenize="none", max_length=20)
+    assert found.chrf == 100 and found.ter == 0 and "tok:none" in found.signatures["bleu"]
+    assert model.evaluate([(SENTENCE, "x y z"), pairs[1]], max_length=20).chrf < 100
+    with pytest.raises(UserError):
+        model.evaluate([])
+
+
+def test_export_is_that_of_the_command(model: Model, bahdanau: Any, command: Any, tmp_path: Path) -> None:
+    model.export(tmp_path / "ours", "safetensors")
+    said = command("export", f"checkpoint={bahdanau.best}", "format=safetensors", "output=theirs")
+    assert said.status == 0, said.err
+    ours, theirs = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys() and ours["config.json"] == theirs["config.json"]
+    weights, expected = (safetensors.torch.load(files["model.safetensors"]) for files in (ours, theirs))
+    torch.testing.assert_close(weights, expected, rtol=0, atol=0)
+    with pytest.raises(UserError, match="is there already"):
+        model.export(tmp_path / "ours", "safetensors")
+    with pytest.raises(UserError, match="did you mean onnx"):
+        model.export(tmp_path / "new", "onxn")
+
+
+def test_average_is_that_of_the_command(model: Model, bahdanau: Any, tmp_path: Path) -> None:
+    paths = bahdanau.best, bahdanau.best.replace("best.ckpt", "last.ckpt")
+    seq2seq.average(paths, tmp_path / "mean.ckpt")
+    means = mean_weights([read_checkpoint(path) for path in paths])
+    found = seq2seq.load(tmp_path / "mean.ckpt", device="cpu").checkpoint.weights
+    assert all(torch.equal(found[name], mean) for name, mean in means.items())
+    with pytest.raises(UserError, match="give at least two"):
+        seq2seq.average(paths[:1], tmp_path / "other.ckpt")
 
 
 def test_import_alone_brings_no_torch() -> None:
