@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"symmetrize={config.symmetrize} joins the links of two models; give the other: reverse=FILE")
     device = find_device(config.device)
     checkpoint = _checkpoint(config.checkpoint, config)
-    aligner = _Aligner(checkpoint, config, device)
+    aligner = _Aligner(checkpoint, config, device, tags=(config.tag, config.tags))
     back = None
     if config.reverse is not None:
         other = _checkpoint(config.reverse, config)
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
                 f"reverse={config.reverse} was trained on the same data in the same direction as checkpoint="
                 f"{config.checkpoint}; give a model trained from target to source"
             )
-        back = _Aligner(other, config, device, of="reverse_")
+        back = _Aligner(other, config, device, tags=(config.reverse_tag, config.reverse_tags), of="reverse_")
     reading = config.source, config.target, config.tags, config.reverse_tags, config.checkpoint, config.reverse
     done = 0
     with (
@@ -76,11 +76,27 @@ def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
 
 
 class _Aligner:
-    """A model of one direction; `of` is how the keys of its tags begin."""
+    """A model of one direction.
 
-    def __init__(self, checkpoint: Checkpoint, config: DictConfig, device: torch.device, *, of: str = "") -> None:
+    Args:
+        checkpoint: of the model.
+        config: of the command.
+        device: of the model.
+        tags: the tag of all its sources, and the file of a tag for each.
+        of: how the keys of these two begin.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        config: DictConfig,
+        device: torch.device,
+        *,
+        tags: tuple[str | None, str | None],
+        of: str = "",
+    ) -> None:
         model, tokenizers = load_model(checkpoint, device)
-        self.tagged = tagging(tokenizers, config[f"{of}tag"], config[f"{of}tags"], [checkpoint], of=of)
+        self.tagged = tagging(tokenizers, *tags, [checkpoint], of=of)
         assert checkpoint.alignment is not None  # `_checkpoint` has seen to it
         self.choice = read_as(checkpoint.alignment, config.get("reading"), model)
         self.extraction = build_extraction(config.get("links"), checkpoint)
