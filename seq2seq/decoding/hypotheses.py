@@ -94,9 +94,9 @@ class Beam:
 
         Args:
             candidates: of this step.
-            log_probabilities: of the model (live, beam, vocab).
+            log_probabilities: of the model (live, beam before, vocab).
             sentences: which sentence each row is (live,).
-            bonus: what joins the score of a hypothesis that ends now (live, beam).
+            bonus: what joins the score of a hypothesis that ends now (live, beam before).
 
         Returns:
             Which hypothesis each one that goes on continues (live, kept).

@@ -115,7 +115,6 @@ class StepwiseSearch(ABC):
         """Return what is asked in place of the model: the model itself, or one that tells more."""
         return model
 
-    @torch.no_grad()
     def __call__(
         self,
         model: Searchable,
@@ -127,16 +126,19 @@ class StepwiseSearch(ABC):
         requests: Sequence[Request] | None = None,
     ) -> list[list[Hypothesis]]:
         """Return hypotheses for each source, best first; arguments as `Search`."""
+        on_cpu = source.device.type == "cpu"
         most = max(1, MOST_HYPOTHESES // self.hypotheses)
-        if source.device.type != "cpu" or len(source) <= most:
-            return self._search(model, source, source_mask, source_lengths, key, requests)
-        requests = [Request(i) for i in range(len(source))] if requests is None else requests
-        found: list[list[Hypothesis]] = []
-        for part in torch.arange(len(source)).chunk(math.ceil(len(source) / most)):
-            longest, asked = int(source_lengths[part].max()), [requests[i] for i in part.tolist()]
-            some = source[part, :longest], source_mask[part, :longest], source_lengths[part]
-            found += self._search(model, *some, key, asked)
-        return found
+        # A step is so short on a CPU that what is noted of tensors which may need a gradient one day can be felt.
+        with torch.inference_mode() if on_cpu else torch.no_grad():
+            if not on_cpu or len(source) <= most:
+                return self._search(model, source, source_mask, source_lengths, key, requests)
+            requests = [Request(i) for i in range(len(source))] if requests is None else requests
+            found: list[list[Hypothesis]] = []
+            for part in torch.arange(len(source)).chunk(math.ceil(len(source) / most)):
+                longest, asked = int(source_lengths[part].max()), [requests[i] for i in part.tolist()]
+                some = source[part, :longest], source_mask[part, :longest], source_lengths[part]
+                found += self._search(model, *some, key, asked)
+            return found
 
     def _search(
         self,
