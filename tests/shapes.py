@@ -71,12 +71,12 @@ def told_by(doc: str, parameters: Sequence[str], results: int = 1) -> tuple[list
         parameters: that may have a shape.
         results: how many things come back.
     """
-    head, _, rest = inspect.cleandoc(doc).partition("\n\nArgs:\n")
-    listed, _, returned = rest.partition("\n\nReturns:\n")
+    rest, _, returned = inspect.cleandoc(doc).partition("\n\nReturns:\n")
+    head, _, listed = rest.partition("\n\nArgs:\n")
     told: list[Told] = []
     unclear: list[str] = []
     places = iter(range(results))
-    for of, text in [("", head), ("", f"Return {returned}"), *ARGUMENT.findall(listed)]:
+    for of, text in [("", head), ("", f"Returns: {returned}"), *ARGUMENT.findall(listed)]:
         text, first = " ".join(text.split()), True
         for match in SHAPE.finditer(text):
             before = SHAPE.sub("", text[: match.start()]).rstrip()
@@ -88,7 +88,9 @@ def told_by(doc: str, parameters: Sequence[str], results: int = 1) -> tuple[list
                 owners = [(of, 0)]
             elif not of and words[0] == "tensors":
                 owners = [("", EACH)]
-            elif not of and text.startswith("Return") and (before.endswith(",") or not ASIDE.search(before)):
+            elif text.startswith("Returns:") or (
+                not of and text.startswith("Return") and (before.endswith(",") or not ASIDE.search(before))
+            ):
                 owners += [("", place) for place in [next(places, None)] if place is not None]
             first = False
             axes = tuple(match[1].strip(",").split(", "))

@@ -11,7 +11,7 @@ BLOCK = 128
 def best_continuations(totals: Tensor, log_probabilities: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the k largest totals[i] + log_probabilities[i, token] of each sentence, with i and the token of each.
 
-    All three are (live, k), best first; fewer where there are not so many sums.
+    All three are tensors (live, found), best first: k are found, or fewer where there are not so many sums.
 
     Args:
         totals: of the hypotheses (live, beam).

@@ -99,7 +99,7 @@ class Beam:
             bonus: what joins the score of a hypothesis that ends now (live, beam before).
 
         Returns:
-            Which hypothesis each one continues (live, beam).
+            Which hypothesis each one that goes on continues (live, kept).
         """
         k, (totals, parents, tokens) = self.k, candidates
         of_model = totals
