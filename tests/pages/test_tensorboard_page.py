@@ -75,7 +75,7 @@ def ask(url: str, plugin: str) -> dict[str, Any]:
 
 def test_board_serves_every_attention_under_the_name_of_its_run(address: str) -> None:
     (run,) = ask(address, "images")
-    assert run.startswith("grammar/transformer-scaled_dot-s1/")
+    assert run.startswith("grammar/transformer-scaled_dot-limit-s1/")
     assert set(ask(address, "images")[run]) == TAGS
     scalars = set(ask(address, "scalars")[run])
     assert {"val/bleu", "val/aer", "attention/entropy/encoder/layer1", "attention/saturation/cross/layer0"} <= scalars
