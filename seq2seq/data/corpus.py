@@ -279,7 +279,8 @@ class Multi30kCorpus(Corpus):
 
 def _multi30k_files(folder: Path, source: str, target: str) -> TextCorpus:
     if not folder.is_dir():
-        raise UserError(f"data.root: there is no folder {folder}")
+        form = " data.form=tokenized" if folder.name == "tokenized" else ""
+        raise UserError(f"data.root: there is no folder {folder}; say where it is: data=multi30k data.root=DIR{form}")
     transpose = any(folder.glob(f"*.{target}-{source}.silver"))
     direction = f"{target}-{source}" if transpose else f"{source}-{target}"
     splits: dict[str, Any] = {}
