@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_exporting
 
 from seq2seq.errors import UserError
 
@@ -163,4 +164,6 @@ def waves(places: Tensor, d_model: int) -> Tensor:
     exact = torch.float32 if places.device.type == "mps" else torch.float64
     steps = torch.arange(0, d_model, 2, device=places.device, dtype=exact)
     angles = places[..., None].to(exact) * torch.exp(steps * (-math.log(10000.0) / d_model))
+    if is_exporting():  # runtimes have sines of float32 alone: what is left after whole turns is exact enough in it
+        angles = (angles - math.tau * (angles / math.tau).floor()).float()
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2).float()

@@ -89,7 +89,10 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows on stderr how far each direction is, where that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(direction: str, done: int, total: int) -> None:
