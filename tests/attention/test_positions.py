@@ -24,6 +24,7 @@ from seq2seq.attention import (
     T5Positions,
     padding_mask,
 )
+from seq2seq.attention.positions import waves
 from seq2seq.errors import UserError
 
 BATCH, LENGTH, D, HEADS = 2, 11, 12, 2
@@ -262,3 +263,18 @@ def test_positions_that_an_attention_cannot_follow_are_a_user_error() -> None:
         MultiHeadAttention(D, HEADS, score=General, positions=RotaryPositions(D))
     with pytest.raises(UserError, match="a head has 3"):
         MultiHeadAttention(6, 2, positions=RotaryPositions(6))
+
+
+def test_exported_waves_have_sines_of_float32_and_are_right_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = torch.tensor([0, 1, 1000, 30_000])
+    expected = waves(places, 8)
+    seen, sine = [], Tensor.sin
+
+    def watched(x: Tensor) -> Tensor:
+        seen.append(x.dtype)
+        return sine(x)
+
+    monkeypatch.setattr("seq2seq.attention.positions.is_exporting", lambda: True)
+    monkeypatch.setattr(Tensor, "sin", watched)
+    torch.testing.assert_close(waves(places, 8), expected, rtol=0, atol=1e-6)
+    assert seen == [torch.float32]
