@@ -112,6 +112,17 @@ def test_r_drop_is_of_two_passes_with_different_dropout(logged: dict[str, Any]) 
     assert logged["train/divergence"] > 0
 
 
+@pytest.mark.parametrize("r_drop", [0.0, 1.0])
+def test_other_losses_are_the_mean_of_the_passes(logged: dict[str, Any], r_drop: float) -> None:
+    batch = collate([([4, 5, 6], [7, 8], 0, [(0, 0)]), ([4], [9, 10, 7], 1, [(0, 2)])])
+    guidance: Any = SimpleNamespace(name="x", weight=0.5, loss=lambda _, weights: weights.sum())
+    coverage: Any = SimpleNamespace(names=(), weight=2.0, loss=lambda _, indices: torch.tensor(float(len(indices))))
+    step(make(logged, r_drop=r_drop, guidance=guidance, coverage=coverage), logged, None, batch)
+    assert batch.link_weights is not None
+    assert logged["train/guidance"] * batch.num_tokens == pytest.approx(batch.link_weights.sum().item())
+    assert logged["train/coverage"] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("share", [0.5, 2.0, None])
 def test_gradient_is_clipped_and_its_norm_before_is_logged(logged: dict[str, Any], share: float | None) -> None:
     module, other = make(logged), make({})
