@@ -11,15 +11,9 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import (
-    MODEL_KEYS,
-    bleu_tokenizer,
-    build_extraction,
-    build_model,
-    build_readings,
-    build_search,
-)
+from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_search
 from seq2seq.build_mixture import check_corpora, make_corpus
+from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers

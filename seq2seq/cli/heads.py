@@ -17,9 +17,9 @@ from seq2seq.build import (
     build_extraction,
     build_search,
     find_device,
-    how_to_read,
     load_model,
 )
+from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config

@@ -10,7 +10,8 @@ from typing import Any
 from datasets import Dataset
 from torch import Tensor
 
-from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, how_to_read, load_model
+from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, load_model
+from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
 from seq2seq.cli.command import command_config

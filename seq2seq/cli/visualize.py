@@ -14,7 +14,8 @@ from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.build import build_search, find_device, load_model, read_as
+from seq2seq.build import build_search, find_device, load_model
+from seq2seq.build_readings import read_as
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
