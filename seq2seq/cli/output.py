@@ -56,26 +56,6 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
                 place.unlink()
 
 
-def check_new_file(path: Path, given: Iterable[str], *, example: str) -> None:
-    """Refuse a place where a checkpoint cannot be written, or where something would be lost.
-
-    Args:
-        path: of the checkpoint that is to be made.
-        given: checkpoints that it is made of.
-        example: a name for a message.
-
-    Raises:
-        UserError: saying what is there.
-    """
-    if path.exists():
-        same = any(os.path.exists(other) and path.samefile(other) for other in given)
-        what = "the checkpoint itself" if same else "a folder" if path.is_dir() else "there already"
-        raise UserError(f"output={path} is {what}; give a new file, such as {example}")
-    near = next(folder for folder in path.absolute().parents if folder.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={path}: {near} is no folder that can be written; give another file")
-
-
 def results_folder(output: str | None, checkpoint: str) -> Path:
     """Return the folder for what was found of a checkpoint, made if need be: the given one, or that of its run.
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, load_model
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus
-from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
+from seq2seq.checkpoint import Checkpoint, read_checkpoint
+from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import check_new_file
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.loader import batch_loader
@@ -41,7 +41,6 @@ from seq2seq.pruning import (
     units_of,
     without_each,
 )
-from seq2seq.training.last_checkpoint import CheckpointFiles
 
 log = logging.getLogger(__name__)
 
@@ -92,11 +91,7 @@ def main(arguments: list[str]) -> None:
         for batch in batches:
             evaluator.update(small, batch.to(device))
         found = evaluator.compute()
-    content = {
-        "state_dict": {f"{MODEL_PREFIX}{name}": tensor.cpu() for name, tensor in small.state_dict().items()},
-        KEY: pack(plain, checkpoint.tokenizers, found.alignment),
-    }
-    CheckpointFiles().save_checkpoint(content, output)
+    write_model(output, small.state_dict(), config=plain, tokenizers=checkpoint.tokenizers, alignment=found.alignment)
     before, after = (sum(parameter.numel() for parameter in m.parameters()) for m in (model, small))
     print(f"{config.heads} of {sum(len(unit.heads) for unit in units)} heads, {after:,} of {before:,} parameters")
     for name, heads in kept.items():

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from seq2seq.checkpoint import LAST, PREVIOUS
+from seq2seq.checkpoint_writing import save_whole
 from seq2seq.data.batching import Batch
 from seq2seq.errors import Interrupted, UserError, interrupt
 from seq2seq.training.loggers import flushed_files
@@ -35,29 +36,8 @@ class CheckpointFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it when it is whole; keeps the last one's predecessor."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write it.
-
-        Raises:
-            UserError: it cannot be written, as when the disk is full. What was there before is still there.
-        """
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.name == LAST and path.exists():
-                os.replace(path, path.with_name(PREVIOUS))
-            os.replace(part, path)
-        except (OSError, RuntimeError) as error:  # PyTorch makes one of the other
-            cause = error.__context__ if isinstance(error.__context__, OSError) else error
-            raise UserError(
-                f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole"
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
+        """Write it; raises UserError as `save_whole`."""
+        save_whole(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *given: Any, **options: Any) -> dict[str, Any]:
         """Read it; what it says of the best checkpoints is taken for files beside it, wherever the run was moved."""
