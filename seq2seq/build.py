@@ -1,7 +1,5 @@
 """Configuration to a model and what surrounds it: with the other `build_*`, the only caller of Hydra's instantiate."""
 
-import copy
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -162,24 +160,6 @@ def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDe
     config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
     check_targets(config, checkpoint)
     return build_model(config, tokenizers)
-
-
-def build_smaller(
-    checkpoint: Checkpoint, tokenizers: Tokenizers, kept: Mapping[tuple[str, str], list[list[int]]]
-) -> tuple[EncoderDecoder, dict[str, Any]]:
-    """Return an untrained model as that of a checkpoint but for the heads it has, and its whole configuration.
-
-    Args:
-        checkpoint: of the larger model, which was loaded before: so its configuration names nothing foreign.
-        tokenizers: of the model.
-        kept: heads of each layer, by side and key.
-    """
-    config = copy.deepcopy(checkpoint.config)
-    for (side, key), heads in kept.items():
-        config[side][key] = heads
-    made = OmegaConf.create({key: config[key] for key in MODEL_KEYS if key in config})
-    with torch.random.fork_rng(devices=[]):
-        return build_model(made, tokenizers), config
 
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
