@@ -56,6 +56,19 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
                 place.unlink()
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a place where nothing can be written.
+
+    Raises:
+        UserError: it is a file, below a file, or nobody may write there.
+    """
+    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
+
+
 def results_folder(output: str | None, checkpoint: str) -> Path:
     """Return the folder for what was found of a checkpoint, made if need be: the given one, or that of its run.
 
