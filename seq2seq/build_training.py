@@ -109,7 +109,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         for side in (model.encoder, model.decoder):
             # Layers are alike: what is compiled for one serves all. No two batches have one shape.
             for part in getattr(side, "layers", (side,)):
-                cast(nn.Module, part).compile(dynamic=True)
+                cast(nn.Module, part).compile(dynamic=True)  # `getattr` does not know what the parts are
     search, extraction = build_search(config.search), build_extraction(config.links)
     readings = build_readings(config.reading, model)
     tokenize = bleu_tokenizer(config, data.corpus)

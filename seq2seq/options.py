@@ -3,11 +3,12 @@
 import copy
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 import seq2seq
 
@@ -35,6 +36,13 @@ def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def plain_data(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as dictionaries, lists and values, with its interpolations resolved."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)  # as a DictConfig is; other configurations are lists, or missing
+    return {str(key): value for key, value in plain.items()}
 
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:

@@ -2,10 +2,8 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
 from seq2seq.checkpoint import AlignmentChoice
@@ -14,7 +12,7 @@ from seq2seq.cli.command import command_config
 from seq2seq.cli.shorthand import expand
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import cross_attentions
-from seq2seq.options import compose_defaults
+from seq2seq.options import compose_defaults, plain_data
 
 
 def main(arguments: list[str]) -> None:
@@ -36,7 +34,7 @@ def main(arguments: list[str]) -> None:
     units = [f"tokenizer.vocab_size={len(target)}", f"tokenizer.normalization={target.normalization}"]
     composed = compose_defaults("train", [*overrides, *units, "output=null", "data=text"])
     composed.run_name, composed.data = output.stem, None  # it was trained elsewhere
-    plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    plain = plain_data(composed)
     with torch.device("meta"):
         like = build_model(composed, found.vocabularies.tokenizers)
     shapes = {name: tensor.shape for name, tensor in like.state_dict().items()}

@@ -18,6 +18,7 @@ from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.checkpoint_writing import save_whole
 from seq2seq.data.batching import Batch
 from seq2seq.errors import Interrupted, UserError, interrupt
+from seq2seq.training.attached import callbacks_of, data_of
 from seq2seq.training.loggers import flushed_files
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class LastCheckpoint(Callback):
         self, trainer: lightning.Trainer, _: lightning.LightningModule, __: Any, batch: Batch, ___: int
     ) -> None:
         """Note the place in the data."""
-        trainer.datamodule.took(batch)  # type: ignore[attr-defined]
+        data_of(trainer).took(batch)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Save what is about to be validated."""
@@ -161,7 +162,7 @@ class LastCheckpoint(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Save the end."""
-        stoppers = (callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping))  # type: ignore[attr-defined]
+        stoppers = (callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping))
         self._stopped_early = any(stopper.wait_count >= stopper.patience for stopper in stoppers)
         self._save(trainer, "end")
 
