@@ -168,7 +168,7 @@ class Arriving:
     """The lines of a stream as bytes, and whether the next of them has come."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream = cast(io.BufferedReader, stream)  # of `unpacked`, or standard input: they have `peek`
+        self.stream = cast(io.BufferedReader, stream)  # of `unpacked`, or standard input: they have `read1`
         self._lines: deque[bytes] = deque()
 
     def __iter__(self) -> Iterator[bytes]:
