@@ -33,8 +33,8 @@ autodoc_typehints_format = "short"
 HERE = Path(__file__).parent
 REFERENCE = HERE / "reference"
 NOTEBOOKS = HERE / "notebooks"
-MODULES = ["api", "api_attention", "api_training", "attribution", "reading", "models.interface", "decoding.search",
-           "alignment.links", "alignment.words", "evaluation.metrics", "evaluation.significance",
+MODULES = ["api", "api_loaded", "api_attention", "api_training", "attribution", "reading", "models.interface",
+           "decoding.search", "alignment.links", "alignment.words", "evaluation.metrics", "evaluation.significance",
            "attention.invariants"]  # fmt: skip
 """Documented beside `attention`, which is documented with all that it imports from its files."""
 

@@ -1,112 +1,31 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Any
 
 from seq2seq.alignment.links import Link
-from seq2seq.alignment.sentence import Sentence, readable, sentence_of
+from seq2seq.alignment.sentence import Sentence
 from seq2seq.api_attention import SentenceAttention
+from seq2seq.api_loaded import LoadedModel
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
-from seq2seq.build import build_extraction, build_method, build_search, find_device
-from seq2seq.build_ensemble import check_one_vocabulary, load_models, shortest_limit
-from seq2seq.build_tags import with_tag
-from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
+from seq2seq.build import build_extraction, build_method, build_search
+from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.text import comparable
-from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.alternatives import Alternative, find_alternatives
-from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
-from seq2seq.decoding.translator import Translation, Translator, own_translation
-from seq2seq.errors import UserError, nearest
+from seq2seq.decoding.translator import Translation, own_translation
+from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.evaluation.metrics import TranslationScores, score_translations
 from seq2seq.export.exporting import export
-from seq2seq.models import EncoderDecoder
-from seq2seq.options import choices_of, compose_defaults
-
-TOKENS_PER_BATCH = 8192
-"""Pieces of a batch, padding included."""
+from seq2seq.options import choice_of
 
 
-class Model:
-    """A trained model with its vocabulary, ready for text.
-
-    Args:
-        checkpoint: as `read_checkpoint` returns it.
-        others: of models that translate and score together with it; they have no attention together.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1`, ...
-        ensemble: how they say one thing: the `log` or the `linear` mean of their probabilities.
-        tag: what stands before every source, of a model that was trained with tags, such as `2de`.
-
-    Raises:
-        UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need a tag,
-            or do not know this one.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        *others: Checkpoint,
-        device: str = "auto",
-        ensemble: str = "log",
-        tag: str | None = None,
-    ) -> None:
-        self.checkpoint = checkpoint
-        self.others = others
-        together = checkpoint, *others
-        self.network, tokenizers = load_models(together, find_device(device), mean=ensemble)
-        self._read(with_tag(tokenizers, tag, together))
-
-    def _read(self, tokenizers: Tokenizers) -> None:
-        self.tokenizers = tokenizers
-        limit = shortest_limit((self.checkpoint, *self.others))
-        self._translator = Translator(self.network, tokenizers, tokens_per_batch=TOKENS_PER_BATCH, max_length=limit)
-
-    @property
-    def tags(self) -> list[str]:
-        """The tags that the model knows."""
-        return sorted(self.tokenizers.source.tag_ids)
-
-    def tagged(self, tag: str | None) -> "Model":
-        """Return the same model with another tag before every source; None: with none.
-
-        Raises:
-            UserError: it does not know that tag, or needs one.
-        """
-        made = copy.copy(self)
-        plain = self.tokenizers._replace(source=self.tokenizers.source.tagged(""))
-        made._read(with_tag(plain, tag, (self.checkpoint, *self.others)))
-        return made
-
-    def joined(self, *others: "Model", ensemble: str = "log") -> "Model":
-        """Return this model and others as one that translates and scores; it holds no copy of their weights.
-
-        Args:
-            others: of the same vocabulary, on the same device.
-            ensemble: how they say one thing: the `log` or the `linear` mean of their probabilities.
-
-        Raises:
-            UserError: the models have different vocabularies; there is no such mean.
-        """
-        made = copy.copy(self)
-        made.others = tuple(other.checkpoint for other in others)
-        check_one_vocabulary((made.checkpoint, *made.others))
-        made.network = Ensemble([self.alone(), *(other.alone() for other in others)], mean=ensemble)
-        made._read(self.tokenizers)
-        return made
-
-    def __repr__(self) -> str:
-        config = self.checkpoint.config
-        more = f" and {len(self.others)} more" if self.others else ""
-        name = f"{config.get('run_name', '')} of {self.checkpoint.path}{more}"
-        return f"<seq2seq model {name}, on {self._translator.device}>"
+class Model(LoadedModel):
+    """A trained model with its vocabulary, ready for text; made as `LoadedModel` is, mostly by `load`."""
 
     def translate(
         self,
@@ -146,7 +65,7 @@ class Model:
     ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         _refuse_text(lines)
-        chosen = build_search(_choice("search", search, options))
+        chosen = build_search(choice_of("search", search, options))
         requests = None
         if prefix is not None or constraints is not None:
             lines = list(lines)
@@ -176,7 +95,7 @@ class Model:
         Raises:
             UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
         """
-        chosen = build_search(_choice("search", search, options))
+        chosen = build_search(choice_of("search", search, options))
         ids = self._sentence("source", source).ids
         return find_alternatives(
             self.network, self.tokenizers, ids, prefix, search=chosen, n=n, unit=unit, device=self._translator.device
@@ -194,7 +113,7 @@ class Model:
             UserError: the model has no attention, or there is no such choice.
         """
         self.alone()
-        chosen = None if links is None else _choice("links", links, options)
+        chosen = None if links is None else choice_of("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
         return list(self._translator.align(pairs, self._alignment(), extraction))
 
@@ -291,7 +210,7 @@ class Model:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
         network = self.alone()
-        chosen = build_method(_choice("method", method, options))
+        chosen = build_method(choice_of("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length
         read = read_sentence("source", self.tokenizers.source, source, max_length=length)
@@ -302,25 +221,7 @@ class Model:
         )  # fmt: skip
 
     def _own_translation(self, read: Sentence) -> Sentence:
-        return own_translation(self.alone(), self.tokenizers, read, build_search(_choice("search", "beam", {})))
-
-    def alone(self) -> EncoderDecoder:
-        """Return the PyTorch module of one model; raise UserError where there are several together."""
-        if not isinstance(self.network, EncoderDecoder):
-            raise UserError("several models together have no attention; load one of them")
-        return self.network
-
-    def _alignment(self) -> AlignmentChoice:
-        if self.checkpoint.alignment is None:
-            raise UserError(f"{self.checkpoint.path} has no attention; use a model other than the bottleneck")
-        return self.checkpoint.alignment
-
-    def _sentence(self, name: str, text: str) -> Sentence:
-        tokenizer = getattr(self.tokenizers, name)
-        sentence = sentence_of(tokenizer, text, max_length=self.checkpoint.max_length)
-        if not sentence.ids:
-            raise UserError(f"{name}={text!r} has nothing that the model reads; give a sentence")
-        return readable(sentence)
+        return own_translation(self.alone(), self.tokenizers, read, build_search(choice_of("search", "beam", {})))
 
 
 def load(
@@ -349,23 +250,6 @@ def load(
         raise UserError("there is no checkpoint in the list; give at least one")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
-
-
-def _choice(group: str, name: str, options: dict[str, Any]) -> DictConfig:
-    """Return the configuration of a choice of a group with some of its keys set."""
-    if name not in choices_of(group):
-        raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
-    config = compose_defaults(
-        {"search": "translate", "links": "align", "method": "explain"}[group], [f"{group}={name}"]
-    )[group]
-    unknown = [key for key in options if key not in config]
-    if unknown:
-        keys = [str(key) for key in config if not str(key).startswith("_")]
-        raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
-    try:
-        return cast(DictConfig, OmegaConf.merge(config, options))  # into what has keys of its own, such as candidates
-    except OmegaConfBaseException as error:
-        raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
 
 
 def _refuse_text(lines: Iterable[str]) -> None:

@@ -10,8 +10,8 @@ import pandas
 
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
+from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.average import average as write_average
 from seq2seq.cli.train import train as train_runs
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv

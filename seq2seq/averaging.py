@@ -1,18 +1,50 @@
 """The mean of the weights of several checkpoints of one model, such as the last of a training."""
 
+import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seq2seq.build import MODEL_KEYS
+from seq2seq.build import MODEL_KEYS, load_model
 from seq2seq.build_ensemble import check_one_vocabulary
 from seq2seq.checkpoint import Checkpoint
+from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.errors import UserError
+
+log = logging.getLogger(__name__)
 
 FREE = ("dropout", "attention_dropout", "feedforward_dropout")
 """Last parts of keys of a model in which its trainings may differ."""
+
+
+def average(checkpoints: Sequence[Checkpoint], output: Path) -> None:
+    """Write a checkpoint whose weights are the mean of those of several.
+
+    Raises:
+        UserError: there are fewer than two, they are not of one model, or the file cannot be written, or is there.
+    """
+    if len(checkpoints) < 2:
+        given = ",".join(checkpoint.path for checkpoint in checkpoints)
+        raise UserError(f"checkpoints={given} is one alone; give at least two: [FILE,FILE]")
+    check_new_file(output, [checkpoint.path for checkpoint in checkpoints], example="averaged.ckpt")
+    first = checkpoints[0]
+    # Weights that are tied in the model are one tensor in what it hands out, and in the file.
+    model, _ = load_model(first._replace(weights=mean_weights(checkpoints)), torch.device("cpu"))
+    write_model(
+        output,
+        model.state_dict(),
+        config=first.config,
+        tokenizers=first.tokenizers,
+        alignment=first.alignment,
+        averaged_from=[os.path.abspath(checkpoint.path) for checkpoint in checkpoints],
+    )
+    other = next((checkpoint for checkpoint in checkpoints if checkpoint.alignment != first.alignment), None)
+    if other is not None:
+        log.warning("the alignment is that of %s; %s has another", first.path, other.path)
 
 
 def mean_weights(checkpoints: Sequence[Checkpoint]) -> dict[str, Tensor]:

@@ -11,15 +11,9 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import (
-    MODEL_KEYS,
-    bleu_tokenizer,
-    build_extraction,
-    build_model,
-    build_readings,
-    build_search,
-)
+from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_search
 from seq2seq.build_mixture import check_corpora, make_corpus
+from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers
@@ -115,7 +109,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         for side in (model.encoder, model.decoder):
             # Layers are alike: what is compiled for one serves all. No two batches have one shape.
             for part in getattr(side, "layers", (side,)):
-                cast(nn.Module, part).compile(dynamic=True)
+                cast(nn.Module, part).compile(dynamic=True)  # `getattr` does not know what the parts are
     search, extraction = build_search(config.search), build_extraction(config.links)
     readings = build_readings(config.reading, model)
     tokenize = bleu_tokenizer(config, data.corpus)

@@ -1,20 +1,26 @@
 """A command's configuration, composed by Hydra from its files and from overrides."""
 
 import copy
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-import seq2seq
+from seq2seq.errors import UserError, nearest
+
+COMMANDS = {"search": "translate", "links": "align", "method": "explain"}
+"""Groups of which a choice can be had by itself, and a command that has each."""
 
 
 def config_folder() -> Path:
     """Return the folder of YAML files: inside an installed package, or beside the package in a checkout."""
-    package = Path(seq2seq.__file__).parent
+    package = Path(__file__).parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
 
@@ -35,6 +41,33 @@ def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
+    """Return the configuration of a choice of a group with some of its keys set.
+
+    Raises:
+        UserError: there is no such choice, or it has no such key, or none of that kind.
+    """
+    if name not in choices_of(group):
+        raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
+    config = compose_defaults(COMMANDS[group], [f"{group}={name}"])[group]
+    unknown = [key for key in options if key not in config]
+    if unknown:
+        keys = [str(key) for key in config if not str(key).startswith("_")]
+        raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
+    try:
+        config.merge_with(dict(options))  # into what has keys of its own, such as candidates
+    except OmegaConfBaseException as error:
+        raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
+    return config
+
+
+def plain_data(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as dictionaries, lists and values, with its interpolations resolved."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)  # as a DictConfig is; other configurations are lists, or missing
+    return {str(key): value for key, value in plain.items()}
 
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:

@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from seq2seq.build import make_corpus
+from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.output import write_whole

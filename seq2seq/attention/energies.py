@@ -38,7 +38,7 @@ class _InParts(torch.autograd.Function):
     """The same, with the sums of a few queries at hand at once in the backward pass too."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, keys: Tensor, energy: Tensor, at_once: int) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, query: Tensor, keys: Tensor, energy: Tensor, at_once: int) -> Tensor:  # noqa: D102 called by autograd alone
         ctx.save_for_backward(query, keys, energy)
         ctx.at_once = at_once
         # Small results kept between large ones that come and go would leave a CPU's heap full of holes.
@@ -51,7 +51,7 @@ class _InParts(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102 called by autograd alone
         query, keys, energy = ctx.saved_tensors
         of_query, of_keys, of_energy = (torch.zeros_like(x) for x in (query, keys, energy))
         parts = (x.split(ctx.at_once, dim=-2) for x in (query, grad, of_query))

@@ -81,7 +81,7 @@ class Leaky(Normalizer):
         self.key = nn.Parameter(torch.zeros(num_heads, d_value, 1))
         self.value = nn.Parameter(torch.zeros(num_heads, 1, d_value))
 
-    def forward(self, scores: Tensor, mask: Tensor | None, query: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, scores: Tensor, mask: Tensor | None, query: Tensor) -> Tensor:  # type: ignore[override]  # wants_query
         """Return weights (..., query, key).
 
         Args:
@@ -159,7 +159,7 @@ class Monotonic(Normalizer):
         super().__init__(**place)
         self.bias = self.a_head(initial_bias)
 
-    def forward(self, scores: Tensor, mask: Tensor | None, past: Past | None) -> Tensor:  # type: ignore[override]
+    def forward(self, scores: Tensor, mask: Tensor | None, past: Past | None) -> Tensor:  # type: ignore[override]  # remembers
         """Return weights (batch, query, key).
 
         Args:

@@ -30,7 +30,7 @@ class Method(ABC):
     pieces of a word add up, and two tokens can be compared. Else a step's numbers are shares of what its state is made
     of, whatever is said: they sum to 1, and a word has the mean of its pieces."""
 
-    def check(self, model: EncoderDecoder) -> None:  # noqa: B027
+    def check(self, model: EncoderDecoder) -> None:  # noqa: B027 most methods refuse nothing
         """Refuse a model that cannot have this method.
 
         Raises:

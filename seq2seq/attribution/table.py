@@ -16,11 +16,11 @@ BAR = 8
 
 
 def table(explanation: Explanation, *, width: int = WIDTH) -> str:
-    """Return lines of at most `width` columns: each target word, its log-probability, the source's share, and the words
-    of each side that contributed most, those with the largest numbers first.
+    """Return lines of at most `width` columns, one for each target word, or for a contrast one for each word read.
 
-    Of a contrast, which has one row, every word that was read has a line.
-    """  # noqa: D205
+    A target word has its log-probability, the source's share, and the words of each side that contributed most, those
+    with the largest numbers first.
+    """
     if explanation.contrast:
         return "\n".join([_head(explanation), "", *_contrast(explanation)])
     return "\n".join([_head(explanation), "", *_rows(explanation, width)])

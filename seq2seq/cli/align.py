@@ -9,7 +9,8 @@ from omegaconf import DictConfig
 
 from seq2seq.alignment.links import Link, format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
-from seq2seq.build import build_extraction, find_device, load_model, read_as
+from seq2seq.build import build_extraction, find_device, load_model
+from seq2seq.build_readings import read_as
 from seq2seq.build_tags import tagging
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.bar import line_bar

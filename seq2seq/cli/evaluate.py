@@ -11,15 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import (
-    bleu_tokenizer,
-    build_corpus,
-    build_extraction,
-    build_search,
-    find_device,
-    how_to_read,
-)
+from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
+from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus, tagged_corpus, tagging
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.cli.checkpoints import read_checkpoints

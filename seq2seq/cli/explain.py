@@ -2,14 +2,12 @@
 
 import json
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from omegaconf import ListConfig
 from rich.console import Console
 from rich.progress import Progress as Bar
 
@@ -24,11 +22,11 @@ from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.lists import figure_formats
+from seq2seq.cli.output import check_folder
 from seq2seq.data.text import is_blank
 from seq2seq.decoding.translator import own_translation
 from seq2seq.errors import UserError
-
-FORMATS = {"png", "svg", "pdf"}
 
 
 def main(arguments: list[str]) -> None:
@@ -36,8 +34,7 @@ def main(arguments: list[str]) -> None:
     keys, sentences = ("checkpoint", "output", "tag"), ("source", "target", "contrast")
     config = command_config("explain", arguments, text_keys=keys, sentences=sentences)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
-        raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
+    formats = figure_formats(config.figures)
     if config.at is not None and (not isinstance(config.at, int) or isinstance(config.at, bool)):
         raise UserError(f"at={config.at}: expected the number of a word of the target, from 1")
     for key in ("source", "target", "contrast"):
@@ -75,7 +72,7 @@ def main(arguments: list[str]) -> None:
         )
     print(table(explanation))
     if output is not None:
-        write_folder(output, explanation, config.checkpoint, list(config.figures))
+        write_folder(output, explanation, config.checkpoint, formats)
         print(f"\n{output / f'{explanation.name}.json'}")
 
 
@@ -89,19 +86,6 @@ def progress_bar(name: str) -> Iterator[Progress]:
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, of: bar.update(task, completed=done, total=of)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a place where nothing can be written.
-
-    Raises:
-        UserError: it is a file, below a file, or nobody may write there.
-    """
-    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
-    if not existing.is_dir():
-        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
 
 
 def write_folder(folder: Path, explanation: Explanation, checkpoint: str, formats: list[str]) -> None:

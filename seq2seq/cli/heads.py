@@ -11,21 +11,15 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.build import (
-    bleu_tokenizer,
-    build_corpus,
-    build_extraction,
-    build_search,
-    find_device,
-    how_to_read,
-    load_model,
-)
+from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
+from seq2seq.build_readings import how_to_read
+from seq2seq.build_smaller import build_smaller
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
-from seq2seq.cli.prune import in_order, measured_rows, smaller
+from seq2seq.data.encoding import first_rows
 from seq2seq.data.loader import batch_loader
 from seq2seq.evaluation.evaluator import Evaluator
 from seq2seq.models.encoder_decoder import cross_attentions, site_of
@@ -36,6 +30,7 @@ from seq2seq.pruning import (
     fewest_within,
     head_importance,
     heads_figure,
+    in_order,
     normalized,
     units_of,
     with_fewer,
@@ -77,12 +72,12 @@ def main(arguments: list[str]) -> None:
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
     refuse_other_results(place.with_suffix(".json"), settings)
     cache, sentences = config.loader.cache_dir, config.sentences
-    rows = measured_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
+    rows = first_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     readings, _ = how_to_read(None, checkpoint.alignment, model)
 
     def score(kept: Kept) -> dict[str, float]:
-        small = smaller(model, checkpoint, tokenizers, kept)[0]
+        small = build_smaller(model, checkpoint, tokenizers, kept)[0]
         # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
         options: dict[str, Any] = {"readings": readings, "tokenize": tokenize, "lowercase": config.metrics.lowercase}
         evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)

@@ -2,20 +2,17 @@
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
-from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
+from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.cli.command import command_config
-from seq2seq.cli.output import check_new_file
 from seq2seq.cli.shorthand import expand
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import cross_attentions
-from seq2seq.options import compose_defaults
-from seq2seq.training.last_checkpoint import CheckpointFiles
+from seq2seq.options import compose_defaults, plain_data
 
 
 def main(arguments: list[str]) -> None:
@@ -37,19 +34,15 @@ def main(arguments: list[str]) -> None:
     units = [f"tokenizer.vocab_size={len(target)}", f"tokenizer.normalization={target.normalization}"]
     composed = compose_defaults("train", [*overrides, *units, "output=null", "data=text"])
     composed.run_name, composed.data = output.stem, None  # it was trained elsewhere
-    plain: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+    plain = plain_data(composed)
     with torch.device("meta"):
         like = build_model(composed, found.vocabularies.tokenizers)
     shapes = {name: tensor.shape for name, tensor in like.state_dict().items()}
     weights = importing.convert(found, shapes)
     # Nobody has measured which head aligns best: the mean of the last layer but one does well (Garg et al. 2019, 3.1).
     layer = cross_attentions(like)[-2:][0]
-    content = {
-        "state_dict": {f"{MODEL_PREFIX}{name}": tensor for name, tensor in weights.items()},
-        KEY: pack(plain, found.vocabularies.stored, AlignmentChoice(layer, None)),
-    }
-    output.parent.mkdir(parents=True, exist_ok=True)
-    CheckpointFiles().save_checkpoint(content, output)
+    alignment = AlignmentChoice(layer, None)
+    write_model(output, weights, config=plain, tokenizers=found.vocabularies.stored, alignment=alignment)
     parameters = sum(parameter.numel() for parameter in like.parameters())
     sizes = " and ".join(f"{size:,}" for size in dict.fromkeys(map(len, found.vocabularies.tokenizers)))
     print(f"{found.model.kind}, {parameters:,} parameters, {sizes} pieces; written to {output}")

@@ -56,24 +56,17 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
                 place.unlink()
 
 
-def check_new_file(path: Path, given: Iterable[str], *, example: str) -> None:
-    """Refuse a place where a checkpoint cannot be written, or where something would be lost.
-
-    Args:
-        path: of the checkpoint that is to be made.
-        given: checkpoints that it is made of.
-        example: a name for a message.
+def check_folder(folder: Path) -> None:
+    """Refuse a place where nothing can be written.
 
     Raises:
-        UserError: saying what is there.
+        UserError: it is a file, below a file, or nobody may write there.
     """
-    if path.exists():
-        same = any(os.path.exists(other) and path.samefile(other) for other in given)
-        what = "the checkpoint itself" if same else "a folder" if path.is_dir() else "there already"
-        raise UserError(f"output={path} is {what}; give a new file, such as {example}")
-    near = next(folder for folder in path.absolute().parents if folder.exists())
-    if not near.is_dir() or not os.access(near, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={path}: {near} is no folder that can be written; give another file")
+    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
 
 
 def results_folder(output: str | None, checkpoint: str) -> Path:

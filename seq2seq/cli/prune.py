@@ -1,46 +1,35 @@
 """`seq2seq prune`: a checkpoint without the heads that matter least."""
 
 import logging
-import math
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from torch import Tensor
-
-from seq2seq.build import build_corpus, build_extraction, build_smaller, find_device, how_to_read, load_model
+from seq2seq.build import build_corpus, build_extraction, find_device, load_model
+from seq2seq.build_readings import how_to_read
+from seq2seq.build_smaller import build_smaller
 from seq2seq.build_tags import for_corpus
-from seq2seq.checkpoint import KEY, MODEL_PREFIX, Checkpoint, pack, read_checkpoint
+from seq2seq.checkpoint import read_checkpoint
+from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import check_new_file
-from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import encoded_split
+from seq2seq.data.encoding import first_rows
 from seq2seq.data.loader import batch_loader
-from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.search import GreedySearch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
-from seq2seq.models import EncoderDecoder
 from seq2seq.pruning import (
     Kept,
     Unit,
-    at_random,
-    by_importance,
     check_cut,
-    cut,
     forced_loss,
     head_importance,
+    in_order,
     kept_after,
-    kept_options,
-    normalized,
     removed_for,
     units_of,
     without_each,
 )
-from seq2seq.training.last_checkpoint import CheckpointFiles
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +49,7 @@ def main(arguments: list[str]) -> None:
     removed_for(units, config.heads)  # a number that cannot be is refused before the work
     corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
     tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
-    rows = measured_rows(
+    rows = first_rows(
         corpus,
         config.split,
         tokenizers,
@@ -73,7 +62,7 @@ def main(arguments: list[str]) -> None:
 
     def loss_without() -> dict[Unit, float]:
         def score(kept: Kept) -> dict[str, float]:
-            return {"loss": forced_loss(smaller(model, checkpoint, tokenizers, kept)[0], batches)}
+            return {"loss": forced_loss(build_smaller(model, checkpoint, tokenizers, kept)[0], batches)}
 
         return {unit: scores["loss"] for unit, scores in without_each(model, score) if scores}
 
@@ -81,7 +70,7 @@ def main(arguments: list[str]) -> None:
         importance = head_importance(model, batches) if config.by.endswith("importance") else {}
         order = in_order(config.by, units, importance, loss_without, config.seed)
         kept = kept_after(model, removed_for(order, config.heads))
-        small, plain = smaller(model, checkpoint, tokenizers, kept)
+        small, plain = build_smaller(model, checkpoint, tokenizers, kept)
         check_cut(model, small, kept)
         # The alignment is chosen anew, since its head may be gone: by forced decoding, so the search is a mere token.
         search = GreedySearch(max_length=1, max_ratio=1.0)
@@ -91,58 +80,10 @@ def main(arguments: list[str]) -> None:
         for batch in batches:
             evaluator.update(small, batch.to(device))
         found = evaluator.compute()
-    content = {
-        "state_dict": {f"{MODEL_PREFIX}{name}": tensor.cpu() for name, tensor in small.state_dict().items()},
-        KEY: pack(plain, checkpoint.tokenizers, found.alignment),
-    }
-    CheckpointFiles().save_checkpoint(content, output)
+    write_model(output, small.state_dict(), config=plain, tokenizers=checkpoint.tokenizers, alignment=found.alignment)
     before, after = (sum(parameter.numel() for parameter in m.parameters()) for m in (model, small))
     print(f"{config.heads} of {sum(len(unit.heads) for unit in units)} heads, {after:,} of {before:,} parameters")
     for name, heads in kept.items():
         print(f"  {name}: {', '.join(map(str, heads))}")
     aer = f", AER {100 * found.metrics['aer']:.1f} %" if "aer" in found.metrics else ""
     print(f"perplexity {found.metrics['perplexity']:.3f}{aer} on {config.split}; written to {output}")
-
-
-def measured_rows(
-    corpus: Corpus, split: str, tokenizers: Tokenizers, *, max_length: int, sentences: int | None, cache_dir: str
-) -> Dataset:
-    """Return the pairs on which heads are measured: of a split, from its start."""
-    rows = encoded_split(
-        corpus, split, tokenizers, max_length=max_length, max_ratio=None, cache_dir=Path(cache_dir)
-    ).dataset
-    return rows if sentences is None else rows.select(range(min(sentences, len(rows))))
-
-
-def smaller(
-    model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, kept: Kept
-) -> tuple[EncoderDecoder, dict[str, Any]]:
-    """Return the model with these heads alone, and its configuration."""
-    made, config = build_smaller(checkpoint, tokenizers, kept_options(model, kept))
-    return cut(model, made, kept), config
-
-
-def in_order(
-    by: str,
-    units: Sequence[Unit],
-    importance: dict[str, Tensor],
-    loss_without: Callable[[], dict[Unit, float]],
-    seed: int,
-) -> list[Unit]:
-    """Return units in the order in which they go.
-
-    Args:
-        by: `importance`, over the l2 norm of each attention's; `raw_importance`, as it is; `ablation` or `random`.
-        units: of the model.
-        importance: of each attention's heads.
-        loss_without: returns the loss without each unit that can go.
-        seed: of a random order.
-    """
-    if by == "importance":
-        return by_importance(units, normalized(importance))
-    if by == "raw_importance":
-        return by_importance(units, importance)
-    if by == "random":
-        return at_random(units, seed)
-    loss = loss_without()
-    return sorted(units, key=lambda unit: loss.get(unit, math.inf))

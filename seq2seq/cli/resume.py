@@ -232,11 +232,12 @@ def _plain(config: DictConfig, path: Path, groups: list[str]) -> tuple[dict[str,
     """
     try:
         theirs = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-        config.output = theirs["output"]  # type: ignore[index,call-overload]
+        assert isinstance(theirs, dict)
+        config.output = theirs["output"]
     except Exception:  # whatever a YAML reader makes of broken bytes
         raise UserError(f"{path} is missing or damaged; it says what to go on with: start the run anew") from None
     ours = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(ours, dict) and isinstance(theirs, dict)
+    assert isinstance(ours, dict)
     as_earlier(ours, theirs)
     known = [o for o in groups if o.startswith(WHOLE) or _has(theirs, group_of(o.partition("=")[0])[1])]
     _leave_out_new(ours, theirs, OmegaConf.to_container(compose_defaults("train", known), resolve=False))

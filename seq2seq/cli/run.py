@@ -29,6 +29,8 @@ from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.evaluation.evaluator import Evaluation, evaluate
+from seq2seq.options import plain_data
+from seq2seq.training.attached import callbacks_of
 from seq2seq.training.callbacks import Throughput, log_hyperparameters
 from seq2seq.training.gradients import GRADIENTS
 from seq2seq.training.last_checkpoint import rewind_events
@@ -51,7 +53,7 @@ def run_training(
     _quiet()
     folder = Path(config.output)
     config.trainer.precision = precision.value
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = plain_data(config)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     if not sys.stdout.isatty():  # a bar that redraws itself would fill a log file
         config.trainer.enable_progress_bar = False
@@ -83,7 +85,7 @@ def run_training(
                 rewind_events(events, load_content(start) if start else {})
             record.begin(OmegaConf.to_yaml(OmegaConf.create(plain)))
 
-    trainer.callbacks.append(LambdaCallback(on_train_start=begin))  # type: ignore[attr-defined]
+    callbacks_of(trainer).append(LambdaCallback(on_train_start=begin))
     device = trainer.strategy.root_device
     reset_peak(device)
     try:
@@ -110,7 +112,7 @@ def run_training(
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
     }
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, Throughput):
             metrics["train/seconds"] = round(callback.seconds, 3)
             metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
@@ -191,7 +193,7 @@ def _fit(
 def _best(trainer: lightning.Trainer, folder: Path) -> Path | None:
     """Return the best checkpoint, as best.ckpt also where several are kept by other names; None where there is none."""
     best = folder / "checkpoints" / BEST
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    for callback in callbacks_of(trainer):
         if isinstance(callback, ModelCheckpoint) and callback.best_model_path and trainer.is_global_zero:
             found = Path(callback.best_model_path)
             if found.name != best.name and found.exists():
@@ -214,4 +216,5 @@ def _quiet() -> None:
     """Leave out what the libraries say that a user cannot act on."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # What it warns of, such as a loader without workers, was decided by us and not by the user.
     warnings.filterwarnings("ignore", module=r"lightning\..*")

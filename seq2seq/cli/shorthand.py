@@ -75,7 +75,7 @@ def _each(override: str) -> list[str]:
         return [override]
     try:
         parsed = OverridesParser.create().parse_override(override)
-        value = cast(Any, parsed.value())
+        value = cast(Any, parsed.value())  # the type that Hydra declares leaves out globs
         if isinstance(value, Glob):
             key = parsed.get_key_element()
             name = _parts(override)[1]

@@ -55,6 +55,7 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
 @contextmanager
 def composed_once() -> Iterator[None]:
     """Keep Hydra's sweeper from composing every run of a sweep before the first: they have been checked."""
+    # Replaced on the class, which mypy forbids: Hydra makes the sweeper itself, and no key turns the check off.
     check = BasicSweeper.validate_batch_is_legal
     BasicSweeper.validate_batch_is_legal = lambda *_: None  # type: ignore[method-assign]
     try:
@@ -64,6 +65,7 @@ def composed_once() -> Iterator[None]:
 
 
 def _values(override: Override) -> list[str]:
+    # The type that Hydra declares leaves out intervals and globs.
     key, value = override.get_key_element(), cast(Any, override.value())
     if isinstance(value, IntervalSweep):
         return [f"{key}={end}" for end in (value.start, value.end)]

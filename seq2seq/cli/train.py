@@ -6,31 +6,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 
-from seq2seq.build_training import check_parts
-from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
-from seq2seq.cli.objective import check_objective, objective_of
-from seq2seq.cli.precision import settle_here, settled
-from seq2seq.cli.processes import Meeting, meeting, rank, refuse_several
+from seq2seq.cli.objective import objective_of
+from seq2seq.cli.plan import Planned, check_sweeps, plan_runs, variants_of
+from seq2seq.cli.precision import settle_here
+from seq2seq.cli.processes import Meeting, rank
 from seq2seq.cli.quoting import quote
-from seq2seq.cli.resume import resumed
 from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import CACHE, COMMAND, check_places, own_folder
-from seq2seq.cli.shorthand import expand
-from seq2seq.cli.sweep import composed_once, configurations
-from seq2seq.cli.values import check_types
+from seq2seq.cli.run_folder import COMMAND, own_folder
+from seq2seq.cli.sweep import composed_once
 from seq2seq.errors import Interrupted, UserError
-from seq2seq.options import compose_defaults, compose_hydra, config_folder
+from seq2seq.options import config_folder
 from seq2seq.training.precision import Precision
-from seq2seq.training.settings import check_devices
 
 HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
@@ -39,12 +33,6 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 
 MULTIRUN = "hydra.mode=MULTIRUN"
 SUBFOLDER = "hydra.output_subdir"
-
-NO_ATTENTION = {"score": "score/none", "normalizer": "normalizer/softmax", "cross_pattern": "pattern/full"}
-"""Keys of the parts of an attention, and the files that a bottleneck has there."""
-
-LONGEST_NAME = 200
-"""Characters of a run's name: most file systems allow 255 bytes."""
 
 
 def main(arguments: list[str]) -> None:
@@ -67,128 +55,44 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = [
         variant._replace(overrides=as_begun(variant.overrides, sweep=sweep))
-        for variant in _variants(overrides, sweep=sweep)
+        for variant in variants_of(overrides, sweep=sweep)
     ]
     if single and (options or len(variants) > 1):
         raise UserError("these overrides ask for several runs; train one at a time, or use the command line")
-    place = Meeting()
-    runs: list[list[str] | None] = [variant.overrides for variant in variants]
-    precisions: list[Precision | None] = [None for _ in variants]
-    if not options:  # else there are several, or Hydra only shows what there would be
-        for variant in variants:
-            check_types("train", variant.overrides)
-            config = compose_hydra("train", variant.overrides)
-            _check_run(variant.overrides, config, sweep=False)
-            check_devices(config.trainer.accelerator, config.trainer.devices)
+    if not options:
+        place, planned = plan_runs(variants)
+    else:  # there are several runs a variant, or Hydra only shows what there would be
+        place, planned = Meeting(), [Planned(variant, variant.overrides) for variant in variants]
+        if sweep and len(options) == 1:
+            check_sweeps(variants, overrides)
+    return _run_each(planned, place, sweep=sweep)
 
-        def begin() -> list[list[str] | None]:
-            begun: list[list[str] | None] = []
-            for number, variant in enumerate(variants):
-                run = resumed(variant.overrides, variant=bool(variant.name))
-                if run is not None:
-                    run, precisions[number] = settled(run)
-                begun.append(run)
-            return begun
 
-        place = meeting()
-        runs = place.agreed(begin, runs)
-    elif sweep and len(options) == 1:
-        launcher = any(override.startswith("hydra/launcher=") for override in overrides)  # which may start it elsewhere
-        refuse_several("--multirun", handed_on=launcher)
-        for variant in variants:
-            for config in configurations(variant.overrides):
-                _check_run(variant.overrides, config, sweep=True)
-                if not launcher:
-                    settle_here(config)
+def _run_each(planned: list[Planned], place: Meeting, *, sweep: bool) -> list[Path]:
+    """Run one after the other and return the folders; a variant that fails does not keep the others from running."""
     failures: list[Exception] = []
     folders: list[Path] = []
-    for run, variant, precision in zip(runs, variants, precisions, strict=True):
+    for variant, overrides, precision in planned:
         try:
-            if run is None:
+            if overrides is None:
                 print(f"finished already: {variant.name}")
             else:
-                folders += _run(run, place, sweep=sweep, precision=precision)
+                folders += _run(overrides, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
-            if len(variants) == 1 or sweep:
+            if len(planned) == 1 or sweep:
                 raise
             remedy = "the same command with resume=true finishes the variants"
             if isinstance(interruption, Interrupted):
                 raise interruption.saying(remedy) from None
             raise KeyboardInterrupt(remedy) from None
         except Exception as error:
-            if len(variants) == 1:
+            if len(planned) == 1:
                 raise
             failures.append(error)
             print(f"error: {variant.name}: {explain(error, 'train', [])}", file=sys.stderr)
     if failures:
-        raise UserError(f"{len(failures)} of {len(variants)} variants failed; the others are whole")
+        raise UserError(f"{len(failures)} of {len(planned)} variants failed; the others are whole")
     return folders
-
-
-class Variant(NamedTuple):
-    """One of the runs, or sweeps, that a command asks for."""
-
-    name: str  # what an experiment says of it; empty where there is no experiment of several
-    overrides: list[str]
-
-
-def _variants(overrides: list[str], *, sweep: bool) -> list[Variant]:
-    """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
-    given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
-    config = compose_defaults("train", given)
-    variants = config.variants
-    if variants is not None and not (
-        isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)
-    ):
-        raise UserError(f"variants={variants}: expected a list, such as variants=['score=dot','score=general']")
-    asking = [variant for variant in variants or [] if "resume=" in variant]
-    if asking:
-        raise UserError(f"variants: {asking[0]}: say resume=true beside variants, for all of them")
-    added = [(variant, [*variant.split(), "variants=null"]) for variant in variants] if variants else [("", [])]
-    return [Variant(name, run) for name, more in added for run in expand([*overrides, *more], sweep=sweep)]
-
-
-def _check_run(overrides: list[str], config: DictConfig, *, sweep: bool) -> None:
-    """Refuse now what would else be found when other variants have been trained, or never."""
-    if any(override.startswith("output=") for override in overrides):
-        raise UserError(
-            f"output={config.output} would move only some of the run's files; give hydra.run.dir={config.output}"
-        )
-    check_objective(config.objective, config.hydra.sweeper)
-    name = str(config.run_name)
-    plain = isinstance(config.run_name, str | int | float) and isinstance(config.label, str | int | float)
-    if not name or "/" in name or name.startswith(".") or len(name) > LONGEST_NAME or not plain:
-        raise UserError(
-            f"label={config.label}: a run is kept in a folder of its name, {name!r}; give a short label without /"
-        )
-    if config.hydra.job.chdir:
-        raise UserError(
-            "hydra.job.chdir=true: relative files would be looked for in the run's folder; leave it out: "
-            "all that a run writes is in its folder anyway"
-        )
-    best = OmegaConf.select(config, "callbacks.best.filename")
-    if f"{best}.ckpt" in (LAST, PREVIOUS):
-        raise UserError(f"callbacks.best.filename={best} is the name of what a run goes on from; take another")
-    _check_bottleneck(config)
-    if not (isinstance(config.seed, int) and 0 <= config.seed < 2**32):
-        raise UserError(f"seed={config.seed}: expected a number from 0 to {2**32 - 1}")
-    check_parts(config)
-    places = {CACHE: config.loader.cache_dir}
-    if config.resume in (False, "auto"):  # else it goes on elsewhere
-        hydra_ = config.hydra
-        places |= {"hydra.sweep.dir": hydra_.sweep.dir} if sweep else {"hydra.run.dir": hydra_.run.dir}
-    check_places(places)
-
-
-def _check_bottleneck(config: DictConfig) -> None:
-    """Refuse parts of an attention where there is none."""
-    if config.decoder._target_.endswith("BottleneckDecoder"):
-        for key, file in NO_ATTENTION.items():
-            if config.get(key) not in (None, OmegaConf.load(config_folder() / f"{file}.yaml")):
-                usual = f"{key}={file.rpartition('/')[2]}"
-                raise UserError(
-                    f"a bottleneck asks nothing, so {key} would change nothing; leave it out, or say {usual}"
-                )
 
 
 def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precision | None) -> list[Path]:

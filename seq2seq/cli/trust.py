@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import ListConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -24,12 +23,13 @@ from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.lists import names_of
 from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
 from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.errors import UserError, nearest
+from seq2seq.errors import UserError
 from seq2seq.evaluation.changes import CHANGES, Outcome, Trained, heads_to_change, measure_changes
 from seq2seq.evaluation.trust import Pair, Ranking, measure_trust
 from seq2seq.models import EncoderDecoder
@@ -49,8 +49,12 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if type(config.sentences) is not int or config.sentences < 2:
         raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
-    asked = _asked(config.methods)
-    changes, others = _listed("changes", config.changes, CHANGES), _listed("others", config.others)
+    asked = None
+    if config.methods is not None:
+        known = [ATTENTION, *choices_of("method")]
+        asked = names_of("methods", config.methods, known, example="attention,erasure")
+    changes = names_of("changes", config.changes, CHANGES, example=CHANGES[0])
+    others = names_of("others", config.others, example="FILE")
     if asked == [] and not (changes or others):
         raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
     if not 0 < config.epsilon < 1:
@@ -129,18 +133,6 @@ def main(arguments: list[str]) -> None:
         print(f"written to {files[kind]}")
 
 
-def _asked(methods: object) -> list[str] | None:
-    known = [ATTENTION, *choices_of("method")]
-    if methods is None:
-        return None
-    if not isinstance(methods, ListConfig):
-        raise UserError(f"methods={methods}: expected a list, such as methods=[attention,erasure]")
-    for name in methods:
-        if name not in known:
-            raise UserError(f"methods: there is no method {name}; {nearest(str(name), known)}")
-    return [str(name) for name in methods]
-
-
 def _rankings(asked: list[str] | None, model: EncoderDecoder, checkpoint: Checkpoint) -> dict[str, Ranking]:
     """Return the methods that were asked for; where none was, all that the model can have.
 
@@ -170,16 +162,6 @@ def _gold(links: str, index: int) -> Links:
 
 def _source_part(method: Method, forced: Forced) -> Tensor:
     return method(forced).source
-
-
-def _listed(key: str, given: object, known: tuple[str, ...] = ()) -> list[str]:
-    """Return a list of names, or of files."""
-    if not isinstance(given, ListConfig):
-        raise UserError(f"{key}={given}: expected a list, such as {key}=[{known[0] if known else 'FILE'}]")
-    for name in given:
-        if known and name not in known:
-            raise UserError(f"{key}: there is no {name}; {nearest(str(name), known)}")
-    return [str(name) for name in given]
 
 
 def _changing(

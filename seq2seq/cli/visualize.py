@@ -2,26 +2,27 @@
 
 import json
 import logging
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from omegaconf import ListConfig
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.heatmap import heatmap, heatmap_grid, save_figure
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, hypothesis_of, readable, sentence_of
-from seq2seq.build import build_search, find_device, load_model, read_as
+from seq2seq.build import build_search, find_device, load_model
+from seq2seq.build_readings import read_as
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
+from seq2seq.cli.lists import figure_formats, names_of
+from seq2seq.cli.output import check_folder
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.errors import UserError, nearest
+from seq2seq.errors import UserError
 from seq2seq.options import choices_of
 from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import Target, visualize_page
@@ -29,7 +30,6 @@ from seq2seq.training.pictures import head_name, reading_name
 
 log = logging.getLogger(__name__)
 
-FORMATS = {"png", "svg", "pdf"}
 SUMMARY = "summary.json"
 """Lists the files beside it, which alone may be replaced."""
 
@@ -43,9 +43,10 @@ def main(arguments: list[str]) -> None:
     check_output(output)
     source_text = one_sentence("source", config.source)
     target_text = None if config.target is None else one_sentence("target", config.target)
-    if not isinstance(config.figures, ListConfig) or not set(config.figures) <= FORMATS:
-        raise UserError(f"figures={config.figures}: expected a list of {', '.join(sorted(FORMATS))}, such as [png]")
-    formats, asked = list(config.figures), asked_methods(config.methods)
+    formats = figure_formats(config.figures)
+    asked = None  # whatever the model can have
+    if config.methods is not None:
+        asked = names_of("methods", config.methods, choices_of("method"), example="erasure")
     search = build_search(config.search)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     model, tokenizers = load_model(checkpoint, find_device(config.device))
@@ -74,23 +75,6 @@ def main(arguments: list[str]) -> None:
         score = "" if target.score is None else f"{target.score:.4f}"
         print(f"{target.name:<12}  {score:>8}  {target.sentence.text}")
     print(f"{'page':<12}  {'':>8}  {output / 'index.html'}")
-
-
-def asked_methods(names: object) -> list[str] | None:
-    """Return the names of the methods to show beside attention; None: whatever the model can have.
-
-    Raises:
-        UserError: it is no list, or there is no such method.
-    """
-    if names is None:
-        return None
-    known = choices_of("method")
-    if not isinstance(names, ListConfig):
-        raise UserError(f"methods={names}: expected a list, such as methods=[erasure]; [] for none")
-    for name in names:
-        if name not in known:
-            raise UserError(f"methods: there is no method {name}; {nearest(str(name), known)}")
-    return [str(name) for name in names]
 
 
 def one_sentence(key: str, text: str) -> str:
@@ -126,10 +110,8 @@ def check_output(folder: Path) -> None:
     Raises:
         UserError: it is a file, below a file, or a folder that this command has not written.
     """
-    existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
-    if not existing.is_dir():
-        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
-    if existing == folder and any(folder.iterdir()):
+    check_folder(folder)
+    if folder.exists() and any(folder.iterdir()):
         written = _written(folder)
         foreign = _files(folder) - written if written else {path.name for path in folder.iterdir()}
         if foreign:
@@ -137,8 +119,6 @@ def check_output(folder: Path) -> None:
                 f"output={folder} holds other files ({min(foreign)}); give a folder that is new, empty, or an earlier "
                 "visualize's alone"
             )
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
 
 
 def _files(folder: Path) -> set[str]:

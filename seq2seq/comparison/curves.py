@@ -42,16 +42,16 @@ def read_curves(folder: Path) -> Curves:
                 first = event.wall_time if first is None else first
                 last = event.wall_time
                 scalars += [
-                    (value.tag, event.step, begin + last - first, value.simple_value)
-                    for value in event.summary.value
-                    if value.HasField("simple_value")
+                    (scalar.tag, event.step, begin + last - first, scalar.simple_value)
+                    for scalar in event.summary.value
+                    if scalar.HasField("simple_value")
                 ]
         except ValueError as error:
             damage = f"{path.name}: {error}"
         if not any(tag == "epoch" for tag, *_ in scalars):
             continue  # hyperparameters with the final scores: what belongs to training, Lightning logs with its epoch
-        for tag, *point in scalars:
-            points.setdefault(tag, []).append(tuple(point))  # type: ignore[arg-type]
+        for tag, step, seconds, value in scalars:
+            points.setdefault(tag, []).append((step, seconds, value))
         if first is not None and last is not None:
             begin += last - first
     return Curves({tag: Curve(*map(list, zip(*known, strict=True))) for tag, known in points.items()}, damage)

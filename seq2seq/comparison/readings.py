@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from seq2seq.alignment.links import parse_links
 from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.alignment.words import LinkExtraction
-from seq2seq.build import build_corpus, build_extraction, build_readings, load_model
+from seq2seq.build import build_corpus, build_extraction, load_model
+from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import BEST, AlignmentChoice, read_checkpoint
 from seq2seq.comparison.chance import Tested, over_seeds
 from seq2seq.comparison.runs import Run

@@ -96,6 +96,16 @@ def encoded_split(
     return EncodedSplit(datasets.Dataset.from_file(str(folder / "pairs.arrow")), **filters)
 
 
+def first_rows(
+    corpus: Corpus, split: str, tokenizers: Tokenizers, *, max_length: int, sentences: int | None, cache_dir: str
+) -> datasets.Dataset:
+    """The rows of a split for evaluation, from its start; `sentences` is how many, None: all."""
+    rows = encoded_split(
+        corpus, split, tokenizers, max_length=max_length, max_ratio=None, cache_dir=Path(cache_dir)
+    ).dataset
+    return rows if sentences is None else rows.select(range(min(sentences, len(rows))))
+
+
 def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | None:
     """Why a training pair of these numbers of pieces is left out: empty, length or ratio; None: it is not."""
     shorter, longer = sorted((source, target))

@@ -102,6 +102,7 @@ def open_text(path: str) -> Iterator[BinaryIO]:
 
 def unpacked(stream: BinaryIO, name: str) -> BinaryIO:
     """What a stream holds: where that is a gzip file, its content. `name` is what an error calls it."""
+    # What `peek` and `GzipFile` want of a stream, every binary one has, though its type does not say so.
     whole = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
     try:
         packed = whole.peek(len(GZIP)).startswith(GZIP)
@@ -167,7 +168,7 @@ class Arriving:
     """The lines of a stream as bytes, and whether the next of them has come."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        self.stream = cast(io.BufferedReader, stream)
+        self.stream = cast(io.BufferedReader, stream)  # of `unpacked`, or standard input: they have `read1`
         self._lines: deque[bytes] = deque()
 
     def __iter__(self) -> Iterator[bytes]:

@@ -8,12 +8,12 @@ from functools import cached_property
 from random import Random
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
+from seq2seq.data.model_proto import model_of
 from seq2seq.data.sampling import Segmenter
 from seq2seq.data.tags import NO_WORD
-from seq2seq.data.text import EARLIER, NORMALIZATIONS, is_blank
-from seq2seq.data.tokenizer import BOS, EOS, PAD, SPECIAL, UNK, Tokenizer, WordPieces, words_of_pieces
+from seq2seq.data.text import EARLIER, NORMALIZATIONS, is_blank, words_of_pieces
+from seq2seq.data.tokenizer import BOS, EOS, PAD, SPECIAL, UNK, Tokenizer, WordPieces
 from seq2seq.errors import UserError
 
 CODE = re.compile(r">>[^<>]+<<")
@@ -53,7 +53,7 @@ class ForeignTokenizer(Tokenizer):
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._cutting)
         except (ValueError, KeyError, TypeError, RuntimeError):
             raise UserError(f"not a vocabulary, or a damaged one ({len(model_proto)} bytes)") from None
-        spec = sentencepiece_model_pb2.ModelProto.FromString(self._cutting).normalizer_spec  # type: ignore[attr-defined]
+        spec = model_of(self._cutting).normalizer_spec
         rewrites = EARLIER if spec.precompiled_charsmap else "identity"
         self.normalization = spec.name if spec.name in NORMALIZATIONS else rewrites
         self._has_stand_ins = False

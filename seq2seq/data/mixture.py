@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 from zlib import crc32
 
 import numpy as np
@@ -170,7 +170,7 @@ def check_mixture(
     for name, (weight, tag) in corpora.items():
         if not NAME.fullmatch(name):
             raise UserError(f"data.corpora.{name}: call a corpus by letters, digits, - and _")
-        if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):  # type: ignore[operator]
+        if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):
             raise UserError(f"data.corpora.{name}.weight={weight} must be a number above 0, such as 1")
         if tag is not None:
             try:
@@ -180,7 +180,7 @@ def check_mixture(
     weighted = [name for name, (weight, _) in corpora.items() if weight is not None]
     without = [name for name in corpora if name not in weighted]
     if temperature is not None:
-        if not (_is_number(temperature) and 1 <= temperature < float("inf")):  # type: ignore[operator]
+        if not (_is_number(temperature) and 1 <= temperature < float("inf")):
             raise UserError(f"data.temperature={temperature} must be 1 (each pair once) or above, such as 5")
         if weighted:
             raise UserError(f"data.corpora.{weighted[0]}.weight and data.temperature: say one of them")
@@ -194,5 +194,5 @@ def check_mixture(
         raise UserError(f"data.corpora.{without[0]} has no weight, and {why}; say data.corpora.{without[0]}.weight=1")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,11 +4,10 @@ import heapq
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
+from seq2seq.data.model_proto import bytes_of, model_of
 from seq2seq.data.sampling import BPE, SPACE
 from seq2seq.data.text import is_blank
 from seq2seq.data.tokenizer import UNK, Tokenizer
@@ -23,7 +22,11 @@ BONUS = 0.01
 
 def can_grow(tokenizer: Tokenizer) -> bool:
     """Whether it is a SentencePiece model of ours: of pieces or of characters."""
-    return type(tokenizer) is Tokenizer and _parsed(tokenizer).trainer_spec.model_type in (BPE, UNIGRAM, CHARACTERS)
+    return type(tokenizer) is Tokenizer and model_of(tokenizer.model_proto).trainer_spec.model_type in (
+        BPE,
+        UNIGRAM,
+        CHARACTERS,
+    )
 
 
 def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:
@@ -34,7 +37,7 @@ def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:
     most, so a new piece scores a little above the sum of its parts. It never scores below the worst old piece: an
     unknown character is scored by that. A model of characters gets those that it lacks.
     """
-    model = _parsed(old)
+    model = model_of(old.model_proto)
     normal = model.pieces[UNK].NORMAL
     scores = {piece.piece: piece.score for piece in model.pieces if piece.type == normal}
     worst = min(scores.values(), default=0.0)
@@ -60,19 +63,15 @@ def grow(old: Tokenizer, lines: Iterable[str], *, vocab_size: int) -> bytes:
     for number, piece in enumerate(found, start=1):
         model.pieces.add(piece=piece, score=worst - number if is_bpe else scores[piece])
     model.trainer_spec.vocab_size = len(model.pieces)
-    return model.SerializeToString(deterministic=True)
+    return bytes_of(model)
 
 
 def old_ids(old: Tokenizer, pieces: Sequence[str]) -> list[list[int]]:
     """For each new piece the old ids that it would be cut into, without unknown ones."""
-    model = _parsed(old)
+    model = model_of(old.model_proto)
     model.normalizer_spec.add_dummy_prefix = False  # a piece inside a word has no space before it
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
     return [[i for i in ids if i != UNK] for ids in processor.encode(list(pieces))]
-
-
-def _parsed(tokenizer: Tokenizer) -> Any:
-    return sentencepiece_model_pb2.ModelProto.FromString(tokenizer.model_proto)  # type: ignore[attr-defined]
 
 
 def _words(old: Tokenizer, known: set[str], lines: Iterable[str]) -> dict[tuple[str, ...], int]:

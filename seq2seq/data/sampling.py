@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from random import Random
 
-from sentencepiece import sentencepiece_model_pb2
+from seq2seq.data.model_proto import model_of
 
 SPACE = "▁"
 WORD = re.compile(f"{SPACE}?[^{SPACE}]+|{SPACE}")
@@ -28,7 +28,7 @@ class Segmenter:
     """
 
     def __init__(self, model_proto: bytes) -> None:
-        model = sentencepiece_model_pb2.ModelProto.FromString(model_proto)  # type: ignore[attr-defined]
+        model = model_of(model_proto)
         normal = model.pieces[0].NORMAL
         self.scores = {piece.piece: piece.score for piece in model.pieces if piece.type == normal}
         self.ids = {piece.piece: i for i, piece in enumerate(model.pieces) if piece.type == normal}

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import sentencepiece
@@ -45,6 +45,30 @@ def words(text: str) -> list[str]:
 def is_blank(text: str) -> bool:
     """Whether a text has no word."""
     return WORD.search(text) is None
+
+
+def words_of_pieces(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """The index of the word for each piece of a text, whose offsets say from which character to which it stands."""
+    word_of_character = _word_of_character(text)
+    found: list[int] = []
+    word = max(word_of_character, default=0)
+    for piece, (begin, end) in zip(reversed(pieces), reversed(offsets), strict=True):
+        # A piece spans two words where the first of them normalises to nothing: the second counts.
+        if piece != "▁" and not is_blank(text[begin:end]):
+            word = word_of_character[end - 1]
+        found.append(word)
+    return found[::-1]
+
+
+def _word_of_character(text: str) -> list[int]:
+    """For each character the index of its word; a blank has that of the word before it, or -1."""
+    indices, word, in_word = [], -1, False
+    for character in text:
+        visible = not is_blank(character)
+        word += visible and not in_word
+        in_word = visible
+        indices.append(word)
+    return indices
 
 
 def one_line(text: str) -> str:

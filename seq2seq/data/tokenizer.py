@@ -6,12 +6,12 @@ from random import Random
 from typing import Any, NamedTuple
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
+from seq2seq.data.model_proto import bytes_of, model_of
 from seq2seq.data.sampling import Segmenter
 from seq2seq.data.special import BOS, EOS, MODEL_NAMES, PAD, SPECIAL, UNK
 from seq2seq.data.tags import NO_WORD, TAG, tag_name
-from seq2seq.data.text import escape, is_blank, nfc, restore, stand_in
+from seq2seq.data.text import escape, is_blank, nfc, restore, stand_in, words_of_pieces
 from seq2seq.data.tokenizer_training import TokenizerConfig
 from seq2seq.errors import UserError, nearest
 
@@ -26,9 +26,7 @@ __all__ = [
     "TokenizerConfig",  # as configurations name it
     "Tokenizers",
     "WordPieces",
-    "words_of_pieces",
 ]
-
 
 SHOWN = 20
 """Tags that a message names at most."""
@@ -61,7 +59,7 @@ class Tokenizer:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model_proto)
         except RuntimeError as error:
             raise UserError(f"not a SentencePiece model, or a damaged one ({len(model_proto)} bytes)") from error
-        model = sentencepiece_model_pb2.ModelProto.FromString(model_proto)  # type: ignore[attr-defined]
+        model = model_of(model_proto)
         self.normalization = model.normalizer_spec.name
         self._has_stand_ins = model.pieces[UNK].piece == MODEL_NAMES[UNK]  # not so before there was a normalization
         for i, piece in enumerate(model.pieces):
@@ -82,10 +80,10 @@ class Tokenizer:
 
     def _model_with(self, tags: Sequence[str]) -> bytes:
         """The model with more tags at its end."""
-        model = sentencepiece_model_pb2.ModelProto.FromString(self.model_proto)  # type: ignore[attr-defined]
+        model = model_of(self.model_proto)
         for name in tags:
             model.pieces.add(piece=f"<{name} >", score=0.0, type=model.SentencePiece.CONTROL)
-        return model.SerializeToString(deterministic=True)
+        return bytes_of(model)
 
     def tagged(self, tag: str) -> "Tokenizer":
         """The same one with a tag before the pieces of every text, none for ""; UserError where it has no such tag."""
@@ -193,30 +191,6 @@ class Tokenizer:
 
 def _restored(kind: type[Tokenizer], model_proto: bytes, tag: str) -> Tokenizer:
     return kind(model_proto).tagged(tag)
-
-
-def words_of_pieces(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """The index of the word of a text for each piece, of which is known where in the text it is."""
-    word_of_character = _word_of_character(text)
-    found: list[int] = []
-    word = max(word_of_character, default=0)
-    for piece, (begin, end) in zip(reversed(pieces), reversed(offsets), strict=True):
-        # A piece spans two words where the first of them normalises to nothing: the second counts.
-        if piece != "▁" and not is_blank(text[begin:end]):
-            word = word_of_character[end - 1]
-        found.append(word)
-    return found[::-1]
-
-
-def _word_of_character(text: str) -> list[int]:
-    """For each character the index of its word; a blank has that of the word before it, or -1."""
-    indices, word, in_word = [], -1, False
-    for character in text:
-        visible = not is_blank(character)
-        word += visible and not in_word
-        in_word = visible
-        indices.append(word)
-    return indices
 
 
 class Tokenizers(NamedTuple):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
+from seq2seq.data.model_proto import bytes_of, model_of
 from seq2seq.data.special import BOS, EOS, MODEL_NAMES, PAD, UNK
 from seq2seq.data.text import NORMALIZATIONS, escape, is_blank, nfc, stand_in
 from seq2seq.errors import UserError
@@ -125,9 +125,9 @@ def train_tokenizer(lines: Iterable[str], config: TokenizerConfig) -> bytes:
         )
     except RuntimeError as error:
         raise mistakes[0] if mistakes else _explained(error, config.vocab_size) from error
-    made = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())  # type: ignore[attr-defined]
+    made = model_of(model.getvalue())
     made.normalizer_spec.name = config.normalization
-    return made.SerializeToString(deterministic=True)
+    return bytes_of(made)
 
 
 def drawn_lines(lines: Iterable[str], size: int) -> Iterator[str]:

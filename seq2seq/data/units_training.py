@@ -18,19 +18,37 @@ LINE_ENDS = str.maketrans("\r\n", "  ")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByteConfig:
-    """How to make tokenizers of bytes: they need no text to learn from, and no more than 260 entries."""
+class ListedConfig:
+    """What tokenizers whose model is a list of entries have in common, beside those of SentencePiece.
+
+    The keys are those of `TokenizerConfig`, without `sampling`: a text can be cut in one way alone.
+    """
 
     vocab_size: int
     joint: bool
     normalization: str
     checkpoint: str | None = None
     grow: bool = False
+    units: ClassVar[str]
     sampling: ClassVar[float] = 0.0
     more_known: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         check_normalization(self.normalization)
+
+    def packed(self, entries: list[str]) -> bytes:
+        """The model of a tokenizer with these entries, beside those that all such tokenizers have."""
+        return packed({"units": self.units, "normalization": self.normalization, "entries": entries})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByteConfig(ListedConfig):
+    """How to make tokenizers of bytes: they need no text to learn from, and no more than 260 entries."""
+
+    units: ClassVar[str] = "byte"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.vocab_size < FIRST + BYTES:
             raise UserError(
                 f"tokenizer.vocab_size={self.vocab_size} is less than bytes need: use {FIRST + BYTES} or more"
@@ -38,31 +56,26 @@ class ByteConfig:
 
     def of_vocabulary(self) -> list[object]:
         """What the vocabulary follows from."""
-        return ["byte", self.joint, self.normalization]
+        return [self.units, self.joint, self.normalization]
 
     def train(self, lines: Iterable[str]) -> bytes:
         """The model of a tokenizer, whatever the lines are."""
-        return packed({"units": "byte", "normalization": self.normalization, "entries": []})
+        return self.packed([])
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordConfig:
+class WordConfig(ListedConfig):
     """How to make tokenizers of words: of those that are there `min_count` times, the most frequent ones.
 
     `vocab_size` is how many entries there are at most, with the four special ones.
     """
 
     min_count: int
-    vocab_size: int
-    joint: bool
-    normalization: str
-    checkpoint: str | None = None
-    grow: bool = False
-    sampling: ClassVar[float] = 0.0
-    more_known: ClassVar[str] = "raise tokenizer.vocab_size or lower tokenizer.min_count, or use tokenizer=bpe"
+    units: ClassVar[str] = "word"
+    more_known: ClassVar[str | None] = "raise tokenizer.vocab_size or lower tokenizer.min_count, or use tokenizer=bpe"
 
     def __post_init__(self) -> None:
-        check_normalization(self.normalization)
+        super().__post_init__()
         if self.normalization == "identity":
             raise UserError(
                 "tokenizer.normalization=identity keeps every blank, which words cannot say; use nfc, or tokenizer=char"
@@ -74,7 +87,7 @@ class WordConfig:
 
     def of_vocabulary(self) -> list[object]:
         """What the vocabulary follows from, beside the text."""
-        return ["word", self.min_count, self.vocab_size, self.joint, self.normalization]
+        return [self.units, self.min_count, self.vocab_size, self.joint, self.normalization]
 
     def train(self, lines: Iterable[str]) -> bytes:
         """The model of a tokenizer. Raises UserError where no word is left."""
@@ -85,8 +98,7 @@ class WordConfig:
         if not entries:
             most = max(counts.values())
             raise UserError(f"tokenizer.min_count={self.min_count}: no word is there so often; use {most} or less")
-        most_entries = entries[: self.vocab_size - FIRST]
-        return packed({"units": "word", "normalization": self.normalization, "entries": most_entries})
+        return self.packed(entries[: self.vocab_size - FIRST])
 
 
 def parts(word: str, normalization: str) -> list[str]:

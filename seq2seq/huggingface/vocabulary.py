@@ -11,9 +11,9 @@ import re
 from typing import Any, NamedTuple
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
 from seq2seq.data.foreign import CODE, UNUSED, ForeignTokenizer, pack_foreign
+from seq2seq.data.model_proto import ModelProto, bytes_of
 from seq2seq.data.tokenizer import SPECIAL, Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.huggingface.folder import Folder
@@ -176,7 +176,7 @@ def _named(pieces: Pieces, order: list[int]) -> list[str]:
 
 def _rebuilt(file: dict[str, Any], added: set[str]) -> bytes:
     """Return the SentencePiece model that a `tokenizer.json` was made from: the order of its pieces is their score."""
-    model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    model = ModelProto()
     model.pieces.add(piece="<unk>", score=0.0, type=model.SentencePiece.UNKNOWN)
     vocabulary = sorted(file["model"]["vocab"].items(), key=lambda entry: entry[1])
     for i, (piece, _) in enumerate(entry for entry in vocabulary if entry[0] not in added):
@@ -186,7 +186,7 @@ def _rebuilt(file: dict[str, Any], added: set[str]) -> bytes:
     rules = json.dumps(file.get("normalizer"))
     if found := re.search(r'"precompiled_charsmap": "([^"]*)"', rules):
         model.normalizer_spec.precompiled_charsmap = base64.b64decode(found[1])
-    return bytes(model.SerializeToString(deterministic=True))
+    return bytes_of(model)
 
 
 def _some(names: dict[str, Any]) -> str:

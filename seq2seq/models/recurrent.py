@@ -23,7 +23,7 @@ class StepwiseRNN(nn.RNNBase):
     def __init__(self, d_input: int, d_hidden: int, *, num_layers: int = 1, dropout: float = 0.0) -> None:
         # torch warns of dropout where there is no layer above to apply it to.
         between = dropout if num_layers > 1 else 0.0
-        super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]
+        super().__init__(d_input, d_hidden, num_layers, dropout=between, batch_first=True)  # type: ignore[arg-type]  # GRU and LSTM know their own mode
 
     def reset_parameters(self) -> None:
         """Draw each gate's matrices Xavier-uniform (Glorot & Bengio 2010, eq. 16), with biases of zero.
@@ -91,16 +91,17 @@ def _autocasts_to_bfloat16() -> bool:
     return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda") is torch.bfloat16
 
 
+# Both parents have a `forward`, and torch's of the RNN in question has another signature: mypy would have them alike.
 class GRU(StepwiseRNN, nn.GRU):  # type: ignore[misc]
     """Gated recurrent unit (Cho et al. 2014), with torch's parameters and equations."""
 
-    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
+    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102 as StepwiseRNN says
         return hidden.chunk(self.num_layers, dim=-1)
 
-    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
+    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102 as StepwiseRNN says
         return self(x, None if state is None else torch.stack(state))[0]
 
-    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
+    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102 as StepwiseRNN says
         d = self.hidden_size
         new: list[Tensor] = []
         for layer, hidden in enumerate(state):
@@ -112,13 +113,13 @@ class GRU(StepwiseRNN, nn.GRU):  # type: ignore[misc]
         return tuple(new)
 
 
-class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]
+class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]  # as of the GRU
     """Long short-term memory (Hochreiter & Schmidhuber 1997), with torch's parameters and equations."""
 
-    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102
+    def initial_state(self, hidden: Tensor) -> RecurrentState:  # noqa: D102 as StepwiseRNN says
         return (*hidden.chunk(self.num_layers, dim=-1), *torch.zeros_like(hidden).chunk(self.num_layers, dim=-1))
 
-    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102
+    def sequence(self, x: Tensor, state: RecurrentState | None = None) -> Tensor:  # noqa: D102 as StepwiseRNN says
         given = None
         if state is not None:
             given = torch.stack(state[: self.num_layers]), torch.stack(state[self.num_layers :])
@@ -129,7 +130,7 @@ class LSTM(StepwiseRNN, nn.LSTM):  # type: ignore[misc]
         with torch.autocast("cpu", enabled=False):
             return self(x.to(dtype), None if given is None else (given[0].to(dtype), given[1].to(dtype)))[0]
 
-    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102
+    def step(self, gates: Tensor, state: RecurrentState) -> RecurrentState:  # noqa: D102 as StepwiseRNN says
         hiddens: list[Tensor] = []
         cells: list[Tensor] = []
         for layer, (hidden, cell) in enumerate(zip(state[: self.num_layers], state[self.num_layers :], strict=True)):
@@ -179,6 +180,7 @@ class RecurrentEncoder(nn.Module):
         self.table = table
         self.dropout = Dropout(dropout)
         sizes = [table.embedding_dim] + [d_model] * (num_layers - 1)
+        # nn.ModuleList does not tell the type of what it holds.
         self.forwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))
         self.backwards = cast(Sequence[StepwiseRNN], nn.ModuleList(rnn(size, d_model // 2) for size in sizes))
 

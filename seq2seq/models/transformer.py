@@ -103,6 +103,7 @@ class TransformerEncoder(TransformerStack):
             )
             for layer, kept in enumerate(self._kept_heads)
         )
+        # nn.ModuleList does not tell the type of what it holds.
         self.layers = cast(Sequence[EncoderLayer], nn.ModuleList(layers))
 
     def forward(self, source: Tensor, source_mask: Tensor, lengths: Tensor) -> EncoderOutput:
@@ -160,6 +161,7 @@ class TransformerDecoder(TransformerStack):
             )
             for layer, (kept, kept_of_cross) in enumerate(zip(self._kept_heads, kept_a_layer, strict=True))
         )
+        # nn.ModuleList does not tell the type of what it holds.
         self.layers = cast(Sequence[DecoderLayer], nn.ModuleList(layers))
         self.placed = any(layer.self_attention.placed or layer.cross_attention.placed for layer in self.layers)
 

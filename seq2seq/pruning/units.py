@@ -1,12 +1,14 @@
 """What can be cut by itself: a head, or the heads that share a key head; and what goes first."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq.errors import UserError
+from seq2seq.pruning.importance import normalized
 from seq2seq.pruning.masks import multihead_attentions
 
 
@@ -48,6 +50,32 @@ def at_random(units: Sequence[Unit], seed: int) -> list[Unit]:
     """Return units in random order: what any other order is to be compared with."""
     order = torch.randperm(len(units), generator=torch.Generator().manual_seed(seed))
     return [units[i] for i in order]
+
+
+def in_order(
+    by: str,
+    units: Sequence[Unit],
+    importance: Mapping[str, Tensor],
+    loss_without: Callable[[], dict[Unit, float]],
+    seed: int,
+) -> list[Unit]:
+    """Return units in the order in which they go.
+
+    Args:
+        by: `importance`, over the l2 norm of each attention's; `raw_importance`, as it is; `ablation` or `random`.
+        units: of the model.
+        importance: of each attention's heads.
+        loss_without: returns the loss without each unit that can go.
+        seed: of a random order.
+    """
+    if by == "importance":
+        return by_importance(units, normalized(importance))
+    if by == "raw_importance":
+        return by_importance(units, importance)
+    if by == "random":
+        return at_random(units, seed)
+    loss = loss_without()
+    return sorted(units, key=lambda unit: loss.get(unit, math.inf))
 
 
 def steps(units: Sequence[Unit]) -> Iterator[Unit]:

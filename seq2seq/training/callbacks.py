@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from seq2seq.data.batching import Batch
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
+from seq2seq.training.attached import callbacks_of
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.loggers import boards, show_scores
 from seq2seq.training.module import TranslationModule
@@ -108,6 +109,7 @@ class Throughput(Callback):
         if self._step_flops:
             self._window.flops += self._step_flops(batch) * self._passes
         self._tick(stop=False)
+        # A connector sets `log_every_n_steps`, which the class does not declare.
         if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             window, self._window = self._window, _Window()
             seconds = max(window.seconds, 1e-9)
@@ -161,7 +163,7 @@ class ValidationReport(Callback):
     def on_fit_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write the groups."""
         charts = {group: {name: ["Multiline", tags] for name, tags in chart.items()} for group, chart in CHARTS.items()}
-        if any(isinstance(callback, SourceShare) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+        if any(isinstance(callback, SourceShare) for callback in callbacks_of(trainer)):
             charts["alignment"]["share of the source, by place in the target"] = ["Multiline", [f"{SHARE}.*"]]
         for logger in boards(trainer):
             logger.experiment.add_custom_scalars(charts)

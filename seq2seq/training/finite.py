@@ -38,6 +38,7 @@ class FiniteLoss(Callback):
     def on_before_backward(self, trainer: lightning.Trainer, module: lightning.LightningModule, loss: Tensor) -> None:
         """Look at the loss."""
         assert isinstance(module, TranslationModule) and module.batch is not None
+        # A connector sets `log_every_n_steps`, which the class does not declare.
         rare = 1 if loss.device.type == "cpu" else trainer.log_every_n_steps  # type: ignore[attr-defined]
         if trainer.global_step % (self.every_n_steps or rare) or bool(loss.isfinite()):
             return

@@ -9,9 +9,10 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from seq2seq.attention import Attention, record_attention
-from seq2seq.data.batching import Batch, collate
+from seq2seq.data.batching import Batch
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import site_of
+from seq2seq.training.attached import first_batch
 from seq2seq.training.loss import token_loss
 from seq2seq.training.module import TranslationModule
 
@@ -35,9 +36,7 @@ class ScoreGradients(Callback):
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Run the first sentences forward and backward and log."""
         assert isinstance(module, TranslationModule)
-        rows = trainer.datamodule.dataset("val")[: self.sentences]  # type: ignore[attr-defined]
-        examples = zip(rows["source_ids"], rows["target_ids"], range(len(rows["source_ids"])), strict=True)
-        batch = collate(list(examples)).to(module.device)
+        batch = first_batch(trainer, self.sentences, module.device)
         for name, norm in score_gradients(module.model, batch).items():
             module.log(f"{GRADIENTS}/{site_of(name)}", norm)
 

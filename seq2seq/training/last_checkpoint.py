@@ -15,8 +15,10 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from seq2seq.checkpoint import LAST, PREVIOUS
+from seq2seq.checkpoint_writing import save_whole
 from seq2seq.data.batching import Batch
 from seq2seq.errors import Interrupted, UserError, interrupt
+from seq2seq.training.attached import callbacks_of, data_of
 from seq2seq.training.loggers import flushed_files
 
 log = logging.getLogger(__name__)
@@ -35,29 +37,8 @@ class CheckpointFiles(TorchCheckpointIO):
     """Writes a checkpoint beside its place and renames it when it is whole; keeps the last one's predecessor."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write it.
-
-        Raises:
-            UserError: it cannot be written, as when the disk is full. What was there before is still there.
-        """
-        path = Path(path)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.name == LAST and path.exists():
-                os.replace(path, path.with_name(PREVIOUS))
-            os.replace(part, path)
-        except (OSError, RuntimeError) as error:  # PyTorch makes one of the other
-            cause = error.__context__ if isinstance(error.__context__, OSError) else error
-            raise UserError(
-                f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole"
-            ) from error
-        finally:
-            part.unlink(missing_ok=True)
+        """Write it; raises UserError as `save_whole`."""
+        save_whole(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *given: Any, **options: Any) -> dict[str, Any]:
         """Read it; what it says of the best checkpoints is taken for files beside it, wherever the run was moved."""
@@ -163,7 +144,7 @@ class LastCheckpoint(Callback):
         self, trainer: lightning.Trainer, _: lightning.LightningModule, __: Any, batch: Batch, ___: int
     ) -> None:
         """Note the place in the data."""
-        trainer.datamodule.took(batch)  # type: ignore[attr-defined]
+        data_of(trainer).took(batch)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Save what is about to be validated."""
@@ -181,7 +162,7 @@ class LastCheckpoint(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Save the end."""
-        stoppers = (callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping))  # type: ignore[attr-defined]
+        stoppers = (callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping))
         self._stopped_early = any(stopper.wait_count >= stopper.patience for stopper in stoppers)
         self._save(trainer, "end")
 

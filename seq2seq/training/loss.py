@@ -63,7 +63,7 @@ class _ProjectedLoss(torch.autograd.Function):
     """Its forward pass makes the gradients too, while the probabilities are at hand."""
 
     @staticmethod
-    def forward(  # noqa: D102
+    def forward(  # noqa: D102 called by autograd alone
         ctx: Any,
         features: Tensor,
         weight: Tensor,
@@ -101,7 +101,7 @@ class _ProjectedLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102 called by autograd alone
         grad_features, grad_weight = ctx.saved_tensors
         return grad_features * grad, grad_weight * grad, None, None, None, None, None
 

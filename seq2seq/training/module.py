@@ -1,6 +1,5 @@
 """The LightningModule: what a training step, a validation and a checkpoint are."""
 
-import logging
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -26,9 +25,8 @@ from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import Site
 from seq2seq.training.coverage import CoverageLoss
 from seq2seq.training.guidance import Guidance
+from seq2seq.training.learning import optimizer_and_schedule
 from seq2seq.training.loss import token_loss
-
-log = logging.getLogger(__name__)
 
 SEEN = ("entropy", "saturation", "sink_mass", "nowhere")
 """Statistics of each layer, the mean over its heads, that are logged at every validation."""
@@ -147,31 +145,9 @@ class TranslationModule(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule."""
+        """Return the optimizer and its schedule, as Lightning wants them."""
         learning = ((name, x) for name, x in self.model.named_parameters() if x.requires_grad)  # the rest is frozen
-        optimizer = _made("optimizer", self.make_optimizer, learning)
-        options = dict(self.scheduler)
-        scheduler = options["scheduler"]
-        by_epoch = options.get("interval") == "epoch"
-        if options.get("monitor"):  # looks at a validation, so as often as there is one
-            if not by_epoch:
-                raise UserError(
-                    "scheduler.interval=step: this schedule looks at validations; say scheduler.interval=epoch"
-                )
-            options["frequency"] = self.trainer.check_val_every_n_epoch or 1
-        length = (self.trainer.max_epochs if by_epoch else self.trainer.estimated_stepping_batches) or -1
-        known = 0 <= length < math.inf  # else what Lightning says where it cannot know
-        if scheduler.keywords.get("total_steps", 0) is None:
-            if not known:
-                raise UserError(
-                    "this schedule falls until the last step, which is not known: "
-                    "set trainer.max_steps, or scheduler.scheduler.total_steps"
-                )
-            scheduler.keywords["total_steps"] = int(length) + 1  # the last step learns, too
-        if known:
-            _warn_of_edges(scheduler.keywords, int(length))
-        options["scheduler"] = _made("scheduler.scheduler", scheduler, optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": options}
+        return optimizer_and_schedule(learning, self.make_optimizer, self.scheduler, self.trainer)
 
     def configure_gradient_clipping(
         self,
@@ -250,32 +226,6 @@ class TranslationModule(lightning.LightningModule):
     def _tokenizer_models(self) -> list[bytes]:
         source, target = self.tokenizers
         return [tokenizer.model_proto for tokenizer in ((source,) if source is target else (source, target))]
-
-
-def _made(key: str, make: Callable[..., Any], *given: Any) -> Any:
-    """Return what is made by a class of PyTorch's or of the user's, whose own checks do not know our keys."""
-    try:
-        return make(*given)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        settings = ", ".join(f"{key}.{name}={value}" for name, value in getattr(make, "keywords", {}).items())
-        raise UserError(f"{key}: {error or type(error).__name__} ({settings})") from error
-
-
-def _warn_of_edges(options: Mapping[str, Any], steps: int) -> None:
-    """Say where a schedule and the length of the training do not go together."""
-    warmup, total = options.get("warmup_steps") or 0, options.get("total_steps")
-    if warmup > steps:
-        log.warning(
-            "scheduler.scheduler.warmup_steps=%s: the training has %s steps, so the rate never rises to optimizer.lr",
-            warmup,
-            steps,
-        )
-    if total is not None and total <= steps:
-        log.warning(
-            "scheduler.scheduler.total_steps=%s: the training has %s steps, and from that one on the rate is 0",
-            total,
-            steps,
-        )
 
 
 class _Step:

@@ -12,7 +12,14 @@ from torch.optim import Adam, Optimizer
 from seq2seq.training.precision import bfloat16_speed
 
 VOCABULARY = ("table.weight", "output.weight", "positions.weight")
-"""Ends of names of matrices whose rows are looked up or compared one by one: no maps from a vector to a vector."""
+"""Ends of names of matrices whose rows are looked up or compared one by one: no maps from a vector to a vector.
+
+`output.weight` is meant as the model's projection to the vocabulary. But W_O of each multi-head attention is called so
+too, `decoder.layers.0.cross_attention.output.weight`, and so Adam moves it: of a Transformer's matrices Muon has W_Q,
+W_K, W_V and the feed-forward ones. Jordan et al. and Liu et al. give W_O to Muon as well. It is left so on purpose:
+every figure that names Muon was measured so, and a run that was stopped has Adam's state for W_O, so that with another
+share it could not go on. Which of both learns better has not been measured here.
+"""
 
 COEFFICIENTS, ITERATIONS, EPSILON = (3.4445, -4.7750, 2.0315), 5, 1e-7
 """Of Newton and Schulz's iteration, as Jordan et al. chose them."""

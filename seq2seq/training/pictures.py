@@ -19,6 +19,7 @@ from seq2seq.data.batching import collate
 from seq2seq.decoding.search import search_batch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.inspection import inspect_pairs
+from seq2seq.training.attached import data_of
 from seq2seq.training.loggers import show_picture, show_text
 from seq2seq.training.module import TranslationModule
 
@@ -56,7 +57,7 @@ class PinnedSentences(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Draw and write."""
         assert isinstance(module, TranslationModule) and module.evaluation is not None
-        rows = pinned_rows(trainer.datamodule.dataset("val"), self.sentences)  # type: ignore[attr-defined]
+        rows = pinned_rows(data_of(trainer).dataset("val"), self.sentences)
         if not rows or not trainer.is_global_zero:
             return
         pairs = [sentences_of_row(module.tokenizers, row) for row in rows]

@@ -8,11 +8,12 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from seq2seq.attribution.forced import reading, table_of
-from seq2seq.data.batching import Batch, collate
+from seq2seq.data.batching import Batch
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import PLACES
 from seq2seq.evaluation.metrics import range_names
 from seq2seq.models import EncoderDecoder
+from seq2seq.training.attached import first_batch
 from seq2seq.training.module import TranslationModule
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,8 @@ class SourceShare(Callback):
     def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Run the first sentences forward once, backward once a place, and log."""
         assert isinstance(module, TranslationModule)
-        rows = trainer.datamodule.dataset("val")[: self.sentences]  # type: ignore[attr-defined]
-        examples = zip(rows["source_ids"], rows["target_ids"], range(len(rows["source_ids"])), strict=True)
         try:
-            shares = source_shares(module.model, collate(list(examples)).to(module.device))
+            shares = source_shares(module.model, first_batch(trainer, self.sentences, module.device))
         except UserError as error:  # a part of the user's own
             log.warning("no %s: %s", SHARE, error)
             return

@@ -1,0 +1,28 @@
+"""Imports point one way: the list in `docs/inside.md` is what the code does."""
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+IMPORT = re.compile(r"^\s*(?:from|import) seq2seq(?:\.(\w+)| import (\w+))", re.MULTILINE)
+
+
+def test_no_part_imports_one_that_stands_below_it() -> None:
+    page = (ROOT / "docs" / "inside.md").read_text(encoding="utf-8").partition("## Who knows whom")[2]
+    rows = [
+        re.findall(r"`([\w*.]+)/?`", row.split("|")[1]) for row in page.partition("\n## ")[0].split("\n") if "|" in row
+    ]
+    rows = [[name.removesuffix(".py") for name in row] for row in rows if row]
+
+    def place(part: str) -> int:
+        (found,) = [number for number, row in enumerate(rows) if any(fnmatch(part, name) for name in row)]
+        return found
+
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {found[1] or found[2]}"
+        for path in (ROOT / "seq2seq").rglob("*.py")
+        for found in IMPORT.finditer(path.read_text(encoding="utf-8"))
+        if place(found[1] or found[2]) > place(path.relative_to(ROOT / "seq2seq").parts[0].removesuffix(".py"))
+    ]
+    assert not wrong
