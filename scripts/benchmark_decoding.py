@@ -65,7 +65,9 @@ def rows(kind: str, passes: dict[str, list[Pass]], references: Sequence[str] | N
             scores = [score_translations(one.translations, references, tokenize="none", with_ter=False) for one in some]
             quality = [f"{statistics.mean(score[i] for score in scores):.1f}" for i in (0, 1)]  # BLEU, chrF
         cpu = [one.cpu_seconds for one in some]
-        ratio = statistics.median(theirs.cpu_seconds / ours.cpu_seconds for ours, theirs in zip(first, some, strict=True))
+        ratio = statistics.median(
+            theirs.cpu_seconds / ours.cpu_seconds for ours, theirs in zip(first, some, strict=True)
+        )
         # Not by spaces: programs differ in how many stand around an unknown token.
         said = [[text.split() for text in one[-1].translations] for one in (first, some)]
         differ = sum(ours != theirs for ours, theirs in zip(*said, strict=True))
@@ -123,7 +125,9 @@ def main() -> None:
             }
             has[name] = set(settings["configs"])
             sides[name] = stack.enter_context(peer(interpreter(parser, given), module.TRANSLATE, settings, place))
-        print(f"{len(lines)} sentences, beam {options.beam}, {options.threads} threads, median of {options.rounds} passes")
+        print(
+            f"{len(lines)} sentences, beam {options.beam}, {options.threads} threads, median of {options.rounds} passes"
+        )
         print(f"{processor()}\n")
         print("| kind | program | BLEU | chrF | sentences/s | a CPU second | lowest, highest | our lead | differ |")
         print("|---|---|---|---|---|---|---|---|---|")

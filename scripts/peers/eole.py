@@ -185,7 +185,10 @@ def converted(
         "tgt_vocab": "target.txt",
         "data": {},
         "training": {"compute_dtype": "fp32"},
-        "model": {"architecture": "transformer", "embeddings": embeddings} | _positions(encoder) | shared | transformers,
+        "model": {"architecture": "transformer", "embeddings": embeddings}
+        | _positions(encoder)
+        | shared
+        | transformers,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     predict = {

@@ -186,7 +186,5 @@ def converted(
         "training": {"batch_size": tokens},  # it must say so
     }
     return {
-        name: config | {"testing": testing | kind.joeynmt}
-        for name, kind in kinds.items()
-        if kind.joeynmt is not None
+        name: config | {"testing": testing | kind.joeynmt} for name, kind in kinds.items() if kind.joeynmt is not None
     }

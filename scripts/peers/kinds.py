@@ -51,9 +51,7 @@ def kinds(beam: int) -> dict[str, Kind]:
             None,
             joeynmt | {"repetition_penalty": 1.2},
         ),
-        "sample": Kind(
-            ["search=sample"], one | {"sampling_topk": 0}, one | {"top_k": -1}, drawn=True
-        ),
+        "sample": Kind(["search=sample"], one | {"sampling_topk": 0}, one | {"top_k": -1}, drawn=True),
         "sample top_k=10": Kind(
             ["search=sample", "search.top_k=10"], one | {"sampling_topk": 10}, one | {"top_k": 10}, drawn=True
         ),
