@@ -63,7 +63,8 @@ def rows(kind: str, passes: dict[str, list[Pass]], references: Sequence[str] | N
         quality = ["–", "–"]
         if references is not None:
             scores = [score_translations(one.translations, references, tokenize="none", with_ter=False) for one in some]
-            quality = [f"{statistics.mean(score[i] for score in scores):.1f}" for i in (0, 1)]  # BLEU, chrF
+            both = [one.bleu for one in scores], [one.chrf for one in scores]
+            quality = [f"{statistics.mean(values):.1f}" for values in both]
         cpu = [one.cpu_seconds for one in some]
         ratio = statistics.median(
             theirs.cpu_seconds / ours.cpu_seconds for ours, theirs in zip(first, some, strict=True)
