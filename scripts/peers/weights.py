@@ -47,7 +47,8 @@ def _shape(side: TransformerEncoder | TransformerDecoder, d_model: int) -> Shape
 
 def positions(d_model: int) -> Tensor:
     """Return the table (PEER_POSITIONS, d_model)."""
-    return SinusoidalPositions(d_model)(torch.zeros(1, PEER_POSITIONS, d_model))
+    nothing = torch.zeros(1, PEER_POSITIONS, d_model)
+    return SinusoidalPositions(d_model).embed(nothing, torch.arange(PEER_POSITIONS))[0]
 
 
 def renamed(model: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
