@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from seq2seq.attention import Attention
 from seq2seq.build import build_model
+from seq2seq.checkpoint import MODEL_PREFIX
 from seq2seq.data.batching import collate
-from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.data.tokenizer import EOS, Tokenizers
 from seq2seq.options import compose_defaults
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "scripts").glob("*.py"))
@@ -60,3 +62,20 @@ def test_a_comparison_that_was_stopped_makes_no_run_again(tmp_path: Path) -> Non
     both.once({"model": "additive", "round": 2}, run)
     kept(None, Learned).once({"model": "additive", "round": 1}, run)
     assert len(made) == 3
+
+
+def test_programs_with_the_same_weights_say_the_same(
+    script: Callable[..., Any], untrained: Callable[..., Path], tmp_path: Path
+) -> None:
+    lines = ["a man in a red hat", "a dog runs", "the man and the dog"]
+    checkpoint = untrained(lines, "model=transformer", "model.num_layers=1", "model.output_bias=true", vocab_size=40)
+    state = torch.load(checkpoint, weights_only=True)
+    state["state_dict"][f"{MODEL_PREFIX}output.bias"][EOS] = 100.0  # all end at once, or after their beginning
+    torch.save(state, checkpoint)
+    text = tmp_path / "text"
+    text.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    options = ["--source", text, "--target", text, "--kinds", "greedy", "prefix", "--rounds", "1", "--threads", "1"]
+    status, out, err = script("benchmark_decoding.py", "--checkpoint", checkpoint, *options)
+    assert status == 0, err
+    rows = [row.split(" | ") for row in out.splitlines() if "CTranslate2" in row]
+    assert [(kind, differ) for kind, *_, differ in rows] == [("| greedy", "0 |"), ("| prefix", "0 |")]

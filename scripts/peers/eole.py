@@ -9,11 +9,15 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from peers.kinds import MAX_LENGTH, MAX_RATIO, Kind
 from peers.models import TOKENS_PER_BATCH, VOCAB_SIZE, Rate
 from peers.place import Place
-from peers.weights import MAX_LENGTH, MAX_RATIO, positions, renamed, shapes, special_tokens, write_tokenizers
+from peers.weights import Shape, positions, renamed, shapes, special_tokens, write_tokenizers
+from seq2seq.attention import RotaryPositions, SinusoidalPositions
 from seq2seq.data.tokenizer import BOS, Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder
+
+PLACED = "position_encoding_type"
 
 # Names of weights here, as patterns that are replaced one after the other, and there.
 NAMES = {
@@ -34,16 +38,21 @@ NAMES = {
     r"^output": "generator",
 }
 
-# Defines `translate(lines)`; `settings` are given.
+# Defines `translate(kind, lines, beginnings)`; `settings` are given.
 TRANSLATE = """
+from functools import cache
 from eole.config.run import PredictConfig
 from eole.inference_engine import InferenceEnginePY
 from sentencepiece import SentencePieceProcessor
 source, target = (SentencePieceProcessor(model_file=f"{side}.model") for side in ("source", "target"))
-engine = InferenceEnginePY(PredictConfig(**settings["config"]))
-def translate(lines):
-    pieces = source.encode(lines, out_type=str)
-    _, _, found = engine.infer_list([" ".join([*line, "</s>"]) for line in pieces])
+@cache
+def engine(kind):
+    return InferenceEnginePY(PredictConfig(**settings["configs"][kind]))
+def translate(kind, lines, beginnings):
+    pieces = [" ".join([*line, "</s>"]) for line in source.encode(lines, out_type=str)]
+    begun = beginnings and [" ".join(text) for text in target.encode(beginnings, out_type=str)]
+    made = engine(kind)
+    _, _, found = made._predict(made._build_inference_iterator(src=pieces, tgt=begun))  # as `infer_list`, with begun
     return [target.decode(best[0].split()) for best in found]
 """
 
@@ -132,15 +141,18 @@ def training_config(validation: Path, rate: Rate, steps: int, *, every: int) -> 
 
 
 def converted(
-    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int, n_best: int = 1
-) -> dict[str, Any]:
-    """Write a model as eole reads it, and return the configuration of its `predict`."""
+    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, kinds: dict[str, Kind], *, tokens: int
+) -> dict[str, dict[str, Any]]:
+    """Write a model as eole reads it, and return the configuration of its `predict` for each kind that it has."""
     sides = dict(zip(("encoder", "decoder"), shapes(model), strict=True))
     if not all(side.norm_first for side in sides.values()):
         sys.exit("eole's Transformer is pre-norm: leave --eole out, or train with norm_first=true on both sides")
     weights = renamed(model, NAMES)
     for name, side in zip(("src_emb", "tgt_emb"), sides.values(), strict=True):
-        weights[f"{name}.pe.pe"] = positions(side.d_model)[:, None]
+        if isinstance(side.positions, SinusoidalPositions):
+            weights[f"{name}.pe.pe"] = positions(side.d_model)[:, None]
+        else:  # eole multiplies what it adds positions to
+            weights[f"{name}.embeddings.weight"] *= side.scale
     for i in range(sides["decoder"].num_layers):
         weights[f"decoder.transformer_layers.{i}.layer_scalar"] = torch.ones(1)
     save_file(weights, folder / "model.00.safetensors")
@@ -161,29 +173,41 @@ def converted(
             "add_qkvbias": True,
             "add_final_linear_bias": True,
             "add_ffnbias": True,
-            "position_encoding_type": "SinusoidalInterleaved",
+            **_positions(side),
         }
         for name, side in sides.items()
     }
-    embeddings = {"word_vec_size": sides["encoder"].d_model, "position_encoding_type": "SinusoidalInterleaved"}
+    encoder = sides["encoder"]
+    embeddings = {"word_vec_size": encoder.d_model, "position_encoding_type": _positions(encoder)[PLACED]}
     shared = {"share_embeddings": False, "share_decoder_embeddings": False, "generator_bias": False}
     config = {
         "src_vocab": "source.txt",
         "tgt_vocab": "target.txt",
         "data": {},
         "training": {"compute_dtype": "fp32"},
-        "model": {"architecture": "transformer", "embeddings": embeddings} | shared | transformers,
+        "model": {"architecture": "transformer", "embeddings": embeddings}
+        | _positions(encoder)
+        | shared
+        | transformers,
     }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return {
+    predict = {
         "model_path": str(folder),
         "src": "unused",
         "compute_dtype": "fp32",
-        "beam_size": beam,
-        "n_best": n_best,
         "length_penalty": "avg",
         "batch_size": tokens,
         "batch_type": "tokens",
         "max_length": MAX_LENGTH,
         "max_length_ratio": MAX_RATIO,
     }
+    return {name: predict | kind.eole for name, kind in kinds.items() if kind.eole is not None}
+
+
+def _positions(side: Shape) -> dict[str, Any]:
+    if isinstance(side.positions, SinusoidalPositions):
+        return {PLACED: "SinusoidalInterleaved"}
+    if isinstance(side.positions, RotaryPositions):
+        rope = {"rotary_interleave": True, "rotary_theta": int(side.positions.base)}
+        return {PLACED: "Rotary", "rope_config": rope}
+    sys.exit("positions are copied to eole as sinusoidal and rotary ones alone: leave --eole out")

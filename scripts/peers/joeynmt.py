@@ -1,14 +1,17 @@
 """JoeyNMT 2.3: its configuration of a training, and the weights and the program of a translation."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
+from peers.kinds import Kind
 from peers.models import TOKENS_PER_BATCH, Rate
 from peers.place import Place
 from peers.weights import SPECIALS, positions, renamed, shapes, special_tokens, write_tokenizer, write_tokenizers
+from seq2seq.attention import SinusoidalPositions
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder
 
@@ -30,18 +33,24 @@ NAMES = {
     r"^output": "decoder.output_layer",
 }
 
-# Defines `translate(lines)`; `settings` are given.
+# Defines `translate(kind, lines, beginnings)`; `settings` are given.
 TRANSLATE = """
+from functools import cache
 from joeynmt.config import parse_global_args
 from joeynmt.prediction import predict, prepare
-args = parse_global_args(settings["config"], rank=0, mode="translate")
-model, _, _, data = prepare(args, rank=0, mode="translate")
-for module in model.modules():
-    if isinstance(module, torch.nn.LayerNorm):
-        module.eps = settings["epsilon"]  # JoeyNMT has no option for it
-for line in settings["lines"]:
-    data.set_item(line)
-def translate(lines):
+@cache
+def prepared(kind):
+    args = parse_global_args(settings["configs"][kind], rank=0, mode="translate")
+    model, _, _, data = prepare(args, rank=0, mode="translate")
+    for module in model.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.eps = settings["epsilon"]  # JoeyNMT has no option for it
+    return args, model, data
+def translate(kind, lines, beginnings):
+    args, model, data = prepared(kind)
+    data.reset_cache()
+    for line in lines:
+        data.set_item(line)
     return predict(model=model, data=data, device=args.device, n_gpu=0, args=args.test, autocast=args.autocast)[2]
 """
 
@@ -130,9 +139,13 @@ def training_config(model: str, place: Place, rate: Rate, steps: int, *, every: 
     }
 
 
-def converted(model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, beam: int, tokens: int) -> dict[str, Any]:
-    """Write a model as JoeyNMT reads it, and return its configuration."""
+def converted(
+    model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, kinds: dict[str, Kind], *, tokens: int
+) -> dict[str, dict[str, Any]]:
+    """Write a model as JoeyNMT reads it, and return its configuration for each kind of search that it has."""
     sides = dict(zip(("encoder", "decoder"), shapes(model), strict=True))
+    if not all(isinstance(side.positions, SinusoidalPositions) for side in sides.values()):
+        sys.exit("positions are copied to JoeyNMT as sinusoidal ones alone: leave --joeynmt out")
     weights = renamed(model, NAMES)
     weights |= {f"{name}.pe.pe": positions(side.d_model)[None] for name, side in sides.items()}
     torch.save({"model_state": weights}, folder / "best.ckpt")
@@ -156,21 +169,22 @@ def converted(model: EncoderDecoder, tokenizers: Tokenizers, folder: Path, *, be
         }
         for name, side in sides.items()
     }
-    return {
+    testing = {
+        "load_model": "best.ckpt",
+        "batch_size": tokens,
+        "batch_type": "token",
+        "max_output_length": -1,  # its default, 1.5 times the longest source of a batch
+        "return_prob": "none",
+        "return_attention": False,
+    }
+    config = {
         "name": "benchmark",
         "model_dir": ".",
         "use_cuda": False,
         "data": data,
         "model": transformers,
-        "testing": {
-            "load_model": "best.ckpt",
-            "beam_size": beam,
-            "beam_alpha": 1.0,
-            "batch_size": tokens,
-            "batch_type": "token",
-            "max_output_length": -1,  # its default, 1.5 times the longest source of a batch
-            "return_prob": "none",
-            "return_attention": False,
-        },
         "training": {"batch_size": tokens},  # it must say so
+    }
+    return {
+        name: config | {"testing": testing | kind.joeynmt} for name, kind in kinds.items() if kind.joeynmt is not None
     }

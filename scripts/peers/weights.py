@@ -1,19 +1,16 @@
 """Of a model's weights, what both peers are given alike."""
 
 import re
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.attention import SinusoidalPositions
+from seq2seq.attention import Positions, SinusoidalPositions
 from seq2seq.data.tokenizer import BOS, EOS, PAD, UNK, Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder, TransformerDecoder, TransformerEncoder
 
-MAX_LENGTH = 256
-MAX_RATIO = 3.0
 PEER_POSITIONS = 5000
 """Rows of the table of positions that both peers keep among their weights."""
 
@@ -29,28 +26,29 @@ class Shape(NamedTuple):
     num_heads: int
     norm_first: bool
     epsilon: float  # of every LayerNorm
+    scale: float  # of every embedding
+    positions: Positions
 
 
 def shapes(model: EncoderDecoder) -> tuple[Shape, Shape]:
-    """Return the shapes of the encoder and the decoder; end the program if the peers lack a part of them."""
+    """Return the shapes of the encoder and the decoder."""
     encoder, decoder = model.encoder, model.decoder
     assert isinstance(encoder, TransformerEncoder) and isinstance(decoder, TransformerDecoder)  # or no export before
     return _shape(encoder, encoder.d_model), _shape(decoder, decoder.d_features)
 
 
 def _shape(side: TransformerEncoder | TransformerDecoder, d_model: int) -> Shape:
-    if not isinstance(side.embedding.positions, SinusoidalPositions):
-        sys.exit("positions are copied to JoeyNMT and eole as sinusoidal ones alone: leave --joeynmt and --eole out")
-    layer = side.layers[0]
+    layer, embedding = side.layers[0], side.embedding
     inner, residual = layer.feedforward[0], layer.self_residual
     assert isinstance(inner, nn.Linear)
-    heads = layer.self_attention.num_heads
-    return Shape(d_model, inner.out_features, len(side.layers), heads, residual.norm_first, residual.norm.eps)
+    widths = d_model, inner.out_features, len(side.layers), layer.self_attention.num_heads
+    return Shape(*widths, residual.norm_first, residual.norm.eps, embedding.scale, embedding.positions)
 
 
 def positions(d_model: int) -> Tensor:
     """Return the table (PEER_POSITIONS, d_model)."""
-    return SinusoidalPositions(d_model)(torch.zeros(1, PEER_POSITIONS, d_model))
+    nothing = torch.zeros(1, PEER_POSITIONS, d_model)
+    return SinusoidalPositions(d_model).embed(nothing, torch.arange(PEER_POSITIONS))[0]
 
 
 def renamed(model: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,6 +72,11 @@ class SampleSearch(StepwiseSearch):
         """As many as are drawn."""
         return self.n_best
 
+    @property
+    def cuts(self) -> bool:
+        """Whether some tokens may not be drawn."""
+        return bool(self.top_k) or self.top_p < 1 or self.min_p > 0 or self.epsilon > 0
+
     def begin(self, task: Task) -> "Samples":
         """Return n_best hypotheses a sentence."""
         return Samples(self, task)
@@ -83,7 +89,8 @@ class SampleSearch(StepwiseSearch):
         """
         p = ((log_probabilities - log_probabilities.amax(-1, keepdim=True)) / self.temperature).softmax(-1)
         p = p.nan_to_num()
-        kept = p.masked_fill(~self.stays(p), 0.0).to(numbers.device, numbers.dtype)
+        kept = p.masked_fill(~self.stays(p), 0.0) if self.cuts else p
+        kept = kept.to(numbers.device, numbers.dtype)
         ends = kept.cumsum(-1).expand(-1, numbers.shape[1], -1)
         drawn = torch.searchsorted(ends.contiguous(), (numbers * ends[..., -1])[..., None], right=True)
         return drawn.squeeze(-1).clamp(max=p.shape[-1] - 1).to(p.device)  # beyond it where nothing may be said
@@ -95,10 +102,17 @@ class SampleSearch(StepwiseSearch):
         if self.top_k and self.top_k < p.shape[-1]:
             stays &= p >= p.topk(self.top_k, dim=-1).values[..., -1:]
         if self.top_p < 1:
-            ordered, order = p.sort(dim=-1, descending=True)
+            ordered = _largest_first(p)
             likelier = ordered.cumsum(-1) - ordered
-            stays &= torch.zeros_like(stays).scatter(-1, order, likelier < self.top_p)
+            stays &= p >= ordered.gather(-1, (likelier < self.top_p).sum(-1, keepdim=True) - 1)
         return stays | (p == largest)
+
+
+def _largest_first(p: Tensor) -> Tensor:
+    """Return p with the largest of the last dimension first."""
+    if p.device.type != "cpu":
+        return p.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.sort(p.numpy(), axis=-1)).flip(-1)  # takes a quarter of the time of PyTorch's
 
 
 class Samples(Growing):
