@@ -71,18 +71,18 @@ class LinkFile(NamedTuple):
     """The links of a file, sentence by sentence, and the form that it has."""
 
     of_sentence: dict[int, Links]  # from 0; where sentences are numbered, those that have any
-    count: int  # of sentences, as far as the file knows
+    sentences: int  # how many, as far as the file knows
     form: LinkForm
     last: str  # file:line, and the number of the last sentence in the file
 
     @property
     def links(self) -> list[Links]:
         """The links of every sentence."""
-        return self.lengthened(self.count)
+        return self.lengthened(self.sentences)
 
     def lengthened(self, count: int) -> list[Links]:
         """Return the links of so many sentences: where they are numbered, the last ones may have none."""
-        return self.of(range(max(count, self.count) if self.form.numbered else self.count))
+        return self.of(range(max(count, self.sentences) if self.form.numbered else self.sentences))
 
     def of(self, sentences: Iterable[int]) -> list[Links]:
         """Return the links of some sentences."""

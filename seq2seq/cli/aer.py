@@ -52,13 +52,15 @@ def aer(
 
 def _score(gold: LinkFile, hypothesis: LinkFile) -> AlignmentScore:
     for file, other in ((gold, hypothesis), (hypothesis, gold)):
-        if file.form.numbered and not other.form.numbered and file.count > other.count:
-            raise UserError(f"{file.last}, but the other file, which has a line for every sentence, has {other.count}")
+        if file.form.numbered and not other.form.numbered and file.sentences > other.sentences:
+            raise UserError(
+                f"{file.last}, but the other file, which has a line for every sentence, has {other.sentences}"
+            )
     if gold.form.numbered and hypothesis.form.numbered:  # of sentences with a high number there may be few
         sentences = gold.of_sentence.keys() | hypothesis.of_sentence.keys()
         expected, found = gold.of(sentences), hypothesis.of(sentences)
     else:
-        expected, found = gold.lengthened(hypothesis.count), hypothesis.lengthened(gold.count)
+        expected, found = gold.lengthened(hypothesis.sentences), hypothesis.lengthened(gold.sentences)
     return alignment_error_rate(expected, [links.possible for links in found])
 
 
