@@ -36,12 +36,12 @@ docs: setup
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/build
 
 test: lint
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The same tests with the lowest version of every package that pyproject.toml allows. What these packages need
 # themselves is not what constraints.txt pins, so the test of that is left out.
 test-oldest: .venv-oldest/.tests
-	$(OLDEST)/pytest -n auto --dist loadfile --deselect $(PINNED)
+	$(OLDEST)/pytest -n auto --dist loadfile --no-loadscope-reorder --deselect $(PINNED)
 
 .venv-oldest/.tests: pyproject.toml scripts/oldest.py
 	$(check)

@@ -19,6 +19,11 @@ from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.options import compose_defaults
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files of this folder first: they have few tests of many seconds, and nobody is to wait for them in the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
     """Small tensors are fastest on one thread, here and in the commands that tests start."""

@@ -33,7 +33,10 @@ def test_notebook_is_stored_with_outputs_and_without_traces_of_a_machine(path: P
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With trainings of one epoch; the notebooks check themselves that what they compute twice is the same."""
+    """With trainings of one epoch on less text; the notebooks check that what they compute twice is the same."""
+    notebook = read(path)
+    for cell in notebook.cells:
+        cell.source = cell.source.replace('"train": 3000', '"train": 1500')
     monkeypatch.setenv("EPOCHS", "1")
     monkeypatch.setenv("PATH", f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
@@ -41,4 +44,4 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder = tmp_path / "work"
     folder.mkdir()
     place = {"metadata": {"path": str(folder)}}
-    NotebookClient(read(path), timeout=600, kernel_name="python3", resources=place).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
