@@ -106,7 +106,7 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("links.threshold=1.5", "links.threshold=1.5"),
         ("seed=-1", "-1"),
         ("search=beam search.length_penalty=null", "search.length_penalty=null: a run needs it; its keys are"),
-        ("data.links_first_index=true", "data.links_first_index=true: expected a whole number, or null"),
+        ("data.links_first_index=true", "data.links_first_index=True: expected a whole number, or null"),
         ("callbacks.pinned.unit=letters", "letters"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true: relative files would be looked for in the run's folder"),
         ("label=${x}", r"label=${x}: Interpolation key 'x' not found; ${...} stands for the value of a key: give"),
