@@ -8,22 +8,18 @@ such a source, so that the model knows what is machine-made. It is trained besid
 the same vocabulary and as many steps.
 """
 
-from recipes.steps import Recipe, mistakes_in_a_line, parser
-
-from seq2seq.errors import UserError
+from recipes.steps import Recipe, above_0, mistakes_in_a_line, parser
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--parallel", type=int, default=4000, help="pairs with both sides (%(default)s)")
+    arguments.add_argument("--parallel", type=above_0, default=4000, help="pairs with both sides (%(default)s)")
     arguments.add_argument("--search", default="sample", help="of the model of the other direction (%(default)s)")
-    options = arguments.parse_args()
-    with mistakes_in_a_line():
-        recipe = Recipe(options)
+    options = arguments.parse_intermixed_args()
+    with mistakes_in_a_line(options.overrides):
+        recipe = Recipe(options, pairs_above=options.parallel)
         parallel = recipe.part("parallel", end=options.parallel)
         lone = recipe.part("lone", start=options.parallel)[1]
-        if not lone.stat().st_size:
-            raise UserError(f"--parallel {options.parallel}: no pair is left whose target is used alone; give fewer")
         backward = recipe.train("backward", recipe.files(parallel, reverse=True))
         vocabulary = f"tokenizer.checkpoint={backward}"
         said = recipe.translate("back.source", backward, lone, f"search={options.search}")

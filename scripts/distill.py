@@ -13,13 +13,14 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--teacher", default="", help="overrides of the teacher alone, in one argument")
     arguments.add_argument("--student", default="", help="overrides of both students")
-    options = arguments.parse_args()
-    with mistakes_in_a_line():
+    options = arguments.parse_intermixed_args()
+    with mistakes_in_a_line(options.overrides):
+        of_teacher, of_students = split_overrides(options.teacher), split_overrides(options.student)
         recipe = Recipe(options)
         source = recipe.text("train", "source")
-        teacher = recipe.train("teacher", recipe.files(), *split_overrides(options.teacher))
+        teacher = recipe.train("teacher", recipe.files(), *of_teacher)
         said = recipe.translate("distilled.target", teacher, source, "search=beam")
-        student = [f"tokenizer.checkpoint={teacher}", *split_overrides(options.student)]
+        student = [f"tokenizer.checkpoint={teacher}", *of_students]
         recipe.train("student", recipe.files(), *student)
         recipe.train("student-distilled", recipe.files(recipe.merge("taught", [(source, said)])), *student)
         recipe.table({

@@ -7,16 +7,14 @@ the sources, the others the targets. A last model, like the first, learns from t
 once, with the same vocabulary and as many steps. No other text is used.
 """
 
-from recipes.steps import Recipe, mistakes_in_a_line, parser
+from recipes.steps import Recipe, above_0, mistakes_in_a_line, parser
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--models", type=int, default=3, help="of each direction (%(default)s)")
-    options = arguments.parse_args()
-    if options.models < 1:
-        arguments.error(f"--models {options.models}: expected 1 or more")
-    with mistakes_in_a_line():
+    arguments.add_argument("--models", type=above_0, default=3, help="of each direction (%(default)s)")
+    options = arguments.parse_intermixed_args()
+    with mistakes_in_a_line(options.overrides):
         recipe = Recipe(options)
         source, target = text = recipe.text("train", "source"), recipe.text("train", "target")
         pairs, vocabulary = [text], list[str]()

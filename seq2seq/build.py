@@ -163,10 +163,17 @@ def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDe
 
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
-    """Return the tokenizers that a checkpoint holds: one a side, or a joint one."""
+    """Return the tokenizers that a checkpoint holds: one a side, or a joint one.
+
+    Raises:
+        UserError: it holds none, or one that is damaged.
+    """
     if not checkpoint.tokenizers:
         raise UserError(f"{checkpoint.path} holds no vocabulary, so it cannot be used with text")
-    made = [tokenizer_of(model) for model in checkpoint.tokenizers]
+    try:
+        made = [tokenizer_of(model) for model in checkpoint.tokenizers]
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: its vocabulary is {error}; use another checkpoint") from None
     return Tokenizers(made[0], made[-1])
 
 

@@ -7,7 +7,7 @@ import torch
 from seq2seq.build import load_model, tokenizers_of
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.ensemble import MEANS, Ensemble
 from seq2seq.decoding.unknown import UnknownCopy
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -25,8 +25,12 @@ def load_models(
         dtype: of the weights.
 
     Raises:
-        UserError: the models have different vocabularies, or one cannot be loaded.
+        UserError: the models have different vocabularies, or one cannot be loaded; or a mean of one model is asked for.
     """
+    if mean not in MEANS:
+        raise UserError(f"ensemble={mean} is not known; use {' or '.join(MEANS)}")
+    if len(checkpoints) == 1 and mean != MEANS[0]:  # which is how it is where nobody says anything
+        raise UserError(f"ensemble={mean} joins several models; give checkpoint=[FILE,FILE]")
     check_one_vocabulary(checkpoints)
     loaded = [load_model(checkpoint, device) for checkpoint in checkpoints]
     models = [model.to(dtype) for model, _ in loaded]

@@ -77,6 +77,7 @@ def check_parts(config: DictConfig) -> None:
             )
     check_corpora(config.data)
     build_noise(config)
+    check_places(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
     tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
     guidance = config.training.guided_alignment
@@ -97,6 +98,29 @@ def check_parts(config: DictConfig) -> None:
             raise error.__cause__ from None
         with torch.random.fork_rng(devices=[]):
             build()
+
+
+def check_places(config: DictConfig) -> None:
+    """Refuse parts that know fewer places than the longest sentence has: training would end at the first such.
+
+    Raises:
+        UserError: naming the part's key and the way out.
+    """
+    asked = {
+        "loader.max_length": config.loader.max_length + 1,  # and the end
+        "search.max_length": OmegaConf.select(config, "search.max_length") or 0,
+    }
+    for part in ("encoder.positions", "decoder.positions", "encoder.self_score", "decoder.self_score", "score"):
+        key = f"{part}.max_positions"
+        places = OmegaConf.select(config, key)
+        for length, needed in asked.items():
+            if length == "search.max_length" and not part.startswith("decoder"):
+                continue
+            if isinstance(places, int) and 0 < places < needed:
+                raise UserError(
+                    f"{key}={places}, but by {length} a sentence may have {needed} tokens; set it to {needed}, "
+                    f"or lower {length}"
+                )
 
 
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:

@@ -66,7 +66,8 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
     """Return the checkpoint in a file; no code in it is ever run, but that of packages which the user trusts.
 
     Raises:
-        UserError: there is no such file, or it is not whole, or not a checkpoint of this program.
+        UserError: there is no such file, or it is not whole, or not a checkpoint of this program; or a weight is no
+            number.
     """
     content = load_content(path)
     packed = content.get(KEY) if isinstance(content, dict) else None
@@ -94,6 +95,9 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
         raise UserError(
             f"{path} is not as `seq2seq train` writes it; use another, such as {_other(Path(path))}"
         ) from None
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{path}: {name} holds nan or inf, no number; use another, such as {_other(Path(path))}")
     return Checkpoint(config, tokenizers, alignment, weights, str(path), tuple(trusted), averaged_from)
 
 
@@ -106,6 +110,10 @@ def load_content(path: str | Path) -> Any:
         inside = sorted(found, key=lambda file: file.stat().st_mtime)
         example = inside[-1] if inside else f"<run folder>/checkpoints/{BEST}"
         raise UserError(f"{path} is a folder; give a file, such as {example}")
+    if not path.exists() and str(path).startswith("[") and str(path).endswith("]"):
+        raise UserError(f"{path} is a list, but one checkpoint is expected here; give a file")
+    if not path.exists() and "," in str(path):
+        raise UserError(f"there is no checkpoint {path}; several stand in brackets: [FILE,FILE]")
     if not path.exists():
         raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
     if not path.is_file():

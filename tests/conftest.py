@@ -58,6 +58,8 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
             runpy.run_path(str(folder / name), run_name="__main__")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(bool(end.code))
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
         return (status, *capsys.readouterr())
 
     return run

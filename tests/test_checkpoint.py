@@ -165,6 +165,19 @@ def test_bare_pickle_never_runs(tmp_path: Path) -> None:
     assert not proof.exists()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    content = lightning_content()
+    content["state_dict"]["model.output.weight"][1, 2] = value
+    torch.save(content, tmp_path / "best.ckpt")
+    assert "output.weight holds nan or inf, no number; use another" in message(tmp_path / "best.ckpt")
+
+
+def test_several_files_where_one_is_expected_are_refused_as_such() -> None:
+    assert "is a list, but one checkpoint is expected" in message(Path("[a.ckpt,b.ckpt]"))
+    assert "several stand in brackets" in message(Path("a.ckpt,b.ckpt"))
+
+
 @pytest.mark.parametrize("key", ["config", "tokenizers", "alignment"])
 @pytest.mark.parametrize("value", [5, "text", [1, 2, 3]])
 def test_checkpoint_with_something_else_in_a_place_is_refused(tmp_path: Path, key: str, value: Any) -> None:

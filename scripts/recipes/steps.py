@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,17 +17,23 @@ from omegaconf import OmegaConf
 from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.main import main as seq2seq
+from seq2seq.cli.messages import explain
 from seq2seq.cli.output import write_whole
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
+from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 
 SIDES = ("source", "target")
 SETTINGS = "recipe.json"
+PART = "text.part"
 
 BROUGHT = ("tokenizer.vocab_size", "loader.tokens_per_batch", "training.label_smoothing")
 """Keys that a group `data` may set; its text has them, too."""
+
+OWN = ("trainer.max_steps", "trainer.max_epochs", "hydra.run.dir", "resume", "loader.cache_dir", "tokenizer.checkpoint")
+"""Keys that a recipe sets."""
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -35,9 +41,16 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("folder", type=Path, help="where all of it goes; the same command goes on there")
     made.add_argument("overrides", nargs="*", help="of every training, as seq2seq train takes them: data=grammar ...")
-    made.add_argument("--pairs", type=int, help="the first so many training pairs; all without it")
-    made.add_argument("--steps", type=int, default=2000, help="of every training, so that none learns for longer")
+    made.add_argument("--pairs", type=above_0, help="the first so many training pairs; all without it")
+    made.add_argument("--steps", type=above_0, default=2000, help="of every training, so that none learns for longer")
     return made
+
+
+def above_0(text: str) -> int:
+    """Return the whole number above 0 that an option says."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
+    return int(text)
 
 
 class Recipe:
@@ -45,41 +58,59 @@ class Recipe:
 
     Args:
         options: what the recipe was told; it may not change while the folder is there.
+        pairs_above: how many training pairs are too few.
+
+    Raises:
+        UserError: an option is wrong, or the folder is not that of this recipe; then nothing was written.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, *, pairs_above: int = 0) -> None:
         self.folder: Path = options.folder
         told = {key: value for key, value in vars(options).items() if key != "folder"}
         settings = self.folder / SETTINGS
-        if settings.exists() and json.loads(settings.read_text(encoding="utf-8")) != told:
-            raise UserError(f"{self.folder} has results of other settings, see {settings}; give another folder")
-        composed = compose_defaults("train", expand(quote(options.overrides))[0])
+        _check_folder(self.folder, told)
+        for override in options.overrides:
+            if override.partition("=")[0].lstrip("+~") in OWN:
+                raise UserError(
+                    f"{override}: the recipe sets that itself; leave it out (--steps is how long each trains)"
+                )
+        overrides = expand(quote(options.overrides))[0]
+        check_types("train", overrides)
+        composed = compose_defaults("train", overrides)
         if not composed.tokenizer.joint:
             raise UserError("tokenizer.joint=false: both directions share one vocabulary here; leave it out")
         self.corpus = make_corpus(composed.data)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        text = self._write_text(options.pairs, pairs_above)
         with write_whole(settings) as file:
             json.dump(told, file, indent=2)
+        if text is not None:
+            os.replace(text, self.folder / "text")
         self.steps: int = options.steps
         own = [override for override in options.overrides if override.partition("=")[0].partition(".")[0] != "data"]
         self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + own
         if self.corpus.tokenized:
             self.settings.append("metrics.tokenize=none")
-        self._write_text(options.pairs)
 
-    def _write_text(self, pairs: int | None) -> None:
-        """Write the splits of the corpus as files, the first `pairs` of train."""
-        done, part = self.folder / "text", self.folder / "text.part"
-        if done.exists():
-            return
+    def _write_text(self, pairs: int | None, pairs_above: int) -> Path | None:
+        """Write the splits of the corpus as files, the first `pairs` of train, to a folder; None: they are there."""
+        if (self.folder / "text").exists():
+            return None
+        part = self.folder / PART
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        for split, name in self._splits().items():
-            found = self.corpus.pairs(split)
-            texts = [pair[:2] for pair in (islice(found, pairs) if split == "train" else found)]
+        texts = {
+            name: [pair[:2] for pair in islice(self.corpus.pairs(split), pairs if split == "train" else None)]
+            for split, name in self._splits().items()
+        }
+        if len(texts["train"]) <= pairs_above:
+            raise UserError(
+                f"the text has {len(texts['train'])} training pairs, but more than {pairs_above} are needed; give more "
+                "text, or smaller numbers as options"
+            )
+        part.mkdir(parents=True)
+        for name, found in texts.items():
             for number, side in enumerate(SIDES):
-                (part / f"{name}.{side}").write_text("".join(f"{text[number]}\n" for text in texts), encoding="utf-8")
-        os.replace(part, done)
+                (part / f"{name}.{side}").write_text("".join(f"{text[number]}\n" for text in found), encoding="utf-8")
+        return part
 
     def _splits(self) -> dict[str, str]:
         tests = [split for split in self.corpus.splits() if split.startswith("test")]
@@ -156,16 +187,40 @@ class Recipe:
 
 def split_overrides(text: str) -> list[str]:
     """Return the overrides in one argument, which are separated by spaces as on a command line."""
-    return shlex.split(text)
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"{text}: {error}; close every quotation mark") from None
 
 
 @contextmanager
-def mistakes_in_a_line() -> Any:
-    """Say a user's mistake in one line and end."""
+def mistakes_in_a_line(overrides: list[str]) -> Iterator[None]:
+    """Say what is wrong in one line and end; the overrides are those of every training, which it may be about."""
     try:
         yield
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on there", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        sys.exit(f"error: {explain(error, 'train', overrides)}")
+
+
+def _check_folder(folder: Path, told: dict[str, Any]) -> None:
+    """Refuse a folder that is not that of this recipe."""
+    settings = folder / SETTINGS
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; give a folder")
+    if settings.exists():
+        try:
+            before = json.loads(settings.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError(f"{settings} is damaged; give another folder") from None
+        if before != told:
+            raise UserError(f"{folder} has results of other settings, see {settings}; give another folder")
+    elif folder.exists() and any(not path.name.endswith(".part") for path in folder.iterdir()):
+        raise UserError(f"{folder} is not empty, and no recipe made it; give a new folder")
 
 
 def _command(*arguments: str) -> None:

@@ -17,6 +17,9 @@ class Links(NamedTuple):
     possible: frozenset[Link]
 
 
+NONE = Links(frozenset(), frozenset())
+
+
 class AlignmentScore(NamedTuple):
     """Alignment error rate, precision and recall, each 0-1, and the counts behind them."""
 
@@ -67,14 +70,23 @@ def format_links(pairs: Set[Link]) -> str:
 class LinkFile(NamedTuple):
     """The links of a file, sentence by sentence, and the form that it has."""
 
-    links: list[Links]
+    of_sentence: dict[int, Links]  # from 0; where sentences are numbered, those that have any
+    sentences: int  # how many, as far as the file knows
     form: LinkForm
     last: str  # file:line, and the number of the last sentence in the file
 
+    @property
+    def links(self) -> list[Links]:
+        """The links of every sentence."""
+        return self.lengthened(self.sentences)
+
     def lengthened(self, count: int) -> list[Links]:
         """Return the links of so many sentences: where they are numbered, the last ones may have none."""
-        rest = count - len(self.links) if self.form.numbered else 0
-        return self.links + [Links(frozenset(), frozenset())] * rest
+        return self.of(range(max(count, self.sentences) if self.form.numbered else self.sentences))
+
+    def of(self, sentences: Iterable[int]) -> list[Links]:
+        """Return the links of some sentences."""
+        return [self.of_sentence.get(sentence, NONE) for sentence in sentences]
 
 
 def read_links(path: str, *, first_index: int | None = None) -> LinkFile:
@@ -91,13 +103,14 @@ def read_links(path: str, *, first_index: int | None = None) -> LinkFile:
     form = find_form(lines, path, first_index)
     if form.numbered:
         found = naacl_links(lines, first_index=form.first_index, name=path)
-        links = [_links(found.links.get(number, ())) for number in range(max(found.links, default=-1) + 1)]
-        return LinkFile(links, form, found.beyond(len(links) - 1) or path)
-    links = [
-        parse_links(line, first_index=form.first_index, where=f"{path}:{number}")
-        for number, line in enumerate(lines, start=1)
-    ]
-    return LinkFile(links, form, f"{path}:{len(lines)}: sentence {len(lines)}")
+        count = max(found.links) + 1
+        of_sentence = {sentence: _links(links) for sentence, links in found.links.items() if links}
+        return LinkFile(of_sentence, count, form, found.beyond(count - 1) or path)
+    of_sentence = {
+        index: parse_links(line, first_index=form.first_index, where=f"{path}:{index + 1}")
+        for index, line in enumerate(lines)
+    }
+    return LinkFile(of_sentence, len(lines), form, f"{path}:{len(lines)}: sentence {len(lines)}")
 
 
 def alignment_error_rate(gold: Iterable[Links], hypothesis: Iterable[Set[Link]]) -> AlignmentScore:

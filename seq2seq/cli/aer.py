@@ -52,18 +52,21 @@ def aer(
 
 def _score(gold: LinkFile, hypothesis: LinkFile) -> AlignmentScore:
     for file, other in ((gold, hypothesis), (hypothesis, gold)):
-        if file.form.numbered and not other.form.numbered and len(file.links) > len(other.links):
+        if file.form.numbered and not other.form.numbered and file.sentences > other.sentences:
             raise UserError(
-                f"{file.last}, but the other file, which has a line for every sentence, has {len(other.links)}"
+                f"{file.last}, but the other file, which has a line for every sentence, has {other.sentences}"
             )
-    expected = gold.lengthened(len(hypothesis.links))
-    found = hypothesis.lengthened(len(gold.links))
+    if gold.form.numbered and hypothesis.form.numbered:  # of sentences with a high number there may be few
+        sentences = gold.of_sentence.keys() | hypothesis.of_sentence.keys()
+        expected, found = gold.of(sentences), hypothesis.of(sentences)
+    else:
+        expected, found = gold.lengthened(hypothesis.sentences), hypothesis.lengthened(gold.sentences)
     return alignment_error_rate(expected, [links.possible for links in found])
 
 
 def _warn_if_never_zero(file: LinkFile, path: str, key: str) -> None:
     """Warn of links that look counted from 1 but are read as counted from 0: all of them would count as wrong."""
-    pairs = [pair for line in file.links for pair in line.possible]
+    pairs = [pair for links in file.of_sentence.values() for pair in links.possible]
     if file.form.first_index == 0 and pairs and all(source > 0 and target > 0 for source, target in pairs):
         log.warning(NEVER_ZERO, path, key)
 

@@ -20,6 +20,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
+from seq2seq.data.cache import is_full
 from seq2seq.errors import UserError, nearest
 from seq2seq.options import choices_of, compose_defaults
 
@@ -54,6 +55,9 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         if place and found:  # an experiment's option of one choice, and another choice
             return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
         return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        remedy = "make some" if is_full(error) else f"give another file or folder {TRACE}"
+        return _one_line(f"{error.filename}: {error.strerror}; {remedy}")
     if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), overrides)):
         return wrong
     if isinstance(error, MissingConfigException):

@@ -17,7 +17,7 @@ from seq2seq.errors import Interrupted, UserError
 def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) -> Iterator[TextIO]:
     """Yield a file that takes its name only when the block ends well; stdout where the path is None.
 
-    What is no plain file, such as `/dev/stdout`, is written to directly.
+    What is no plain file, such as `/dev/stdout`, is written to directly. A link stays one, to the new content.
 
     Args:
         path: of the file.
@@ -33,14 +33,16 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
         raise UserError(f"cannot write {path}: it is a folder; give a file")
     if any(other and os.path.isfile(path) and os.path.exists(other) and path.samefile(other) for other in reading):
         raise UserError(f"cannot write {path}: it is being read; give another file")
-    direct = path.is_symlink() or (os.path.exists(path) and not os.path.isfile(path))  # written to, not replaced
-    place = path if direct else path.with_name(f".{path.name}.{os.getpid()}.part")
+    of_system = path.absolute().is_relative_to("/dev") or path.absolute().is_relative_to("/proc")
+    direct = of_system or (os.path.exists(path) and not os.path.isfile(path))  # written to, not replaced
+    whole = Path(os.path.realpath(path)) if path.is_symlink() and not direct else path
+    place = path if direct else whole.with_name(f".{whole.name}.{os.getpid()}.part")
     try:
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
         with place.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield file
         if not direct:
-            os.replace(place, path)
+            os.replace(place, whole)
     except Interrupted as interruption:
         raise interruption if direct else interruption.saying(f"{path} is as it was before") from None
     except KeyboardInterrupt as interruption:

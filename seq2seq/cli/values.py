@@ -22,7 +22,7 @@ MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 MAY_BE_NULL = ("gradient_clip_val", "check_val_every_n_epoch", "every_n_minutes", "val_check_interval")
 """Last parts of keys whose default is a number, and which null switches off."""
 
-NEVER_NULL = ("accelerator", "coverage", "guided_alignment", "strategy")
+NEVER_NULL = ("accelerator", "candidates", "coverage", "guided_alignment", "length_penalty", "strategy")
 """Last parts of keys whose default is a word or has keys of its own, and which null does not switch off."""
 
 ABOVE_0 = (
@@ -35,7 +35,8 @@ ABOVE_0 = (
 """Last parts of keys whose numbers must be above 0."""
 
 WHOLE_OR_NULL = (
-    *("d_attention", "d_hidden", "d_readout", "every_n_steps", "layer", "num_key_heads", "sentences", "total_steps"),
+    *("d_attention", "d_hidden", "d_readout", "every_n_steps", "gold_first_index", "hypothesis_first_index", "layer"),
+    *("links_first_index", "num_key_heads", "sentences", "total_steps"),
 )
 """Last parts of keys whose default is null, and whose other values are whole numbers."""
 

@@ -13,6 +13,9 @@ NAACL = re.compile(r"\s*([0-9]{1,9})\s+([0-9]{1,9})\s+([0-9]{1,9})(?:\s+([SPsp])
 """A link with the number of its sentence pair: sentence, source, target, S (sure, also where nothing is said) or P
 (possible), and the confidence, which counts for nothing (Mihalcea & Pedersen 2003)."""
 
+THREE_NUMBERS = re.compile(r"\s*[0-9]+\s+[0-9]+\s+[0-9]+(?:\s|$)")
+"""What a line of NAACL's form begins with, also where the rest of it is wrong."""
+
 SHOWN = 50
 """Characters of what is wrong that a message shows."""
 
@@ -43,7 +46,7 @@ def find_form(lines: Iterable[str], path: str, first_index: int | None) -> LinkF
     """
     if first_index not in (None, 0, 1):
         raise UserError(f"first_index={first_index}: links are counted from 0 or from 1")
-    numbered = NAACL.fullmatch(next((line for line in lines if line.strip()), "")) is not None
+    numbered = THREE_NUMBERS.match(next((line for line in lines if line.strip()), "")) is not None
     if first_index is None:
         first_index = int(numbered or path.removesuffix(".gz").endswith(".talp"))
     return LinkForm(numbered, first_index)
@@ -77,15 +80,16 @@ def pharaoh_links(line: str, *, first_index: int, where: str) -> list[WordLink]:
 
 
 class NumberedLinks(NamedTuple):
-    """The links of a file by sentence pair, from 0; pairs without links are not in it."""
+    """The links of a file by sentence pair, from 0; pairs that no line names are not in it."""
 
     first_sentence: int  # what the first sentence pair counts as in the file: 0 where there is a 0, else 1
     links: dict[int, list[WordLink]]
+    where: dict[int, str]  # file:line at which a sentence pair first is named
 
     def beyond(self, count: int) -> str | None:
         """Return file:line of a link whose sentence is beyond so many, with that sentence; None where there is none."""
         last = max(self.links, default=-1)
-        return None if last < count else f"{self.links[last][0].where}: sentence {last + self.first_sentence}"
+        return None if last < count else f"{self.where[last]}: sentence {last + self.first_sentence}"
 
 
 def naacl_links(lines: Iterable[str], *, first_index: int, name: str) -> NumberedLinks:
@@ -97,6 +101,7 @@ def naacl_links(lines: Iterable[str], *, first_index: int, name: str) -> Numbere
         UserError: naming file and line, for what is not such a link, and for a word that cannot be.
     """
     found: dict[int, list[WordLink]] = {}
+    named: dict[int, str] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -111,8 +116,10 @@ def naacl_links(lines: Iterable[str], *, first_index: int, name: str) -> Numbere
             raise UserError(
                 f"{name}:{number}: word 0 with word 0, but words are read as counted from 1: set the first index to 0"
             )
+        links = found.setdefault(int(match[1]), [])
+        named.setdefault(int(match[1]), f"{name}:{number}")
         if source >= 0 and target >= 0:
-            link = WordLink(source, target, (match[4] or "S") in "Ss", f"{name}:{number}")
-            found.setdefault(int(match[1]), []).append(link)
-    first_sentence = min(1, *found) if found else 1
-    return NumberedLinks(first_sentence, {sentence - first_sentence: links for sentence, links in found.items()})
+            links.append(WordLink(source, target, (match[4] or "S") in "Ss", f"{name}:{number}"))
+    first = min(1, *found) if found else 1
+    of_sentence = {sentence - first: links for sentence, links in found.items()}
+    return NumberedLinks(first, of_sentence, {sentence - first: where for sentence, where in named.items()})

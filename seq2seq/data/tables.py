@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,11 +10,8 @@ from typing import Any
 import pyarrow.parquet
 
 from seq2seq.data.files import existing_file, read_lines
-from seq2seq.data.text import one_line
+from seq2seq.data.text import SURROGATE, one_line
 from seq2seq.errors import UserError
-
-SURROGATE = re.compile("[\ud800-\udfff]")
-"""What JSON can hold, and no text in UTF-8."""
 
 
 def check_table(path: str, columns: Iterable[str]) -> None:

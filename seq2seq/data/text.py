@@ -18,6 +18,9 @@ EARLIER = "nmt_nfkc"
 
 WORD = re.compile(r"[^ \t]+")
 
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""What JSON can hold, and no text in UTF-8."""
+
 # SentencePiece itself uses these for a space, for an unknown character and for a boundary, and never learns a NUL:
 # in its pieces they are noncharacters, which Unicode keeps free for the inside of programs.
 _STAND_INS = {"▁": "\ufdd0", "▅": "\ufdd1", "\x1f": "\ufdd2", "\0": "\ufdd3"}

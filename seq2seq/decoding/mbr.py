@@ -31,7 +31,7 @@ class MinimumBayesRisk:
     Args:
         candidates: the search that finds them: samples, or many of a beam.
         utility: `chrf` or `bleu`, of a sentence, as sacreBLEU computes them.
-        tokenize: sacreBLEU's tokeniser, of BLEU alone.
+        tokenize: sacreBLEU's tokeniser, of BLEU alone; None: 13a.
         weights: p: `uniform`, as it is right for samples, whose number says what is likely (Eikema & Aziz 2020); or
             `probability`, that of the model among the candidates.
         n_best: how many hypotheses to return, best first.
@@ -40,14 +40,16 @@ class MinimumBayesRisk:
         UserError: an option is out of range.
     """
 
-    def __init__(self, *, candidates: Search, utility: str, tokenize: str, weights: str, n_best: int) -> None:
+    def __init__(self, *, candidates: Search, utility: str, tokenize: str | None, weights: str, n_best: int) -> None:
         for key, value, known in (("utility", utility, UTILITIES), ("weights", weights, WEIGHTS)):
             if value not in known:
                 raise UserError(f"search.{key}={value} is not known; use {' or '.join(known)}")
         if n_best < 1:
             raise UserError(f"search.n_best={n_best} must be above 0")
+        if utility == "chrf" and tokenize is not None:
+            raise UserError(f"search.tokenize={tokenize} is for search.utility=bleu: chrF has none; leave it out")
         self.candidates = candidates
-        self.utility = chrf_utility() if utility == "chrf" else bleu_utility(tokenize)
+        self.utility = chrf_utility() if utility == "chrf" else bleu_utility(tokenize or "13a")
         self.weights = weights
         self.n_best = n_best
         self.max_length = candidates.max_length

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from seq2seq.data.text import is_blank, words
+from seq2seq.data.text import SURROGATE, is_blank, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.decoding.constraints import Constraints, Phrase, says
 from seq2seq.decoding.interface import Request, Search
@@ -82,11 +82,20 @@ def parse_constraints(line: str, where: str) -> dict[str, Any] | None:
     if is_blank(line):
         return None
     try:
-        found = json.loads(line)
-    except ValueError as error:
+        found = json.loads(line, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not JSON ({error}); expected a line such as {EXAMPLE}") from None
     if not isinstance(found, dict):
         raise UserError(f"{where}: no JSON object; expected a line such as {EXAMPLE}")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of a key that comes twice one value would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"a key comes twice: {twice}")
     return found
 
 
@@ -105,6 +114,8 @@ def _constraints_of(
     for text in (*(text for item in required for text in item), *forbidden_texts):
         if not isinstance(text, str) or is_blank(text):
             raise UserError(f"{where}: {text!r} is no text with a word; expected such as {EXAMPLE}")
+        if SURROGATE.search(text):
+            raise UserError(f"{where}: {text!r} holds half of a surrogate pair: write both, or take it out")
     forbidden = [tokenizer.spelling(text).removeprefix(SPACE) for text in forbidden_texts]
     phrases = []
     for item in required:

@@ -24,9 +24,9 @@ def baseline_error_rate(path: str, rows: Iterable[tuple[str, str, str]]) -> floa
     if not any(gold for _, _, gold in rows):
         raise UserError(f"baseline_links={path}: the data has no gold links to score it against; leave it out")
     file = read_links(path)
-    found = file.lengthened(len(rows))
-    if len(found) != len(rows):
-        raise UserError(f"baseline_links={path} has {len(found)} lines, but the data has {len(rows)} pairs")
+    if file.sentences > len(rows) or (file.sentences < len(rows) and not file.form.numbered):
+        raise UserError(f"baseline_links={file.last}, but the data has {len(rows)} pairs")
+    found = file.of(range(len(rows)))
     for number, (links, (source, target, _)) in enumerate(zip(found, rows, strict=True), start=1):
         sizes = len(words(source)), len(words(target))
         for link in sorted(links.possible):

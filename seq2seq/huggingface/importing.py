@@ -77,7 +77,7 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
         shapes: of the weights of our model, by our names.
 
     Raises:
-        UserError: weights are missing, left over, or of another size than the configuration says.
+        UserError: weights are missing, left over, no numbers, or of another size than the configuration says.
     """
     _, model, vocabularies = found
     name, weights, keys = str(found.folder.path), found.folder.weights(), model.keys
@@ -95,6 +95,8 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
                 f"{name}: {theirs} has the sizes {_sizes(tensor.shape)}, but by config.json {_sizes(shape)}; "
                 "they are not of one model"
             )
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{name}: {theirs} holds nan or inf, no number; fetch it again")
         return tensor
 
     def table(names: Sequence[str], vocab_size: int, rows: list[int]) -> Tensor:

@@ -44,6 +44,20 @@ def test_signal_in_the_middle_leaves_what_was_there_and_says_so(
     assert (tmp_path / "out").read_text() == "from before\n"
 
 
+def test_failure_leaves_what_a_link_leads_to_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "elsewhere" / "file", tmp_path / "link"
+    file.write_text("from before\n")
+    link.symlink_to(file)
+    with pytest.raises(RuntimeError), write_whole(link) as output:
+        output.write("half\n")
+        raise RuntimeError
+    assert file.read_text() == "from before\n" and list(file.parent.iterdir()) == [file]
+    with write_whole(link) as output:
+        output.write("whole\n")
+    assert link.is_symlink() and file.read_text() == "whole\n" and sorted(file.parent.iterdir()) == [file]
+
+
 def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     """What is left is hidden, and says whose it was."""
 

@@ -54,6 +54,36 @@ def test_distillation_goes_on_where_it_was_stopped(script: Script, settings: lis
     assert status == 1 and not out
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "--steps: 0: expected a whole number, 1 or more"),
+        (["--pairs", "-1"], "--pairs: -1: expected a whole number, 1 or more"),
+        (["--parallel", "40"], "error: the text has 40 training pairs, but more than 40 are needed; give more text"),
+        (["trainer.max_steps=9"], "error: trainer.max_steps=9: the recipe sets that itself; leave it out"),
+        (["model=lung"], "error: model=lung does not exist"),
+        (["model.d_model=x"], "error: model.d_model=x: expected a whole number"),
+        (["data.train.source=none"], "error: none does not exist"),
+    ],
+)
+def test_mistake_is_a_line_and_leaves_nothing(
+    script: Script, settings: list[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    status, out, err = script("back_translate.py", "made", *settings, *options)
+    assert status and not out and message in err and not (tmp_path / "made").exists()
+
+
+def test_folder_of_something_else_stays_as_it_is(script: Script, settings: list[str], tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "text.part").mkdir()  # of a recipe that was killed
+    (tmp_path / "made" / "metrics.json").write_text("{}")
+    assert script("diversify.py", "made", *settings)[0] == 1
+    (tmp_path / "made" / "metrics.json").rename(tmp_path / "made" / "recipe.json")
+    assert script("diversify.py", "made", *settings)[0] == 1
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["recipe.json", "text.part"]
+    assert script("diversify.py", "made/recipe.json", *settings)[0] == 1
+
+
 def test_back_translations_are_tagged_and_of_text_that_was_held_back(
     script: Script, settings: list[str], tmp_path: Path
 ) -> None:

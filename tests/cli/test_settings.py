@@ -1,5 +1,6 @@
 """Settings that never work, places that cannot be written, tools that are missing: found first, said in a line."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,11 @@ def test_library_message_is_whole_and_names_the_override_it_speaks_of() -> None:
     )
     assert explain(RuntimeError("one\ntwo"), "train", []).startswith("RuntimeError: one two (")
     assert explain(RuntimeError(), "train", []).startswith("RuntimeError (")
+    full = OSError(errno.ENOSPC, "No space left on device", "out/a.png")
+    assert explain(full, "explain", []) == "out/a.png: No space left on device; make some"
+    assert "/proc/x: No such file or directory; give" in explain(
+        FileNotFoundError(2, "No such file or directory", "/proc/x"), "explain", []
+    )
     assert len(explain(RuntimeError("long " * 1000), "train", [])) < 800
 
 

@@ -62,7 +62,7 @@ def test_rate_is_the_same_in_every_form(tmp_path: Path) -> None:
 def test_first_index_is_an_option_of_every_form(tmp_path: Path) -> None:
     from_zero = write(tmp_path / "zero.naacl", "0 0 0 S\n2 2 1\n")
     assert (
-        read_links(write(tmp_path / "one.naacl", "1 0 0 S\n3 2 1\n"), first_index=0)[0]
+        read_links(write(tmp_path / "one.naacl", "1 0 0 S\n3 2 1\n"), first_index=0).links
         == read_links(from_zero, first_index=0).links
     )
     assert read_links(from_zero, first_index=0).links == [parse_links("0-0"), parse_links(""), parse_links("2-1")]
@@ -82,6 +82,7 @@ def test_what_is_read_from_one_is_other_data_for_the_cache(tmp_path: Path) -> No
     [
         ("0-0\n1 1 1 S\n\n", r"links:2: '1 1 1 S' is a link in NAACL's form.*write all of it in one form"),
         ("1 1 1\n0-0 1-1\n", r"links:2: '0-0 1-1' is not a link in the form in which the file begins"),
+        ("1 1 1 X\n", r"links:1: '1 1 1 X' is not a link in the form in which the file begins"),
         ("1 1 1\n1 0 0\n", r"links:2: word 0 with word 0, .*counted from 1: set the first index to 0"),
         ("1 1 1\n2 1 2 P\n", r"links:2: 1p2 exceeds the 1 source, 1 target words, counted from 1"),
         ("1 1 1\n3 1 1\n9 1 1\n4 1 1", r"links:3: sentence 9, but .*en has 3 lines"),
@@ -92,6 +93,20 @@ def test_what_is_read_from_one_is_other_data_for_the_cache(tmp_path: Path) -> No
 def test_fault_is_named_with_its_line_and_the_remedy(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         list(corpus(tmp_path, write(tmp_path / "links", text)).pairs("train"))
+
+
+def test_sentences_that_are_named_for_words_without_links_count(tmp_path: Path) -> None:
+    links = write(tmp_path / "null.naacl", "0 0 1\n1 1 1 S\n4 2 0\n")
+    assert read_links(links).links == [parse_links(line) for line in ("", "0-0", "", "", "")]
+    assert read_links(write(tmp_path / "alone", "1 0 1 S\n")).links == [parse_links("")]
+
+
+def test_rate_of_few_sentences_with_high_numbers_takes_no_memory(tmp_path: Path) -> None:
+    gold = write(tmp_path / "gold", "7 1 1\n999999999 1 1\n")
+    found = json.loads(aer(gold, write(tmp_path / "found", "999999999 1 1\n3 1 1\n"), output_format="json"))
+    assert found == {"aer": 50.0, "precision": 50.0, "recall": 50.0, "sure": 2, "links": 2}
+    with pytest.raises(UserError, match=r"gold:2: sentence 999999999, but the other file"):
+        aer(gold, write(tmp_path / "lines", "0-0\n"))
 
 
 def test_rate_refuses_a_sentence_that_the_other_file_does_not_have(tmp_path: Path) -> None:

@@ -163,6 +163,7 @@ def test_words_are_cut_into_pieces_as_inside_a_sentence(tokenizer: Tokenizer) ->
         ({"require": "Hund"}, "require takes a list"),
         ({"require": [[]]}, "require takes texts, or lists of texts"),
         ({"forbid": [["Hund"]]}, "is no text with a word"),
+        ({"forbid": ["\ud83c"]}, "'\\ud83c' holds half of a surrogate pair"),
         ({"forbid": [" "]}, "' ' is no text with a word"),
     ],
 )
@@ -192,7 +193,13 @@ def test_words_are_required_of_a_beam_alone(tokenizer: Tokenizer, search: Any) -
 
 def test_a_line_is_json_or_blank() -> None:
     assert parse_constraints('{"forbid": ["a"]}', "f:1") == {"forbid": ["a"]} and parse_constraints(" ", "f:1") is None
-    for line, message in (("{", "f:3: not JSON"), ("[]", "f:3: no JSON object")):
+    twice, deep = '{"require": ["a"], "require": ["b"]}', "[" * 5000
+    for line, message in (
+        ("{", "f:3: not JSON"),
+        ("[]", "f:3: no JSON object"),
+        (twice, "f:3: .*a key comes twice: require"),
+        (deep, "f:3: not JSON"),
+    ):
         with pytest.raises(UserError, match=message):
             parse_constraints(line, "f:3")
 

@@ -15,7 +15,7 @@ from tests.decoding.test_search import beam, make_model, make_sources, run
 from tests.decoding.test_utility import texts
 
 SAID = {4: "der", 5: "die", 6: "Katze", 7: "Kater", 8: "schläft", 9: "schlief", 10: "ein", 11: ".", 12: "nicht"}
-OPTIONS: dict[str, Any] = {"utility": "chrf", "tokenize": "13a", "weights": "uniform", "n_best": 1}
+OPTIONS: dict[str, Any] = {"utility": "chrf", "tokenize": None, "weights": "uniform", "n_best": 1}
 
 
 def text(tokens: list[int]) -> str:
@@ -80,6 +80,7 @@ def test_several_are_returned_best_first() -> None:
         ({"utility": "ter"}, "search.utility=ter is not known; use chrf or bleu"),
         ({"weights": "rank"}, "search.weights=rank is not known; use uniform or probability"),
         ({"n_best": 0}, "search.n_best=0 must be above 0"),
+        ({"tokenize": "zh"}, "search.tokenize=zh is for search.utility=bleu"),
         ({"utility": "bleu", "tokenize": "x"}, "search.tokenize=x is no tokeniser of sacreBLEU"),
     ],
 )

@@ -12,6 +12,7 @@ import ctranslate2
 import pytest
 import sentencepiece
 import torch
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -322,6 +323,12 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(content)
 
 
+def spoil_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.encoder.layers.0.fc1.bias"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (change_config(model_type="t5"), "model_type=t5, which is not known; known are marian"),
     (change_config(normalize_before=True), "normalize_before=True, but only normalize_before=false can be imported"),
@@ -338,6 +345,7 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (write("config.json", b"{"), "config.json is no JSON, or was cut off"),
     (write("target.spm", b"no model"), "target.spm is no SentencePiece model"),
     (write("model.safetensors", b"cut"), "model.safetensors cannot be read"),
+    (spoil_weight, "model.encoder.layers.0.fc1.bias holds nan or inf, no number; fetch it again"),
     (write("vocab.json", b'{"a": 0, "b": 0}'), "vocab.json does not give each piece a number of its own"),
 ]
 
