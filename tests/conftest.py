@@ -20,7 +20,7 @@ from seq2seq.options import compose_defaults
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files of this folder first: they have few tests of many seconds, and nobody is to wait for them in the end."""
+    """Put files of this folder first: their tests are few and long, and nobody is to wait for them in the end."""
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 

@@ -103,8 +103,8 @@ def main(arguments: list[str]) -> None:
     if change:
         more = {"changes": changes, "others": [os.path.abspath(path) for path in others], "epsilon": config.epsilon}
         wanted["changes"] = settings | {"asked": more}
-    for kind, known in wanted.items():
-        refuse_other_results(files[kind], known)
+    for kind, own in wanted.items():
+        refuse_other_results(files[kind], own)
 
     def say(done: int) -> None:
         if sys.stderr.isatty():

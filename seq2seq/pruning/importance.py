@@ -1,6 +1,6 @@
 """How much the loss of a model hangs on each head of its attentions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def head_importance(model: EncoderDecoder, batches: Iterable[Batch]) -> dict[str
     return {name: total / pairs for name, total in sums.items()}
 
 
-def normalized(importance: dict[str, Tensor]) -> dict[str, Tensor]:
+def normalized(importance: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the importance of an attention's heads over their l2 norm, as Michel et al. (2019, 4.1) compare layers."""
     return {name: values / values.norm().clamp(min=1e-30) for name, values in importance.items()}
 

@@ -229,10 +229,9 @@ def test_onnx_graphs_search_as_the_model_does(
     bahdanau: Any, sentences: list[str], tmp_path: Path, overrides: list[str]
 ) -> None:
     model, checkpoint, tokenizers = untrained(bahdanau, "model.num_layers=1", *overrides)
-    last = len(getattr(model.decoder, "layers", []))  # a layer costs the exporter seconds: one, but for one model of two
-    layer = f"decoder.layers.{last - 1}.cross_attention.attention" if last else "decoder.attention"
-    layer = None if "model=bottleneck" in overrides else layer
-    choice = None if layer is None else AlignmentChoice(layer, 1 if "transformer" in overrides[0] else None)
+    choice = None if overrides == ["model=bottleneck"] else AlignmentChoice("decoder.attention", None)
+    if layers := len(getattr(model.decoder, "layers", [])):  # one, but for one model: each costs the exporter seconds
+        choice = AlignmentChoice(f"decoder.layers.{layers - 1}.cross_attention.attention", 1)
     with torch.no_grad():
         to_onnx.save(model, checkpoint._replace(alignment=choice), tokenizers, tmp_path)
     search, steps = WithOnnx(tmp_path), 9
