@@ -2,8 +2,8 @@
 
     weights = normalise(score(query, key) + bias, visible) · factor        context = weights · value
 
-scores.py       what query and key say to each other   Dot, ScaledDot, General, Cosine
-additive.py       summed before they bend              Additive, Coverage
+scores.py       what query and key say to each other   Dot, ScaledDot, General, Cosine; NoScore: nothing
+additive.py       summed before they bend              Additive (Concat), Coverage
 feature_scores.py   as a product of features           Linear, Performer
 place_scores.py     without a look at the key          Location, Synthesizer, Uniform
 positions.py    where they stand                       Sinusoidal, Learned, Random, NoPositions
