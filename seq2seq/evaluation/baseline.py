@@ -24,7 +24,9 @@ def baseline_error_rate(path: str, rows: Iterable[tuple[str, str, str]]) -> floa
     if not any(gold for _, _, gold in rows):
         raise UserError(f"baseline_links={path}: the data has no gold links to score it against; leave it out")
     file = read_links(path)
-    if file.sentences > len(rows) or (file.sentences < len(rows) and not file.form.numbered):
+    if not file.form.numbered and file.sentences != len(rows):
+        raise UserError(f"baseline_links={path} has {file.sentences} lines, but the data has {len(rows)} pairs")
+    if file.sentences > len(rows):
         raise UserError(f"baseline_links={file.last}, but the data has {len(rows)} pairs")
     found = file.of(range(len(rows)))
     for number, (links, (source, target, _)) in enumerate(zip(found, rows, strict=True), start=1):
