@@ -93,8 +93,18 @@ def main() -> None:
             shown = [name for name, rows in found.items() if name.split("-")[0] == family and reading in rows]
             points = [(variants.index(name), *found[name][reading][:2]) for name in shown]
             across, up, deviation = zip(*points, strict=True)
+            beside = 0.1 * (list(COLORS).index(reading) - 1.5) if reading in COLORS else 0.0
             label = None if reading in named else reading
-            axis.errorbar(across, up, yerr=deviation, marker="o", capsize=3, label=label, color=COLORS.get(reading))
+            axis.errorbar(
+                [place + beside for place in across],
+                up,
+                yerr=deviation,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                label=label,
+                color=COLORS.get(reading),
+            )
             named.add(reading)
         axis.margins(x=0.12)
         axis.set_xticks(range(len(variants)), [short(variant) for variant in variants], fontsize=8)
@@ -105,7 +115,7 @@ def main() -> None:
         )
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("alignment error rate on test, %")
-    axes[0][0].legend(frameon=False, fontsize=9, loc="center left")
+    axes[0][0].legend(frameon=False, fontsize=9, loc="center right")
     figure.savefig(options.output, dpi=130)
     if options.table:
         for name, found in zip(names, panels, strict=True):
