@@ -34,7 +34,8 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     if any(other and os.path.isfile(path) and os.path.exists(other) and path.samefile(other) for other in reading):
         raise UserError(f"cannot write {path}: it is being read; give another file")
     of_system = path.absolute().is_relative_to("/dev") or path.absolute().is_relative_to("/proc")
-    direct = (of_system and path.is_symlink()) or (os.path.exists(path) and not os.path.isfile(path))  # written to, not replaced
+    # Written to, not replaced:
+    direct = (of_system and path.is_symlink()) or (os.path.exists(path) and not os.path.isfile(path))
     whole = Path(os.path.realpath(path)) if path.is_symlink() and not direct else path
     place = path if direct else whole.with_name(f".{whole.name}.{os.getpid()}.part")
     try:
