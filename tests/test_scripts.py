@@ -64,13 +64,15 @@ def test_a_comparison_that_was_stopped_makes_no_run_again(tmp_path: Path) -> Non
     assert len(made) == 3
 
 
-def test_programs_with_the_same_weights_say_the_same(
+def test_kinds_of_search_run_in_both_programs_and_end_alike(
     script: Callable[..., Any], untrained: Callable[..., Path], tmp_path: Path
 ) -> None:
     lines = ["a man in a red hat", "a dog runs", "the man and the dog"]
     checkpoint = untrained(lines, "model=transformer", "model.num_layers=1", "model.output_bias=true", vocab_size=40)
     state = torch.load(checkpoint, weights_only=True)
-    state["state_dict"][f"{MODEL_PREFIX}output.bias"][EOS] = 100.0  # all end at once, or after their beginning
+    state["state_dict"][f"{MODEL_PREFIX}output.bias"][EOS] = (
+        100.0  # all end at once, or after their beginning: what they say, tests of exports hold
+    )
     torch.save(state, checkpoint)
     text = tmp_path / "text"
     text.write_text("\n".join(lines) + "\n", encoding="utf-8")
