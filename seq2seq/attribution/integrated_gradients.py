@@ -18,6 +18,8 @@ POINTS = 3
 """At which a stretch is looked at, by Gauss and Legendre."""
 WORST = 0.5
 """Of what the worst stretch misses: those that miss as much are halved with it."""
+SHORTEST = 2.0**-32
+"""Of the whole way: no stretch is shorter."""
 
 
 class IntegratedGradients(Method):
@@ -26,27 +28,28 @@ class IntegratedGradients(Method):
     All contributions to a token, of both sides, sum to log p(token | x) - log p(token | zeros). What the sum misses of
     that is the gap. It is known for each stretch of the way, too, whose ends are looked at: those that miss most are
     halved, until all misses together are small. A pre-norm Transformer does all its turning very near zero, where one
-    layer norm after the other begins to work: each makes what is small up to 300 times as large (1 / √ε).
+    layer norm after the other begins to work: each makes what is small up to 300 times as large (1 / √ε). Where the
+    output jumps, as with `normalizer=topk`, no slope sees it: the gap stays, whatever it costs.
 
     Args:
         tolerance: the misses that are small, as a share of the sum; of a sum below 1, in nats.
-        halvings: of the whole way at most.
+        passes: backward passes for a pair, after which nothing more is halved.
 
     Raises:
-        UserError: the tolerance is not above 0, or there are too few or too many halvings.
+        UserError: the tolerance or the passes are not above 0.
     """
 
     name = "integrated_gradients"
     meaning = "nats of log-probability, by gradients on the way from zeros to the words"
     of_token = True
 
-    def __init__(self, *, tolerance: float = 0.05, halvings: int = 32) -> None:
+    def __init__(self, *, tolerance: float = 0.05, passes: int = 10_000) -> None:
         if not tolerance > 0:
             raise UserError(f"method.tolerance={tolerance}: expected a number above 0, such as 0.05")
-        if not 3 <= halvings <= 60:
-            raise UserError(f"method.halvings={halvings}: expected a whole number from 3 to 60, such as 32")
+        if passes < 1:
+            raise UserError(f"method.passes={passes}: expected a whole number above 0, such as 10000")
         self.tolerance = tolerance
-        self.halvings = halvings
+        self.passes = passes
 
     def __call__(self, forced: Forced) -> Contributions:
         """Return the contributions for a pair, and the gap of each step."""
@@ -63,26 +66,18 @@ class IntegratedGradients(Method):
             misses = found.sum(-1) - torch.stack(rises)
             for stretch, brought, miss in zip(open_, found, misses.tolist(), strict=True):
                 looked[stretch.step].append(_Looked(stretch, brought, miss))
-            open_ = [half for step, most in enumerate(allowed) for half in self._halved(looked[step], most)]
+            worst = {each for ours, most in zip(looked, allowed, strict=True) for each in _worst(ours, most)}
+            if missing := bool(worst) and passes >= self.passes:
+                break
+            looked = [[each for each in ours if each.stretch not in worst] for ours in looked]
+            open_ = [half for stretch in sorted(worst) for half in stretch.halves()]
         for step, stretches in enumerate(looked):
             total[step] = torch.stack([each.brought for each in stretches]).sum(0)
             gap[step] = sum(each.miss for each in stretches)
-        remark = f"{passes:,} backward passes; a sum misses at most {gap.abs().max().item():.2g} nats"
+        end = ", all that method.passes allows" if missing else ""
+        remark = f"{passes:,} backward passes{end}; a sum misses at most {gap.abs().max().item():.2g} nats"
         source, prefix = total.split((tokens - forced.steps, forced.steps), dim=1)
         return Contributions(*forced.sum_units(source, prefix), gap, remark)
-
-    def _halved(self, looked: "list[_Looked]", allowed: float) -> "list[_Stretch]":
-        """Take the worst stretches of a step out of the list, and return their halves; none where all is well."""
-        long = [each for each in looked if each.stretch.length > 2.0**-self.halvings]
-        in_all, in_long = (sum(abs(each.miss) for each in stretches) for stretches in (looked, long))
-        # A miss that is no number is a finding, too, and does not go away by looking closer.
-        if not (allowed < in_all < math.inf and in_long > allowed / 2):
-            return []
-        worst = max(abs(each.miss) for each in long)
-        split = [each for each in long if abs(each.miss) >= WORST * worst]
-        gone = {each.stretch for each in split}
-        looked[:] = [each for each in looked if each.stretch not in gone]
-        return [half for each in split for half in each.stretch.halves()]
 
     def _along(self, forced: Forced, stretches: "list[_Stretch]") -> Tensor:
         """Return what each token brings along each stretch, (stretches, S + T)."""
@@ -122,6 +117,17 @@ class _Looked(NamedTuple):
     stretch: _Stretch
     brought: Tensor  # (S + T,): by each token
     miss: float
+
+
+def _worst(looked: list[_Looked], allowed: float) -> list[_Stretch]:
+    """Return the stretches of a step that miss most, to be halved; none where all is well."""
+    long = [each for each in looked if each.stretch.length > SHORTEST]
+    in_all, in_long = (sum(abs(each.miss) for each in stretches) for stretches in (looked, long))
+    # A miss that is no number is a finding, too, and does not go away by looking closer.
+    if not (allowed < in_all < math.inf and in_long > allowed / 2):
+        return []
+    worst = max(abs(each.miss) for each in long)
+    return [each.stretch for each in long if abs(each.miss) >= WORST * worst]
 
 
 class _Logs:

@@ -74,15 +74,26 @@ def test_integrated_gradients_sum_to_what_zeros_lack_and_tell_their_gap(model: E
     assert "backward passes" in found.remark
 
 
-def test_few_halvings_leave_a_gap_that_is_told(models: Callable[[str], EncoderDecoder], pair: Pair) -> None:
+def test_few_passes_leave_a_gap_that_is_told(models: Callable[[str], EncoderDecoder], pair: Pair) -> None:
     forced = pair(models("transformer"))
-    rough = IntegratedGradients(halvings=3)(forced)
+    rough = IntegratedGradients(passes=1)(forced)
     fine = IntegratedGradients()(forced)
     assert rough.gap is not None and fine.gap is not None
     assert rough.gap.abs().max() > fine.gap.abs().max()
+    assert "all that method.passes allows" in rough.remark
+    assert "allows" not in fine.remark
 
 
-@pytest.mark.parametrize("options", [{"tolerance": 0}, {"tolerance": -1}, {"halvings": 2}, {"halvings": 99}])
+def test_jumps_that_no_slope_sees_cost_what_is_allowed(models: Callable[[str], EncoderDecoder], pair: Pair) -> None:
+    forced = pair(models("jumping transformer"))
+    found = IntegratedGradients(tolerance=1e-6, passes=500)(forced)
+    assert 500 <= int(found.remark.split()[0].replace(",", "")) < 1500
+    assert "all that method.passes allows" in found.remark
+    assert found.gap is not None
+    assert found.gap.abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 0}, {"tolerance": -1}, {"passes": 0}])
 def test_numbers_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"method.{next(iter(options))}="):
         IntegratedGradients(**options)
