@@ -1,6 +1,7 @@
 """The errors that the command line turns into a line: a user's mistake, and a run that was asked to stop."""
 
 import difflib
+import errno
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,17 @@ def nearest(word: str, options: Iterable[str]) -> str:
     near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that a disk is full."""
+    number = error.errno if isinstance(error, OSError) else None  # libraries in C++ and Rust raise errors of their own
+    return number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
+def unwritable(place: str, error: OSError, otherwise: str = "give a folder that can be written") -> UserError:
+    """Return the line for a place that could not be written: room has to be made, or something else be done."""
+    return UserError(f"cannot write {place}: {error.strerror}; {'make some' if is_full(error) else otherwise}")
 
 
 class Interrupted(BaseException):

@@ -18,7 +18,7 @@ from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.readings import Options
 from seq2seq.comparison.table import make_table
 from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
-from seq2seq.errors import UserError
+from seq2seq.errors import unwritable
 
 WIDTH = 120
 """Columns where the output is no terminal."""
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"output={output}: {error.strerror}; give a folder that can be written") from None
+        raise unwritable(f"output={output}", error) from None
     with ExitStack() as stack:  # all take their names when all are written
         opened = [stack.enter_context(write_whole(output / name)) for name in files]
         for file, text in zip(opened, files.values(), strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from seq2seq.data.batching import Batch
-from seq2seq.data.cache import is_full
+from seq2seq.errors import is_full
 
 NO_MEMORY = re.compile("not enough memory|can't allocate memory|out of memory", re.IGNORECASE)
 DEAD_WORKER = re.compile(

@@ -20,8 +20,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
-from seq2seq.data.cache import is_full
-from seq2seq.errors import UserError, nearest
+from seq2seq.errors import UserError, is_full, nearest
 from seq2seq.options import choices_of, compose_defaults
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
@@ -58,6 +57,9 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         remedy = "make some" if is_full(error) else f"give another file or folder {TRACE}"
         return _one_line(f"{error.filename}: {error.strerror}; {remedy}")
+    if is_full(error):
+        output = next((override for override in overrides if override.startswith("output=")), command)
+        return f"{output}: no space left on a disk that is written to; make some"
     if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), overrides)):
         return wrong
     if isinstance(error, MissingConfigException):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from seq2seq.cli.streams import check_stdout
-from seq2seq.data.cache import is_full
-from seq2seq.errors import Interrupted, UserError
+from seq2seq.errors import Interrupted, UserError, is_full, unwritable
 
 
 @contextmanager
@@ -51,8 +50,7 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     except OSError as error:
         if error.filename not in (str(place), str(path)) and not is_full(error):
             raise
-        remedy = "make some" if is_full(error) else "give a file in a folder that can be written"
-        raise UserError(f"cannot write {path}: {error.strerror}; {remedy}") from None
+        raise unwritable(str(path), error, "give a file in a folder that can be written") from None
     finally:
         if not direct:
             with suppress(OSError):
@@ -82,7 +80,7 @@ def results_folder(output: str | None, checkpoint: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write output={folder}: {error.strerror}; give a folder that can be written") from None
+        raise unwritable(f"output={folder}", error) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write output={folder}: no permission; give a folder that can be written")
     return folder

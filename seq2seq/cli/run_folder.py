@@ -20,7 +20,7 @@ from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.cli.messages import explain
 from seq2seq.cli.output import from_here, write_whole
 from seq2seq.data.datamodule import TranslationDataModule
-from seq2seq.errors import Interrupted, UserError
+from seq2seq.errors import Interrupted, UserError, unwritable
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.evaluation.inspection import inspect_pairs
 from seq2seq.training.module import TranslationModule
@@ -167,9 +167,7 @@ def claimed(folder: Path) -> Iterator[None]:
     except Timeout:
         raise UserError(f"another process trains in {place} just now; give another folder, or stop it") from None
     except OSError as error:
-        raise UserError(
-            f"cannot write to {place}: {error.strerror}; give another folder, hydra.run.dir=FOLDER"
-        ) from None
+        raise unwritable(f"to {place}", error, "give another folder, hydra.run.dir=FOLDER") from None
     with lock:
         yield
 

@@ -1,6 +1,5 @@
 """Folders named by what went into them: built once, by one process, and renamed into place when complete."""
 
-import errno
 import hashlib
 import json
 import logging
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, is_full
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +69,6 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
 def built_sums(folder: Path) -> dict[str, list[int]]:
     """The size and the CRC-32 of each file that was built in a folder."""
     return json.loads((folder / SUMS).read_text())
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that a disk is full."""
-    return isinstance(error, OSError) and (error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error))
 
 
 def _is_whole(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import torch
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.errors import UserError, nearest
+from seq2seq.errors import UserError, nearest, unwritable
 from seq2seq.export.card import write_card
 from seq2seq.export.loading import how_to_load
 
@@ -80,4 +80,4 @@ def export(checkpoint: Checkpoint, output: Path, *, form: str, quantization: str
             write_card(checkpoint, folder, form=form, parameters=parameters, load=load)
             os.replace(folder, output)
     except OSError as error:
-        raise UserError(f"cannot write output={output}: {error.strerror}; give a folder that can be written") from None
+        raise unwritable(f"output={output}", error) from None

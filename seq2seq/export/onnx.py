@@ -1,8 +1,10 @@
 """Any model as two ONNX graphs, which are all that a search needs: what begins a translation, and what goes on."""
 
 import json
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,20 @@ def _after(model: EncoderDecoder, source: Tensor, lengths: Tensor, tokens: Tenso
     return state
 
 
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Hide what nobody can act on: sizes of the same name, what the exporter uses, torchvision that it misses."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)
+
+
 def _write(
     path: Path,
     module: nn.Module,
@@ -135,8 +151,7 @@ def _write(
     inputs: list[str],
     outputs: list[str],
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names of sizes that are the same, and of what the exporter itself uses
+    with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             example,

@@ -1,8 +1,10 @@
 """`seq2seq export`: what another program reads back says what the model says."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable
+from logging.handlers import BufferingHandler
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +258,11 @@ def test_onnx_graphs_search_as_the_model_does(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_onnx_from_the_command_line(command: Command, bahdanau: Any, sentences: list[str], tmp_path: Path) -> None:
+    exporter, heard = logging.getLogger("torch.onnx"), BufferingHandler(99)
+    exporter.addHandler(heard)
     said = command("export", f"checkpoint={bahdanau.best}", "format=onnx", "output=made")
+    exporter.removeHandler(heard)
+    assert heard.buffer == []  # such as of torchvision, which nobody needs
     assert said.status == 0
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [
         "README.md", "alignment.png", "begin.onnx", "graphs.json", "source.spm", "step.onnx", "target.spm",
