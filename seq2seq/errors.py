@@ -30,7 +30,7 @@ def is_full(error: BaseException) -> bool:
 
 def unwritable(place: str, error: OSError, otherwise: str = "give a folder that can be written") -> UserError:
     """Return the line for a place that could not be written: room has to be made, or something else be done."""
-    return UserError(f"cannot write {place}: {error.strerror}; {'make some' if is_full(error) else otherwise}")
+    return UserError(f"cannot write {place}: {error.strerror or error}; {'make some' if is_full(error) else otherwise}")
 
 
 class Interrupted(BaseException):

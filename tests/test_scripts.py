@@ -70,9 +70,8 @@ def test_kinds_of_search_run_in_both_programs_and_end_alike(
     lines = ["a man in a red hat", "a dog runs", "the man and the dog"]
     checkpoint = untrained(lines, "model=transformer", "model.num_layers=1", "model.output_bias=true", vocab_size=40)
     state = torch.load(checkpoint, weights_only=True)
-    state["state_dict"][f"{MODEL_PREFIX}output.bias"][EOS] = (
-        100.0  # all end at once, or after their beginning: what they say, tests of exports hold
-    )
+    # All end at once, or after their beginning: what they say, tests of exports hold.
+    state["state_dict"][f"{MODEL_PREFIX}output.bias"][EOS] = 100.0
     torch.save(state, checkpoint)
     text = tmp_path / "text"
     text.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -34,6 +34,6 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
     if isinstance(error, RuntimeError) and LOST.search(str(error)):
         reason = re.sub(AROUND, "", str(error).splitlines()[0])
         return f"lost another process of this training ({reason}): see what befell it, or the network"
-    if is_full(error):
+    if isinstance(error, OSError) and is_full(error):  # a RuntimeError may speak of shared memory
         return f"no space left on the disk of {folder}: make some"
     return None

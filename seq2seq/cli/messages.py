@@ -59,7 +59,7 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         return _one_line(f"{error.filename}: {error.strerror}; {remedy}")
     if is_full(error):
         output = next((override for override in overrides if override.startswith("output=")), command)
-        return f"{output}: no space left on a disk that is written to; make some"
+        return _one_line(f"{output}: {getattr(error, 'strerror', None) or error}; make some")
     if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), overrides)):
         return wrong
     if isinstance(error, MissingConfigException):

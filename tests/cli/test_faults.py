@@ -26,6 +26,7 @@ MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces 
             "lost another process of this training (Connection closed by peer [10.0.0.2]:4711): see what befell it",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk of run: make some"),
+        (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), None),  # shared memory
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (OSError(errno.EACCES, "Permission denied"), None),
     ],
