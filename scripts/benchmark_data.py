@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.corpus import TextCorpus
 from seq2seq.data.datamodule import TranslationDataModule
-from seq2seq.data.loader import Examples, batch_loader
+from seq2seq.data.loader import Examples, LoaderConfig, batch_loader
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.training.memory import peak_mib, reset_peak
 
@@ -74,12 +74,14 @@ def data_of(folder: Path, *, streaming: bool = False, num_workers: int = 0) -> T
     data = TranslationDataModule(
         corpus=TextCorpus(**files, test={}, streaming=streaming),
         tokenizer=config,
-        tokens_per_batch=TOKENS_PER_BATCH,
-        eval_tokens_per_batch=TOKENS_PER_BATCH,
-        max_length=100,
-        max_ratio=4.0,
-        num_workers=num_workers,
-        cache_dir=str(folder / "cache"),
+        loader=LoaderConfig(
+            tokens_per_batch=TOKENS_PER_BATCH,
+            eval_tokens_per_batch=TOKENS_PER_BATCH,
+            max_length=100,
+            max_ratio=4.0,
+            num_workers=num_workers,
+            cache_dir=str(folder / "cache"),
+        ),
         seed=1,
     )
     data.prepare_data()

@@ -17,6 +17,7 @@ from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers
+from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.errors import UserError
@@ -46,11 +47,11 @@ def build_data(
     data = TranslationDataModule(
         corpus=corpus,
         tokenizer=options,
+        loader=LoaderConfig(**config.loader),
         seed=config.seed,
         with_links=config.training.guided_alignment.weight > 0,
         noise=build_noise(config),
         tokenizers=tokenizers,
-        **config.loader,
     )
     data.prepare_data()
     data.setup()

@@ -182,7 +182,7 @@ def _fit(
             raise
         raise KeyboardInterrupt(remedy if last.exists() else "no checkpoint yet") from None
     except Exception as error:
-        fault = explain_fault(error, module.batch, data.tokens_per_batch, from_here(folder))
+        fault = explain_fault(error, module.batch, data.loader.tokens_per_batch, from_here(folder))
         if fault is None and not isinstance(error, UserError):
             raise
         if last.exists() and module.batch is not None:  # else it is a mistake that was made before the first step

@@ -23,6 +23,7 @@ from seq2seq.data.loader import batch_loader
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.alignment import HeadEvaluator
+from seq2seq.evaluation.head_report import HeadReport
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer
 from seq2seq.models import EncoderDecoder
@@ -130,7 +131,7 @@ class _Reader(NamedTuple):
     tokens_per_batch: int
 
     @torch.no_grad()
-    def __call__(self, rows: Any, readings: Sequence[Reading]) -> tuple[HeadEvaluator, float]:
+    def __call__(self, rows: Any, readings: Sequence[Reading]) -> tuple[HeadReport, float]:
         """Return what heads do, and the seconds of forced passes and readings."""
         heads, seconds = HeadEvaluator(self.tokenizers, self.extraction, readings), 0.0
         linked = any(rows["links"])
@@ -146,7 +147,7 @@ class _Reader(NamedTuple):
                 )
             heads.add(seen, here, sentences, gold)
             seconds += time.perf_counter() - begin
-        return heads, seconds
+        return heads.report(), seconds
 
 
 def _over_seeds(variant: str, name: str, by_seed: dict[Any, dict[str, ReadRun]], samples: int) -> ReadVariant:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -16,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, Example
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.loader import batch_loader, loader_of
+from seq2seq.data.loader import LoaderConfig, batch_loader, loader_of
 from seq2seq.data.mixture import MixtureCorpus
 from seq2seq.data.noise import Noise
 from seq2seq.data.progress import EpochProgress, Taken
@@ -35,7 +34,7 @@ LINKS_LOOKED_FOR = 10_000
 class TranslationDataModule(LightningDataModule):
     """Batches of a corpus, of whose splits `EncodedSplits` tells what is dropped and what is cut (`dropped` counts it).
 
-    Lengths are in pieces, without EOS. The order of the training batches follows from `seed` and the trainer's epoch:
+    The order of the training batches follows from `seed` and the trainer's epoch:
     let the trainer reload the loaders every epoch, and not put a distributed sampler of its own in their place. The
     training pairs of a streaming corpus are read anew every epoch: how many batches they make is not known beforehand.
     `noise` is on the sources of training alone.
@@ -47,28 +46,17 @@ class TranslationDataModule(LightningDataModule):
         *,
         corpus: Corpus,
         tokenizer: VocabularyConfig,
-        tokens_per_batch: int,
-        eval_tokens_per_batch: int,
-        max_length: int,
-        max_ratio: float,
-        num_workers: int,
-        cache_dir: str,
+        loader: LoaderConfig,
         seed: int,
         with_links: bool = False,
         noise: Noise | None = None,
         tokenizers: Tokenizers | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"tokens_per_batch": tokens_per_batch, "eval_tokens_per_batch": eval_tokens_per_batch}
-        for name, size in {**sizes, "max_length": max_length}.items():
-            if size < 1:
-                raise UserError(f"loader.{name}={size} must be above 0")
-        self.corpus, self.config = corpus, tokenizer
-        self.tokens_per_batch, self.eval_tokens_per_batch = tokens_per_batch, eval_tokens_per_batch
-        self.max_length, self.max_ratio = max_length, max_ratio
-        self.num_workers, self.seed, self.with_links = num_workers, seed, with_links
+        self.corpus, self.config, self.loader = corpus, tokenizer, loader
+        self.seed, self.with_links = seed, with_links
         self.variation = Variation(
-            sampling=tokenizer.sampling, noise=noise or Noise(), max_length=max_length, seed=seed
+            sampling=tokenizer.sampling, noise=noise or Noise(), max_length=loader.max_length, seed=seed
         )
         if with_links and self.variation:
             key = "tokenizer.sampling" if tokenizer.sampling else "noise"
@@ -78,14 +66,7 @@ class TranslationDataModule(LightningDataModule):
             )
         self.tokenizers: Tokenizers
         self.dropped: dict[str, int] = {}
-        self._splits = EncodedSplits(
-            corpus,
-            tokenizer,
-            max_length=max_length,
-            max_ratio=max_ratio,
-            cache_dir=Path(cache_dir).expanduser(),
-            tokenizers=tokenizers,
-        )
+        self._splits = EncodedSplits(corpus, tokenizer, loader, tokenizers=tokenizers)
         self._sampled_files = SampledFiles()
         self._progress = EpochProgress()
         self._interval: int | None = None  # trainer.val_check_interval as it was given
@@ -123,14 +104,15 @@ class TranslationDataModule(LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer else 0
         if self._progress.epoch != epoch:
             self._progress = EpochProgress(epoch)
-        worker = (batch.stretch or 0) % max(1, self.num_workers)
-        self._progress.add(self._share()["world_size"], self.tokens_per_batch, stretch=batch.stretch, worker=worker)
+        worker = (batch.stretch or 0) % max(1, self.loader.num_workers)
+        processes, budget = self._share()["world_size"], self.loader.tokens_per_batch
+        self._progress.add(processes, budget, stretch=batch.stretch, worker=worker)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training stands in the data, and which data it is."""
         return {
             "progress": self._progress.state_dict(),
-            "num_workers": self.num_workers,
+            "num_workers": self.loader.num_workers,
             "data": self._splits.identity(),
         }
 
@@ -145,10 +127,11 @@ class TranslationDataModule(LightningDataModule):
                     "(and loader.max_length, loader.max_ratio), or start a new run"
                 )
         progress = EpochProgress.from_state_dict(state["progress"])
-        if progress.workers and state["num_workers"] != self.num_workers:
+        before, now = state["num_workers"], self.loader.num_workers
+        if progress.workers and before != now:
             raise UserError(
-                f"loader.num_workers={self.num_workers}: the run stopped within an epoch of a stream that was shared "
-                f"out among {state['num_workers']}; go on with loader.num_workers={state['num_workers']}"
+                f"loader.num_workers={now}: the run stopped within an epoch of a stream that was shared out among "
+                f"{before}; go on with loader.num_workers={before}"
             )
         self._progress = progress
 
@@ -168,7 +151,7 @@ class TranslationDataModule(LightningDataModule):
             rows = varied_ids(rows, self.tokenizers, self.variation, epoch=epoch, path=path)
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
         options["drawn"] = drawn
-        loader = self._loader("train", rows, self.tokens_per_batch, shuffle=True, **options)
+        loader = self._loader("train", rows, self.loader.tokens_per_batch, shuffle=True, **options)
         self._fit_interval(len(loader), epoch)
         return loader
 
@@ -199,9 +182,7 @@ class TranslationDataModule(LightningDataModule):
         batches = StreamedBatches(
             self.corpus,
             self.tokenizers,
-            tokens_per_batch=self.tokens_per_batch,
-            max_length=self.max_length,
-            max_ratio=self.max_ratio,
+            self.loader,
             variation=self.variation,
             seed=self.seed,
             epoch=progress.epoch,
@@ -209,7 +190,7 @@ class TranslationDataModule(LightningDataModule):
             progress=progress,
             **self._share(),
         )
-        return loader_of(batches, num_workers=self.num_workers, seed=self.seed, batch_size=None)
+        return loader_of(batches, num_workers=self.loader.num_workers, seed=self.seed, batch_size=None)
 
     def _share(self) -> dict[str, int]:
         """Which of how many processes this is."""
@@ -227,7 +208,7 @@ class TranslationDataModule(LightningDataModule):
         return self._evaluation(split)
 
     def _evaluation(self, split: str) -> DataLoader[Example]:
-        return self._loader(split, self.dataset(split), self.eval_tokens_per_batch, shuffle=False)
+        return self._loader(split, self.dataset(split), self.loader.eval_tokens_per_batch, shuffle=False)
 
     def _loader(
         self,
@@ -251,7 +232,7 @@ class TranslationDataModule(LightningDataModule):
             rows,
             tokens_per_batch=tokens_per_batch,
             shuffle=shuffle,
-            num_workers=self.num_workers,
+            num_workers=self.loader.num_workers,
             seed=self.seed,
             epoch=epoch,
             linked_by=self.tokenizers if with_links else None,

@@ -1,6 +1,7 @@
 """Loaders of token-budget batches over cached ids."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -16,9 +17,31 @@ from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.pair import Pair
 from seq2seq.data.progress import Taken
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.errors import UserError
 
 ROWS_AT_ONCE = 16
 """Looked up before the pages in which they lie are let go: each row brings half a MiB of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """How large batches are, which pairs are in them, and who makes them: the keys of `configs/train.yaml`'s `loader`.
+
+    Raises:
+        UserError: a size is below 1.
+    """
+
+    tokens_per_batch: int  # sentences times longest source or target, in pieces
+    eval_tokens_per_batch: int
+    max_length: int  # pieces without EOS; longer training pairs are dropped, longer input is cut
+    max_ratio: float  # training pairs whose lengths differ by more are dropped
+    num_workers: int = 0
+    cache_dir: str
+
+    def __post_init__(self) -> None:
+        for name in ("tokens_per_batch", "eval_tokens_per_batch", "max_length"):
+            if getattr(self, name) < 1:
+                raise UserError(f"loader.{name}={getattr(self, name)} must be above 0")
 
 
 class Examples(Dataset[Example]):

@@ -11,6 +11,7 @@ from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import EncodedSplit, encode_pair, encoded_split, trained_tokenizers
 from seq2seq.data.fidelity import Losses, describe_losses
+from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import VocabularyConfig
 from seq2seq.errors import UserError
@@ -24,22 +25,22 @@ STREAM_LOOKED_AT = 1_000
 class EncodedSplits:
     """The splits of a corpus; tokenizers and ids come from the cache or are made there, by one process under a lock.
 
-    Training pairs are dropped by `max_length` and `max_ratio`; all others are kept, and cut to `max_length` with a
-    warning. `tokenizers` are those of a run that goes on; without them they are trained on the corpus.
+    Training pairs are dropped by the loader's `max_length` and `max_ratio`; all others are kept, and cut to
+    `max_length` with a warning. `tokenizers` are those of a run that goes on; without them they are trained on the
+    corpus.
     """
 
     def __init__(
         self,
         corpus: Corpus,
         config: VocabularyConfig,
+        loader: LoaderConfig,
         *,
-        max_length: int,
-        max_ratio: float,
-        cache_dir: Path,
         tokenizers: Tokenizers | None = None,
     ) -> None:
         self.corpus, self.config = corpus, config
-        self.max_length, self.max_ratio, self.cache_dir = max_length, max_ratio, cache_dir
+        self.max_length, self.max_ratio = loader.max_length, loader.max_ratio
+        self.cache_dir = Path(loader.cache_dir).expanduser()
         self._given_tokenizers = tokenizers
         self._opened: dict[str, EncodedSplit] = {}
 

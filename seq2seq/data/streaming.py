@@ -10,6 +10,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encode_pair, fault, piece_links
+from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.pair import Pair
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.tokenizer import Tokenizers
@@ -32,9 +33,7 @@ class StreamedBatches(IterableDataset[Batch]):
     Args:
         corpus: whose train split is read, from its beginning, at every iteration.
         tokenizers: make the ids.
-        tokens_per_batch: as `TokenBudgetSampler`.
-        max_length: longer pairs are left out, in pieces.
-        max_ratio: pairs whose lengths differ by more are left out.
+        loader: how large batches are, and which pairs are left out.
         variation: of segmentations, and noise.
         seed: of the order, with epoch.
         epoch: counted from 0.
@@ -48,10 +47,8 @@ class StreamedBatches(IterableDataset[Batch]):
         self,
         corpus: Corpus,
         tokenizers: Tokenizers,
+        loader: LoaderConfig,
         *,
-        tokens_per_batch: int,
-        max_length: int,
-        max_ratio: float,
         variation: Variation,
         seed: int,
         epoch: int,
@@ -60,8 +57,7 @@ class StreamedBatches(IterableDataset[Batch]):
         world_size: int,
         progress: EpochProgress | None = None,
     ) -> None:
-        self.corpus, self.tokenizers = corpus, tokenizers
-        self.tokens_per_batch, self.max_length, self.max_ratio = tokens_per_batch, max_length, max_ratio
+        self.corpus, self.tokenizers, self.loader = corpus, tokenizers, loader
         self.variation, self.seed, self.epoch, self.with_links = variation, seed, epoch, with_links
         self.rank, self.world_size = rank, world_size
         self.progress = progress or EpochProgress()
@@ -88,7 +84,7 @@ class StreamedBatches(IterableDataset[Batch]):
     def _examples(self, pairs: Iterable[NumberedPair]) -> Iterator[Example]:
         for index, pair in pairs:
             ids = encode_pair(self.tokenizers, pair)
-            if fault(len(ids[0]), len(ids[1]), self.max_length, self.max_ratio):
+            if fault(len(ids[0]), len(ids[1]), self.loader.max_length, self.loader.max_ratio):
                 continue
             if self.variation:
                 ids = self.variation.encode(self.tokenizers, pair, index=index, epoch=self.epoch)
@@ -99,7 +95,7 @@ class StreamedBatches(IterableDataset[Batch]):
         sampler = TokenBudgetSampler(
             [len(example[0]) + 1 for example in examples],
             [len(example[1]) + 1 for example in examples],
-            tokens_per_batch=self.tokens_per_batch,
+            tokens_per_batch=self.loader.tokens_per_batch,
             shuffle=True,
             seed=self.seed,
             epoch=(self.epoch, stretch),

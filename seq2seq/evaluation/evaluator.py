@@ -20,6 +20,7 @@ from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
 from seq2seq.evaluation.by_corpus import CorpusScores
+from seq2seq.evaluation.head_report import HeadFindings
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
 from seq2seq.models import EncoderDecoder
@@ -43,7 +44,7 @@ class Evaluation(NamedTuple):
 
     metrics: dict[str, float]  # bleu 0-100, chrf 0-100, aer 0-1, entropy in nats ...
     sentences: list[dict[str, Any]]  # source, reference, hypothesis, tags; with gold links sure, links, sure_hits ...
-    heads: list[dict[str, Any]]  # a row a head: `HeadEvaluator.heads`
+    heads: list[dict[str, Any]]  # a row a head: `HeadReport.heads`
     signatures: dict[str, str]  # sacreBLEU's, by metric
     alignment: AlignmentChoice | None  # the head that aligns best here; None without attention
     readings: list[dict[str, Any]]  # of each way of reading, how layers and its best head align
@@ -133,9 +134,9 @@ class Evaluator:
     def collected(self) -> tuple[Any, ...]:
         """Return what it has collected, for another process to add."""
         sums = (self._likelihood, self._places, self._search_seconds, self._by_corpus.losses)
-        return self._hypotheses, sums, self._heads.collected()
+        return self._hypotheses, sums, self._heads.found
 
-    def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: tuple[Any, ...]) -> None:
+    def merge(self, hypotheses: dict[int, str], sums: tuple[Any, ...], heads: HeadFindings) -> None:
         """Add what another has collected of other pairs of the data set."""
         self._hypotheses |= hypotheses
         likelihood, places, seconds, losses = sums
@@ -143,7 +144,7 @@ class Evaluator:
         self._likelihood += likelihood
         self._places += places
         self._search_seconds += seconds
-        self._heads.merge(*heads)
+        self._heads.found.merge(heads)
 
     def _gold(self, index: int, links: str) -> Links | None:
         if not self.has_links or index in self._unlinked:
@@ -175,10 +176,11 @@ class Evaluator:
             "bleu": scores.bleu,
             "chrf": scores.chrf,
         }
-        alignment = self.alignment or self._heads.choose()
+        heads = self._heads.report()
+        alignment = self.alignment or heads.choose()
         if alignment is not None:
-            metrics |= self._heads.score(alignment)
-            counts = self._heads.counts(alignment)
+            metrics |= heads.score(alignment)
+            counts = heads.counts(alignment)
             for index, sentence in zip(indices, sentences, strict=True):
                 sentence |= counts[index]._asdict() if index in counts else {}
         metrics |= self._by_corpus.metrics(indices, said, expected, sentences, **options)
@@ -196,11 +198,11 @@ class Evaluator:
         return Evaluation(
             metrics,
             sentences,
-            self._heads.heads(alignment.reading if alignment else None),
+            heads.heads(alignment.reading if alignment else None),
             scores.signatures,
             alignment,
-            self._heads.by_reading(),
-            self._heads.choose_by_norm(),
+            heads.by_reading(),
+            heads.choose_by_norm(),
         )
 
 

@@ -2,6 +2,7 @@ import logging
 import os
 import subprocess
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from seq2seq.data.batching import Batch
 from seq2seq.data.corpus import Multi30kCorpus, TextCorpus
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import BOS, EOS, TokenizerConfig
 from seq2seq.errors import UserError
 
@@ -52,12 +54,11 @@ def data_module(folder: Path, *, sampling: float = 0.0, linked: bool = False, **
         "eval_tokens_per_batch": 307,
         "max_length": 50,
         "max_ratio": 4.0,
-        "num_workers": 0,
-        "seed": 3,
+        "cache_dir": str(folder / "cache"),
     }
-    return TranslationDataModule(
-        corpus=TextCorpus(**splits), tokenizer=config, cache_dir=str(folder / "cache"), **{**settings, **options}
-    )
+    settings |= {name: options.pop(name) for name in {*options} & {field.name for field in fields(LoaderConfig)}}
+    loader = LoaderConfig(**settings)
+    return TranslationDataModule(corpus=TextCorpus(**splits), tokenizer=config, loader=loader, seed=3, **options)
 
 
 def ready(folder: Path, **options: Any) -> TranslationDataModule:
@@ -181,12 +182,9 @@ def test_multi30k_pads_little_and_every_batch_is_well_formed(tmp_path: Path) -> 
     data = TranslationDataModule(
         corpus=Multi30kCorpus(root=str(MULTI30K), form="tokenized", source="en", target="de"),
         tokenizer=config,
-        tokens_per_batch=4096,
-        eval_tokens_per_batch=4096,
-        max_length=100,
-        max_ratio=4.0,
-        num_workers=0,
-        cache_dir=str(tmp_path),
+        loader=LoaderConfig(
+            tokens_per_batch=4096, eval_tokens_per_batch=4096, max_length=100, max_ratio=4.0, cache_dir=str(tmp_path)
+        ),
         seed=1,
     )
     data.prepare_data()

@@ -12,6 +12,7 @@ from seq2seq.build_mixture import make_corpus
 from seq2seq.data import streaming as stretches
 from seq2seq.data.corpus import TextCorpus
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.noise import Noise
 from seq2seq.data.units import WordConfig
 from seq2seq.errors import UserError
@@ -48,8 +49,12 @@ def made(parts: dict[str, dict[str, Any]], tmp_path: Path) -> Made:
         data = TranslationDataModule(
             corpus=make_corpus(mixture(given, **(options or {}))),
             tokenizer=WordConfig(min_count=1, vocab_size=1000, joint=True, normalization="nfc"),
-            tokens_per_batch=97, eval_tokens_per_batch=97, max_length=20, max_ratio=4.0, num_workers=0,
-            cache_dir=str(tmp_path / "cache"), seed=1, noise=noise,
+            loader=LoaderConfig(
+                tokens_per_batch=97, eval_tokens_per_batch=97, max_length=20, max_ratio=4.0,
+                cache_dir=str(tmp_path / "cache"),
+            ),
+            seed=1,
+            noise=noise,
         )  # fmt: skip
         data.prepare_data()
         data.setup()

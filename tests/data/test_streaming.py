@@ -1,6 +1,7 @@
 """Batches of a corpus that is read as it goes, beside those of the same corpus encoded beforehand."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_long_pairs_are_left_out(tmp_path: Path) -> None:
 
 def test_filters_that_leave_nothing_are_refused(tmp_path: Path) -> None:
     data = streamed(tmp_path)
-    data.max_length = 1
+    data.loader = replace(data.loader, max_length=1)
     with pytest.raises(UserError, match=r"leave no train pair: raise loader\.max_length"):
         epoch(data, 0)
 
