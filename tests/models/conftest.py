@@ -62,11 +62,13 @@ for norm, layers in product(("pre", "post"), (1, 2)):
     options = {**TRANSFORMER, "norm_first": norm == "pre", "num_layers": layers}
     ENCODERS[f"transformer-{norm}{layers}"] = partial(TransformerEncoder, **options)
     DECODERS[f"transformer-{norm}{layers}"] = partial(TransformerDecoder, **options)
-# Two recurrent sides are of one kind and depth: one rnn= and one num_layers= is what a person asks for.
+# Two recurrent sides are of one kind and depth: one rnn= and one num_layers= is what a person asks for. Beside a
+# Transformer there is no other that it could depend on, so two kinds are enough.
 PAIRS = [
     (encoder, decoder)
     for encoder, decoder in product(ENCODERS, DECODERS)
-    if "transformer" in encoder + decoder or decoder.endswith(encoder)
+    if decoder.endswith(encoder)
+    or ("transformer" in encoder + decoder and not {"gru2", "lstm1"} & {encoder, decoder.rpartition("-")[2]})
     if encoder not in ("transformer-pre1", "transformer-post1")
 ]
 
