@@ -58,12 +58,12 @@ def transfer(
     """
     kinds = _kinds(trained)
     found = Transfer([], [], {}, [], [name for name in weights if name not in model.state_dict()], {})
-    first: dict[int, str] = {}  # of the names of one tensor
     fitting = {}
+    by = _names_of_shared(model, weights)
     for name, own in model.state_dict().items():
         given = weights.get(name)
-        if own.numel() and (before := first.setdefault(own.data_ptr(), name)) != name:
-            if given is not None and not (before in weights and torch.equal(given, weights[before])):
+        if (other := by.get(name, name)) != name:
+            if given is not None and not torch.equal(given, weights[other]):
                 found.left.append(name)  # here it is one with another weight
             continue
         if given is None:
@@ -98,6 +98,15 @@ def describe(found: Transfer, model: nn.Module) -> list[str]:
     for name, (new, begun) in found.grown.items():
         lines.append(f"grown: {name} has {len(own[name])} rows, {new} of them new, {begun} of these means of old ones")
     return lines
+
+
+def _names_of_shared(model: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return by each name of a weight the name by which it is taken: of several the first that is given, if one is."""
+    names: dict[int, list[str]] = {}
+    for name, own in model.state_dict().items():
+        if own.numel():
+            names.setdefault(own.data_ptr(), []).append(name)
+    return {name: next((x for x in same if x in weights), same[0]) for same in names.values() for name in same}
 
 
 def _grown_rows(

@@ -241,7 +241,12 @@ class Attention(nn.Module):
 
 
 def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:
-    """Return, for scores (..., streams · heads, query, key), a bias (..., query, key) once for each stream."""
+    """Return a bias once for each stream of scores.
+
+    Args:
+        bias: broadcastable to (..., query, key).
+        scores: (..., streams · heads, query, key).
+    """
     if bias.dim() < 3 or bias.shape[-3] in (1, scores.shape[-3]):
         return bias
     return bias.repeat(*(1,) * (bias.dim() - 3), scores.shape[-3] // bias.shape[-3], 1, 1)

@@ -30,7 +30,9 @@ class FeatureScore(Score):
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """Return log(φ(q)·φ(k)) for every pair."""
         with exactly(keys):
-            return (self.features(query, of_query=True) @ keys.mT).log()
+            products = self.features(query, of_query=True) @ keys.mT
+        # No key has less, but zeros beyond the end of a sentence, which slices have: of 0 the logarithm has no slope.
+        return products.clamp(min=math.exp(LEAST)).log()
 
 
 class Linear(FeatureScore):

@@ -69,7 +69,8 @@ def fused_softmax(
     if bias is not None:
         # Hidden is -inf: with the least number instead, kernels give a query that sees nothing a row of noise.
         mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
-        mask = mask[(None,) * (4 - mask.dim())]  # with 3 dimensions it would take the slow path
+        least = 2 if query.dim() == 3 else 4  # with 3 beside heads it would take the slow path
+        mask = mask[(None,) * (least - mask.dim())]
     without_heads = query.dim() == 3
     if without_heads:  # kernels are for (batch, heads, length, d)
         query, keys, value = query[:, None], keys[:, None], value[:, None]

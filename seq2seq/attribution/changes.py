@@ -142,7 +142,9 @@ def adversarial(step: Step, heads: Heads, units: Tensor, *, epsilon: float, gene
         places = [step.own[name], _shuffled(step, name, 1, generator)[0], _uniform(step, name)]
         begin = (torch.stack(places).clamp(min=0) + 1e-3).log()
         begin = begin + torch.randn(begin.shape, generator=generator).to(begin) / 2
-        scores[name] = begin.masked_fill(~step.seen[name], -math.inf).requires_grad_()
+        # A head that sees nothing has nothing to spend, whatever its scores; but they must be numbers.
+        hidden = ~step.seen[name] & step.seen[name].any(-1, keepdim=True)
+        scores[name] = begin.masked_fill(hidden, -math.inf).requires_grad_()
     optimizer = torch.optim.Adam(list(scores.values()), lr=RATE)
     start = torch.zeros(len(begin), device=begin.device)
     best = Changed(start, start, torch.ones_like(start, dtype=torch.bool))

@@ -37,7 +37,9 @@ def head_importance(model: EncoderDecoder, batches: Iterable[Batch]) -> dict[str
         size = len(batch.source)
         # A number for each pair: then one backward pass gives each pair's own gradient.
         masks = {name: torch.ones(size, a.num_heads, device=device) for name, a in attentions.items()}
-        with torch.enable_grad(), mask_heads(model, {name: x.requires_grad_() for name, x in masks.items()}):
+        watched = mask_heads(model, {name: x.requires_grad_() for name, x in masks.items()})
+        # cuDNN's recurrent layers, of a decoder above such an encoder, have no backward pass in evaluation mode.
+        with torch.enable_grad(), watched, torch.backends.cudnn.flags(enabled=False):
             features = _features(model, batch)
             slopes = torch.autograd.grad(features, list(masks.values()), _slope_of_loss(model, features, batch))
         for name, slope in zip(masks, slopes, strict=True):

@@ -19,9 +19,9 @@ class StepFlops:
     """Floating-point operations of the matrix products of a training step, forward and backward, by a batch's shape.
 
     For pairs of S source and T target positions they are a polynomial in 1, S, T, S², T², S · T, and the projection to
-    the vocabulary costs the same for each real target token. Kernels that begin at some length are no polynomial:
-    causal attention in O(n) beyond 128 tokens, and windows and chunks in slices beyond some 200, are counted as all
-    pairs, for more than they are.
+    the vocabulary costs the same for each real target token, also where it is frozen. Kernels that begin at some length
+    are no polynomial: causal attention in O(n) beyond 128 tokens, and windows and chunks in slices beyond some 200, are
+    counted as all pairs, for more than they are.
     """
 
     pair: tuple[float, ...]  # coefficients of 1, S, T, S², T², S · T
@@ -39,7 +39,7 @@ def step_flops(model: EncoderDecoder) -> StepFlops:
     token = 6 * model.output.weight.numel()  # forward, and a gradient for each factor
     shapes = [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3)]
     twin = _on_meta(model)
-    counts = [_count(twin, *shape) - token for shape in shapes]
+    counts = [_count(twin, *shape) for shape in shapes]
     return StepFlops(tuple(np.linalg.solve([_terms(*shape) for shape in shapes], counts).tolist()), token)
 
 
@@ -65,16 +65,20 @@ def _terms(source: int, target: int) -> tuple[int, ...]:
 
 
 def _on_meta(model: EncoderDecoder) -> EncoderDecoder:
-    """Return a copy without data, its weights shared as the original's are; a compiled model's is not compiled."""
-    twins: dict[int, Any] = {id(old): nn.Parameter(torch.empty_like(old, device="meta")) for old in model.parameters()}
+    """Return a copy without data, its weights shared and frozen as the original's are, and nothing in it compiled."""
+    twins: dict[int, Any] = {
+        id(old): nn.Parameter(torch.empty_like(old, device="meta"), old.requires_grad) for old in model.parameters()
+    }
     twins |= {id(old): torch.empty_like(old, device="meta") for old in model.buffers()}
     return copy.deepcopy(model, twins)
 
 
 def _count(model: EncoderDecoder, source: int, target: int) -> int:
-    """Operations of a step on one pair on the meta device, where a recurrence too is made of plain products."""
+    """Operations of a step on one pair, but for the projection; on the meta device a recurrence is plain products."""
     source_ids, target_ids = (torch.ones(1, length, dtype=torch.int64, device="meta") for length in (source, target))
     one = torch.ones(1, dtype=torch.int64, device="meta")
     with FlopCounterMode(display=False) as counter, torch.enable_grad():
-        model(source_ids, source_ids.bool(), one, target_ids, one).sum().backward()
+        features = model.features(source_ids, source_ids.bool(), one, target_ids, one)
+        if features.requires_grad:
+            features.sum().backward()
     return counter.get_total_flops()

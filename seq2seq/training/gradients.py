@@ -44,6 +44,8 @@ class ScoreGradients(Callback):
 def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
     """Return for each attention of a model the mean norm of d loss / d scores over the rows that have any, by name.
 
+    An attention that is frozen with all below it has none.
+
     The loss is the mean negative log-likelihood of a target token times their number, so that the figure does not
     depend on the size of the batch. The model's own gradients and its mode stay as they were.
     """
@@ -58,10 +60,11 @@ def score_gradients(model: EncoderDecoder, batch: Batch) -> dict[str, float]:
         )
         weight, bias = model.output.weight, model.output.bias
         loss = token_loss(features, weight, batch.target_output, bias=bias, label_smoothing=0.0).objective
-        calls = [(name, call) for name, made in scores.items() for call in made]
+        # Below what learns there may be frozen parts, through which nothing has to come.
+        calls = [(name, call) for name, made in scores.items() for call in made if call.requires_grad]
         gradients = torch.autograd.grad(loss, [call for _, call in calls]) if calls else ()
     model.train(was_training)
-    norms: dict[str, list[Tensor]] = {name: [] for name in scores}
+    norms: dict[str, list[Tensor]] = {name: [] for name, _ in calls}
     for (name, _), gradient in zip(calls, gradients, strict=True):
         norms[name].append(gradient.norm(dim=-1).flatten())
     return {name: _mean_of_nonzero(torch.cat(found)) for name, found in norms.items()}

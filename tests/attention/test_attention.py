@@ -389,6 +389,17 @@ def test_inherited_kernel_is_not_taken_for_a_new_score(kind: type[Score], kernel
     assert_close(attention(x, memory)[0], attention(x, memory, need_weights=True)[0])
 
 
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5), (3, 1, 5)], ids=str)
+def test_bias_without_heads_joins_the_scores_of_its_own_sentence(shape: tuple[int, ...], padded: bool) -> None:
+    query, key, value = (torch.randn(3, length, 8) for length in (4, 5, 5))
+    attention = Attention(ScaledDot(8, 8), biased=True)
+    mask = padding_mask(torch.tensor([5, 2, 0]), 5)[:, None] if padded else None
+    memory, bias = attention.memory(key, value, mask), torch.randn(shape)
+    expected, _ = attention(query, memory, bias=bias, need_weights=True)
+    assert_close(attention(query, memory, bias=bias)[0], expected)
+
+
 @pytest.mark.parametrize("hides", ["nothing", "padding", "all of a sentence", "by a bias"])
 @pytest.mark.parametrize(("queries", "keys"), [(5, 3), (5, 15), (1, 13), (1, 5), (5, 16)])
 @pytest.mark.parametrize("heads", [(), (4,)])

@@ -15,9 +15,11 @@ from seq2seq.attention import (
     Chunked,
     Dilated,
     Entmax15,
+    Linear,
     MultiHeadAttention,
     Normalizer,
     Pattern,
+    Performer,
     RotaryPositions,
     ScaledDot,
     Score,
@@ -39,6 +41,8 @@ PARTS: list[tuple[type[Score], type[Normalizer]]] = [
     (ScaledDot, Softmax),
     (ScaledDot, LogLength),
     (Additive, Entmax15),
+    (Linear, Softmax),
+    (Performer, Softmax),
 ]
 LENGTHS = [(33, 33), (64, 64), (71, 40), (40, 97)]
 

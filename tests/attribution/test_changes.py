@@ -132,6 +132,19 @@ def test_where_attention_is_not_heard_it_may_be_anywhere(models: Any, pair: Any)
     assert found.distance.item() == pytest.approx(furthest, abs=0.02)
 
 
+def test_a_head_that_sees_nothing_does_not_keep_others_where_they_are(models: Any, pair: Any) -> None:
+    forced = pair(models("transformer"))
+    step = steps_of(forced)[1]
+    name = next(iter(step.own))
+    for tensors in (step.own, step.seen):
+        tensors[name] = tensors[name].clone()
+        tensors[name][0] = 0
+    with torch.no_grad():
+        step = step._replace(output=step.under({name: own[None] for name, own in step.own.items()})[0])
+    found = adversarial(step, every_head(step), forced.source_units, epsilon=0.5, generator=generator())
+    assert found.distance > 0.1
+
+
 def test_attention_that_the_model_has_not_is_named(models: Any, pair: Any) -> None:
     with pytest.raises(UserError, match=r"no attention decoder\.layers"):
         list(forced_steps(pair(models("luong")), ["decoder.layers.9"]))

@@ -250,6 +250,17 @@ def test_importance_equals_finite_differences(measured: EncoderDecoder, batch: d
         assert importance[name][head].item() == pytest.approx(expected, rel=1e-5, abs=1e-9), (name, head)
 
 
+def test_importance_asks_no_recurrence_of_a_gpu_that_has_no_gradient_in_evaluation(
+    build: Any, batch: dict[str, Tensor]
+) -> None:
+    model = shaken(build("transformer-pre2", "luong-gru1"))
+    enabled: list[bool] = []
+    model.decoder.rnn.register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
+    given: Any = [Pairs(batch, torch.randint(2, 29, (len(batch["target_indices"]),)))]
+    head_importance(model, given)
+    assert enabled == [False] and torch.backends.cudnn.enabled
+
+
 def test_gradient_that_is_not_finite_is_an_error(measured: Any, batch: dict[str, Tensor]) -> None:
     with torch.no_grad():
         measured.encoder.layers[0].self_attention.value.weight[0, 0] = float("nan")

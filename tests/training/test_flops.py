@@ -13,6 +13,7 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults
 from seq2seq.training.flops import matrix_rate, step_flops
+from seq2seq.training.freezing import freeze
 
 VOCABULARY = 50
 
@@ -75,6 +76,26 @@ def test_a_bottleneck_by_hand() -> None:
     # The encoder's first states are zeros, which need no gradient: one product less in each direction.
     expected -= 2 * pairs * sum(sizes[name] for name in inside if name.startswith("encoder") and "weight_hh" in name)
     assert step_flops(model)(batch_of(pairs, source, target)) == expected
+
+
+@pytest.mark.parametrize("frozen", [["encoder"], ["decoder.layers"], ["embedding"]], ids=str)
+def test_frozen_parts_have_no_gradient_to_compute(frozen: list[str]) -> None:
+    overrides = "model=transformer", "model.num_layers=2"
+    model = model_of(*overrides)
+    batch, whole = batch_of(3, 7, 5), step_flops(model)
+    freeze(model, frozen)
+    flops = step_flops(model)
+    with torch.device("meta"):
+        twin = model_of(*overrides)
+    freeze(twin, frozen)
+    meta = batch.to("meta")
+    arguments = meta.source, meta.source_mask, meta.source_lengths, meta.target_input, meta.target_indices
+    with FlopCounterMode(display=False) as counter:
+        twin.features(*arguments).sum().backward()
+    # The loss makes the gradient of the projection together with its own, whoever wants it.
+    expected = counter.get_total_flops() + 6 * batch.num_tokens * model.output.weight.numel()
+    assert flops(batch) == pytest.approx(expected, rel=1e-9)
+    assert flops(batch) < whole(batch) or frozen == ["embedding"]
 
 
 def test_counting_leaves_the_model_as_it_was() -> None:

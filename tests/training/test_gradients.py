@@ -19,6 +19,7 @@ from seq2seq.models import (
     TransformerEncoder,
 )
 from seq2seq.models.embedding import embedding_table
+from seq2seq.training.freezing import freeze
 from seq2seq.training.gradients import score_gradients
 
 BATCH = collate([([4, 5, 6, 7], [8, 9, 10], 0), ([4, 5], [9], 1)])
@@ -74,6 +75,14 @@ def test_every_attention_is_measured_and_the_model_stays_as_it_was() -> None:
     )
     assert all(norm > 0 for norm in found.values())
     assert model.training and all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_parts_that_are_frozen_with_all_below_them_have_none() -> None:
+    model = transformer()
+    freeze(model, ["encoder"])  # the table, too, which is that of the decoder
+    assert sorted(score_gradients(model, BATCH)) == [
+        f"decoder.layers.0.{kind}_attention.attention" for kind in ("cross", "self")
+    ]
 
 
 def test_model_without_attention_has_none() -> None:
