@@ -29,6 +29,11 @@ def make_corpus(options: DictConfig) -> Corpus:
             members[str(name)] = Member(make_corpus(kind), own.get("weight"), own.get("tag"))
         except (UserError, InstantiationException) as failure:
             error = failure if isinstance(failure, UserError) else failure.__cause__
+            unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+            if unknown:
+                raise UserError(
+                    f"data.corpora.{name}.{unknown[2]} is no option of {unknown[1]}; leave it out"
+                ) from error
             if not isinstance(error, UserError):
                 raise
             said = re.sub(

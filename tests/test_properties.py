@@ -139,7 +139,7 @@ def test_rows_of_json_are_read_or_refused(tmp_path: Path, source: str, target: s
     row = json.dumps({"en": source, "de": target}, ensure_ascii=escape)
     file.write_bytes(f"{row}\n".encode(errors="surrogatepass"))
     try:
-        ((_, found),) = read_table(str(file))
+        ((_, found),) = read_table(str(file), ("en", "de"))
     except UserError as error:
         assert f"{file}:1" in str(error) and len(str(error).splitlines()) == 1
         assert any("\ud800" <= character <= "\udfff" for character in source + target)

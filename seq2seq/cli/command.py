@@ -6,7 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.corpora import with_parts
 from seq2seq.cli.quoting import quote
-from seq2seq.cli.values import check_types
+from seq2seq.cli.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 
@@ -26,7 +26,8 @@ def command_config(
     texts = (*text_keys, *sentences)
     optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
     given = [argument for argument in arguments if argument not in optional]  # they are null already
-    overrides = with_parts(quote(given, text_keys=text_keys, sentences=sentences))
+    quoted = quote(given, text_keys=text_keys, sentences=sentences)
+    overrides = with_parts(without_empty_groups(command, quoted))
     check_types(command, overrides)
     config = compose_defaults(command, overrides)
     trusted = config.get("trusted", OmegaConf.create([]))

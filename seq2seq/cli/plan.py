@@ -7,6 +7,7 @@ from omegaconf import ListConfig
 from seq2seq.cli.check_run import check_run
 from seq2seq.cli.precision import settle_here, settled
 from seq2seq.cli.processes import Meeting, meeting, refuse_several
+from seq2seq.cli.quoting import quote
 from seq2seq.cli.resume import resumed
 from seq2seq.cli.shorthand import expand
 from seq2seq.cli.sweep import configurations
@@ -15,6 +16,10 @@ from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults, compose_hydra
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
+
+
+LOOKED_FOR = ("begin_with", "output", "resume", "tokenizer.checkpoint", "tokenizer.grow", "variants")
+"""Keys that decide, before Hydra composes a configuration, what is to be composed."""
 
 
 class Variant(NamedTuple):
@@ -32,6 +37,11 @@ class Planned(NamedTuple):
     precision: Precision | None = None  # None: each job settles its own where it runs
 
 
+def as_set(overrides: list[str]) -> list[str]:
+    """Return overrides in which the keys that this program looks for stand as such: `++resume=true` sets `resume`."""
+    return [o.lstrip("+") if o.partition("=")[0].lstrip("+") in LOOKED_FOR else o for o in overrides]
+
+
 def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
     given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
@@ -44,7 +54,11 @@ def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     asking = [variant for variant in variants or [] if "resume=" in variant]
     if asking:
         raise UserError(f"variants: {asking[0]}: say resume=true beside variants, for all of them")
-    added = [(variant, [*variant.split(), "variants=null"]) for variant in variants] if variants else [("", [])]
+    added = (
+        [(variant, [*quote(variant.split(), sweep=sweep), "variants=null"]) for variant in variants]
+        if variants
+        else [("", [])]
+    )
     return [Variant(name, run) for name, more in added for run in expand([*overrides, *more], sweep=sweep)]
 
 

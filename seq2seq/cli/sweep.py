@@ -39,7 +39,7 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
         UserError: naming a key and its value.
     """
     axes = axes_of(overrides)
-    check_choices("train", [value for axis in axes for value in axis.values])
+    check_choices([value for axis in axes for value in axis.values])
     plain = [[_setting(value) for value in axis.values] for axis in axes if axis.plain]
     groups = group_names()
     for composed in product(*(axis.values for axis in axes if not axis.plain)):

@@ -15,13 +15,14 @@ from omegaconf import DictConfig
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import objective_of
-from seq2seq.cli.plan import Planned, check_sweeps, plan_runs, variants_of
+from seq2seq.cli.plan import Planned, as_set, check_sweeps, plan_runs, variants_of
 from seq2seq.cli.precision import settle_here
 from seq2seq.cli.processes import Meeting, rank
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import COMMAND, own_folder
 from seq2seq.cli.sweep import composed_once
+from seq2seq.cli.values import without_empty_groups
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.options import config_folder
 from seq2seq.training.precision import Precision
@@ -47,7 +48,7 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
         arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
         options.add("--multirun")
     sweep = bool(options & {"-m", "--multirun"})
-    overrides = quote(arguments, sweep=sweep)
+    overrides = as_set(without_empty_groups("train", quote(arguments, sweep=sweep)))
     unknown = options - HYDRA_OPTIONS
     if unknown:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")

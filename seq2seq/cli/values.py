@@ -89,25 +89,35 @@ def check_types(command: str, overrides: list[str]) -> None:
         UserError: naming the key, the value and what is expected.
     """
     given = [override for override in overrides if not override.startswith("-")]
-    check_choices(command, given)
+    check_choices(given)
     groups = [override for override in given if group_of(override.partition("=")[0])[0] in group_names()]
     check_values(given, compose_defaults(command, given), compose_defaults(command, groups))
 
 
-def check_choices(command: str, overrides: list[str]) -> None:
+def without_empty_groups(command: str, overrides: list[str]) -> list[str]:
+    """Return overrides without `experiment=null` and the like, of groups that a command is whole without.
+
+    There it is what holds anyway, and Hydra does not take it.
+    """
+    if not any(override.endswith("=null") for override in overrides):
+        return overrides
+    usual = compose_hydra(command, []).hydra.runtime.choices
+    empty = {f"{group}=null" for group, choice in usual.items() if choice is None}
+    return [override for override in overrides if override not in empty]
+
+
+def check_choices(overrides: list[str]) -> None:
     """Refuse what cannot be the name of a group's choice.
 
     Raises:
         UserError: naming the choices.
     """
-    usual = compose_hydra(command, []).hydra.runtime.choices
     for override in overrides:
         key, _, choice = override.partition("=")
         group, name = group_of(key)
         if group not in group_names():
             continue
-        # Of a group that a command is whole without, null is a choice.
-        none = choice == "" or (choice == "null" and ("@" in key or usual.get(key)))
+        none = choice in ("", "null")
         several = choice.startswith("[") and _is_one_object(group)
         if none or several or re.fullmatch(r"-?[\d.]+", choice):
             options = ", ".join(choices_of(group))

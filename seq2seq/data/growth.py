@@ -15,7 +15,7 @@ from seq2seq.errors import UserError
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # part of every key: raise it when another vocabulary is grown from the same text
+FORMAT = 2  # part of every key: raise it when another vocabulary is grown from the same text
 
 
 def grown_tokenizers(old: Tokenizers, corpus: Corpus, config: VocabularyConfig, cache_dir: Path) -> Tokenizers:
@@ -63,8 +63,8 @@ def grown_model(old: Tokenizer, lines: Iterable[str], config: VocabularyConfig) 
     if isinstance(old, WordTokenizer):
         assert isinstance(config, WordConfig)
         counts = counted_words(lines, old.normalization)
-        for entry in old.entries:
-            counts.pop(entry.removeprefix("▁"), None)
+        for word in old.known:
+            counts.pop(word, None)
         return old.model_with(entries_of(counts, least=config.min_count)[: config.vocab_size - len(old)])
     if isinstance(old, ByteTokenizer):
         return old.model_proto

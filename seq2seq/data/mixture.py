@@ -169,7 +169,7 @@ def check_mixture(
         raise UserError("data.corpora is empty: name at least one, such as data.corpora.news=text")
     for name, (weight, tag) in corpora.items():
         if not NAME.fullmatch(name):
-            raise UserError(f"data.corpora.{name}: call a corpus by letters, digits, - and _")
+            raise UserError(f"data.corpora.{name}: call a corpus by letters of English, digits, - and _")
         if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):
             raise UserError(f"data.corpora.{name}.weight={weight} must be a number above 0, such as 1")
         if tag is not None:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,24 @@ from seq2seq.data.text import SURROGATE, one_line
 from seq2seq.errors import UserError
 
 
-def check_table(path: str, columns: Iterable[str]) -> None:
+def check_table(path: str, columns: Collection[str]) -> None:
     """Raises UserError where the kind of a table or its first row is not as `read_table` and `cell` want it."""
-    where, row = next(read_table(path))
+    where, row = next(read_table(path, columns))
     for column in columns:
         cell(row, column, where)
 
 
-def read_table(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where a row stands, as `file:line`, and the row as a mapping from column to value, row by row."""
+def read_table(path: str, columns: Collection[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where a row stands, as `file:line`, and the row as a mapping from column to value, row by row.
+
+    Of all other columns than these, values may be None.
+    """
     existing_file(path)
     suffix = Path(path.removesuffix(".gz")).suffix
-    if suffix not in TABLES:
-        raise UserError(f"{path}: a table ends in {', '.join(TABLES)}, not in {suffix or 'nothing'}")
+    if suffix not in (*TABLES, PARQUET):
+        raise UserError(f"{path}: a table ends in {', '.join((*TABLES, PARQUET))}, not in {suffix or 'nothing'}")
     empty = True
-    for row in TABLES[suffix](path):
+    for row in _read_parquet(path, columns) if suffix == PARQUET else TABLES[suffix](path):
         empty = False
         yield row
     if empty:
@@ -40,7 +43,7 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
 
     Raises UserError when there is no such column, with the columns that exist, and when the value is not text.
     """
-    translation = row.get("translation")
+    translation = row.get(TRANSLATION)
     fields = translation if column not in row and isinstance(translation, Mapping) else row
     if column not in fields:
         raise UserError(f"{where}: there is no column {column}: the columns are {', '.join(fields)}")
@@ -101,7 +104,7 @@ def _read_jsonl(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{path}:{number}"
         try:
             row = json.loads(line, object_pairs_hook=partial(_object, where=where))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is not a JSONDecodeError
             raise UserError(f"{where}: not JSON ({error}): there must be one object a line") from error
         if not isinstance(row, dict):
             raise UserError(f'{where}: not an object: a line looks like {{"en": "...", "de": "..."}}')
@@ -117,23 +120,56 @@ def _object(fields: list[tuple[str, Any]], *, where: str) -> dict[str, Any]:
     return row
 
 
-def _read_parquet(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_parquet(path: str, columns: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
-        for batch in pyarrow.parquet.ParquetFile(existing_file(path)).iter_batches():
-            for row in batch.to_pylist():
+        table = pyarrow.parquet.ParquetFile(existing_file(path))
+        names = table.schema_arrow.names
+        wanted = _wanted(names, columns)
+        if twice := next((name for name in wanted if names.count(name) > 1), None):
+            raise UserError(f"{path}: the column {twice!r} stands there twice; give each a name of its own")
+        for batch in table.iter_batches(columns=wanted):
+            for row in rows_of(batch, columns, names):
                 number += 1
                 yield f"{path}: row {number}", row
     except UnicodeDecodeError as error:
         reason = f"text that is not UTF-8 ({error.reason})"
         raise UserError(f"{path}: after row {number}: {reason}; write the file anew") from error
-    except (pyarrow.ArrowInvalid, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a parquet file, or a damaged one ({error})") from error
+    except (ValueError, OverflowError) as error:
+        wrong = f"a value of {' or '.join(wanted)} that cannot be read ({error})"
+        raise UserError(f"{path}: after row {number}: {wrong}; write the column as text") from error
 
+
+def rows_of(
+    part: pyarrow.Table | pyarrow.RecordBatch, columns: Collection[str], names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The rows of a part of an Arrow table.
+
+    Nothing is read of a column that is not wanted: what stands there need not be what Python can hold.
+
+    Args:
+        part: of the table.
+        columns: that are wanted.
+        names: of all columns: of the others the value is None.
+    """
+    wanted = _wanted(part.schema.names, columns)
+    rows = part.select(wanted).to_pylist() if wanted else [{}] * part.num_rows
+    return (dict.fromkeys(names) | row for row in rows)
+
+
+def _wanted(names: Sequence[str], columns: Collection[str]) -> list[str]:
+    return [name for name in names if name in columns or name == TRANSLATION]
+
+
+PARQUET = ".parquet"
+
+TRANSLATION = "translation"
+"""A column that may hold a field for each language."""
 
 TABLES: dict[str, Callable[[str], Iterator[tuple[str, dict[str, Any]]]]] = {
     ".tsv": _read_tsv,
     ".csv": _read_csv,
     ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
 }

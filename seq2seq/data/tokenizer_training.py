@@ -16,6 +16,9 @@ from seq2seq.errors import UserError
 # SentencePiece would leave longer lines (in bytes) out of its training without a word. This is the most that it takes.
 LONGEST_LINE = 1 << 30
 
+LARGEST = (1 << 31) - 1
+"""Pieces that a SentencePiece model can be asked for."""
+
 SEED = 1
 """Of the lines that are drawn. A constant: a vocabulary belongs to its text, not to a run."""
 
@@ -45,8 +48,8 @@ class TokenizerConfig:
     def __post_init__(self) -> None:
         if self.model_type not in ("bpe", "unigram", "char"):
             raise UserError(f"tokenizer.model_type={self.model_type} is not known: use bpe, unigram or char")
-        if self.vocab_size < 1:
-            raise UserError(f"tokenizer.vocab_size={self.vocab_size} must be above 0, such as 4000")
+        if not 0 < self.vocab_size <= LARGEST:
+            raise UserError(f"tokenizer.vocab_size={self.vocab_size} must be from 1 to {LARGEST:,}, such as 4000")
         check_normalization(self.normalization)
         if not 0.98 <= self.character_coverage <= 1:  # SentencePiece's own bounds
             raise UserError(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from seq2seq.data.foreign import ForeignTokenizer
 from seq2seq.data.text import comparable, is_blank, words
@@ -94,7 +94,10 @@ class ByteTokenizer(Listed):
     base = FIRST + BYTES
 
     def _encode(self, text: str) -> list[int]:
-        return [FIRST + byte for byte in self._read(text).encode("utf-8", "surrogatepass")]
+        return self._bytes(self._read(text))
+
+    def _bytes(self, text: str) -> list[int]:
+        return [FIRST + byte for byte in text.encode("utf-8", "surrogatepass")]
 
     def _read(self, text: str) -> str:
         """The text as it is read, with the same words."""
@@ -131,7 +134,8 @@ class ByteTokenizer(Listed):
     def _word_of_piece(self, text: str) -> WordPieces:
         ids, found = self._encode(text), list[int]()
         if self.normalization == "identity":
-            places = self.words_of_ids(ids)
+            # Of the text as it was: an end of a line, of which a space is made, ends no word.
+            places = self.words_of_ids(self._bytes(text)) if ids else []
             return WordPieces(ids, [min(place, len(words(text)) - 1) for place in places])
         for i, word in enumerate(words(text)):
             size = len(self._normal(word).encode("utf-8", "surrogatepass"))
@@ -147,7 +151,13 @@ class WordTokenizer(Listed):
 
     def _load(self, model_proto: bytes) -> None:
         super()._load(model_proto)
+        # The others are tags: a word of the text may be called as one is.
         self._ids = {entry[1:]: i for i, entry in enumerate(self.entries, start=FIRST) if entry.startswith("▁")}
+
+    @property
+    def known(self) -> Collection[str]:
+        """The words that it has."""
+        return self._ids.keys()
 
     def _encode(self, text: str) -> list[int]:
         return self._word_of_piece(text).ids

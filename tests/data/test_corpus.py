@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pytest
 
 from seq2seq.data.corpus import Corpus, GrammarCorpus, HubCorpus, Multi30kCorpus, TableCorpus, TextCorpus
@@ -29,8 +30,8 @@ def text_corpus(folder: Path, *, links: str | None = None, transpose_links: bool
     return TextCorpus(train=train, val=train, test=NO_SPLIT, transpose_links=transpose_links)
 
 
-def hub_corpus(folder: Path, rows: Sequence[Mapping[str, object]], **options: Any) -> HubCorpus:
-    train = datasets.Dataset.from_list(list(rows))
+def hub_corpus(folder: Path, rows: Sequence[Mapping[str, object]] | pa.Table, **options: Any) -> HubCorpus:
+    train = datasets.Dataset(rows) if isinstance(rows, pa.Table) else datasets.Dataset.from_list(list(rows))
     datasets.DatasetDict({"train": train, "validation": train.select([0])}).save_to_disk(folder)
     given: dict[str, Any] = {
         "name": None,
@@ -126,6 +127,12 @@ def test_hub_set_gives_columns_or_languages(tmp_path: Path, nested: bool) -> Non
     corpus = hub_corpus(tmp_path / "set", [{"id": 1, "translation": row} for row in rows] if nested else rows)
     assert list(corpus.pairs("train")) == [Pair(f"dog {i}", f"Hund {i}") for i in range(1009)]
     assert list(corpus.pairs("val")) == [Pair("dog 0", "Hund 0")]
+
+
+def test_nothing_is_read_of_another_column_of_a_hub_set(tmp_path: Path) -> None:
+    far = pa.array([3 * 10**7], pa.date32())  # the year 84,105, which Python cannot hold
+    corpus = hub_corpus(tmp_path / "set", pa.table({"en": ["dog"], "when": far, "de": ["Hund"]}))
+    assert list(corpus.pairs("train")) == [Pair("dog", "Hund")]
 
 
 @pytest.mark.parametrize(

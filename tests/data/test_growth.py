@@ -112,6 +112,13 @@ def test_other_units_grow_to_a_size_by_what_is_frequent(units: str) -> None:
     assert [piece.lstrip("▁") for piece in new.pieces(range(len(old), len(new)))] == ["ж", "к"]
 
 
+def test_word_that_is_called_as_a_tag_is_learnt_like_others() -> None:
+    config = UNITS["word"](5000)
+    old = tokenizer_of(config.train(2 * TEXT)).with_tags(["2de"])
+    new = tokenizer_of(grown_model(old, ["the <2de> tag", "the <2de> tag"], config))
+    assert new.decode(new.encode("<2de>")) == "<2de>" and new.encode("<2de>") != [new.tag_ids["2de"]]
+
+
 @pytest.mark.parametrize("units", UNITS)
 def test_room_is_needed_but_for_bytes(units: str) -> None:
     old = tokenizer_of(UNITS[units](5000).train(TEXT))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from seq2seq.data.tables import TABLES, cell, check_table, read_table
+from seq2seq.data.tables import PARQUET, TABLES, cell, check_table, read_table
 from seq2seq.errors import UserError
 
 
@@ -18,7 +18,7 @@ def write(path: Path, text: str | bytes) -> str:
 
 
 def rows(path: str) -> list[dict[str, str]]:
-    return [dict(row) for _, row in read_table(path)]
+    return [dict(row) for _, row in read_table(path, ("en", "de"))]
 
 
 def test_tsv_takes_quotes_and_special_words_as_text(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_jsonl_keeps_text_as_it_is(tmp_path: Path) -> None:
     assert rows(path) == [{"en": "NA", "de": "\u2028 ü"}, {"en": "b", "de": "c"}]
 
 
-@pytest.mark.parametrize("line", ['{"en": ', '["a", "b"]'])
+@pytest.mark.parametrize("line", ['{"en": ', '["a", "b"]', f'{{"en": "a", "de": "b", "n": {"9" * 5000}}}'])
 def test_broken_jsonl_names_the_line(tmp_path: Path, line: str) -> None:
     with pytest.raises(UserError, match=r"a\.jsonl:2: not (JSON|an object)"):
         rows(write(tmp_path / "a.jsonl", f'{{"en": "a", "de": "b"}}\n{line}\n'))
@@ -66,6 +66,23 @@ def test_parquet_gives_its_rows(tmp_path: Path) -> None:
     expected = [{"en": f"a{i}", "de": f"b{i}"} for i in range(17)]
     pyarrow.parquet.write_table(pa.Table.from_pylist(expected), tmp_path / "a.parquet", row_group_size=5)
     assert rows(str(tmp_path / "a.parquet")) == expected
+
+
+def test_nothing_is_read_of_a_column_that_is_not_wanted(tmp_path: Path) -> None:
+    far = pa.array([3 * 10**7, 2], pa.date32())  # the year 84,105, which Python cannot hold
+    path = str(tmp_path / "a.parquet")
+    table = pa.table({"en": ["a", "b"], "when": far, "de": ["c", "d"]})
+    pyarrow.parquet.write_table(table, path)
+    assert rows(path) == [{"en": "a", "when": None, "de": "c"}, {"en": "b", "when": None, "de": "d"}]
+    with pytest.raises(UserError, match="there is no column fr: the columns are en, when, de"):
+        check_table(path, ("en", "fr"))
+    with pytest.raises(UserError, match="there is no column fr: the columns are en, when, de"):
+        check_table(path, ("fr",))
+    with pytest.raises(UserError, match=r"a\.parquet: after row 0: a value of en or when that cannot be read"):
+        check_table(path, ("en", "when"))
+    pyarrow.parquet.write_table(table.rename_columns(["en", "en", "de"]), path)
+    with pytest.raises(UserError, match=r"a\.parquet: the column 'en' stands there twice"):
+        rows(path)
 
 
 def test_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
@@ -81,7 +98,7 @@ def test_table_without_rows_is_refused(tmp_path: Path, suffix: str) -> None:
 
 
 def test_unknown_type_of_table_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=", ".join(TABLES)):
+    with pytest.raises(UserError, match=", ".join((*TABLES, PARQUET))):
         rows(write(tmp_path / "a.xlsx", "x"))
 
 
@@ -114,7 +131,7 @@ def test_half_of_a_surrogate_pair_is_named() -> None:
 
 def test_whole_surrogate_pair_of_json_is_one_character(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", r'{"en": "\ud83d\ude00"}')
-    assert [cell(row, "en", where) for where, row in read_table(path)] == ["\U0001f600"]
+    assert [cell(row, "en", where) for where, row in read_table(path, ["en"])] == ["\U0001f600"]
 
 
 def test_field_that_stands_twice_in_an_object_is_refused(tmp_path: Path) -> None:

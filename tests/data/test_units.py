@@ -78,6 +78,14 @@ def test_words_are_those_that_links_count_whatever_normalisation_does(unit: str,
             assert tokenizer.decode(ids) == " ".join(words(nfc(text)))
 
 
+@pytest.mark.parametrize("normalization", ["nfc", "identity"])
+def test_carriage_return_within_a_word_of_bytes_ends_no_word(normalization: str) -> None:
+    tokenizer = made(replace(CONFIGS["byte"], normalization=normalization))
+    text = "a\rb \r c"
+    ids, found = tokenizer.word_of_piece(text)
+    assert tokenizer.decode(ids) == "a b   c" and found == [0, 0, 0, 1, 1, 2, 2] and len(words(text)) == 3
+
+
 def test_bytes_say_every_text_and_nothing_is_unknown() -> None:
     tokenizer = made(CONFIGS["byte"])
     for text in ("Ünïcödé 中文 \U0001f642", "\0 \x1f ▁ ▅ \ufdd0"):

@@ -65,13 +65,14 @@ class HubCorpus(Corpus):
         if name not in self._set:
             raise UserError(f"{self.path} has no split {name}: say data.{split}=, one of {', '.join(self._set)}")
         rows = self._set[name]
-        if next(iter(rows), None) is None:
+        if next(iter(rows.with_format("arrow").iter(1)), None) is None:
             raise UserError(f"{self.path}: the split {name} is empty")
         return rows
 
     def _pairs(self, split: str) -> Iterator[Pair]:
         parts = self._rows(split).with_format("arrow").iter(1000)
-        for number, row in enumerate((row for part in parts for row in part.to_pylist()), start=1):
+        rows = (row for part in parts for row in tables.rows_of(part, self.columns, part.schema.names))
+        for number, row in enumerate(rows, start=1):
             where = f"{self.path}, split {self._names[split]}, row {number}"
             yield Pair(*(tables.cell(row, column, where) for column in self.columns))
 

@@ -34,5 +34,5 @@ class TableCorpus(Corpus):
         return f"{found} {self.columns}"
 
     def _pairs(self, split: str) -> Iterator[Pair]:
-        for where, row in tables.read_table(self._files[split]):
+        for where, row in tables.read_table(self._files[split], self.columns):
             yield Pair(*(tables.cell(row, column, where) for column in self.columns))

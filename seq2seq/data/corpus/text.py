@@ -13,16 +13,17 @@ from seq2seq.errors import UserError
 class TextCorpus(Corpus):
     """Two line-parallel files a split, and maybe a third with links; raises UserError for half a split.
 
-    A split is a mapping from `source`, `target` and `links` to files; without source and target it is left out.
+    A split is a mapping from `source`, `target` and `links` to files; None, and one without source and target, is left
+    out.
     `links_first_index` is what the first word counts as in the files of links; None: what `find_form` says.
     """
 
     def __init__(
         self,
         *,
-        train: Mapping[str, str | None],
-        val: Mapping[str, str | None],
-        test: Mapping[str, str | None],
+        train: Mapping[str, str | None] | None,
+        val: Mapping[str, str | None] | None,
+        test: Mapping[str, str | None] | None,
         transpose_links: bool = False,
         links_first_index: int | None = None,
         streaming: bool = False,
@@ -32,7 +33,12 @@ class TextCorpus(Corpus):
         self.transpose_links, self.links_first_index = transpose_links, links_first_index
         self._doubted: set[str] = set()  # files of links of which was said that they may count from 1
         given = {"train": train, "val": val, "test": test}
-        self._files = {name: split for name, split in given.items() if split.get("source") or split.get("target")}
+        for name, split in given.items():
+            if not isinstance(split, Mapping | None):
+                raise UserError(f"data.{name}={split}: say data.{name}.source=FILE data.{name}.target=FILE")
+        self._files = {
+            name: split for name, split in given.items() if split and (split.get("source") or split.get("target"))
+        }
         for name, split in self._files.items():
             for side in ("source", "target"):
                 if not split.get(side):
