@@ -99,6 +99,11 @@ class Tokenizer:
         return self._by_tag[name]
 
     @property
+    def silent(self) -> frozenset[int]:
+        """Ids that stand for no text: special ones but for the unknown, and tags."""
+        return frozenset({PAD, BOS, EOS, *self.tag_ids.values()})
+
+    @property
     def sentencepiece(self) -> bytes | None:
         """The SentencePiece model that cuts text; None where something else does."""
         return self.model_proto
