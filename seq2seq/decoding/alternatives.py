@@ -125,7 +125,8 @@ def _next_units(
             elif len(spelled) >= open:
                 found.add("", [EOS], float(row[EOS]))
                 row[EOS] = -torch.inf
-            row[UNK] = -torch.inf  # says nothing
+            if len(spelled) >= open:
+                row[UNK] = -torch.inf  # says nothing, but where the prefix itself says ⁇
             best, tokens = row.topk(min(width, len(row)))
             for log_probability, token in zip(best.tolist(), tokens.tolist(), strict=True):
                 longer = spelled + vocabulary.spellings[token]

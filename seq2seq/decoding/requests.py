@@ -53,6 +53,8 @@ def requests_of(
     requests = []
     for i in range(len(prefixes if prefixes is not None else constraints or ())):
         text = "" if prefixes is None else prefixes[i]
+        if not isinstance(text, str):
+            raise UserError(f"{prefix_name(i)}={text!r} is no text; give one, '' for nothing")
         given = None if constraints is None else constraints[i]
         where = constraint_name(i)
         prefix = prefix_of(text, tokenizer, vocabulary, max_length=search.max_length, where=prefix_name(i))
@@ -104,6 +106,8 @@ def _constraints_of(
 ) -> Constraints | None:
     if not given:
         return None
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: {given!r} is no dictionary; expected such as {EXAMPLE}")
     unknown = [key for key in given if key not in ("require", "forbid")]
     if unknown:
         raise UserError(f"{where}: {unknown[0]} is not known; expected such as {EXAMPLE}")
