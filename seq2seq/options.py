@@ -77,7 +77,7 @@ def other_kind(value: Any, default: Any) -> str | None:
 
 def _check_kinds(key: str, config: DictConfig, defaults: DictConfig) -> None:
     for name, default in defaults.items():
-        inner, value = f"{key}.{name}", config[name]
+        inner, value = f"{key}.{name!s}", config[name]
         if isinstance(default, DictConfig) and isinstance(value, DictConfig):
             _check_kinds(inner, value, default)
         elif isinstance(default, DictConfig):
