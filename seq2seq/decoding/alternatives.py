@@ -71,7 +71,7 @@ def find_alternatives(
         raise UserError(f"unit={unit} is not known; use words or pieces")
     vocabulary, decode = Vocabulary.of(tokenizers.target), tokenizers.target.decode
     given = prefix_of(prefix, tokenizers.target, vocabulary, max_length=search.max_length, where="prefix")
-    given = given or Prefix([], "", vocabulary)
+    given = given or Prefix(tokenizers.target.first, "", vocabulary)
     batch = collate([(list(source), [], 0)]).to(device)
     words = unit == "words"
     found = _next_units(model, batch, given, vocabulary, n=n, words=words, most=search.max_length - given.least - 1)
