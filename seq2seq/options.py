@@ -1,6 +1,7 @@
 """A command's configuration, composed by Hydra from its files and from overrides."""
 
 import copy
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from seq2seq.errors import UserError, nearest
 
 COMMANDS = {"search": "translate", "links": "align", "method": "explain"}
 """Groups of which a choice can be had by itself, and a command that has each."""
+
+KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
+"""Types that a value must keep, and what to call them; the first that fits the default counts."""
 
 
 def config_folder() -> Path:
@@ -60,7 +64,31 @@ def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
         config.merge_with(dict(options))  # into what has keys of its own, such as candidates
     except OmegaConfBaseException as error:
         raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
+    _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
     return config
+
+
+def other_kind(value: Any, default: Any) -> str | None:
+    """Return what a key takes, by its default, where a value is of another kind; None where it may be the key's."""
+    kind, name = next((known for known in KINDS if isinstance(default, known[0])), (object, ""))
+    right = isinstance(value, kind) and (kind in (bool, object) or not isinstance(value, bool))
+    return None if right else name
+
+
+def _check_kinds(key: str, config: DictConfig, defaults: DictConfig) -> None:
+    for name, default in defaults.items():
+        inner, value = f"{key}.{name!s}", config[name]
+        if isinstance(default, DictConfig) and isinstance(value, DictConfig):
+            _check_kinds(inner, value, default)
+        elif isinstance(default, DictConfig):
+            keys = ", ".join(str(each) for each in default if not str(each).startswith("_"))
+            raise UserError(f"{inner}={value!r}: it has keys of its own, {keys}; give a dictionary of them")
+        elif expected := other_kind(value, default) or (_is_endless(value) and "a number"):
+            raise UserError(f"{inner}={value}: expected {expected}, such as {default}")
+
+
+def _is_endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def plain_data(config: DictConfig) -> dict[str, Any]:

@@ -11,10 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names
-
-KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
-"""Types that a value must keep, and what to call them; the first that fits the default counts."""
+from seq2seq.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names, other_kind
 
 MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 """Last parts of keys whose numbers may be -1: without end, or all."""
@@ -212,11 +209,8 @@ def _kind_fault(key: str, value: Any, default: Any) -> str | None:
     if default is None and _last_part(key) in WHOLE_OR_NULL:
         whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
         return None if whole else ": expected a whole number, or null"
-    kinds = [(kind, name) for kind, name in KINDS if isinstance(default, kind)]
-    if not kinds or value is None or key in OF_SEVERAL_KINDS:
-        return None
-    kind, name = kinds[0]
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+    name = other_kind(value, default)
+    if name is None or value is None or key in OF_SEVERAL_KINDS:
         return None
     several = "; for one run each of several, --multirun" if "," in str(value) else ""
     return f": expected {name}, such as {default}{several}"

@@ -13,7 +13,7 @@ from seq2seq.data.model_proto import model_of
 from seq2seq.data.sampling import Segmenter
 from seq2seq.data.tags import NO_WORD
 from seq2seq.data.text import EARLIER, NORMALIZATIONS, is_blank, words_of_pieces
-from seq2seq.data.tokenizer import BOS, EOS, PAD, SPECIAL, UNK, Tokenizer, WordPieces
+from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, WordPieces
 from seq2seq.errors import UserError
 
 CODE = re.compile(r">>[^<>]+<<")
@@ -59,7 +59,7 @@ class ForeignTokenizer(Tokenizer):
         self._has_stand_ins = False
         self._ids = {piece: i for i, piece in enumerate(self.vocabulary) if i >= len(SPECIAL)}
         unused = (i for i, piece in enumerate(self.vocabulary) if piece.startswith(UNUSED))
-        self._silent = {PAD, BOS, EOS, *self.tag_ids.values(), *unused}
+        self._silent = super().silent.union(unused)
 
     @property
     def sentencepiece(self) -> bytes:
@@ -70,6 +70,11 @@ class ForeignTokenizer(Tokenizer):
     def files(self) -> dict[str, bytes]:
         """That model, and the pieces in the order of their ids."""
         return {".spm": self._cutting, ".json": json.dumps(self.vocabulary, ensure_ascii=False).encode()}
+
+    @property
+    def silent(self) -> frozenset[int]:
+        """Languages, and rows that no piece belongs to, as well."""
+        return self._silent
 
     def __len__(self) -> int:
         return len(self.vocabulary)

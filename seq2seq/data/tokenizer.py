@@ -99,6 +99,16 @@ class Tokenizer:
         return self._by_tag[name]
 
     @property
+    def first(self) -> list[int]:
+        """What stands before every text: its tag, or nothing."""
+        return [self.tag_ids[self.tag]] if self.tag else []
+
+    @property
+    def silent(self) -> frozenset[int]:
+        """Ids that stand for no text: special ones but for the unknown, and tags."""
+        return frozenset({PAD, BOS, EOS, *self.tag_ids.values()})
+
+    @property
     def sentencepiece(self) -> bytes | None:
         """The SentencePiece model that cuts text; None where something else does."""
         return self.model_proto
@@ -136,7 +146,7 @@ class Tokenizer:
 
     def _before(self, ids: Sequence[int]) -> list[int]:
         """What stands before ids of a text: its tag, or nothing."""
-        return [self.tag_ids[self.tag]] if ids and self.tag else []
+        return self.first if ids else []
 
     def _encode(self, text: str) -> list[int]:
         return self._processor.encode(self._stand_in(self._prepared(text)))

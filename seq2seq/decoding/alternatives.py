@@ -71,7 +71,7 @@ def find_alternatives(
         raise UserError(f"unit={unit} is not known; use words or pieces")
     vocabulary, decode = Vocabulary.of(tokenizers.target), tokenizers.target.decode
     given = prefix_of(prefix, tokenizers.target, vocabulary, max_length=search.max_length, where="prefix")
-    given = given or Prefix([], "", vocabulary)
+    given = given or Prefix(tokenizers.target.first, "", vocabulary)
     batch = collate([(list(source), [], 0)]).to(device)
     words = unit == "words"
     found = _next_units(model, batch, given, vocabulary, n=n, words=words, most=search.max_length - given.least - 1)
@@ -125,7 +125,8 @@ def _next_units(
             elif len(spelled) >= open:
                 found.add("", [EOS], float(row[EOS]))
                 row[EOS] = -torch.inf
-            row[UNK] = -torch.inf  # says nothing
+            if len(spelled) >= open:
+                row[UNK] = -torch.inf  # says nothing, but where the prefix itself says ⁇
             best, tokens = row.topk(min(width, len(row)))
             for log_probability, token in zip(best.tolist(), tokens.tolist(), strict=True):
                 longer = spelled + vocabulary.spellings[token]

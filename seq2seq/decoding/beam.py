@@ -13,15 +13,25 @@ from seq2seq.decoding.rules import Said
 from seq2seq.decoding.stepwise import Growing, Step, Task
 from seq2seq.errors import UserError
 
+MOST_ALPHA = 10.0
+"""Of a length penalty: with a larger one a long hypothesis is divided by more than a number of 32 bits holds."""
+
 
 def wu_penalty(alpha: float) -> LengthPenalty:
     """Return ((5 + length) / 6) ** alpha (Wu et al. 2016, eq. 14); alpha 0 is no penalty."""
+    _check_alpha(alpha)
     return lambda length: ((5 + length) / 6) ** alpha
 
 
 def power_penalty(alpha: float) -> LengthPenalty:
     """Return length ** alpha, which is CTranslate2's; alpha 1 is the mean log-probability a token."""
+    _check_alpha(alpha)
     return lambda length: length**alpha
+
+
+def _check_alpha(alpha: float) -> None:
+    if not -MOST_ALPHA <= alpha <= MOST_ALPHA:
+        raise UserError(f"search.length_penalty.alpha={alpha} must be at most {MOST_ALPHA:g}; 1 is usual, 0 none")
 
 
 @dataclass(kw_only=True, eq=False)

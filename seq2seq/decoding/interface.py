@@ -91,7 +91,7 @@ class Search(Protocol):
 
 def check_limits(max_length: int, max_ratio: float) -> None:
     """Refuse limits that leave no room for a token."""
-    if max_length < 1 or max_ratio <= 0:
+    if max_length < 1 or not max_ratio > 0:
         raise UserError(f"search.max_length={max_length} and search.max_ratio={max_ratio} must be above 0")
 
 
@@ -102,7 +102,8 @@ def length_limits(
 
     What must be said comes on top of the allowance where the ratio leaves less room.
     """
-    limits = (source_lengths * max_ratio).ceil().long().add(SOURCE_ALLOWANCE)
+    # No more than that at once: what is beyond all whole numbers would come out below 0.
+    limits = (source_lengths * max_ratio).clamp(max=max_length).ceil().long().add(SOURCE_ALLOWANCE)
     if requests is not None and any(request.least for request in requests):
         least = torch.tensor([request.least for request in requests], device=limits.device)
         limits = limits.maximum(least + SOURCE_ALLOWANCE)

@@ -75,6 +75,8 @@ class MinimumBayesRisk:
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
 
     def _best(self, hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:
+        if not hypotheses:  # nothing that is asked may be said
+            return []
         weights = np.ones(len(texts))
         if self.weights == "probability":
             logs = np.array([hypothesis.log_probability for hypothesis in hypotheses])

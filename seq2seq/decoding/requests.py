@@ -8,7 +8,7 @@ from seq2seq.data.text import SURROGATE, is_blank, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.decoding.constraints import Constraints, Phrase, says
 from seq2seq.decoding.interface import Request, Search
-from seq2seq.decoding.prefix import BLANK, prefix_of
+from seq2seq.decoding.prefix import BLANK, Prefix, prefix_of
 from seq2seq.decoding.vocabulary import SPACE, Vocabulary, is_glued
 from seq2seq.errors import UserError
 
@@ -53,10 +53,14 @@ def requests_of(
     requests = []
     for i in range(len(prefixes if prefixes is not None else constraints or ())):
         text = "" if prefixes is None else prefixes[i]
+        if not isinstance(text, str):
+            raise UserError(f"{prefix_name(i)}={text!r} is no text; give one, '' for nothing")
         given = None if constraints is None else constraints[i]
         where = constraint_name(i)
         prefix = prefix_of(text, tokenizer, vocabulary, max_length=search.max_length, where=prefix_name(i))
         made = _constraints_of(given, tokenizer, vocabulary, where=where)
+        if prefix is None and made is not None and made.required:
+            prefix = Prefix(tokenizer.first, "", vocabulary)  # which takes room, if there is any
         if made is not None and made.required and not getattr(search, "requires", False):
             raise UserError(f"{where}: words can be required of search=beam only; choose it, or forbid words alone")
         request = Request(prefix=prefix, constraints=made, where=where)
@@ -104,6 +108,8 @@ def _constraints_of(
 ) -> Constraints | None:
     if not given:
         return None
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: {given!r} is no dictionary; expected such as {EXAMPLE}")
     unknown = [key for key in given if key not in ("require", "forbid")]
     if unknown:
         raise UserError(f"{where}: {unknown[0]} is not known; expected such as {EXAMPLE}")
@@ -136,6 +142,7 @@ def _items(given: Mapping[str, Any], key: str, where: str) -> list[Any]:
 def _phrases(text: str, tokenizer: Tokenizer, vocabulary: Vocabulary, where: str) -> list[Phrase]:
     """Return the ways to say a text inside a sentence: after a space, and after none where it may stand so."""
     ids = tokenizer.encode(text)
+    ids = ids[len(tokenizer.first) :]  # which stands before a whole sentence
     if UNK in ids or not ids:
         unknown = ", ".join(word for word in words(text) if UNK in tokenizer.encode(word))
         raise UserError(f"{where}: the vocabulary has no pieces for {unknown or text}; write it with other letters")

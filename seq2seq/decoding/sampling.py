@@ -25,6 +25,9 @@ from seq2seq.decoding.stepwise import Growing, Step, StepwiseSearch, Task
 from seq2seq.decoding.streams import Streams
 from seq2seq.errors import UserError
 
+LEAST, MOST = 1e-30, 1e30
+"""Temperatures that a number of 32 bits can be divided by: from the likeliest alone to all tokens alike."""
+
 
 @dataclass(kw_only=True, eq=False)
 class SampleSearch(StepwiseSearch):
@@ -59,6 +62,8 @@ class SampleSearch(StepwiseSearch):
             raise UserError(f"search.n_best={self.n_best} must be above 0")
         if self.temperature <= 0:
             raise UserError(f"search.temperature={self.temperature} must be above 0; search=greedy takes the likeliest")
+        if not LEAST <= self.temperature <= MOST:
+            raise UserError(f"search.temperature={self.temperature} must be from {LEAST:g} to {MOST:g}, such as 0.7")
         if self.top_k < 0:
             raise UserError(f"search.top_k={self.top_k} must be 0 (all) or how many tokens, such as 50")
         if not 0 < self.top_p <= 1:
@@ -104,7 +109,8 @@ class SampleSearch(StepwiseSearch):
         if self.top_p < 1:
             ordered = _largest_first(p)
             likelier = ordered.cumsum(-1) - ordered
-            stays &= p >= ordered.gather(-1, (likelier < self.top_p).sum(-1, keepdim=True) - 1)
+            last = (likelier < self.top_p).sum(-1, keepdim=True) - 1
+            stays &= p >= ordered.gather(-1, last.clamp(min=0))  # below it where top_p is 0 among such numbers
         return stays | (p == largest)
 
 

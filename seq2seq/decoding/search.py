@@ -74,6 +74,7 @@ def search_batch(
         found = search(model, *sources, key=key, requests=asked)
     for request, hypotheses in zip(asked, found, strict=False):
         if not hypotheses:
-            raise UserError(f"{request.where}: no translation was found that says what is asked, and may; ask for less")
+            where = request.where or f"sentence {request.number}"
+            raise UserError(f"{where}: no translation was found that says what is asked, and may; ask for less")
     rest = iter(found)
     return [next(rest) if is_wanted else [Hypothesis([], 0.0, 0.0)] for is_wanted in wanted]

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from seq2seq.alignment.sentence import WITHOUT_SPACES
@@ -23,10 +23,11 @@ class Vocabulary:
 
     Args:
         pieces: of every id, as `Tokenizer.pieces` writes them.
+        silent: ids of those that stand for no text, such as tags, beside the special ones.
     """
 
-    def __init__(self, pieces: Sequence[str]) -> None:
-        self.spellings = ["" if i < len(SPECIAL) else piece for i, piece in enumerate(pieces)]
+    def __init__(self, pieces: Sequence[str], silent: Collection[int] = ()) -> None:
+        self.spellings = ["" if i < len(SPECIAL) or i in silent else piece for i, piece in enumerate(pieces)]
         self.spellings[UNK] = SPACE + UNKNOWN
         self._sorted = sorted((piece, i) for i, piece in enumerate(self.spellings) if piece)
         self._ids: dict[str, int] = {piece: i for piece, i in reversed(self._sorted)}
@@ -35,7 +36,7 @@ class Vocabulary:
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> "Vocabulary":
         """Return the vocabulary of a tokenizer."""
-        return cls(tokenizer.pieces(range(len(tokenizer))))
+        return cls(tokenizer.pieces(range(len(tokenizer))), tokenizer.silent)
 
     def spell(self, ids: Sequence[int]) -> str:
         """Return what some pieces spell together, with `▁` for each space."""
@@ -47,10 +48,14 @@ class Vocabulary:
         return [EOS, *self.beginning_with(SPACE)]
 
     def beginning_with(self, text: str) -> list[int]:
-        """Return the pieces whose spelling begins with a text that is not empty, and that text itself."""
+        """Return the pieces whose spelling begins with a text that is not empty, and that text itself.
+
+        A byte begins with no part of what it is called: `<` does not begin `<0xE2>`.
+        """
         first = bisect_left(self._sorted, (text, -1))
         last = bisect_left(self._sorted, (text + "\U0010ffff", -1))
-        return [i for _, i in self._sorted[first:last]]
+        found = self._sorted[first:last]
+        return [i for piece, i in found if piece[0] != "<" or piece == text or not BYTE.fullmatch(piece)]
 
     def begun_in(self, text: str) -> list[int]:
         """Return the pieces with which a text begins, but for the text itself."""

@@ -62,7 +62,7 @@ def paired_bootstrap_bleu(
         name: Significance(
             difference=float(result.score - first.score),
             # Where no sample differs, sacreBLEU counts none above the zero it observed, and would call it significant.
-            p=1.0 if list(systems[name]) == list(baseline) else float(result.p_value),
+            p=1.0 if result.score == first.score else float(result.p_value),
         )
         for name, result in zip(systems, others, strict=True)
     }

@@ -65,6 +65,16 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
         (lambda model: model.translate("text"), "give a list"),
         (lambda model: model.translate([SENTENCE], search="bem"), "did you mean beam"),
         (lambda model: model.translate([SENTENCE], beam_sise=3), "did you mean beam_size"),
+        (lambda model: model.translate([SENTENCE], beam_size="5"), "beam_size=5: expected a whole number, such as 5"),
+        (lambda model: model.translate([SENTENCE], beam_size=True), "beam_size=True: expected a whole number"),
+        (lambda model: model.translate([SENTENCE], early_stopping=1), "early_stopping=1: expected true or false"),
+        (lambda model: model.translate([SENTENCE], max_ratio=float("inf")), "max_ratio=inf: expected a number"),
+        (lambda model: model.translate([SENTENCE], length_penalty=0.5), "length_penalty=0.5: it has keys .* alpha;"),
+        (lambda model: model.translate([SENTENCE], length_penalty={"alpha": "a"}), "length_penalty.alpha=a: expected"),
+        (lambda model: model.translate([SENTENCE], length_penalty={"alpha": 200}), "alpha=200 must be at most 10"),
+        (lambda model: model.align([], links="argmax", threshold="a"), "has no key threshold"),
+        (lambda model: model.translate([SENTENCE], prefix=[None]), "prefix.0.=None is no text"),
+        (lambda model: model.translate([SENTENCE], constraints=[["require"]]), "constraints.0.: .* no dictionary"),
         (lambda model: model.attention(" "), "give a sentence"),
     ],
 )
@@ -161,6 +171,12 @@ def test_alternatives_are_the_likeliest_next_units(model: Model, unit: str) -> N
         assert one.text.removeprefix("▁").startswith("Wo")
         if unit == "words":
             assert one.translation.split()[1] == one.text
+
+
+def test_what_is_unknown_in_a_prefix_goes_on(model: Model) -> None:
+    found = model.alternatives(SENTENCE, "⁇", n=3, max_length=20)
+    assert len(found) == 3 and all(one.text.startswith("⁇") for one in found)
+    assert all(one.translation.lstrip().startswith("⁇") for one in found)
 
 
 def test_next_piece_is_as_likely_as_the_model_says(model: Model) -> None:

@@ -184,6 +184,13 @@ def test_prefix_that_says_what_is_forbidden_is_refused(tokenizer: Tokenizer) -> 
         ask(tokenizer, {"forbid": ["Hund"]}, prefix="der Hund ")
 
 
+def test_forbidden_sign_forbids_no_byte_that_is_shown_with_it() -> None:
+    tokenizer = tokenizer_of(ByteConfig(vocab_size=260, joint=False, normalization="nfc").train([]))
+    constraints = ask(tokenizer, {"forbid": ["<"]}).constraints
+    assert constraints is not None
+    assert constraints.ruled_out([], 9) == set(tokenizer.encode("<"))
+
+
 @pytest.mark.parametrize("search", [GREEDY, SAMPLE, DIVERSE])
 def test_words_are_required_of_a_beam_alone(tokenizer: Tokenizer, search: Any) -> None:
     assert ask(tokenizer, {"forbid": ["Hund"]}, search=search).constraints is not None

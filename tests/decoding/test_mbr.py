@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
+from seq2seq.data.batching import collate
+from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.mbr import MinimumBayesRisk, ranked_by_utility
-from seq2seq.decoding.search import Hypothesis
+from seq2seq.decoding.search import BeamSearch, Hypothesis, Request, search_batch, wu_penalty
 from seq2seq.decoding.utility import chrf_utility
 from seq2seq.errors import UserError
 from tests.decoding.test_search import beam, make_model, make_sources, run
@@ -72,6 +74,20 @@ def test_several_are_returned_best_first() -> None:
         "Kater",
         "Katze",
     ]  # the shorter one is the more like it
+
+
+@pytest.mark.parametrize("weights", ["uniform", "probability"])
+def test_without_a_candidate_it_is_said_what_was_asked(tiny: Any, weights: str) -> None:
+    """`c` twice is required, and no piece may come twice."""
+    candidates = BeamSearch(
+        beam_size=4, n_best=4, max_length=6, max_ratio=9.0, length_penalty=wu_penalty(1.0), no_repeat_ngram=1
+    )
+    search = MinimumBayesRisk(**(OPTIONS | {"candidates": candidates, "weights": weights}))
+    request = Request(1, None, Constraints([[(7, 7)]], (), tiny.vocabulary), where="file:7")
+    with pytest.raises(UserError, match="file:7: no translation was found"):
+        search_batch(
+            search, tiny.model("bahdanau"), collate([([5, 6], [], 0)]), key=tiny.vocabulary.spell, requests=[request]
+        )
 
 
 @pytest.mark.parametrize(

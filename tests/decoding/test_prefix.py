@@ -153,3 +153,19 @@ def test_bytes_and_words_begin_like_pieces(units: str) -> None:
     assert {tokenizer.decode([*prefix.ids, i]) for i in prefix.allowed(prefix.ids, 99) or ()} <= {"das Häuser", "das "}
     if units == "byte":  # a letter of two bytes is not spelled by the signs that its bytes are shown with
         assert prefix.allowed(tokenizer.encode("das H"), 99) == [ids[5]]
+
+
+@pytest.mark.parametrize("text", ["<", "a <", "<2", "<2de>", "<0"])
+def test_what_a_byte_or_a_tag_is_called_begins_with_no_letter(text: str) -> None:
+    made = ByteConfig(vocab_size=260, joint=False, normalization="nfc").train([])
+    tokenizer = tokenizer_of(made).with_tags(["2de"])
+    prefix, ids = read(text, tokenizer), tokenizer.encode(text)
+    assert prefix is not None
+    assert [prefix.allowed(ids[:at], 99) for at in range(len(ids))] == [[i] for i in ids]
+
+
+def test_what_stands_for_no_text_spells_nothing() -> None:
+    made = ByteConfig(vocab_size=260, joint=False, normalization="nfc").train([])
+    tokenizer = tokenizer_of(made).with_tags(["2de"])
+    spellings = Vocabulary.of(tokenizer).spellings
+    assert [spellings[i] for i in tokenizer.silent] == [""] * 4

@@ -123,7 +123,15 @@ def test_more_samples_hold_the_fewer(tiny: Any) -> None:
         assert not Counter(tuple(h.tokens) for h in few) - Counter(tuple(h.tokens) for h in many)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-9}, {"min_p": 0.999999}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"temperature": temperature} for temperature in (1e-6, 1e-30)),
+        *({"top_p": top_p} for top_p in (1e-9, 1e-300)),
+        {"top_k": 1},
+        {"min_p": 0.999999},
+    ],
+)
 def test_the_likeliest_alone_is_greedy_search(tiny: Any, kind: str, options: dict[str, Any]) -> None:
     model, sources = tiny.model(kind), tiny.sources(4)
     greedy = tiny.run(GreedySearch(max_length=9, max_ratio=99.0), model, sources)
@@ -149,6 +157,9 @@ def test_random_numbers_are_even_and_unlike_their_neighbours() -> None:
     ("options", "message"),
     [
         ({"temperature": 0.0}, "search.temperature=0.0 must be above 0; search=greedy"),
+        ({"temperature": 1e-50}, "search.temperature=1e-50 must be from 1e-30"),
+        ({"temperature": 1e39}, "search.temperature=1e[+]39 must be from 1e-30"),
+        ({"temperature": math.nan}, "search.temperature=nan must be from 1e-30"),
         ({"top_k": -1}, "search.top_k=-1"),
         ({"top_p": 0.0}, "search.top_p=0.0"),
         ({"top_p": 1.1}, "search.top_p=1.1"),

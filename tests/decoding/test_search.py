@@ -280,6 +280,15 @@ def test_limits_are_the_ratio_rounded_up_plus_ten_and_at_most_max_length() -> No
     assert length_limits(lengths, 50, 1.5).tolist() == [12, 15, 16, 50]
     assert length_limits(lengths, 11, 1.5).tolist() == [11, 11, 11, 11]
     assert length_limits(lengths, 256, 0.0).tolist() == [10, 10, 10, 10]
+    assert length_limits(lengths, 50, 1e30).tolist() == [50, 50, 50, 50]  # beyond all whole numbers
+
+
+@pytest.mark.parametrize("make", [wu_penalty, power_penalty])
+@pytest.mark.parametrize("alpha", [10.1, 200.0, math.inf, -math.inf, math.nan])
+def test_length_penalty_beyond_what_numbers_hold_is_refused(make: Callable[..., Any], alpha: float) -> None:
+    with pytest.raises(UserError, match=f"search.length_penalty.alpha={alpha} must be at most 10"):
+        make(alpha)
+    assert make(10.0)(torch.tensor(5000.0)).isfinite()
 
 
 @pytest.mark.parametrize("make", [GreedySearch, partial(beam, 2), partial(beam, 5)], ids=["greedy", "beam2", "beam5"])

@@ -47,7 +47,13 @@ def test_case_counts_unless_it_is_told_not_to() -> None:
     upper = [line.upper() for line in REFERENCES]
     assert paired_bootstrap_bleu(REFERENCES, {"upper": upper}, REFERENCES, samples=10)[0]["upper"].difference < -50
     same, _ = paired_bootstrap_bleu(REFERENCES, {"upper": upper}, REFERENCES, samples=10, lowercase=True)
-    assert same["upper"].difference == 0
+    assert same["upper"].difference == 0 and same["upper"].p == 1
+
+
+def test_systems_without_a_match_do_not_differ() -> None:
+    """All of whose samples have a BLEU of 0, as those of untrained models."""
+    found, _ = paired_bootstrap_bleu(["x"] * 40, {"other": ["y z"] * 40}, REFERENCES, samples=100)
+    assert found["other"] == (0.0, 1.0)
 
 
 def test_hypotheses_must_be_as_many_as_references() -> None:

@@ -19,7 +19,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 import seq2seq
 from seq2seq.data.batching import collate
 from seq2seq.data.grammar import generate
-from seq2seq.data.tokenizer import BOS
+from seq2seq.data.tokenizer import BOS, EOS
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.huggingface.folder import Folder
 from seq2seq.huggingface.importing import read
@@ -256,6 +256,32 @@ def test_imported_model_serves_every_command(command: Command, nllb: Path, text:
     ):
         said = command(arguments[0], "checkpoint=a.ckpt", *arguments[1:])
         assert said.status == 0, said.err
+
+
+def test_language_stands_before_what_a_translation_must_begin_with_or_say(
+    command: Command, nllb: Path, tmp_path: Path
+) -> None:
+    model = Pair(command, nllb, tmp_path / "a.ckpt", source_language="eng_Latn", target_language="deu_Latn").ours
+    network, tokenizer = model.network, model.tokenizers.target
+    for prefix in ("der", "de", "der Hu", "der Hu "):
+        assert model.translate(LINES[:1], prefix=[prefix], max_length=12)[0].startswith(prefix)
+        found = model.alternatives(LINES[0], prefix, n=3, max_length=12)
+        assert len(found) == 3 and all(one.translation.startswith(prefix.rstrip()) for one in found)
+    # Two pieces with the language and the end are four tokens.
+    for length in (4, 12):
+        constraints = [{"require": ["der", "die"]}]
+        (several,) = model.translations(LINES[:1], constraints=constraints, max_length=length, n_best=3)
+        assert several and all({"der", "die"} <= set(one.text.split()) for one in several)
+    assert model.translate([""], constraints=[{"forbid": ["der"]}]) == [""]
+    batch = collate([(model.tokenizers.source.encode(LINES[0]), tokenizer.encode("der")[:1], 0)])
+    with torch.no_grad():
+        logits = network(
+            batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+        )
+    expected = logits[-1].softmax(-1)
+    for one in model.alternatives(LINES[0], n=4, unit="pieces", max_length=12):
+        piece = EOS if one.text == "" else tokenizer.pieces(range(len(tokenizer))).index(one.text)
+        assert one.probability == pytest.approx(float(expected[piece] / (1 - expected[BOS])), rel=1e-2)
 
 
 def test_training_goes_on_from_an_imported_model(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:
