@@ -255,7 +255,7 @@ def test_importance_asks_no_recurrence_of_a_gpu_that_has_no_gradient_in_evaluati
 ) -> None:
     model = shaken(build("transformer-pre2", "luong-gru1"))
     enabled: list[bool] = []
-    model.decoder.rnn.register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
+    model.get_submodule("decoder.rnn").register_forward_hook(lambda *_: enabled.append(torch.backends.cudnn.enabled))
     given: Any = [Pairs(batch, torch.randint(2, 29, (len(batch["target_indices"]),)))]
     head_importance(model, given)
     assert enabled == [False] and torch.backends.cudnn.enabled
