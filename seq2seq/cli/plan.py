@@ -17,7 +17,6 @@ from seq2seq.options import compose_defaults, compose_hydra
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 
-
 LOOKED_FOR = ("begin_with", "output", "resume", "tokenizer.checkpoint", "tokenizer.grow", "variants")
 """Keys that decide, before Hydra composes a configuration, what is to be composed."""
 
