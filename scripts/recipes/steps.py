@@ -22,6 +22,7 @@ from seq2seq.cli.output import write_whole
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
 from seq2seq.cli.values import check_types
+from seq2seq.data.files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 
@@ -80,6 +81,11 @@ class Recipe:
         if not composed.tokenizer.joint:
             raise UserError("tokenizer.joint=false: both directions share one vocabulary here; leave it out")
         self.corpus = make_corpus(composed.data)
+        if self.corpus.tags:
+            raise UserError(
+                f"data.corpora: a recipe's text has no tags, but these sources have {', '.join(self.corpus.tags)}; "
+                "give one corpus, or leave data.corpora.NAME.tag out"
+            )
         text = self._write_text(options.pairs, pairs_above)
         with write_whole(settings) as file:
             json.dump(told, file, indent=2)
@@ -230,4 +236,4 @@ def _command(*arguments: str) -> None:
 
 
 def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").split("\n")[:-1]
+    return list(read_lines(str(file)))

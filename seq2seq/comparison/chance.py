@@ -85,8 +85,10 @@ def _column(run: Run, split: str, name: str, form: Callable[[str], str]) -> list
 
 def _form(runs: Sequence[Run]) -> Callable[[str], str]:
     """Return what brings texts into one form: that of the run whose tokenizer changes text most."""
-    found = [(run.config.get("tokenizer") or {}).get("normalization", EARLIER) for run in runs]
-    return comparable(max(found, key=NORMALIZATIONS.index))
+    found = [OmegaConf.select(OmegaConf.create(run.config), "tokenizer.normalization") for run in runs]
+    # A tokenizer of the user's own may have none, or another.
+    known = [name if name in NORMALIZATIONS else EARLIER for name in found]
+    return comparable(max(known, key=NORMALIZATIONS.index))
 
 
 def _link_counts(run: Run, split: str) -> list[LinkCounts]:

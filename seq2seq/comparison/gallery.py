@@ -1,10 +1,11 @@
 """Attention to look at: the pinned sentences under every variant, and what every head does."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+
+import torch
 
 from seq2seq.alignment.archive import load_attention
 from seq2seq.alignment.links import Link, parse_links
@@ -12,7 +13,7 @@ from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import readable
 from seq2seq.build import build_corpus
 from seq2seq.checkpoint import BEST, AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.comparison.runs import Run, read_sentences
+from seq2seq.comparison.runs import Run, read_json, read_sentences
 from seq2seq.comparison.variants import Variant
 from seq2seq.errors import UserError
 
@@ -42,6 +43,8 @@ def gallery(variants: Sequence[Variant]) -> list[dict[str, Any]]:
                 if not zipfile.is_zipfile(path):  # NumPy would leave it open
                     raise ValueError("cut off or no archive")
                 saved = load_attention(path)
+                if not all(torch.isfinite(attention.weights).all() for attention in saved.maps):
+                    raise ValueError("it holds nan or inf")
                 cross = [attention for attention in saved.maps if attention.site.kind == "cross"]
                 # As it reads: a script without spaces is shown piece by piece.
                 query, key = readable(saved.target).ending(), readable(saved.source).ending()
@@ -119,7 +122,7 @@ def head_rows(run: Run, split: str) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         rows = content.get(split) or content.get("val") or []
         return [
             {"kind": str(row["kind"]), "layer": int(row["layer"]), "head": row["head"]}

@@ -136,6 +136,17 @@ def read_run(folder: Path, root: Path) -> Run | None:
     return run
 
 
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds. Raises ValueError, also for what is no number, such as nan, or has no end."""
+
+    def number(text: str) -> float:
+        if not math.isfinite(found := float(text)):
+            raise ValueError(f"it holds {text}")
+        return found
+
+    return json.loads(path.read_text(encoding="utf-8"), parse_float=number, parse_constant=number)
+
+
 def read_sentences(run: Run, split: str) -> list[dict[str, Any]]:
     """Return the sentences of a split with what the run made of them; where that fails none, and the run knows why."""
     if split not in run.sentences:

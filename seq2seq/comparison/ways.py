@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from seq2seq.comparison.forms import plain
 from seq2seq.comparison.readings import ReadVariant
-from seq2seq.comparison.runs import Run
+from seq2seq.comparison.runs import Run, read_json
 from seq2seq.comparison.variants import Variant
 
 ATTENTION = "attention"
@@ -71,8 +70,8 @@ def find_ways(variants: Sequence[Variant], readings: Sequence[ReadVariant], spli
         kept = max(own, key=lambda read: read.own, default=None)
         for name, results in _trusted(variant, split).items():
             row = rows.setdefault(kept.reading if kept and name == ATTENTION else name, Way(variant.name, name))
-            row.without = _mean([result["comprehensiveness"]["mean"] for result in results])
-            row.alone = _mean([result["sufficiency"]["mean"] for result in results])
+            row.without = _mean([result["without"] for result in results])
+            row.alone = _mean([result["alone"] for result in results])
             hits = [result["hit_rate"] for result in results if result["hit_rate"] is not None]
             row.linked = _mean(hits) if hits else None
             if row.milliseconds is None:
@@ -89,10 +88,16 @@ def _trusted(variant: Variant, split: str) -> dict[str, list[dict[str, Any]]]:
         if not path.exists():
             continue
         try:
-            methods = json.loads(path.read_text(encoding="utf-8"))["methods"]
-            for name, result in methods.items():
-                _ = result["comprehensiveness"]["mean"] + result["sufficiency"]["mean"] + result["seconds"]
-                found[str(name)].append({"hit_rate": None, **result})
+            for name, result in read_json(path)["methods"].items():
+                hits = result.get("hit_rate")
+                found[str(name)].append(
+                    {
+                        "without": float(result["comprehensiveness"]["mean"]),
+                        "alone": float(result["sufficiency"]["mean"]),
+                        "seconds": float(result["seconds"]),
+                        "hit_rate": None if hits is None else float(hits),
+                    }
+                )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             run.problems.append(f"{path.name}: it cannot be read")
     return found
@@ -107,7 +112,7 @@ def _curves(run: Run) -> list[dict[str, Any]]:
     found = []
     for path in sorted(run.folder.glob("heads-*.json")):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             points = content["curve"]
             curve: dict[str, Any] = {"seed": run.seed, "split": str(content["split"]), "by": str(content["by"])}
             curve["heads"] = [int(point["heads"]) for point in points]

@@ -12,8 +12,8 @@ import sentencepiece
 from seq2seq.data.model_proto import model_of
 from seq2seq.data.sampling import Segmenter
 from seq2seq.data.tags import NO_WORD
-from seq2seq.data.text import EARLIER, NORMALIZATIONS, is_blank, words_of_pieces
-from seq2seq.data.tokenizer import SPECIAL, UNK, Tokenizer, WordPieces
+from seq2seq.data.text import EARLIER, NORMALIZATIONS, is_blank, restore, words_of_pieces
+from seq2seq.data.tokenizer import MODEL_NAMES, SPECIAL, UNK, Tokenizer, WordPieces
 from seq2seq.errors import UserError
 
 CODE = re.compile(r">>[^<>]+<<")
@@ -53,10 +53,12 @@ class ForeignTokenizer(Tokenizer):
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._cutting)
         except (ValueError, KeyError, TypeError, RuntimeError):
             raise UserError(f"not a vocabulary, or a damaged one ({len(model_proto)} bytes)") from None
-        spec = model_of(self._cutting).normalizer_spec
+        model = model_of(self._cutting)
+        spec = model.normalizer_spec
         rewrites = EARLIER if spec.precompiled_charsmap else "identity"
         self.normalization = spec.name if spec.name in NORMALIZATIONS else rewrites
-        self._has_stand_ins = False
+        # One that we have exported cuts text as it did before.
+        self._has_stand_ins = model.pieces[self._processor.unk_id()].piece == MODEL_NAMES[UNK]
         self._ids = {piece: i for i, piece in enumerate(self.vocabulary) if i >= len(SPECIAL)}
         unused = (i for i, piece in enumerate(self.vocabulary) if piece.startswith(UNUSED))
         self._silent = super().silent.union(unused)
@@ -87,13 +89,14 @@ class ForeignTokenizer(Tokenizer):
     def _encode(self, text: str) -> list[int]:
         if is_blank(text):
             return []
-        code, rest = self._parted(text)
-        return [*code, *(self._ids.get(piece, UNK) for piece in self._processor.encode(rest, out_type=str))]
+        code, rest = self._parted(self._prepared(text))
+        pieces = self._processor.encode(self._stand_in(rest), out_type=str)
+        return [*code, *(self._ids.get(piece, UNK) for piece in pieces)]
 
     def encode_sampled(self, text: str, *, alpha: float, seed: int) -> list[int]:
         """The ids of a random segmentation, as `Tokenizer.encode_sampled`."""
-        code, rest = self._parted(text)
-        sampled = self._segmenter.sample(self._processor.normalize(rest), alpha, Random(seed))
+        code, rest = self._parted(self._prepared(text))
+        sampled = self._segmenter.sample(self._processor.normalize(self._stand_in(rest)), alpha, Random(seed))
         return self.after_tag([*code, *sampled])
 
     @cached_property
@@ -106,10 +109,11 @@ class ForeignTokenizer(Tokenizer):
     def _word_of_piece(self, text: str) -> WordPieces:
         if is_blank(text):
             return WordPieces([], [])
-        code, rest = self._parted(text)
-        mapping = self._processor.encode_as_offset_mapping(rest)
+        prepared = self._prepared(text)
+        code, rest = self._parted(prepared)
+        mapping = self._processor.encode_as_offset_mapping(self._stand_in(rest))
         ids = [self._ids.get(piece, UNK) for piece in mapping["pieces"]]
-        words = words_of_pieces(text, mapping["pieces"], mapping["offsets"])
+        words = words_of_pieces(prepared, mapping["pieces"], mapping["offsets"])
         return WordPieces([*code, *ids], [*(0 for _ in code), *words])
 
     def _parted(self, text: str) -> tuple[list[int], str]:
@@ -128,6 +132,8 @@ class ForeignTokenizer(Tokenizer):
         unknown = self._processor.id_to_piece(self._processor.unk_id())
         said = (unknown if i == UNK else self.vocabulary[i] for i in map(int, ids) if i not in self._silent)
         text: str = self._processor.decode(list(said))
+        if self._has_stand_ins:
+            return restore(text)
         return text.replace("▁", " ").strip()  # of pieces that its SentencePiece model has not
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

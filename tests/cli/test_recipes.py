@@ -26,7 +26,7 @@ def settings(text: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").split("\n")[:-1]
+    return file.read_bytes().decode().split("\n")[:-1]
 
 
 def vocabulary(run: Path) -> list[bytes]:
@@ -84,12 +84,28 @@ def test_folder_of_something_else_stays_as_it_is(script: Script, settings: list[
     assert script("diversify.py", "made/recipe.json", *settings)[0] == 1
 
 
-def test_back_translations_are_tagged_and_of_text_that_was_held_back(
+def test_text_with_tags_is_refused_as_a_recipe_would_lose_them(
     script: Script, settings: list[str], tmp_path: Path
 ) -> None:
+    plain = [option for option in settings if not option.startswith("data")]
+    tagged = ["data=mixture", "data.corpora.one=grammar", "data.corpora.one.tag=2de"]
+    status, out, err = script("distill.py", "made", *plain, *tagged)
+    assert status == 1 and not out and not (tmp_path / "made").exists()
+    assert "data.corpora: a recipe's text has no tags, but these sources have 2de; give one corpus" in err
+
+
+def test_back_translations_are_tagged_and_of_text_that_was_held_back(
+    script: Script, settings: list[str], text_folder: Path, tmp_path: Path
+) -> None:
+    source = (text_folder / "train.source").read_bytes()
+    (tmp_path / "train.source").write_bytes(source.replace(b" ", b" \r", 1))  # which ends no line
+    settings = [*settings, f"data.train.source={tmp_path / 'train.source'}"]
     status, out, err = script("back_translate.py", "made", *settings, "--parallel", "25")
     assert status == 0, err
     made = tmp_path / "made"
+    for side in ("source", "target"):
+        assert lines(made / f"parallel.{side}") == lines(made / "text" / f"train.{side}")[:25]
+    assert "\r" in lines(made / "parallel.source")[0]
     assert lines(made / "lone.target") == lines(made / "text" / "train.target")[25:]
     assert set(lines(made / "back-translated.target")) <= set(lines(made / "lone.target"))
     checkpoint = read_checkpoint(made / "tagged" / "checkpoints" / "best.ckpt")

@@ -82,7 +82,15 @@ def test_broken_archive_damages_the_run_and_leaves_the_others(tmp_path: Path) ->
     assert variants[0].runs[0].story.startswith("sentence-2.npz: it cannot be read")
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"test": [{"kind": "cross"}]}'])
+def test_attention_that_is_no_number_damages_the_run(tmp_path: Path) -> None:
+    _write(tmp_path / "a")
+    write_attention(tmp_path / "a" / "alignments" / "sentence-1.npz", 0, torch.full((2, 5, 6), torch.nan))
+    variants = group_runs(find_runs(tmp_path)).variants
+    assert not gallery(variants)
+    assert variants[0].runs[0].story.startswith("sentence-1.npz: it cannot be read (it holds nan or inf)")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"test": [{"kind": "cross"}]}', '{"test": [], "x": NaN}'])
 def test_broken_heads_damage_the_run(tmp_path: Path, content: str) -> None:
     write_run(tmp_path / "a", metrics=SCORES)
     (tmp_path / "a" / "heads.json").write_text(content)

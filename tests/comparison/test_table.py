@@ -189,6 +189,15 @@ def test_texts_of_runs_are_compared_in_one_form(tmp_path: Path) -> None:
     assert tested.difference == 0
 
 
+@pytest.mark.parametrize("own", [{"tokenizer": 3}, {"tokenizer.normalization": None}, {"tokenizer.normalization": "x"}])
+def test_tokenizer_of_the_users_own_need_not_say_what_it_does_to_text(tmp_path: Path, own: dict[str, Any]) -> None:
+    for name in "ab":
+        options: dict[str, Any] = {"variant": name, "config": own}
+        write_run(tmp_path / name, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)}, **options)
+    (tested,) = _compare(tmp_path)[1].bleu.values()
+    assert tested.difference == 0
+
+
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:
     assert splits_of(compared[0].variants) == ["test", "test_long"]
 

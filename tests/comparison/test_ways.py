@@ -79,7 +79,13 @@ def test_curve_of_heads_is_of_the_run_that_has_one(variants: list[Variant]) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"methods": {"attention": {}}, "curve": [1]}', '{"methods": 3, "curve": 3}']
+    "text",
+    [
+        *("{", "[]", '{"methods": {"attention": {}}, "curve": [1]}', '{"methods": 3, "curve": 3}'),
+        *('{"methods": 3, "curve": [], "x": NaN}', '{"methods": 3, "curve": [], "x": 1e999}'),
+        '{"methods": {"attention": {"comprehensiveness": {"mean": 1}, "sufficiency": {"mean": 1}, "seconds": 1, '
+        '"hit_rate": "half"}}, "curve": 3}',
+    ],
 )
 def test_file_that_cannot_be_read_is_told(variants: list[Variant], text: str) -> None:
     run = variants[0].runs[0]

@@ -26,9 +26,9 @@ SEPARATE = ["model.tie_embeddings=false", "model.tie_output=false", "encoder.num
 OTHER = [f"{side}.{key}" for side in ("encoder", "decoder") for key in ("activation=swish", "scale_embedding=false")]
 
 
-def tokenizer(lines: list[str]) -> Tokenizer:
+def tokenizer(lines: list[str], *, normalization: str = "nfc", vocab_size: int = 120) -> Tokenizer:
     options: dict[str, Any] = {"joint": True, "sampling": 0.0, "character_coverage": 1.0, "input_sentence_size": 0}
-    config = TokenizerConfig(model_type="bpe", vocab_size=120, normalization="nfc", **options)
+    config = TokenizerConfig(model_type="bpe", vocab_size=vocab_size, normalization=normalization, **options)
     return Tokenizer(train_tokenizer(lines, config))
 
 
@@ -84,6 +84,24 @@ def test_transformers_loads_an_equal_model(
     said = command("export", f"checkpoint={file}", "format=huggingface", "output=made")
     assert said.status == 0, said.err
     check_same(seq2seq.load(file, device="cpu"), tmp_path / "made", [pair[0] for pair in text[:12]])
+
+
+@pytest.mark.parametrize("normalization", ["nfc", "identity"])
+def test_exported_model_that_is_imported_again_reads_and_says_text_as_before(
+    command: Command, normalization: str, tmp_path: Path
+) -> None:
+    lines = ["caf\u00e9 \u2581 a\u2581b", "na\u00efve\ta  b", "A\u0308 >>de<< x \ufdd0"]
+    made = tokenizer(lines * 4, normalization=normalization, vocab_size=40)
+    file = checkpoint(tmp_path / "ours.ckpt", Tokenizers(made, made), *POST)
+    assert command("export", f"checkpoint={file}", "format=huggingface", "output=made").status == 0
+    assert command("import", "from=made", "output=back.ckpt").status == 0
+    back = seq2seq.load(tmp_path / "back.ckpt", device="cpu").tokenizers.source
+    for line in [*lines, "cafe\u0301", " a\t\u2581", "Z\u00e9 a", " "]:
+        ids, found = back.word_of_piece(line)
+        assert ids == back.encode(line) and back.pieces(ids) == made.pieces(made.encode(line)), line
+        assert found == made.word_of_piece(line).words and back.decode(ids) == made.decode(made.encode(line))
+        drawn = [t.pieces(t.encode_sampled(line, alpha=0.5, seed=1)) for t in (back, made)]
+        assert drawn[0] == drawn[1]
 
 
 def test_imported_model_goes_back(command: Command, marian: Callable[..., Path], text: Any, tmp_path: Path) -> None:
