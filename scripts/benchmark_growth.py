@@ -27,6 +27,7 @@ import torch
 from benchmark_variants import training
 from gpu.parts import FIRST_ID, compose, tokenizers
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from torch import Tensor
 
 from seq2seq.build import build_model
@@ -146,6 +147,8 @@ def draw(path: str, found: dict[str, dict[str, list[Cost]]]) -> None:
             panel.set(xscale="log", yscale="log")
             panel.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
             panel.minorticks_off()
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             panel.spines[["top", "right"]].set_visible(False)
             panel.legend(frameon=False, fontsize=8, title="slope", title_fontsize=8, loc="upper left")
         column[-1].set_xlabel(grows)
