@@ -127,11 +127,11 @@ class TranslationDataModule(LightningDataModule):
                     "(and loader.max_length, loader.max_ratio), or start a new run"
                 )
         progress = EpochProgress.from_state_dict(state["progress"])
-        before, now = state["num_workers"], self.loader.num_workers
-        if progress.workers and before != now:
+        then, workers = state["num_workers"], self.loader.num_workers
+        if progress.workers and then != workers:
             raise UserError(
-                f"loader.num_workers={now}: the run stopped within an epoch of a stream that was shared out among "
-                f"{before}; go on with loader.num_workers={before}"
+                f"loader.num_workers={workers}: the run stopped within an epoch of a stream that was shared out among "
+                f"{then}; go on with loader.num_workers={then}"
             )
         self._progress = progress
 
