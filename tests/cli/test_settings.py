@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seq2seq.build import bleu_tokenizer
 from seq2seq.cli.messages import explain
-from seq2seq.cli.values import check_types
+from seq2seq.cli.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.metrics import bleu_metric
@@ -168,3 +168,15 @@ def test_folder_without_permission_is_named(command: Command, tmp_path: Path, mo
     said = command("train")
     assert said.status == 1 and "outputs cannot be written to; give other folders: hydra.run.dir=FOLDER" in said.err
     assert "loader.cache_dir" not in said.err  # it may be whole: then it is only read
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("train", ["data=null", "links=null", "reading=null", "seed=null"]),
+        ("evaluate", ["experiment=null", "seed=null"]),
+    ],
+)
+def test_group_that_a_command_is_whole_without_may_be_null(name: str, kept: list[str]) -> None:
+    given = [f"{group}=null" for group in ("data", "experiment", "links", "reading", "seed")]
+    assert without_empty_groups(name, given) == kept
