@@ -357,7 +357,7 @@ def test_files_to_align_must_be_equally_long(
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
-        ("tokenizer.vocab_size=0", ("tokenizer.vocab_size=0", "above 0")),
+        ("tokenizer.vocab_size=0", ("tokenizer.vocab_size=0", "must be from 1 to")),
         ("tokenizer.character_coverage=0.5", ("tokenizer.character_coverage=0.5", "0.98 to 1")),
         ("tokenizer.input_sentence_size=1", ("tokenizer.input_sentence_size=1", "0 (all lines)")),
         ("training.label_smoothing=2", ("training.label_smoothing=2", "below 1")),
