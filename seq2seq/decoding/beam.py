@@ -31,7 +31,9 @@ def power_penalty(alpha: float) -> LengthPenalty:
 
 def _check_alpha(alpha: float) -> None:
     if not -MOST_ALPHA <= alpha <= MOST_ALPHA:
-        raise UserError(f"search.length_penalty.alpha={alpha} must be at most {MOST_ALPHA:g}; 1 is usual, 0 none")
+        raise UserError(
+            f"search.length_penalty.alpha={alpha} must be from {-MOST_ALPHA:g} to {MOST_ALPHA:g}; 1 is usual, 0 none"
+        )
 
 
 @dataclass(kw_only=True, eq=False)

@@ -286,7 +286,7 @@ def test_limits_are_the_ratio_rounded_up_plus_ten_and_at_most_max_length() -> No
 @pytest.mark.parametrize("make", [wu_penalty, power_penalty])
 @pytest.mark.parametrize("alpha", [10.1, 200.0, math.inf, -math.inf, math.nan])
 def test_length_penalty_beyond_what_numbers_hold_is_refused(make: Callable[..., Any], alpha: float) -> None:
-    with pytest.raises(UserError, match=f"search.length_penalty.alpha={alpha} must be at most 10"):
+    with pytest.raises(UserError, match=f"search.length_penalty.alpha={alpha} must be from -10 to 10;"):
         make(alpha)
     assert make(10.0)(torch.tensor(5000.0)).isfinite()
 
