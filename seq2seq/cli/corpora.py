@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.data.mixture import NAME
+from seq2seq.data.mixture import check_name
 from seq2seq.errors import UserError, nearest
 from seq2seq.options import choices_of, config_folder
 
@@ -28,8 +28,7 @@ def _whole(override: str) -> str:
     if found is None or found[2].startswith(("{", "'{")) or found[2] in ("", "null"):
         return override
     name, kind = found[1], found[2]
-    if not NAME.fullmatch(name):
-        raise UserError(f"data.corpora.{name}: call a corpus by letters of English, digits, - and _")
+    check_name(name)
     kinds = [choice for choice in choices_of("data") if choice != "mixture"]
     if kind not in kinds:
         raise UserError(f"data.corpora.{name}={kind}: there is no such kind of corpus; {nearest(kind, kinds)}")

@@ -155,6 +155,12 @@ def _counts(shares: NDArray, total: int) -> NDArray[np.int64]:
     return np.maximum(np.diff(bounds), 1)
 
 
+def check_name(name: str) -> None:
+    """Refuse what a corpus cannot be called."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"data.corpora.{name}: call a corpus by letters of English, digits, - and _")
+
+
 def check_mixture(
     corpora: Mapping[str, tuple[object, object]], temperature: object = None, streaming: bool = False
 ) -> None:
@@ -168,8 +174,7 @@ def check_mixture(
     if not corpora:
         raise UserError("data.corpora is empty: name at least one, such as data.corpora.news=text")
     for name, (weight, tag) in corpora.items():
-        if not NAME.fullmatch(name):
-            raise UserError(f"data.corpora.{name}: call a corpus by letters of English, digits, - and _")
+        check_name(name)
         if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):
             raise UserError(f"data.corpora.{name}.weight={weight} must be a number above 0, such as 1")
         if tag is not None:
