@@ -71,7 +71,7 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
         (lambda model: model.translate([SENTENCE], max_ratio=float("inf")), "max_ratio=inf: expected a number"),
         (lambda model: model.translate([SENTENCE], length_penalty=0.5), "length_penalty=0.5: it has keys .* alpha;"),
         (lambda model: model.translate([SENTENCE], length_penalty={"alpha": "a"}), "length_penalty.alpha=a: expected"),
-        (lambda model: model.translate([SENTENCE], length_penalty={"alpha": 200}), "alpha=200 must be at most 10"),
+        (lambda model: model.translate([SENTENCE], length_penalty={"alpha": 200}), "alpha=200 must be from -10 to 10"),
         (lambda model: model.align([], links="argmax", threshold="a"), "has no key threshold"),
         (lambda model: model.translate([SENTENCE], prefix=[None]), "prefix.0.=None is no text"),
         (lambda model: model.translate([SENTENCE], constraints=[["require"]]), "constraints.0.: .* no dictionary"),
