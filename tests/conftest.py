@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
@@ -33,6 +34,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def c_yaml() -> Iterator[None]:
+    """Read YAML by its library in C: Hydra composes in 0.25 seconds instead of 0.4, and it composes a thousand times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml, "SafeLoader", yaml.CSafeLoader)
+        yield
 
 
 @pytest.fixture(autouse=True)

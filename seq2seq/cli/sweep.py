@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, NamedTuple, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
@@ -54,14 +55,19 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
 
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Keep Hydra's sweeper from composing every run of a sweep before the first: they have been checked."""
-    # Replaced on the class, which mypy forbids: Hydra makes the sweeper itself, and no key turns the check off.
-    check = BasicSweeper.validate_batch_is_legal
+    """Keep Hydra from composing what is known: each run of a sweep before the first, and a run to see if it is a sweep.
+
+    Without `hydra.mode`, which the command line takes as --multirun, its options alone say which.
+    """
+    # Replaced on the classes, which mypy forbids: Hydra makes the objects itself, and no key turns these off.
+    check, mode = BasicSweeper.validate_batch_is_legal, Hydra.get_mode
     BasicSweeper.validate_batch_is_legal = lambda *_: None  # type: ignore[method-assign]
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
     finally:
         BasicSweeper.validate_batch_is_legal = check  # type: ignore[method-assign]
+        Hydra.get_mode = mode  # type: ignore[method-assign]
 
 
 def _values(override: Override) -> list[str]:
