@@ -36,7 +36,7 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """With trainings of one epoch on less text; the notebooks check that what they compute twice is the same."""
     notebook = read(path)
     for cell in notebook.cells:
-        cell.source = cell.source.replace('"train": 3000', '"train": 1500')
+        cell.source = cell.source.replace('"train": 3000', '"train": 500')
     monkeypatch.setenv("EPOCHS", "1")
     monkeypatch.setenv("PATH", f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")

@@ -199,7 +199,7 @@ STEPS = ["trainer.limit_train_batches=null", "callbacks.last.every_n_steps=1", "
     "overrides",
     [
         ["model.dropout=0.3", "callbacks=ema", "tokenizer.sampling=0.2", "callbacks.best.save_top_k=2",
-         "callbacks.best.filename=best-{step}", "trainer.val_check_interval=2", "loader.num_workers=2",
+         "callbacks.best.filename=best-{step}", "trainer.val_check_interval=2", "loader.num_workers=1",
          "logger=[tensorboard,csv]"],
         ["scheduler=plateau", "scheduler.scheduler.patience=0", "trainer.accumulate_grad_batches=2",
          "callbacks.early_stopping.patience=1", "trainer.max_epochs=4"],
