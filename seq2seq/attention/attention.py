@@ -7,7 +7,7 @@ from torch.compiler import is_exporting
 from seq2seq.attention.kernels import fastest_kernel, fused_softmax
 from seq2seq.attention.linear_attention import add_up, attend_to_sums, linear_attention
 from seq2seq.attention.masks import causal_mask, check_mask, combine_masks
-from seq2seq.attention.memory import Memory, Past, Sums, one_a_head
+from seq2seq.attention.memory import Memory, Past, Sums, one_a_head, one_a_stream
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Pattern
 from seq2seq.attention.scores import Score
@@ -181,7 +181,7 @@ class Attention(nn.Module):
         asked = (places,) if self.score_placed else (past,) if self.score_remembers else ()
         scores = self.score(query, keys, *asked)
         if bias is not None:
-            scores = scores + _one_a_stream(bias, scores)
+            scores = scores + one_a_stream(bias, scores)
         if causal:
             mask = combine_masks(mask, causal_mask(*scores.shape[-2:], device=scores.device))
         # A normaliser of a user's own, in half precision, would round small weights away and no longer sum to 1.
@@ -238,15 +238,3 @@ class Attention(nn.Module):
             causal=causal,
             dropout=self.dropout if self.training else 0.0,
         )
-
-
-def _one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:
-    """Return a bias once for each stream of scores.
-
-    Args:
-        bias: broadcastable to (..., query, key).
-        scores: (..., streams · heads, query, key).
-    """
-    if bias.dim() < 3 or bias.shape[-3] in (1, scores.shape[-3]):
-        return bias
-    return bias.repeat(*(1,) * (bias.dim() - 3), scores.shape[-3] // bias.shape[-3], 1, 1)

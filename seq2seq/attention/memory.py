@@ -21,6 +21,18 @@ def one_a_head(x: Tensor, like: Tensor) -> Tensor:
     return x.repeat_interleave(like.shape[-3] // x.shape[-3], dim=-3)
 
 
+def one_a_stream(bias: Tensor, scores: Tensor) -> Tensor:
+    """Return a bias once for each stream of scores.
+
+    Args:
+        bias: broadcastable to (..., query, key).
+        scores: (..., streams · heads, query, key).
+    """
+    if bias.dim() < 3 or bias.shape[-3] in (1, scores.shape[-3]):
+        return bias
+    return bias.repeat(*(1,) * (bias.dim() - 3), scores.shape[-3] // bias.shape[-3], 1, 1)
+
+
 class Past(NamedTuple):
     """What a hypothesis has looked at so far: for a score or normaliser that `remembers`."""
 
