@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.errors import UserError
+from seq2seq.options import config_folder
 
 NEUTRAL = (
     *("seed", "output", "run_name", "resume", "loader.cache_dir", "variants", "training.test_splits", "logger"),
@@ -165,7 +167,7 @@ def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for values in settings for key in values)
     found: dict[str, str] = {}
     # What a person sets first: the model's own keys before those that take their value from them.
-    for key in sorted(keys, key=lambda key: (not key.startswith("model."), len(key))):
+    for key in sorted(keys, key=lambda key: (not key.startswith("model."), len(key.removesuffix("._target_")))):
         column = [json.dumps(_short(key, values.get(key))) for values in settings]
         if len({json.dumps(values.get(key), default=str) for values in settings}) > 1:
             found.setdefault(" ".join(column), key)
@@ -173,9 +175,23 @@ def _differing(settings: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _short(key: str, value: Any) -> str:
-    """Return a key's value for a name: of a `_target_` its last part."""
+    """Return a key's value for a name: of a `_target_` the word that a user gives for it, else its last part."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-    return text.rsplit(".", 1)[-1] if key.endswith("_target_") else text
+    if not key.endswith("_target_"):
+        return text
+    group = re.sub("^(self|cross)_", "", key.split(".")[-2]) if "." in key else ""
+    choices = _choices(group).get(text, [])
+    return choices[0] if len(choices) == 1 else text.rsplit(".", 1)[-1]
+
+
+@cache
+def _choices(group: str) -> Mapping[str, list[str]]:
+    """Return the choices of a group of configuration files by the class that each makes."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((config_folder() / group).glob("*.yaml")):
+        for target in re.findall(r"^_target_: ([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found[target].append(path.stem)
+    return found
 
 
 def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:

@@ -76,18 +76,23 @@ def test_of_many_variants_a_name_says_only_what_is_unusual(tmp_path: Path) -> No
         "rotary": "luong-general (encoder.positions=rotary)",
         "short": "luong-general (trainer.max_epochs=3)",
         "small": "luong-general (model.d_model=64)",
-        "sink": "luong-general (normalizer=Sink)",
-        "both": "luong-general (trainer.max_epochs=3, normalizer=Sink)",
-        "top2": "luong-general (normalizer.k=2, normalizer=TopK)",
-        "top4": "luong-general (normalizer.k=4, normalizer=TopK)",
+        "sink": "luong-general (normalizer=sink)",
+        "both": "luong-general (normalizer=sink, trainer.max_epochs=3)",
+        "top2": "luong-general (normalizer=topk, normalizer.k=2)",
+        "top4": "luong-general (normalizer=topk, normalizer.k=4)",
     }
 
 
-def test_target_is_shown_by_its_last_part(tmp_path: Path) -> None:
-    for name in ("Softmax", "Sparsemax"):
-        write_run(tmp_path / name, config={"normalizer._target_": f"seq2seq.attention.{name}"})
-    names = [variant.name for variant in group_runs(find_runs(tmp_path)).variants]
-    assert names == ["luong-general (normalizer=Softmax)", "luong-general (normalizer=Sparsemax)"]
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("encoder.self_normalizer", ["Cosine", "Near", "off_by_one"]), ("score", ["Cosine", "Near", "OffByOne"])],
+)
+def test_part_is_called_by_the_word_that_a_user_gives_for_it(tmp_path: Path, key: str, expected: list[str]) -> None:
+    """A class that several choices make, and one that none makes, keep their own name."""
+    for target in ("seq2seq.attention.OffByOne", "seq2seq.attention.Cosine", "my_scores.Near"):
+        write_run(tmp_path / target, config={f"{key}._target_": target})
+    names = sorted(variant.name for variant in group_runs(find_runs(tmp_path)).variants)
+    assert names == [f"luong-general ({key}={name})" for name in expected]
 
 
 def test_key_that_is_null_and_one_that_is_missing_are_the_same(tmp_path: Path) -> None:
