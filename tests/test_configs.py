@@ -26,6 +26,7 @@ CONFIGS = config_folder()
 COMMANDS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir())
 FILES = [(path.parent.name, path.stem) for path in sorted(CONFIGS.glob("*/*.yaml"))]
+WITH_TARGETS = [(group, name) for group, name in FILES if group not in ("model", "experiment", "debug")]
 
 SUPPLIED = {
     "encoder": {"table", "two_sided"},
@@ -196,18 +197,13 @@ def targets(node: Any, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
                 yield from targets(value, name)
 
 
-def all_targets() -> list[Any]:
-    found = []
-    for group, name in FILES:
-        if group in ("model", "experiment", "debug"):
-            continue  # no targets of their own
-        # With an override of one group alone, its files' defaults lists are followed.
-        config = composed(group, name)
-        side = config.encoder if group in ("positions", "pattern") else config
-        node = config.cross_pattern if SEATS.get(name) == "cross_pattern" else side[group]
-        tree: Any = OmegaConf.to_container(node, resolve=False)
-        found += [pytest.param(*target, id=f"{group}/{name}:{target[0]}") for target in targets(tree, group)]
-    return found
+@cache
+def targets_of(group: str, name: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the targets of a file, as `targets` does: with it alone chosen, its defaults list is followed."""
+    config = composed(group, name)
+    side = config.encoder if group in ("positions", "pattern") else config
+    node = config.cross_pattern if SEATS.get(name) == "cross_pattern" else side[group]
+    return list(targets(OmegaConf.to_container(node, resolve=False), group))
 
 
 def is_ours(target: Callable[..., Any]) -> bool:
@@ -230,28 +226,29 @@ def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: p for name, p in found.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
 
 
-@pytest.mark.parametrize(("key", "name", "given"), all_targets())
-def test_yaml_and_signature_name_the_same_parameters(key: str, name: str, given: dict[str, Any]) -> None:
-    target = get_object(name)
-    parameters = parameters_of(target)
-    named = set(parameters)
-    if is_ours(target):
-        assert given.keys() == named - SUPPLIED.get(key, set())
-        # Where a library user has a default too, it is the same one.
-        defaults = {k: parameters[k].default for k in given if parameters[k].default is not inspect.Parameter.empty}
-        assert defaults == {
-            k: get_object(v["_target_"]) if "_target_" in str(v) else v for k, v in given.items() if k in defaults
-        }  # a class stands for its YAML
-    else:
-        assert given.keys() <= named
+@pytest.mark.parametrize(("group", "name"), WITH_TARGETS)
+def test_yaml_and_signature_name_the_same_parameters(group: str, name: str) -> None:
+    for key, target_name, given in targets_of(group, name):
+        target = get_object(target_name)
+        parameters = parameters_of(target)
+        named = set(parameters)
+        if is_ours(target):
+            assert given.keys() == named - SUPPLIED.get(key, set()), key
+            # Where a library user has a default too, it is the same one.
+            defaults = {k: parameters[k].default for k in given if parameters[k].default is not inspect.Parameter.empty}
+            assert defaults == {
+                k: get_object(v["_target_"]) if "_target_" in str(v) else v for k, v in given.items() if k in defaults
+            }, key  # a class stands for its YAML
+        else:
+            assert given.keys() <= named, key
 
 
 def test_no_supplied_parameter_is_out_of_date() -> None:
     supplied: dict[str, set[str]] = {key: set() for key in SUPPLIED}
-    for target in all_targets():
-        key, name, _ = target.values
-        if key in SUPPLIED:
-            supplied[key] |= SUPPLIED[key] & set(parameters_of(get_object(name)))
+    for file in WITH_TARGETS:
+        for key, name, _ in targets_of(*file):
+            if key in SUPPLIED:
+                supplied[key] |= SUPPLIED[key] & set(parameters_of(get_object(name)))
     assert supplied == SUPPLIED
 
 
