@@ -56,6 +56,12 @@ def parse_links(line: str, *, first_index: int = 0, where: str = "links") -> Lin
     return _links(pharaoh_links(line, first_index=first_index, where=where))
 
 
+def links_within(links: Links, num_source: int, num_target: int) -> Links:
+    """Return the links between the first so many words of either side: those of a sentence pair that was cut off."""
+    sure, possible = ((link for link in kind if link[0] < num_source and link[1] < num_target) for kind in links)
+    return Links(frozenset(sure), frozenset(possible))
+
+
 def _links(found: Iterable[WordLink]) -> Links:
     found = list(found)
     possible = frozenset((link.source, link.target) for link in found)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from seq2seq.alignment.sentence import Axis, Sentence
 from seq2seq.alignment.shares import nowhere, remark, shares
@@ -49,8 +50,9 @@ class AttentionMap(NamedTuple):
         given = shares(self.weights) if self.read is None else self.read
         rows = torch.cat((given, nowhere(given).unsqueeze(-1)), dim=-1)
         if unit == "words":
-            key_words = self.key.word_of_piece
-            rows = merge_pieces(rows, self.query.word_of_piece, [*key_words, max(key_words) + 1])
+            rows = merge_pieces(rows, self.query.word_of_piece, [*self.key.word_of_piece, len(self.key.words)])
+            # The last words may have no pieces.
+            rows = F.pad(rows, (0, 0, 0, len(self.query.words) - rows.shape[-2]))
         labels, several = (self.query.labels(unit), self.key.labels(unit)), len(self.weights) > 1
         if self.read is None or not several:
             return View(rows[..., :-1], rows[..., -1], *labels)

@@ -9,7 +9,7 @@ from seq2seq.alignment.sentence import Axis, Sentence
 from seq2seq.attribution.explanation import Explanation
 from seq2seq.attribution.forced import Forced, Progress, unwatched
 from seq2seq.attribution.method import Contributions, Method
-from seq2seq.attribution.sentences import read_sentence, read_target
+from seq2seq.attribution.sentences import read_sentence, read_target, words_read
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -65,6 +65,7 @@ def explain(
         source = read_sentence("source", tokenizers.source, source, max_length=max_length)
     if isinstance(target, str):
         target = read_target("target", tokenizers.target, target, max_length=max_length)
+    source, target = words_read(source), words_read(target)
     other = None
     if contrast is not None:
         other = read_target("contrast", tokenizers.target, contrast, max_length=max_length).without_tags()

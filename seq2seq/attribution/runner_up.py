@@ -10,6 +10,7 @@ from seq2seq.attribution.explaining import attribute, check_numbers
 from seq2seq.attribution.explanation import Explanation
 from seq2seq.attribution.forced import Forced
 from seq2seq.attribution.method import Method
+from seq2seq.attribution.sentences import words_read
 from seq2seq.data.tokenizer import EOS, Tokenizers
 from seq2seq.models import EncoderDecoder
 
@@ -40,6 +41,7 @@ def explain_beside_runner_up(
         UserError: a contribution is no number.
     """
     method.check(model)
+    source, target = words_read(source), words_read(target)
     forced = Forced(
         model,
         source.ids,

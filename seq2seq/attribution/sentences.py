@@ -57,12 +57,16 @@ def _read(key: str, tokenizer: Tokenizer, text: str, max_length: int | None) -> 
 
 
 def _without_unread(key: str, sentence: Sentence) -> Sentence:
-    """Return the sentence with those words alone that have pieces."""
+    """Return the sentence with those words alone that have pieces; others are named in a warning."""
+    unread = [repr(word) for i, word in enumerate(sentence.words) if i not in sentence.word_of_piece]
+    if unread:
+        log.warning("%s: the model does not read %s, which its normalisation removes; left out", key, ", ".join(unread))
+    return words_read(sentence)
+
+
+def words_read(sentence: Sentence) -> Sentence:
+    """Return the sentence with those words alone that have pieces: normalisation removes others."""
     read = sorted({*sentence.word_of_piece} - {NO_WORD})
-    unread = [repr(word) for i, word in enumerate(sentence.words) if i not in read]
-    if not unread:
-        return sentence
-    log.warning("%s: the model does not read %s, which its normalisation removes; left out", key, ", ".join(unread))
     words = [sentence.words[i] for i in read]
     places = [i if i == NO_WORD else read.index(i) for i in sentence.word_of_piece]
     return sentence._replace(words=words, word_of_piece=places)

@@ -11,7 +11,7 @@ from rich.console import Console
 from seq2seq.build import find_device
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import check_folder, write_whole
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     root = Path(config.runs)
     output = Path(config.output) if config.output else root
+    if config.output or root.is_dir():  # before the work; no folder at all is said below
+        check_folder(output)
     device = find_device(config.device)
     again = None
     if config.get("reading") is not None:

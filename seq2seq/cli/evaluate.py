@@ -25,7 +25,7 @@ from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
 from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
-from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
+from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line, unlinked_rows
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
 
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     baseline = None
     if config.baseline_links is not None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
-        baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold)}
+        baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold, unlinked=unlinked_rows(rows))}
     batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     folder = results_folder(config.output, checkpoint.path)
     settings = {

@@ -98,7 +98,8 @@ def write_folder(folder: Path, explanation: Explanation, checkpoint: str, format
             save_figure(figure(explanation), made / f"{explanation.name}.{suffix}")
         data = {"checkpoint": checkpoint, **explanation.as_data()}
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-        (made / f"{explanation.name}.json").write_text(text, encoding="utf-8")
+        # Only the checkpoint's name can hold what is not in UTF-8, and JSON reads such an escape back.
+        (made / f"{explanation.name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
         folder.mkdir(exist_ok=True)
         for path in made.iterdir():
             path.replace(folder / path.name)

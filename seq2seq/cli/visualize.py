@@ -149,7 +149,8 @@ def write_folder(
         old.mkdir()
         made.mkdir()
         page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
-        (made / "index.html").write_text(page, encoding="utf-8")
+        # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
+        (made / "index.html").write_text(page, encoding="utf-8", errors="backslashreplace")
         # The encoder's attention is the same whatever is said of the source.
         encoder = [attention for attention in targets[0].maps if attention.site.kind == "encoder"]
         save_figures(made, formats, encoder, source.text, None)
@@ -164,7 +165,8 @@ def write_folder(
             "targets": [{"name": t.name, "text": t.sentence.text, "score": t.score} for t in targets],
             "files": sorted(_files(made)),
         }
-        (made / SUMMARY).write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
+        (made / SUMMARY).write_text(text, encoding="utf-8", errors="backslashreplace")
         folder.mkdir(exist_ok=True)
         for place, begin in ((old, folder), (folder, made)):
             for path in [path for path in begin.iterdir() if path.name != Path(name).name]:

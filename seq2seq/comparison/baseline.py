@@ -9,6 +9,7 @@ from seq2seq.comparison.runs import Run
 from seq2seq.comparison.variants import Variant
 from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
+from seq2seq.evaluation.by_corpus import without_links
 
 
 def links_variant(path: str, runs: Sequence[Run], split: str) -> Variant:
@@ -25,6 +26,7 @@ def links_variant(path: str, runs: Sequence[Run], split: str) -> Variant:
     except Exception as error:  # whatever comes of data that has moved, or of a user's own class
         reason = " ".join(str(error).split())
         raise UserError(f"baseline_links={path}: the gold links of {run.where} cannot be read: {reason}") from error
-    aer = baseline_error_rate(path, [(pair.source, pair.target, pair.links) for pair in pairs])
+    unlinked = without_links([pair.corpus for pair in pairs], [pair.links for pair in pairs])
+    aer = baseline_error_rate(path, [(pair.source, pair.target, pair.links) for pair in pairs], unlinked=unlinked)
     name = Path(path).name
     return Variant(name, [Run(Path(path), path, name, None, {}, metrics={f"{split}/aer": aer})])

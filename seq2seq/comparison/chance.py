@@ -63,9 +63,10 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
             )
             for name, result in found.items():
                 bleu[name][seed] = result
-        counts = {name: linked for name, other in runs.items() if (linked := _link_counts(other, split))}
         if mine := _link_counts(run, split):
-            for name, result in paired_bootstrap_aer(mine, counts, samples=samples).items():
+            linked = {name: _link_counts(other, split) for name, other in runs.items()}
+            counts = {name: [*found.values()] for name, found in linked.items() if found.keys() == mine.keys()}
+            for name, result in paired_bootstrap_aer([*mine.values()], counts, samples=samples).items():
                 aer[name][seed] = result
     tested = ({name: over_seeds(results[name]) for name in theirs if name in results} for results in (bleu, aer))
     return Chance(baseline.name, samples, signature, *tested)
@@ -91,12 +92,14 @@ def _form(runs: Sequence[Run]) -> Callable[[str], str]:
     return comparable(max(known, key=NORMALIZATIONS.index))
 
 
-def _link_counts(run: Run, split: str) -> list[LinkCounts]:
-    """Return each sentence's counts; nothing where a run has none."""
+def _link_counts(run: Run, split: str) -> dict[int, LinkCounts]:
+    """Return the counts of the sentences that have any, by their place: in a mixture, a corpus may have no links."""
+    fields = LinkCounts._fields
     try:
-        return [LinkCounts(*(int(row[name]) for name in LinkCounts._fields)) for row in run.sentences[split]]
+        rows = [(i, row) for i, row in enumerate(run.sentences[split]) if fields[0] in row]
+        return {i: LinkCounts(*(int(row[name]) for name in fields)) for i, row in rows}
     except (KeyError, TypeError, ValueError):
-        return []
+        return {}
 
 
 def bleu_options(run: Run, split: str) -> tuple[str, bool]:

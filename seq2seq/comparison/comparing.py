@@ -53,11 +53,11 @@ def compare_runs(
         raise UserError(f"samples={samples}: expected at least 1, such as 1000")
     check_same_data(runs, root, split)
     against = _find_baseline(variants, baseline, split)
+    # A file that does not fit is refused before the work.
+    linked = [] if baseline_links is None else [links_variant(baseline_links, runs, split)]
     chance = compare_with(against, variants, split, samples=samples) if against else None
     read = read_variants(variants, again) if again else []
-    if baseline_links is not None:
-        variants.append(links_variant(baseline_links, runs, split))
-    return Compared(rank(variants, split), left_out, chance, read, runs)
+    return Compared(rank([*variants, *linked], split), left_out, chance, read, runs)
 
 
 def _find_baseline(variants: list[Variant], name: str | None, split: str) -> Variant | None:

@@ -100,7 +100,8 @@ def _sentences_by_length(variants: Sequence[Variant]) -> dict[str, dict[str, int
             if split not in found and (run.folder / f"sentences-{split}.jsonl").exists():
                 lengths = [len(words(row["source"])) for row in read_sentences(run, split)]
                 counts = Counter(range_names(LENGTHS)[bisect_left(LENGTHS, length)] for length in lengths)
-                found[split] = dict(counts)
+                if counts:  # else the file is damaged, and another run may have it whole
+                    found[split] = dict(counts)
     return found
 
 

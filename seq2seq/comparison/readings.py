@@ -23,6 +23,7 @@ from seq2seq.data.loader import batch_loader
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.alignment import HeadEvaluator
+from seq2seq.evaluation.by_corpus import unlinked_rows
 from seq2seq.evaluation.head_report import HeadReport
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.significance import Significance, paired_bootstrap_aer
@@ -134,12 +135,14 @@ class _Reader(NamedTuple):
     def __call__(self, rows: Any, readings: Sequence[Reading]) -> tuple[HeadReport, float]:
         """Return what heads do, and the seconds of forced passes and readings."""
         heads, seconds = HeadEvaluator(self.tokenizers, self.extraction, readings), 0.0
-        linked = any(rows["links"])
+        linked, unlinked = any(rows["links"]), unlinked_rows(rows)
         device = next(self.model.parameters()).device
         for batch in batch_loader(rows, tokens_per_batch=self.tokens_per_batch, shuffle=False, num_workers=0):
-            here, pairs = batch.to(device), [rows[index] for index in batch.indices.tolist()]
+            here, indices = batch.to(device), batch.indices.tolist()
+            pairs = [rows[index] for index in indices]
             sentences = [sentences_of_row(self.tokenizers, row) for row in pairs]
-            gold = [parse_links(row["links"]) if linked else None for row in pairs]
+            known = [linked and index not in unlinked for index in indices]
+            gold = [parse_links(row["links"]) if has else None for row, has in zip(pairs, known, strict=True)]
             begin = time.perf_counter()
             with record_pass(self.model, norms=heads.reads_norms) as seen:
                 self.model.features(

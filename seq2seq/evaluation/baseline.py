@@ -1,7 +1,7 @@
 """Links of another tool, such as `seq2seq links`, scored as a model's are: what a model has to beat."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from seq2seq.alignment.links import alignment_error_rate, parse_links, read_links
 from seq2seq.data.text import words
@@ -10,12 +10,15 @@ from seq2seq.errors import UserError
 log = logging.getLogger(__name__)
 
 
-def baseline_error_rate(path: str, rows: Iterable[tuple[str, str, str]]) -> float:
+def baseline_error_rate(
+    path: str, rows: Iterable[tuple[str, str, str]], *, unlinked: Collection[int] = frozenset()
+) -> float:
     """Return the alignment error rate, 0-1, of a file of links against the gold links of a data set.
 
     Args:
-        path: of the links, in any form that `seq2seq aer` reads.
+        path: of the links, in any form that `seq2seq aer` reads, of all pairs.
         rows: source, target and gold links (Pharaoh, from 0) of each pair.
+        unlinked: pairs of which nobody knows the links (`by_corpus.without_links`): as for a model, they do not count.
 
     Raises:
         UserError: there are no gold links, or the file does not belong to these pairs.
@@ -39,4 +42,5 @@ def baseline_error_rate(path: str, rows: Iterable[tuple[str, str, str]]) -> floa
                 )
     if not file.form.first_index and not any(0 in link for links in found for link in links.possible):
         log.warning("%s: no link has index 0; links from 1 are read as such in NAACL's form and *.talp alone", path)
-    return alignment_error_rate([parse_links(gold) for _, _, gold in rows], [links.possible for links in found]).aer
+    known = [i for i in range(len(rows)) if i not in unlinked]
+    return alignment_error_rate([parse_links(rows[i][2]) for i in known], [found[i].possible for i in known]).aer

@@ -14,6 +14,22 @@ MARK = "_by_corpus/"
 """What stands between the name of a metric and that of a corpus."""
 
 
+def without_links(corpora: Sequence[str], links: Sequence[str]) -> set[int]:
+    """Return the pairs of corpora none of whose pairs has links: nobody knows theirs, so they are not aligned.
+
+    Args:
+        corpora: of each pair its corpus in a mixture, else "".
+        links: the gold links of each, else "".
+    """
+    linked = {name for name, found in zip(corpora, links, strict=True) if found}
+    return {i for i, name in enumerate(corpora) if name not in linked} if any(corpora) else set()
+
+
+def unlinked_rows(dataset: Dataset) -> set[int]:
+    """Return the rows of a data set of which that is so; of data that are no mixture none."""
+    return without_links(dataset["corpus"][:], dataset["links"][:]) if "corpus" in dataset.column_names else set()
+
+
 class CorpusScores:
     """Collects how likely references are; scores each corpus at the end. Of data that are no mixture it does nothing.
 
@@ -25,11 +41,6 @@ class CorpusScores:
         self.corpora: list[str] = dataset["corpus"][:] if "corpus" in dataset.column_names else []
         self.active = any(self.corpora)
         self.losses: dict[int, tuple[float, int]] = {}  # by pair: the negative log-likelihood in nats, and its tokens
-
-    def without_links(self, links: Sequence[str]) -> set[int]:
-        """Return the pairs of corpora none of whose pairs has links: nobody knows theirs, so they are not aligned."""
-        linked = {name for name, found in zip(self.corpora, links, strict=True) if found} if self.active else set()
-        return {i for i, name in enumerate(self.corpora) if self.active and name not in linked}
 
     def add(self, indices: Sequence[int], log_likelihood: Tensor, lengths: Sequence[int]) -> None:
         """Add pairs: the log-likelihood of each of their target tokens (tokens,), and how many each has."""

@@ -19,7 +19,7 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
-from seq2seq.evaluation.by_corpus import CorpusScores
+from seq2seq.evaluation.by_corpus import CorpusScores, unlinked_rows
 from seq2seq.evaluation.head_report import HeadFindings
 from seq2seq.evaluation.link_counts import LinkCounts
 from seq2seq.evaluation.metrics import bleu_by_length, exact_match_by_tag, range_names, score_translations
@@ -90,7 +90,7 @@ class Evaluator:
         self.alignment = alignment
         self.has_links = any(dataset["links"])
         self._by_corpus = CorpusScores(dataset)
-        self._unlinked = self._by_corpus.without_links(dataset["links"])
+        self._unlinked = unlinked_rows(dataset)
         self._heads = HeadEvaluator(tokenizers, extraction, readings)
         self._hypotheses: dict[int, str] = {}
         self._likelihood = 0.0

@@ -61,8 +61,9 @@ def paired_bootstrap_bleu(
     found = {
         name: Significance(
             difference=float(result.score - first.score),
-            # Where no sample differs, sacreBLEU counts none above the zero it observed, and would call it significant.
-            p=1.0 if result.score == first.score else float(result.p_value),
+            # Where no sample differs, sacreBLEU counts none above the zero it observed, and would call it significant;
+            # likewise of one sentence, of which every sample is the same.
+            p=1.0 if result.score == first.score or len(references) == 1 else float(result.p_value),
         )
         for name, result in zip(systems, others, strict=True)
     }
@@ -75,7 +76,8 @@ def paired_bootstrap_aer(
     """Return for every system how its alignment error rate, 0-1, compares with the baseline's, as sacreBLEU does it.
 
     Sentences are drawn with replacement, the same for all; p is the share of samples whose difference is further from
-    the mean difference than the observed one is from zero (Riezler & Maxwell 2005).
+    the mean difference than the observed one is from zero (Riezler & Maxwell 2005). One sentence alone says nothing of
+    others: then it is 1.
 
     Args:
         baseline: counts of each sentence.
@@ -95,5 +97,5 @@ def paired_bootstrap_aer(
         observed = float((rates(counts, once) - rates(baseline, once))[0])
         differences = rates(counts, drawn) - rates(baseline, drawn)
         as_far = int((np.abs(differences - differences.mean()) > abs(observed)).sum())
-        results[name] = Significance(observed, (as_far + 1) / (samples + 1) if observed else 1.0)
+        results[name] = Significance(observed, (as_far + 1) / (samples + 1) if observed and n > 1 else 1.0)
     return results

@@ -123,7 +123,7 @@ function scores() {
     const found = variant.cells[column.key];
     if (!found) return element("td", { "data-key": column.key, class: "unsure" }, column.key === "bleu_difference" && variant.baseline ? "baseline" : "–");
     const [mean, spread] = found.text.split(" ± ");
-    const look = found.value === best[column.key] ? "best" : column.key.endsWith("_p") && Number(found.text) >= 0.05 ? "unsure" : null;
+    const look = found.value === best[column.key] ? "best" : column.key.endsWith("_p") && found.value >= 0.05 ? "unsure" : null;
     return element("td", { "data-key": column.key, class: look },
       mean, ...(spread ? [element("span", { class: "spread" }, ` ± ${spread}`)] : []));
   };

@@ -15,10 +15,20 @@ function withRest(map, asked) {
   return asked ? { ...map, ...withNowhere(map), apart: true } : map;
 }
 
+/** Return the words of a text, those between spaces, as gold links count them. */
+function wordsOf(text) {
+  return text.split(/[ \t]+/).filter(Boolean);
+}
+
+/** Return whether labels begin with all words of a text: not if the text was cut off, or is shown piece by piece. */
+function areWords(labels, words) {
+  return labels.length > words.length && words.every((word, i) => word === labels[i]);
+}
+
 /** Return one map as a figure; what is pointed at in one of `maps` is marked, and its value told, in all of them. */
 function mapFigure(map, caption, about, maps, { difference = false, gold = null } = {}) {
   const widest = Math.max(map.rows.length, map.columns.length);
-  const words = String(map.rows.slice(0, -1)) === String(map.words); // gold links count words between spaces
+  const words = ["rows", "columns"].every((side) => areWords(map[side], map.words[side])); // which gold links count
   const drawn = heatmap({
     values: map.values, rows: map.rows, columns: map.columns, difference, gold: words ? gold : null,
     apart: map.apart, cell: widest > 28 ? 13 : widest > 18 ? 16 : 20, onhover: (row, column) => maps.forEach((other) => other(row, column)),
@@ -49,8 +59,9 @@ function attention() {
   section("Difference of two variants", "Where A looks more than B (blue), and where B does (orange), on the sentence above.",
     element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", DIFFERENCES)), pair);
   const map = (number) => {
-    const { maps, target } = sentences[sentence.value];
-    return maps[number] && { ...maps[number], words: target.split(/[ \t]+/).filter(Boolean) };
+    const { maps, source, target } = sentences[sentence.value];
+    const words = { rows: wordsOf(target), columns: wordsOf(source) };
+    return maps[number] && { ...maps[number], words };
   };
   function draw() {
     const maps = []; // what to do in each map when something is pointed at
@@ -116,11 +127,11 @@ function heads() {
   function draw() {
     const rows = DATA.heads[variant.value].filter((row) => statistic.value in row);
     const kinds = ["encoder", "decoder", "cross"];
-    const layers = [...new Set(rows.map((row) => `${kinds.indexOf(row.kind)} ${row.layer}`))].sort((x, y) => parseFloat(x.replace(" ", ".")) - parseFloat(y.replace(" ", ".")));
+    const places = new Map(rows.map((row) => [`${row.kind} ${row.layer}`, [kinds.indexOf(row.kind), row.layer]]));
+    const layers = [...places.values()].sort((x, y) => x[0] - y[0] || x[1] - y[1]);
     const columns = [null, ...Array(Math.max(0, ...rows.map((row) => (row.head === null ? 0 : row.head + 1)))).keys()];
     const ramp = HEAD_STATISTICS[statistic.value][1];
-    const body = layers.map((layer) => {
-      const [kind, number] = layer.split(" ").map(Number);
+    const body = layers.map(([kind, number]) => {
       return element("tr", {}, element("td", {}, `${kinds[kind]} layer ${number}`), ...columns.map((head) => {
         const row = rows.find((found) => found.kind === kinds[kind] && found.layer === number && found.head === head);
         const value = row?.[statistic.value];

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from seq2seq.alignment.headmap import head_map
 from seq2seq.alignment.heatmap import draw_image, heatmap, heatmap_grid, save_image
-from seq2seq.alignment.links import parse_links
+from seq2seq.alignment.links import Links, links_within, parse_links
 from seq2seq.alignment.maps import AttentionMap
 from seq2seq.alignment.sentence import Sentence, sentences_of_row
 from seq2seq.checkpoint import AlignmentChoice
@@ -65,22 +65,28 @@ class PinnedSentences(Callback):
             self._write(trainer, f"translation/sentence-{number}", row, text)
         reading = module.alignment.reading if module.alignment else None
         inspected = inspect_pairs(module.model, pairs, reading=reading)
-        for number, (row, maps) in enumerate(zip(rows, inspected, strict=True), 1):
-            for tag, figure in self._figures(number, row, maps, module.alignment, trainer.global_step):
+        for number, (row, pair, maps) in enumerate(zip(rows, pairs, inspected, strict=True), 1):
+            gold = self._gold(row, pair)
+            for tag, figure in self._figures(number, gold, maps, module.alignment, trainer.global_step):
                 self._show(trainer, f"alignment/{tag}", figure)
         if any(row["head"] is not None for row in module.evaluation.heads):
             self._show(trainer, "heads", head_map(module.evaluation.heads, title=f"heads · step {trainer.global_step}"))
 
+    def _gold(self, row: dict[str, Any], pair: tuple[Sentence, Sentence]) -> Links | None:
+        """Return the gold links of the words that are left of a pair, which may have been cut off."""
+        if not row["links"] or self.unit != "words":
+            return None
+        return links_within(parse_links(row["links"], where="gold links"), *(len(side.words) for side in pair))
+
     def _figures(
         self,
         number: int,
-        row: dict[str, Any],
+        gold: Links | None,
         maps: list[AttentionMap],
         choice: AlignmentChoice | None,
         step: int,
     ) -> Iterator[tuple[str, Figure]]:
         """Yield the figures of a sentence by tag: its alignment, and of the first sentence every layer's heads."""
-        gold = parse_links(row["links"], where="gold links") if row["links"] and self.unit == "words" else None
         for attention in maps:
             view = attention.view(self.unit)
             labels, several = (view.key_labels, view.query_labels), len(view.weights) > 1

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.alignment.links import alignment_error_rate, format_links, parse_links, read_links
+from seq2seq.alignment.links import alignment_error_rate, format_links, links_within, parse_links, read_links
 from seq2seq.errors import UserError
 
 SILVER = Path(__file__).parents[3] / "shared/data/multi30k/tokenized/val.en-de.silver"
@@ -14,6 +14,10 @@ def test_sure_links_are_possible_too() -> None:
     links = parse_links("0-0 1p2 13-11")
     assert links.sure == {(0, 0), (13, 11)}
     assert links.possible == {(0, 0), (1, 2), (13, 11)}
+
+
+def test_links_of_words_that_were_cut_off_are_left_out() -> None:
+    assert links_within(parse_links("0-0 1p2 2-1 1-3"), 2, 3) == parse_links("0-0 1p2")
 
 
 def test_link_written_both_ways_is_sure() -> None:

@@ -51,6 +51,16 @@ def test_words_are_merged_on_both_axes() -> None:
     assert view.weights[0, 2, 2] == pytest.approx(weights[2, 3].item())
 
 
+def test_last_words_that_normalisation_removed_have_empty_rows_and_columns() -> None:
+    target = Sentence("Hunde bellen x", [8, 9], ["▁Hunde", "▁bellen"], ["Hunde", "bellen", "x"], [0, 1])
+    for attention in attention_maps(RECORD, 1, SOURCE, target):
+        view = attention.view("words")
+        assert view.weights.shape[1:] == (len(view.query_labels), len(view.key_labels))
+        assert view.nowhere.shape[1:] == (len(view.query_labels),)
+        if "x" in view.query_labels:
+            assert not view.weights[:, view.query_labels.index("x")].any()
+
+
 def test_archive_gives_back_what_was_saved_without_pickles(tmp_path: Path) -> None:
     before = list(maps().values())
     save_attention(tmp_path / "folder" / "sentence.npz", SOURCE, TARGET, before)

@@ -215,6 +215,22 @@ def test_words_that_normalisation_removes_are_left_out_and_named(caplog: pytest.
         read_target("target", nmt, "\u200b")
 
 
+@pytest.mark.parametrize("text", ["the \u200b wolf", "the wolf \u200b"])
+@pytest.mark.parametrize("method", [Erasure(), Rollout()], ids=lambda method: method.name)
+def test_words_that_normalisation_removes_are_left_out_of_sentences_that_are_given(
+    model: EncoderDecoder, text: str, method: Method
+) -> None:
+    nmt = tokenizer("nmt_nfkc")
+    given = sentence_of(nmt, text)
+    assert len(given.words) == 3
+    found = [explain(model, Tokenizers(nmt, nmt), given, given, method=method)]
+    if method.of_token:
+        found.append(explain_beside_runner_up(model, Tokenizers(nmt, nmt), given, given, method=method))
+    for made in found:
+        assert made.source == ["the", "wolf", "</s>"] and made.prefix == ["<s>", "the", "wolf"]
+        assert made.from_source.shape == made.from_prefix.shape == (3, 3) and len(made.target) == 3
+
+
 def test_long_sentence_is_cut_with_a_warning(tokenizers: Tokenizers, caplog: pytest.LogCaptureFixture) -> None:
     assert len(read_sentence("source", tokenizers.source, SOURCE, max_length=4).ids) == 4
     assert "are more than the model's 4; cut there" in caplog.text

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+from seq2seq.attribution import Explanation
+from seq2seq.cli.explain import write_folder
 from seq2seq.options import choices_of
 
 Command = Callable[..., Any]
@@ -91,6 +94,17 @@ def test_mistake_is_one_line(
     command: Command, bahdanau: Any, tmp_path: Path, options: list[str], parts: list[str]
 ) -> None:
     refused(command("explain", f"checkpoint={bahdanau.best}", *options, "output=why"), tmp_path, *parts)
+
+
+def test_checkpoint_whose_name_is_not_in_utf_8_is_named(tmp_path: Path) -> None:
+    numbers = torch.ones(1, 1)
+    made = Explanation(
+        method="erasure", meaning="", contrast=False, signed=True, source=["</s>"], prefix=["<s>"], target=["</s>"],
+        from_source=numbers, from_prefix=numbers, log_probability=numbers[0], gap=None, remark="", source_text="",
+        target_text="",
+    )  # fmt: skip
+    write_folder(tmp_path / "why", made, "caf\udce9.ckpt", [])
+    assert json.loads((tmp_path / "why" / "erasure.json").read_text())["checkpoint"] == "caf\udce9.ckpt"
 
 
 def test_place_where_nothing_can_be_written_is_refused_first(command: Command, tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ import torch
 from PIL import Image
 
 from seq2seq.alignment.archive import load_attention
+from seq2seq.alignment.maps import attention_maps
+from seq2seq.alignment.sentence import Sentence
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli import visualize
+from seq2seq.pages.visualize import Target
 
 Command = Callable[..., Any]
 SHORT = "search.max_length=6"
@@ -156,6 +159,16 @@ def test_folder_appears_whole_or_not_at_all(
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before
     assert not [path for path in (tmp_path / "page").iterdir() if path.name.startswith(".")]
+
+
+def test_checkpoint_whose_name_is_not_in_utf_8_is_named_in_page_and_summary(tmp_path: Path) -> None:
+    sentence = Sentence("a", [4], ["▁a"], ["a"], [0])
+    maps = list(attention_maps({"decoder.attention": torch.eye(2)[None, None]}, 0, sentence, sentence))
+    targets = [Target("reference", sentence, None, maps)]
+    visualize.write_folder(tmp_path / "page", sentence, targets, None, "/caf\udce9/best.ckpt", [])
+    assert page_data(tmp_path / "page")["checkpoint"].endswith("caf\udce9/best.ckpt")
+    summary = json.loads((tmp_path / "page" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["checkpoint"] == "/caf\udce9/best.ckpt"
 
 
 def test_source_over_the_limit_is_cut_with_a_warning(command: Command, bahdanau: Any, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from seq2seq.comparison.chance import Chance, choose_baseline, compare_with
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
+from seq2seq.comparison.page import as_page
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.table import Comparison, make_table, rank, splits_of
 from seq2seq.comparison.variants import group_runs
@@ -122,6 +125,16 @@ def test_alignment_error_is_tested_where_both_have_links(tmp_path: Path) -> None
     assert "| 25.0 ± 0.0 | +25.0 | 0.010 |" in next(line for line in lines if line.startswith("| worse"))
 
 
+def test_alignment_error_of_a_mixture_is_tested_on_the_sentences_that_have_links(tmp_path: Path) -> None:
+    for variant, hits in {"luong-general": 8, "worse": 6}.items():
+        counts = {"sure": 8, "links": 8, "sure_hits": hits, "possible_hits": hits}
+        lines = [row | (counts if i % 2 else {}) for i, row in enumerate(rows(REFERENCES * 10, REFERENCES * 10))]
+        scores = _scores(90.0 + hits, 1 - hits / 8)
+        write_run(tmp_path / variant, variant=variant, metrics=scores, sentences={"test": lines})
+    tested = _compare(tmp_path)[1].aer["worse"]
+    assert (tested.difference, tested.p) == pytest.approx((0.25, 1 / 101))
+
+
 def test_baseline_is_the_best_of_those_with_most_seeds(tmp_path: Path) -> None:
     for variant, scores in {"once": [99.0], "worse": [10.0, 20.0], "better": [30.0, 20.0]}.items():
         for seed, bleu in enumerate(scores, 1):
@@ -196,6 +209,16 @@ def test_tokenizer_of_the_users_own_need_not_say_what_it_does_to_text(tmp_path: 
         write_run(tmp_path / name, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)}, **options)
     (tested,) = _compare(tmp_path)[1].bleu.values()
     assert tested.difference == 0
+
+
+def test_page_counts_sentences_in_the_first_run_that_can_be_read(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_run(tmp_path / f"a{seed}", seed=seed, metrics=_scores(90.0), sentences={"test": rows(REFERENCES)})
+    (tmp_path / "a1" / "sentences-test.jsonl").write_text("{", encoding="utf-8")
+    table, _ = _compare(tmp_path)
+    html = as_page(table, {"gallery": [], "heads": {}}, [], [[]], "runs")
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert found and json.loads(found[1])["sentences"] == {"test": {"1-5": 1, "6-10": 3}}
 
 
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:

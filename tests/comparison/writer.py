@@ -73,7 +73,7 @@ def write_run(
         }
     )
     for key, value in (config or {}).items():
-        OmegaConf.update(made, key, value, force_add=True)
+        OmegaConf.update(made, key, value, merge=False, force_add=True)
     OmegaConf.save(made, folder / "config.yaml")
     if error is not None:
         (folder / "error.txt").write_text(f"{error}\n", encoding="utf-8")

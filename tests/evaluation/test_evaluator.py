@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from seq2seq.alignment.words import argmax_links
 from seq2seq.attention import Attention, Dot, Window
 from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.comparison.readings import _Reader
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, WordPieces
 from seq2seq.decoding.search import GreedySearch, Hypothesis
@@ -259,6 +260,17 @@ def test_reading_that_aligns_best_is_chosen_with_its_head() -> None:
     assert rows[2:] == [("input_weights", 0, pytest.approx(0.0), True), ("input_weights", 1, pytest.approx(0.2), False)]
     assert run(late, CROSSED).alignment == AlignmentChoice(FIRST, None)
     assert run(late, CROSSED, readings=readings, links=False).alignment is not None
+
+
+def test_reading_again_counts_no_pairs_of_a_corpus_whose_links_nobody_knows() -> None:
+    rows = [row | {"corpus": name} for row, name in zip(make_rows(), ("gold", "plain"), strict=True)]
+    rows[1]["links"] = ""
+    tokenizer = cast(Tokenizer, WordTokenizer())
+    read = _Reader(cast(EncoderDecoder, Told(STRAIGHT)), Tokenizers(tokenizer, tokenizer), argmax_links, 100)
+    heads, _ = read(Dataset.from_list(rows), [OUTPUT_WEIGHTS])
+    choice = heads.choose(OUTPUT_WEIGHTS)
+    assert choice is not None and [*heads.counts(choice)] == [0]
+    assert heads.score(choice)["aer"] == 0
 
 
 def test_layer_of_the_largest_mean_norm_is_named_without_links() -> None:

@@ -56,6 +56,13 @@ def test_systems_without_a_match_do_not_differ() -> None:
     assert found["other"] == (0.0, 1.0)
 
 
+def test_one_sentence_says_nothing_of_others() -> None:
+    found, _ = paired_bootstrap_bleu(REFERENCES[:1], {"bad": GOOD[:1]}, REFERENCES[:1], samples=100)
+    assert found["bad"].difference != 0 and found["bad"].p == 1
+    other = paired_bootstrap_aer(_counts(0, n=1), {"bad": _counts(1, n=1)}, samples=100)["bad"]
+    assert other.difference > 0 and other.p == 1
+
+
 def test_hypotheses_must_be_as_many_as_references() -> None:
     with pytest.raises(UserError, match="bad has 39 hypotheses, but there are 40 references"):
         paired_bootstrap_bleu(GOOD, {"bad": BAD[1:]}, REFERENCES)

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from seq2seq.alignment.archive import save_attention
+from seq2seq.alignment.maps import attention_maps
+from seq2seq.alignment.sentence import Sentence
 from seq2seq.cli.main import main
 from tests.comparison.writer import REFERENCES, SOURCES, rows, write_run
 
@@ -226,6 +230,51 @@ def test_heads_show_the_chosen_statistic(page: Path, open_page: Callable[[Path],
     assert [cell.text for cell in cells] == ["50", "20", "90"]
     Select(browser.find_element(By.ID, "heads-statistic")).select_by_value("saturation")
     assert {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#heads td.value")} == {"100"}
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with twelve layers and gold links, whose second pinned source has a word that is shown in two parts."""
+    folder = tmp_path_factory.mktemp("deep")
+    english = Sentence("wolf slept", [4, 5], ["▁wolf", "▁slept"], ["wolf", "slept"], [0, 1])
+    german = Sentence("Wolf schlief", [4, 5], ["▁Wolf", "▁schlief"], ["Wolf", "schlief"], [0, 1])
+    chinese = Sentence("狼 睡觉了", [4, 5, 6], ["▁狼", "▁睡觉", "了"], ["狼", "睡觉了"], [0, 1, 1])
+    sources = {"source": [german, chinese], "target": [english, english]}
+    data = {name: folder / f"{name}.txt" for name in ("source", "target", "links")}
+    for name, sentences in sources.items():
+        data[name].write_text("".join(f"{each.text}\n" for each in sentences), encoding="utf-8")
+    data["links"].write_text("0-0 1-1\n0-0 1-1\n", encoding="utf-8")
+    split = {name: str(file) for name, file in data.items()}
+    place = {"name": "encoder", "kind": "encoder"}
+    write_run(
+        folder / "run",
+        config={"data": {"_target_": "seq2seq.data.corpus.TextCorpus", "train": split, "val": split, "test": split}},
+        metrics={"val/bleu": 50.0, "val/aer": 0.5},
+        heads={"val": [{**place, "layer": n, "head": h, "saturation": 0.5} for n in range(12) for h in (None, 0, 1)]},
+    )
+    for number, source in enumerate(sources["source"], 1):
+        maps = attention_maps({"decoder.attention": torch.eye(3, 4)[None, None]}, 0, source, english)
+        save_attention(folder / "run" / "alignments" / f"sentence-{number}.npz", source, english, maps)
+    assert main(["compare", f"runs={folder}", "split=val"]) == 0
+    return folder / "comparison.html"
+
+
+def test_layers_stand_in_the_order_of_their_numbers(deep: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    browser = open_page(deep)
+    rows = browser.find_elements(By.CSS_SELECTOR, "#heads tbody td:first-child")
+    assert [row.text for row in rows] == [f"encoder layer {number}" for number in range(12)]
+
+
+def test_gold_links_are_outlined_only_where_both_sides_are_shown_in_their_words(
+    deep: Path, open_page: Callable[[Path], WebDriver]
+) -> None:
+    browser = open_page(deep)
+    outlines = "#gallery rect.gold"
+    assert len(browser.find_elements(By.CSS_SELECTOR, outlines)) == 2
+    Select(browser.find_element(By.ID, "sentence")).select_by_value("1")
+    labels = browser.find_elements(By.CSS_SELECTOR, "#gallery text[data-column-label]")
+    assert [label.text for label in labels] == ["狼", "睡觉", "了", "</s>"]
+    assert browser.find_elements(By.CSS_SELECTOR, outlines) == []
 
 
 def test_phenomena_are_percent_of_the_chosen_measure(page: Path, open_page: Callable[[Path], WebDriver]) -> None:

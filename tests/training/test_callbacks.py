@@ -6,6 +6,8 @@ from typing import Any
 import lightning
 import pytest
 
+from seq2seq.alignment.links import parse_links
+from seq2seq.alignment.sentence import Sentence
 from seq2seq.training import callbacks
 from seq2seq.training.callbacks import ProgressBar, Throughput, log_hyperparameters
 from seq2seq.training.module import TranslationModule
@@ -116,6 +118,12 @@ def test_pictures_are_of_words_or_pieces() -> None:
 def test_pictures_of_heads_are_of_attention_that_exists() -> None:
     with pytest.raises(ValueError, match="every_head: there is no corss; choose among cross, encoder, decoder"):
         PinnedSentences(folder="x", sentences=[0], unit="words", every_head=["corss"])
+
+
+def test_gold_links_of_words_that_were_cut_off_are_not_those_of_the_end() -> None:
+    pinned = PinnedSentences(folder="x", sentences=[0], unit="words", every_head=[])
+    cut = Sentence("a b c", [4, 5], ["▁a", "▁b"], ["a", "b"], [0, 1])  # whose end is the place 2
+    assert pinned._gold({"links": "0-0 1p1 1-2 2-1 2-2"}, (cut, cut)) == parse_links("0-0 1p1")
 
 
 def test_run_without_tensorboard_has_no_hyperparameters_to_write() -> None:
