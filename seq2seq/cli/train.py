@@ -29,7 +29,8 @@ from seq2seq.errors import Interrupted, UserError
 from seq2seq.options import compose_hydra, config_folder
 from seq2seq.training.precision import Precision
 
-HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
+SWEEP = {"-m", "--multirun"}
+HYDRA_OPTIONS = {*SWEEP, "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
@@ -50,7 +51,7 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     """Do what the command does, and return the folders of the runs that this process made; `single`: of one alone."""
     arguments = _with_multirun(arguments)
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
-    sweep = bool(options & {"-m", "--multirun"})
+    sweep = bool(options & SWEEP)
     overrides = as_set(without_empty_groups("train", quote(arguments, sweep=sweep)))
     unknown = options - HYDRA_OPTIONS
     if unknown:
@@ -67,7 +68,7 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
         place, planned = plan_runs(variants)
     else:  # there are several runs a variant, or Hydra only shows what there would be
         place, planned = Meeting(), [Planned(variant, variant.overrides) for variant in variants]
-        if sweep and len(options) == 1:
+        if options <= SWEEP:
             check_sweeps(variants, overrides)
     return _run_each(planned, place, sweep=sweep)
 
@@ -77,8 +78,8 @@ def _with_multirun(arguments: list[str]) -> list[str]:
     modes = {argument: found["value"] for argument in arguments if (found := MODE.fullmatch(argument))}
     asking = [argument for argument, mode in modes.items() if MULTIRUN.fullmatch(mode)]
     if not modes and not any(argument.startswith("-") for argument in arguments):
-        given = as_set(without_empty_groups("train", quote(arguments)))
-        if compose_hydra("train", choosing_variants(given)).hydra.mode == RunMode.MULTIRUN:
+        given = without_empty_groups("train", quote(choosing_variants(as_set(arguments))))
+        if compose_hydra("train", given).hydra.mode == RunMode.MULTIRUN:
             return ["--multirun", *arguments]
     return ["--multirun", *(a for a in arguments if a not in asking)] if asking else arguments
 

@@ -37,9 +37,11 @@ def test_each_value_has_a_run_with_a_readable_name(command: Command, text: list[
     ]
 
 
-@pytest.mark.parametrize("said", ["++hydra.mode=MULTIRUN", "hydra.mode='MULTIRUN'", "hydra.mode=2"])
+@pytest.mark.parametrize(
+    "said", ["++hydra.mode=MULTIRUN", "hydra.mode='MULTIRUN'", "hydra.mode=2", "-m hydra.mode=MULTIRUN"]
+)
 def test_mode_of_hydra_means_multirun_however_it_is_said(command: Command, said: str) -> None:
-    found = command("train", said, "seed=1,two")
+    found = command("train", *said.split(), "seed=1,two")
     assert found.status == 1 and "seed=two: expected a whole number" in found.err
 
 
