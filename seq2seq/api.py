@@ -1,6 +1,6 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,20 +110,23 @@ class Model(LoadedModel):
             options: keys of that file, such as `threshold=0.3`.
 
         Raises:
-            UserError: the model has no attention, or there is no such choice.
+            UserError: the model has no attention, or there is no such choice; one of them is no pair of texts.
         """
         self.alone()
         chosen = None if links is None else choice_of("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
-        return list(self._translator.align(pairs, self._alignment(), extraction))
+        return list(self._translator.align(_each_of_two(pairs), self._alignment(), extraction))
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> list[PairScore]:
         """Return how likely the model finds the target of each (source, target) pair, in order.
 
         Each is the pieces of the target and its end, with a log-probability in nats each, and
         `log_probability` of them all.
+
+        Raises:
+            UserError: one of them is no pair of texts.
         """
-        return list(self._translator.score(pairs))
+        return list(self._translator.score(_each_of_two(pairs)))
 
     def evaluate(
         self,
@@ -144,9 +147,9 @@ class Model(LoadedModel):
             options: keys of the search.
 
         Raises:
-            UserError: there are no pairs; there is no such search, key or tokeniser.
+            UserError: there are no pairs, or one is no pair of texts; there is no such search, key or tokeniser.
         """
-        pairs = list(pairs)
+        pairs = list(_each_of_two(pairs))
         said = self.translate([source for source, _ in pairs], search=search, **options)
         form = comparable(self.tokenizers.target.normalization)  # a model cannot say what its tokenizer leaves out
         texts = ([form(text) for text in of] for of in (said, [reference for _, reference in pairs]))
@@ -255,3 +258,11 @@ def load(
 def _refuse_text(lines: Iterable[str]) -> None:
     if isinstance(lines, str):
         raise UserError("lines is one text, of which every letter would be a line; give a list: [text]")
+
+
+def _each_of_two(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield pairs as they are: of a text each letter would be taken for one, and of a third part nothing be said."""
+    for number, pair in enumerate(pairs):
+        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise UserError(f"pairs[{number}]={pair!r} is no pair of texts; give a list of them: [(source, target)]")
+        yield pair

@@ -68,6 +68,8 @@ def average(paths: Sequence[str | Path], output: str | Path, *, trusted: Sequenc
     Raises:
         UserError: there are fewer than two, they are not of one model, or the file cannot be written, or is there.
     """
+    if isinstance(paths, str | Path):
+        raise UserError(f"paths={str(paths)!r} is one alone; give a list of at least two: [path, path]")
     write_average([read_checkpoint(str(path), trusted=trusted) for path in paths], Path(output))
 
 

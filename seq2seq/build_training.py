@@ -125,8 +125,18 @@ def check_places(config: DictConfig) -> None:
 
 
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
-    """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints."""
+    """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints.
+
+    Raises:
+        UserError: every translation is to begin with a piece that the vocabulary has not; a part cannot be made so.
+    """
     model = build_model(config, data.tokenizers)
+    pieces = len(data.tokenizers.target)
+    if model.first_token is not None and model.first_token >= pieces:
+        raise UserError(
+            f"model.first_token={model.first_token} is no piece of the target's vocabulary, which has {pieces}; they "
+            "are counted from 0"
+        )
     freeze(model, config.freeze)
     if config.training.compile:
         # Only in a training step: search and pictures would want a graph of their own at every step.

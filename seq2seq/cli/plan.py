@@ -41,10 +41,14 @@ def as_set(overrides: list[str]) -> list[str]:
     return [o.lstrip("+") if o.partition("=")[0].lstrip("+") in LOOKED_FOR else o for o in overrides]
 
 
+def choosing_variants(overrides: list[str]) -> list[str]:
+    """Return those overrides that say which variants there are."""
+    return [override for override in overrides if override.startswith(("experiment=", "variants="))]
+
+
 def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
-    given = [override for override in overrides if override.startswith(("experiment=", "variants="))]
-    config = compose_defaults("train", given)
+    config = compose_defaults("train", choosing_variants(overrides))
     variants = config.variants
     if variants is not None and not (
         isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)

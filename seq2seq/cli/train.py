@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,12 +11,13 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import objective_of
-from seq2seq.cli.plan import Planned, as_set, check_sweeps, plan_runs, variants_of
+from seq2seq.cli.plan import Planned, as_set, check_sweeps, choosing_variants, plan_runs, variants_of
 from seq2seq.cli.precision import settle_here
 from seq2seq.cli.processes import Meeting, rank
 from seq2seq.cli.quoting import quote
@@ -24,15 +26,19 @@ from seq2seq.cli.run_folder import COMMAND, own_folder
 from seq2seq.cli.sweep import composed_once
 from seq2seq.cli.values import without_empty_groups
 from seq2seq.errors import Interrupted, UserError
-from seq2seq.options import config_folder
+from seq2seq.options import compose_hydra, config_folder
 from seq2seq.training.precision import Precision
 
-HYDRA_OPTIONS = {"-m", "--multirun", "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
+SWEEP = {"-m", "--multirun"}
+HYDRA_OPTIONS = {*SWEEP, "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""
 
-MULTIRUN = "hydra.mode=MULTIRUN"
+MODE = re.compile(r"\+{0,2}hydra\.mode=(?P<value>.*)", re.DOTALL)
+MULTIRUN = re.compile(r"(['\"]?)((RunMode\.)?MULTIRUN|2)\1")
+"""What Hydra takes for this mode."""
+
 SUBFOLDER = "hydra.output_subdir"
 
 
@@ -43,11 +49,9 @@ def main(arguments: list[str]) -> None:
 
 def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     """Do what the command does, and return the folders of the runs that this process made; `single`: of one alone."""
+    arguments = _with_multirun(arguments)
     options = {argument.partition("=")[0] for argument in arguments if argument.startswith("-")}
-    if MULTIRUN in arguments:  # the same, said to Hydra
-        arguments = ["--multirun", *(argument for argument in arguments if argument != MULTIRUN)]
-        options.add("--multirun")
-    sweep = bool(options & {"-m", "--multirun"})
+    sweep = bool(options & SWEEP)
     overrides = as_set(without_empty_groups("train", quote(arguments, sweep=sweep)))
     unknown = options - HYDRA_OPTIONS
     if unknown:
@@ -64,9 +68,20 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
         place, planned = plan_runs(variants)
     else:  # there are several runs a variant, or Hydra only shows what there would be
         place, planned = Meeting(), [Planned(variant, variant.overrides) for variant in variants]
-        if sweep and len(options) == 1:
+        if options <= SWEEP:
             check_sweeps(variants, overrides)
     return _run_each(planned, place, sweep=sweep)
+
+
+def _with_multirun(arguments: list[str]) -> list[str]:
+    """Return arguments in which --multirun stands where `hydra.mode`, in them or in a file, says the same."""
+    modes = {argument: found["value"] for argument in arguments if (found := MODE.fullmatch(argument))}
+    asking = [argument for argument, mode in modes.items() if MULTIRUN.fullmatch(mode)]
+    if not modes and not any(argument.startswith("-") for argument in arguments):
+        given = without_empty_groups("train", quote(choosing_variants(as_set(arguments))))
+        if compose_hydra("train", given).hydra.mode == RunMode.MULTIRUN:
+            return ["--multirun", *arguments]
+    return ["--multirun", *(a for a in arguments if a not in asking)] if asking else arguments
 
 
 def _run_each(planned: list[Planned], place: Meeting, *, sweep: bool) -> list[Path]:
@@ -107,7 +122,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
     def job(config: DictConfig) -> float | list[float] | None:
         try:
             # With these Lightning starts the other processes of a host: one run of a sweep each, not the sweep.
-            sys.argv = [program, "train", *(HydraConfig.get().overrides.task if sweep else overrides)]
+            sys.argv = [program, "train", *(_one_of_sweep() if sweep else overrides)]
             _full_error(before)
             record = None
             with ExitStack() as claim:
@@ -141,6 +156,11 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
     if failure:
         raise failure[0]
     return folders
+
+
+def _one_of_sweep() -> list[str]:
+    """Return the overrides of the run that Hydra runs now, as of one alone, also where a file asks for a sweep."""
+    return [*HydraConfig.get().overrides.task, f"hydra.mode={RunMode.RUN.name}"]
 
 
 @contextmanager

@@ -32,7 +32,8 @@ ABOVE_0 = (
 """Last parts of keys whose numbers must be above 0."""
 
 WHOLE_OR_NULL = (
-    *("d_attention", "d_hidden", "d_readout", "every_n_steps", "gold_first_index", "hypothesis_first_index", "layer"),
+    *("d_attention", "d_hidden", "d_readout", "every_n_steps", "first_token", "gold_first_index"),
+    *("hypothesis_first_index", "layer"),
     *("links_first_index", "num_key_heads", "sentences", "total_steps"),
 )
 """Last parts of keys whose default is null, and whose other values are whole numbers."""

@@ -68,7 +68,8 @@ def save(model: EncoderDecoder, checkpoint: Checkpoint, tokenizers: Tokenizers, 
     config = _config(encoder, decoder, checkpoint, tokenizers)
     config |= special | {"share_encoder_decoder_embeddings": shared and tied, "tie_word_embeddings": tied}
     _write(folder / "config.json", config)
-    _write(folder / "generation_config.json", special | {"bos_token_id": BOS} | search)
+    forced = {} if model.first_token is None else {"forced_bos_token_id": model.first_token}
+    _write(folder / "generation_config.json", special | {"bos_token_id": BOS} | search | forced)
     _write_tokenizer(folder, tokenizers, longest=checkpoint.max_length)
 
 

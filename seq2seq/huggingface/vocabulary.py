@@ -131,7 +131,8 @@ def _m2m100(folder: Folder, model: Model, source_language: str, target_language:
 
 def _ids(folder: Folder, name: str) -> dict[str, int]:
     found = folder.read_json(name)
-    if not all(type(i) is int for i in found.values()) or len(set(found.values())) < len(found):
+    numbered = all(type(i) is int and i >= 0 for i in found.values())
+    if not (found and numbered and len(set(found.values())) == len(found)):
         raise UserError(f"{folder.path / name} does not give each piece a number of its own; fetch it again")
     return found
 

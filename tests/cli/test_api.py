@@ -126,6 +126,22 @@ def test_average_is_that_of_the_command(model: Model, bahdanau: Any, tmp_path: P
     assert all(torch.equal(found[name], mean) for name, mean in means.items())
     with pytest.raises(UserError, match="give at least two"):
         seq2seq.average(paths[:1], tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match="is one alone; give a list of at least two"):
+        seq2seq.average(paths[0], tmp_path / "other.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [
+        (("ab", "cd"), "pairs[0]='ab'"),
+        ([("a", "b"), ("a", "b", "0-0")], "pairs[1]=('a', 'b', '0-0')"),
+        ([("a", None)], "pairs[0]=('a', None)"),
+    ],
+)
+@pytest.mark.parametrize("ask", ["score", "align", "evaluate"])
+def test_what_is_no_pair_of_texts_is_refused(model: Model, ask: str, pairs: Any, named: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"{named} is no pair of texts")):
+        getattr(model, ask)(pairs)
 
 
 def test_import_alone_brings_no_torch() -> None:

@@ -114,6 +114,8 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("seed=-1", "-1"),
         ("search=beam search.length_penalty=null", "search.length_penalty=null: a run needs it; its keys are"),
         ("data.links_first_index=true", "data.links_first_index=True: expected a whole number, or null"),
+        ("model.first_token=der", "model.first_token=der: expected a whole number, or null"),
+        ("model.first_token=100000", "model.first_token=100000 is no piece of the target's vocabulary, which has"),
         ("callbacks.pinned.unit=letters", "letters"),
         ("hydra.job.chdir=true", "hydra.job.chdir=true: relative files would be looked for in the run's folder"),
         ("label=${x}", r"label=${x}: Interpolation key 'x' not found; ${...} stands for the value of a key: give"),

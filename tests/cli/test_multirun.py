@@ -1,5 +1,7 @@
 """`--multirun`: one run for each value, each in a folder of its own, whatever becomes of the others."""
 
+import shutil
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -7,6 +9,9 @@ from typing import Any
 
 import hydra.core.utils
 import pytest
+
+import seq2seq.cli.train
+import seq2seq.options
 
 BRIEF = [
     "trainer.max_epochs=1",
@@ -30,6 +35,35 @@ def test_each_value_has_a_run_with_a_readable_name(command: Command, text: list[
     assert [path.name for path in (tmp_path / "outputs").iterdir() if path.is_dir() and path.name != "cache"] == [
         "text"
     ]
+
+
+@pytest.mark.parametrize(
+    "said", ["++hydra.mode=MULTIRUN", "hydra.mode='MULTIRUN'", "hydra.mode=2", "-m hydra.mode=MULTIRUN"]
+)
+def test_mode_of_hydra_means_multirun_however_it_is_said(command: Command, said: str) -> None:
+    found = command("train", *said.split(), "seed=1,two")
+    assert found.status == 1 and "seed=two: expected a whole number" in found.err
+
+
+def test_file_of_an_experiment_may_ask_for_a_sweep(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "configs"
+    shutil.copytree(seq2seq.options.config_folder(), folder)
+    sweep = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
+    (folder / "experiment/mine.yaml").write_text(sweep, encoding="utf-8")
+    for module in (seq2seq.options, seq2seq.cli.train):
+        monkeypatch.setattr(module, "config_folder", lambda: folder)
+    trained: list[tuple[int, list[str]]] = []
+    monkeypatch.setattr(
+        seq2seq.cli.train, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
+    )
+    monkeypatch.setattr(seq2seq.cli.train, "objective_of", lambda *_: 0.0)
+    assert command("train", "experiment=mine").status == 0
+    # What another process of one run is started with asks for that run alone.
+    assert trained == [(seed, [f"seed={seed}", "experiment=mine", "hydra.mode=RUN"]) for seed in (1, 2)]
+    assert command("train", "experiment=mine", "hydra.mode=RUN").status == 0
+    assert len(trained) == 3
 
 
 def test_failing_run_lets_the_later_one_run_and_is_reported(command: Command, text: list[str], tmp_path: Path) -> None:

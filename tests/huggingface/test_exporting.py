@@ -75,6 +75,7 @@ def check_same(ours: Model, folder: Path, lines: list[str]) -> None:
 @pytest.mark.parametrize(("kind", "overrides"), [
     ("joint", ["model.output_bias=true"]),
     ("joint", ["model.tie_output=false", "model.output_bias=true", *OTHER]),
+    ("joint", ["model.output_bias=true", "model.first_token=7"]),
     ("separate", [*SEPARATE, "model.output_bias=true"]),
 ])  # fmt: skip
 def test_transformers_loads_an_equal_model(

@@ -372,7 +372,10 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (write("target.spm", b"no model"), "target.spm is no SentencePiece model"),
     (write("model.safetensors", b"cut"), "model.safetensors cannot be read"),
     (spoil_weight, "model.encoder.layers.0.fc1.bias holds nan or inf, no number; fetch it again"),
-    (write("vocab.json", b'{"a": 0, "b": 0}'), "vocab.json does not give each piece a number of its own"),
+    *[
+        (write("vocab.json", content), "vocab.json does not give each piece a number of its own")
+        for content in (b'{"a": 0, "b": 0}', b'{"<unk>": -1, "a": 0}', b"{}")
+    ],
 ]
 
 
