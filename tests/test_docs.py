@@ -12,6 +12,7 @@ import torch
 from torch.testing import assert_close
 
 from seq2seq.build import build_model
+from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.options import choices_of, compose_defaults
@@ -67,6 +68,31 @@ def test_trainings_that_are_shown_compose(page: Path) -> None:
         given = [re.sub(r"=([^,\[]+),.*", r"=\1", word) for word in given] if multirun else given
         (run,) = expand([word for word in given if "my_scores" not in word])  # those are tested below
         compose_defaults("train", run)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_other_commands_that_are_shown_compose(page: Path) -> None:
+    for command in commands(page):
+        name, *words = shlex.split(re.sub(r" \[\w+=.*?\]", "", command), comments=True)[1:]
+        if name == "train" or "--help" in words:
+            continue
+        given = words[: words.index("<")] if "<" in words else words
+        compose_defaults(name, quote(given, text_keys=("checkpoint", "checkpoints"), sentences=("source", "target")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_tables_are_whole(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        heading, rule, *lines = table.splitlines()
+        assert re.fullmatch(r"\|[-|]+\|", rule), heading
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {rule.count("|")}, heading
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_packages_are_those_of_this_folder(page: Path) -> None:
+    """The registry has another package by the name of seq2seq."""
+    assert not re.search(r"pip install ['\"]?seq2seq", page.read_text(encoding="utf-8"))
 
 
 def rows(heading: str) -> set[str]:

@@ -39,8 +39,13 @@ def command_config(
     return config
 
 
-def warn_of_limit(arguments: list[str], max_length: int | None, needed: int, what: str) -> None:
-    """Say that a search, left to its default, ends before what is needed: characters and bytes make many pieces."""
-    asked = any(argument.startswith("search.max_length=") for argument in arguments)
+def warn_of_limit(arguments: list[str], search: DictConfig, needed: int, what: str) -> None:
+    """Say that a search, left to its default, ends before what is needed: characters and bytes make many pieces.
+
+    Minimum Bayes risk has the limit of the search that finds its candidates.
+    """
+    key = "search.candidates.max_length" if "candidates" in search else "search.max_length"
+    max_length = OmegaConf.select(search, key.removeprefix("search."))
+    asked = any(argument.startswith(f"{key}=") for argument in arguments)
     if not asked and max_length is not None and max_length < needed:
-        log.warning("search.max_length=%d: %s, up to %d; say search.max_length=%d", max_length, what, needed, needed)
+        log.warning("%s=%d: %s, up to %d; say %s=%d", key, max_length, what, needed, key, needed)

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
         alignment=alignment,
     )
     longest = max(map(len, rows["target_ids"][:])) + 1
-    warn_of_limit(arguments, config.search.get("max_length"), longest, "there are references of more pieces")
+    warn_of_limit(arguments, config.search, longest, "there are references of more pieces")
     baseline = None
     if config.baseline_links is not None:
         gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     tagged = tagging(tokenizers, config.tag, config.tags, checkpoints)
     tokenizers = tagged.tokenizers
     limit = shortest_limit(checkpoints)
-    warn_of_limit(arguments, search.max_length, limit, "the model was trained on translations of more pieces")
+    warn_of_limit(arguments, config.search, limit, "the model was trained on translations of more pieces")
     translator = Translator(
         model,
         tokenizers,
