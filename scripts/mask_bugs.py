@@ -11,10 +11,10 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+from arguments import above_0, mistakes_in_a_line, picture
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
@@ -108,7 +108,7 @@ def finding(model: EncoderDecoder, batch: Batch) -> str:
     return "nothing"
 
 
-def plot(losses: dict[str, list[float]], path: Path) -> None:
+def plot(losses: dict[str, list[float]], path: str) -> None:
     figure = Figure(figsize=(6.5, 2.8), facecolor="white", layout="constrained")
     axes = figure.subplots()
     for (name, line), color in zip(losses.items(), ("#265fa2", "#76b1e1", GOLD), strict=True):
@@ -127,9 +127,9 @@ def plot(losses: dict[str, list[float]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="any that was trained on the embedded grammar")
-    parser.add_argument("--steps", type=int, default=400, help="of each training (%(default)s)")
-    parser.add_argument("--sentences", type=int, default=60, help="that are translated (%(default)s)")
-    parser.add_argument("--output", type=Path, help="a PNG or SVG file for the losses")
+    parser.add_argument("--steps", type=above_0, default=400, help="of each training (%(default)s)")
+    parser.add_argument("--sentences", type=above_0, default=60, help="that are translated (%(default)s)")
+    parser.add_argument("--output", type=picture, help="a PNG or SVG file for the losses")
     options = parser.parse_args()
     tokenizers = tokenizers_of(read_checkpoint(options.checkpoint))
     pairs, val = (
@@ -163,4 +163,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()
