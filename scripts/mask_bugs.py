@@ -11,6 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,7 +109,7 @@ def finding(model: EncoderDecoder, batch: Batch) -> str:
     return "nothing"
 
 
-def plot(losses: dict[str, list[float]], path: str) -> None:
+def plot(losses: dict[str, list[float]], path: Path) -> None:
     figure = Figure(figsize=(6.5, 2.8), facecolor="white", layout="constrained")
     axes = figure.subplots()
     for (name, line), color in zip(losses.items(), ("#265fa2", "#76b1e1", GOLD), strict=True):
@@ -159,7 +160,7 @@ def main() -> None:
         print(f"  {val[0].source} -> {together[0]}")
         print(f"  the checks say: {finding(model, batch_of(val[:8], tokenizers))}", flush=True)
     if options.output:
-        plot(losses, options.output)
+        plot(losses, Path(options.output))
 
 
 if __name__ == "__main__":

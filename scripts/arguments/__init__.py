@@ -40,5 +40,6 @@ def mistakes_in_a_line() -> Iterator[None]:
     except (OSError, UserError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        named = isinstance(error, OSError) and error.filename and error.strerror
-        sys.exit(f"error: {error.filename}: {error.strerror}" if named else f"error: {error}")
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            sys.exit(f"error: {error.filename}: {error.strerror}")
+        sys.exit(f"error: {error}")
