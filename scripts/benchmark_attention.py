@@ -20,6 +20,7 @@ from functools import partial
 from multiprocessing import get_context
 
 import matplotlib
+from arguments import above_0, picture
 
 matplotlib.use("agg")
 import numpy as np
@@ -151,12 +152,12 @@ def draw(path: str, columns: dict[str, dict[str, dict[int, float]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9, help="two turns of each kind (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
-    parser.add_argument("--longest", type=int, default=8192, help="of the lengths, up to 65536 (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=9, help="two turns of each kind (%(default)s)")
+    parser.add_argument("--threads", type=above_0, default=2, help="CPU threads (%(default)s)")
+    parser.add_argument("--longest", type=above_0, default=8192, help="of the lengths, up to 65536 (%(default)s)")
     parser.add_argument("--kinds", nargs="+", default=KINDS, help="explicit, fused, SDPA, additive; window 4, 16, 64,"
                         " chunks of 64, bigbird; linear, performer, each also -causal (%(default)s)")  # fmt: skip
-    parser.add_argument("--picture", metavar="FILE", help="draw times and memory (PNG or SVG)")
+    parser.add_argument("--picture", type=picture, metavar="FILE", help="draw times and memory (PNG or SVG)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

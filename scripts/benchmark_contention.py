@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from arguments import above_0
+
 ROOT = Path(__file__).parents[1]
 SHORT = ["trainer=cpu", "trainer.limit_val_batches=0", "training.test_splits=[]", "pinned=[]"]
 SHORT += ["callbacks.early_stopping=null", "callbacks.best=null"]
@@ -153,9 +155,9 @@ def main() -> None:
                         help=f"any of {', '.join(WORK)} (default translate)")  # fmt: skip
     parser.add_argument("--data", type=Path, metavar="DIR", help="Multi30k, for transformer and luong")
     parser.add_argument("--before", type=Path, metavar="DIR", help="a checkout of an earlier version")
-    parser.add_argument("--steps", type=int, default=300, help="updates of a training (%(default)s)")
-    parser.add_argument("--lines", type=int, default=3000, help="lines to translate (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=1, help="of which medians are shown (%(default)s)")
+    parser.add_argument("--steps", type=above_0, default=300, help="updates of a training (%(default)s)")
+    parser.add_argument("--lines", type=above_0, default=3000, help="lines to translate (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=1, help="of which medians are shown (%(default)s)")
     options = parser.parse_args()
     if options.data is None and {"transformer", "luong"} & set(options.work):
         parser.error("--work transformer and luong need --data DIR, the folder of Multi30k")

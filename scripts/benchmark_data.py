@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from arguments import above_0
 from torch.utils.data import DataLoader
 
 from seq2seq.data.batching import Batch, collate
@@ -186,9 +187,9 @@ def print_waiting(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=SIZES, metavar="PAIRS", help="of the corpora (%(default)s)"
+        "--sizes", type=above_0, nargs="+", default=SIZES, metavar="PAIRS", help="of the corpora (%(default)s)"
     )
-    parser.add_argument("--batches", type=int, default=2000, help="that memory is measured over (%(default)s)")
+    parser.add_argument("--batches", type=above_0, default=2000, help="that memory is measured over (%(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         corpus = write_corpus(Path(name) / "stages", 50_000)

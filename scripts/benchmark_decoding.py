@@ -33,6 +33,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
+from arguments import above_0, mistakes_in_a_line
 from peers import eole, joeynmt
 from peers.comparison import interpreter
 from peers.decoding import Pass, Translate, Work, ctranslate2_search, own_search, peer
@@ -89,10 +90,10 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=names, default=["beam"], metavar="KIND", help=f"of {names}")
     parser.add_argument("--joeynmt", metavar="PYTHON", help="interpreter of an environment with JoeyNMT")
     parser.add_argument("--eole", metavar="PYTHON", help="interpreter of an environment with eole")
-    parser.add_argument("--beam", type=int, default=5, help="hypotheses a sentence (%(default)s)")
-    parser.add_argument("--tokens", type=int, default=4096, help="padded source tokens a batch (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each side, in turns (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each side (%(default)s)")
+    parser.add_argument("--beam", type=above_0, default=5, help="hypotheses a sentence (%(default)s)")
+    parser.add_argument("--tokens", type=above_0, default=4096, help="padded source tokens a batch (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=3, help="passes of each side, in turns (%(default)s)")
+    parser.add_argument("--threads", type=above_0, default=2, help="CPU threads of each side (%(default)s)")
     options = parser.parse_args()
     if options.target is None and "prefix" in options.kinds:
         parser.error("--kinds prefix takes beginnings from --target")
@@ -145,4 +146,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

@@ -20,6 +20,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import matplotlib
+from arguments import above_0, picture
 
 matplotlib.use("agg")
 import numpy as np
@@ -159,10 +160,10 @@ def draw(path: str, found: dict[str, dict[str, list[Cost]]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each size (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=3, help="passes of each size (%(default)s)")
     parser.add_argument("--work", default="search", choices=list(WORKS), help="(%(default)s)")
     parser.add_argument("--grow", nargs="+", choices=list(GROWTH), help="what grows (all)")
-    parser.add_argument("--picture", metavar="FILE", help="draw the costs (PNG or SVG)")
+    parser.add_argument("--picture", type=picture, metavar="FILE", help="draw the costs (PNG or SVG)")
     options = parser.parse_args()
     found: dict[str, dict[str, list[Cost]]] = {}
     for grows in options.grow or WORKS[options.work]:

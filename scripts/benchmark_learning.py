@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from arguments import above_0
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
 from peers.kept import Kept
@@ -219,9 +220,9 @@ def main() -> None:
     names = ", ".join(f"{name} (to {model.perplexity:g})" for name, model in MODELS.items())
     parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help=f"{names}; default: all")
     parser.add_argument("--perplexity", type=float, help="to be reached; default: that of each model")
-    parser.add_argument("--every", type=int, default=100, help="updates between validations (%(default)s)")
-    parser.add_argument("--limit", type=int, default=6000, help="updates at which to give up (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=1, help="runs of each side, in turns (%(default)s)")
+    parser.add_argument("--every", type=above_0, default=100, help="updates between validations (%(default)s)")
+    parser.add_argument("--limit", type=above_0, default=6000, help="updates at which to give up (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=1, help="runs of each side, in turns (%(default)s)")
     parser.add_argument(
         "--results",
         type=Path,

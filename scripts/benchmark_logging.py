@@ -14,6 +14,7 @@ import tempfile
 import time
 from typing import Any
 
+from arguments import above_0
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
@@ -57,8 +58,8 @@ def seconds(model: str, overrides: list[str], epochs: int) -> tuple[float, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", default=["bahdanau", "transformer"], help="files of configs/model")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each variant is timed")
-    parser.add_argument("--epochs", type=int, default=1, help="epochs of each training")
+    parser.add_argument("--rounds", type=above_0, default=3, help="how often each variant is timed")
+    parser.add_argument("--epochs", type=above_0, default=1, help="epochs of each training")
     parser.add_argument("overrides", nargs="*", help="for every training, such as loader.cache_dir=DIR")
     options = parser.parse_intermixed_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

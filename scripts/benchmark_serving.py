@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from arguments import above_0, mistakes_in_a_line
+
 import seq2seq
 from seq2seq.data.files import read_lines
 from seq2seq.data.grammar import generate
@@ -127,9 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", required=True, help="of the model that is served")
     parser.add_argument("--source", help="a file of sentences; without one: those of the grammar's validation set")
-    parser.add_argument("--clients", type=int, default=50, help="at once")
-    parser.add_argument("--requests", type=int, default=2000, help="how many in all; the lines again and again")
-    parser.add_argument("--beam", type=int, default=5, help="beam size")
+    parser.add_argument("--clients", type=above_0, default=50, help="at once")
+    parser.add_argument("--requests", type=above_0, default=2000, help="how many in all; the lines again and again")
+    parser.add_argument("--beam", type=above_0, default=5, help="beam size")
     parser.add_argument("options", nargs="*", help="of the server, such as batching.milliseconds=0")
     given = parser.parse_args()
     sentences = list(read_lines(given.source)) if given.source else [pair.source for pair in generate("val")]
@@ -178,4 +180,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

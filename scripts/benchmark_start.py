@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from arguments import above_0
+
 FIRST_STEP = ["train", "trainer.max_steps=1", "trainer.limit_val_batches=0", "training.test_splits=[]"]
 FIRST_STEP += ["callbacks.best=null", "callbacks.early_stopping=null"]
 COMMANDS = {"--help": ["--help"], "train --help": ["train", "--help"], "the first step": FIRST_STEP}
@@ -26,7 +28,7 @@ def seconds(arguments: list[str], folder: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each command, in turns (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=5, help="runs of each command, in turns (%(default)s)")
     rounds = parser.parse_args().rounds
     found: dict[str, list[float]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ import argparse
 import time
 
 import matplotlib
+from arguments import above_0, picture
 
 matplotlib.use("agg")
 import torch
@@ -46,9 +47,9 @@ def milliseconds(model: EncoderDecoder, length: int, *, rounds: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="passes of each length (%(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (%(default)s)")
-    parser.add_argument("--picture", metavar="FILE", help="draw the times (PNG or SVG)")
+    parser.add_argument("--rounds", type=above_0, default=5, help="passes of each length (%(default)s)")
+    parser.add_argument("--threads", type=above_0, default=2, help="CPU threads (%(default)s)")
+    parser.add_argument("--picture", type=picture, metavar="FILE", help="draw the times (PNG or SVG)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     models = {name: build_model(compose(overrides), tokenizers(200)) for name, overrides in MODELS.items()}

@@ -25,6 +25,7 @@ import statistics
 import sys
 from typing import NamedTuple
 
+from arguments import above_0
 from peers import eole, joeynmt
 from peers.comparison import add_options, interpreters, models_to_compare, prepared
 from peers.models import MODELS, NOAM, NORM_FIRST, NOT_VALIDATED, QUICK, Model, best_setting, our_command
@@ -116,8 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--models", nargs="+", choices=MODELS, metavar="MODEL", help=f"{', '.join(MODELS)} (all)")
-    parser.add_argument("--steps", type=int, default=40, help="updates a run (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each side, in turns (%(default)s)")
+    parser.add_argument("--steps", type=above_0, default=40, help="updates a run (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=3, help="runs of each side, in turns (%(default)s)")
     options = parser.parse_args()
     pythons = interpreters(parser, options)
     models = models_to_compare(parser, options.models, pythons)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+from arguments import above_0
 from hydra.utils import instantiate
 
 from seq2seq.build import build_model, build_search
@@ -105,11 +106,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="+", help="overrides of each, such as positions=rotary,gate=true")
     parser.add_argument("--base", nargs="*", default=["model=transformer"], help="overrides of all (%(default)s)")
-    parser.add_argument("--lengths", nargs="*", type=int, default=[12, 24, 40], help="most tokens (%(default)s)")
-    parser.add_argument("--tokens", type=int, default=1024, help="sentences × length of a batch (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=40, help="of training steps (%(default)s)")
-    parser.add_argument("--searches", type=int, default=5, help="rounds of beam search, of 8 sentences (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
+    parser.add_argument("--lengths", nargs="*", type=above_0, default=[12, 24, 40], help="most tokens (%(default)s)")
+    parser.add_argument("--tokens", type=above_0, default=1024, help="sentences × length of a batch (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=40, help="of training steps (%(default)s)")
+    parser.add_argument(
+        "--searches", type=above_0, default=5, help="rounds of beam search, of 8 sentences (%(default)s)"
+    )
+    parser.add_argument("--threads", type=above_0, default=1, help="CPU threads (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 

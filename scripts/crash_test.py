@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 import torch
+from arguments import above_0
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from seq2seq.data.grammar import generate
@@ -138,8 +139,8 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="how often to kill the training (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=6, help="length of the training (%(default)s)")
+    parser.add_argument("--kills", type=above_0, default=20, help="how often to kill the training (%(default)s)")
+    parser.add_argument("--epochs", type=above_0, default=6, help="length of the training (%(default)s)")
     parser.add_argument("--ddp", action="store_true", help="two processes")
     parser.add_argument("--streaming", action="store_true", help="data.streaming=true")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")

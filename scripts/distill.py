@@ -16,7 +16,7 @@ def main() -> None:
     options = arguments.parse_intermixed_args()
     with mistakes_in_a_line(options.overrides):
         of_teacher, of_students = split_overrides(options.teacher), split_overrides(options.student)
-        recipe = Recipe(options)
+        recipe = Recipe(options, of_some=(of_teacher, of_students))
         source = recipe.text("train", "source")
         teacher = recipe.train("teacher", recipe.files(), *of_teacher)
         said = recipe.translate("distilled.target", teacher, source, "search=beam")

@@ -7,7 +7,8 @@ the sources, the others the targets. A last model, like the first, learns from t
 once, with the same vocabulary and as many steps. No other text is used.
 """
 
-from recipes.steps import Recipe, above_0, mistakes_in_a_line, parser
+from arguments import above_0
+from recipes.steps import Recipe, mistakes_in_a_line, parser
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 
 import torch
+from arguments import mistakes_in_a_line
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -22,6 +23,7 @@ from seq2seq.alignment.colors import COLORMAP, GOLD, GRID, INK
 from seq2seq.alignment.heatmap import draw_image, heatmap
 from seq2seq.alignment.links import parse_links
 from seq2seq.attention import Attention, Dot, ScaledDot
+from seq2seq.cli.output import check_folder
 from seq2seq.data.grammar import Sentence, generate
 from seq2seq.evaluation.metrics import bleu_metric
 
@@ -194,6 +196,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, help="the folder of a run of that model")
     parser.add_argument("--output", type=Path, default=Path("docs/explained"), help="a folder (%(default)s)")
     options = parser.parse_args()
+    check_folder(options.output)
+    for run in filter(None, (options.bottleneck, options.bahdanau, options.transformer)):
+        if not (run / "metrics.json").exists():
+            parser.error(f"{run} has no finished run; give a folder with metrics.json")
     lookup(options.output / "lookup.svg")
     scale(options.output / "scale.svg")
     if options.bottleneck and options.bahdanau:
@@ -207,4 +213,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

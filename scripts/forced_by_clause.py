@@ -10,6 +10,7 @@ import argparse
 from collections import Counter
 
 import torch
+from arguments import above_0, mistakes_in_a_line
 
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", nargs="+", help="of models trained on the grammar")
     parser.add_argument("--split", default="test_long", help="of the grammar (%(default)s)")
-    parser.add_argument("--sentences", type=int, default=300, help="from its start (%(default)s)")
+    parser.add_argument("--sentences", type=above_0, default=300, help="from its start (%(default)s)")
     options = parser.parse_args()
     for path in options.checkpoints:
         model, (source, target) = load_model(read_checkpoint(path), torch.device("cpu"))
@@ -57,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

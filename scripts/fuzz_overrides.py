@@ -22,6 +22,7 @@ from random import Random
 from typing import NamedTuple
 from unittest import mock
 
+from arguments import above_0
 from omegaconf import OmegaConf
 
 from seq2seq.cli import train
@@ -149,7 +150,7 @@ def fault(slip: Slip, said: str) -> str | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=500, help="overrides (%(default)s)")
+    parser.add_argument("--count", type=above_0, default=500, help="overrides (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     options = parser.parse_args()
     begin = time.perf_counter()

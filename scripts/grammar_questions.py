@@ -14,6 +14,9 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+from arguments import above_0, mistakes_in_a_line
+
+from seq2seq.cli.output import check_folder, write_whole
 from seq2seq.data.grammar import LONGEST, Sentence, generate, held_out, pharaoh, punctuate, split_of, text
 from seq2seq.data.grammar.clauses import verb_named
 from seq2seq.data.grammar.draw import FUTURE, PAST, PERFECT, PRESENT
@@ -72,15 +75,17 @@ def write(folder: Path, name: str, sentences: list[Sentence]) -> None:
     """Write sentences as `name`.source, .target and .links."""
     for kind in ("source", "target", "links"):
         lines = "".join(f"{getattr(sentence, kind)}\n" for sentence in sentences)
-        (folder / f"{name}.{kind}").write_text(lines, encoding="utf-8")
+        with write_whole(folder / f"{name}.{kind}") as file:
+            file.write(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the files go")
-    parser.add_argument("--pairs", type=int, default=2000, help="questions to train on (%(default)s)")
+    parser.add_argument("--pairs", type=above_0, default=2000, help="questions to train on (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the questions (%(default)s)")
     options = parser.parse_args()
+    check_folder(options.folder)
     options.folder.mkdir(parents=True, exist_ok=True)
     sizes = {"train": options.pairs, "val": 200, "test": 300}
     made = {split: list(islice(questions(split, seed=options.seed), size)) for split, size in sizes.items()}
@@ -91,4 +96,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arguments import above_0, mistakes_in_a_line, picture
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
@@ -127,9 +128,9 @@ def plot(losses: dict[str, list[float]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="any that was trained on the embedded grammar")
-    parser.add_argument("--steps", type=int, default=400, help="of each training (%(default)s)")
-    parser.add_argument("--sentences", type=int, default=60, help="that are translated (%(default)s)")
-    parser.add_argument("--output", type=Path, help="a PNG or SVG file for the losses")
+    parser.add_argument("--steps", type=above_0, default=400, help="of each training (%(default)s)")
+    parser.add_argument("--sentences", type=above_0, default=60, help="that are translated (%(default)s)")
+    parser.add_argument("--output", type=picture, help="a PNG or SVG file for the losses")
     options = parser.parse_args()
     tokenizers = tokenizers_of(read_checkpoint(options.checkpoint))
     pairs, val = (
@@ -159,8 +160,9 @@ def main() -> None:
         print(f"  {val[0].source} -> {together[0]}")
         print(f"  the checks say: {finding(model, batch_of(val[:8], tokenizers))}", flush=True)
     if options.output:
-        plot(losses, options.output)
+        plot(losses, Path(options.output))
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

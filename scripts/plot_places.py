@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import matplotlib
+from arguments import picture
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", help="folders of runs")
     parser.add_argument("--names", nargs="+", help="what the picture calls them (the folders' names)")
     parser.add_argument("--split", default="test_long", help="of the data (%(default)s)")
-    parser.add_argument("--output", default="places.png", help="PNG or SVG (%(default)s)")
+    parser.add_argument("--output", type=picture, default="places.png", help="PNG or SVG (%(default)s)")
     options = parser.parse_args()
     names = options.names or [Path(run).name for run in options.runs]
     if len(names) != len(options.runs):

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import matplotlib
+from arguments import picture
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
@@ -75,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", help="readings.csv of seq2seq compare")
     parser.add_argument("--names", nargs="+", help="titles of the panels (the files' folders)")
-    parser.add_argument("--output", default="readings.png", help="PNG or SVG (%(default)s)")
+    parser.add_argument("--output", type=picture, default="readings.png", help="PNG or SVG (%(default)s)")
     parser.add_argument("--table", action="store_true", help="print the error rates as Markdown, too")
     options = parser.parse_args()
     names = options.names or [Path(path).resolve().parent.name for path in options.files]

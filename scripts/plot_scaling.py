@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import yaml
+from arguments import mistakes_in_a_line, picture
 from matplotlib.figure import Figure
 
 SCORES = {"ScaledDot": ("q·k / √d_k", "#265fa2"), "Dot": ("q·k", "#e8590c")}
@@ -58,7 +59,7 @@ def plot(found: dict[str, list[tuple[int, dict[str, float]]]]) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="a folder with the runs of experiment=scaling in it")
-    parser.add_argument("output", type=Path, help="a PNG or SVG file")
+    parser.add_argument("output", type=picture, help="a PNG or SVG file")
     options = parser.parse_args()
     found = read(options.runs)
     if not all(found.values()):
@@ -72,4 +73,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

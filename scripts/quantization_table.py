@@ -14,6 +14,7 @@ from pathlib import Path
 
 import ctranslate2
 import torch
+from arguments import above_0, mistakes_in_a_line
 from peers.decoding import Pass, Work, own_search, timed
 from peers.kinds import kinds
 from peers.place import processor
@@ -64,9 +65,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="of a Transformer")
     parser.add_argument("--source", required=True, help="a sentence a line")
     parser.add_argument("--target", required=True, help="its translations")
-    parser.add_argument("--beam", type=int, default=5, help="hypotheses a sentence (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="passes of each kind, in turns (%(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads (%(default)s)")
+    parser.add_argument("--beam", type=above_0, default=5, help="hypotheses a sentence (%(default)s)")
+    parser.add_argument("--rounds", type=above_0, default=3, help="passes of each kind, in turns (%(default)s)")
+    parser.add_argument("--threads", type=above_0, default=1, help="CPU threads (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     checkpoint = read_checkpoint(options.checkpoint)
@@ -112,4 +113,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with mistakes_in_a_line():
+        main()

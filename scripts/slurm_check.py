@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
 
+from arguments import above_0
 from crash_test import SETTINGS, write_text
 from two_hosts import Verdict, need, report, same
 
@@ -203,7 +204,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ["signal", "time-limit", "scancel", "requeue", "no-srun"]
     parser.add_argument("checks", nargs="*", metavar="check", help=f"some of {', '.join(names)}; all by default")
-    parser.add_argument("--epochs", type=int, default=5, help="of a training; it has to last 2 minutes (%(default)s)")
+    parser.add_argument(
+        "--epochs", type=above_0, default=5, help="of a training; it has to last 2 minutes (%(default)s)"
+    )
     options = parser.parse_args()
     wanted = options.checks or names
     if unknown := set(wanted) - set(names):

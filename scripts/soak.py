@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from arguments import above_0
 from crash_test import family, write_text
 
 SETTINGS = """
@@ -48,7 +49,7 @@ def pictures(run: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100_000, help="length of the training (%(default)s)")
+    parser.add_argument("--steps", type=above_0, default=100_000, help="length of the training (%(default)s)")
     parser.add_argument("--every", type=float, default=60, help="seconds between looks (%(default)s)")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))

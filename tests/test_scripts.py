@@ -80,3 +80,31 @@ def test_kinds_of_search_run_in_both_programs_and_end_alike(
     assert status == 0, err
     rows = [row.split(" | ") for row in out.splitlines() if "CTranslate2" in row]
     assert [(kind, differ) for kind, *_, differ in rows] == [("| greedy", "0 |"), ("| prefix", "0 |")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["benchmark_start.py", "--rounds", "0"], "--rounds: 0: expected a whole number, 1 or more"),
+        (["soak.py", "--steps", "-5"], "--steps: -5: expected a whole number, 1 or more"),
+        (
+            ["benchmark_steps.py", "--picture", "absent/a.png"],
+            "absent/a.png cannot be written; give a file in",
+        ),
+        (["mask_bugs.py", "absent.ckpt", "--output", "a.jpeg"], "a.jpeg: a picture's name ends in .png, .svg, .pdf"),
+        (["plot_scaling.py", ".", "absent/a.svg"], "absent/a.svg cannot be written"),
+        (["mask_bugs.py", "absent.ckpt"], "error: there is no checkpoint absent.ckpt"),
+        (["forced_by_clause.py", "absent.ckpt"], "error: there is no checkpoint absent.ckpt"),
+        (["explained_figures.py", "--output", "kept"], "kept is a file; give a folder"),
+        (["explained_figures.py", "--bahdanau", "absent"], "absent has no finished run; give a folder"),
+        (["grammar_questions.py", "kept"], "kept is a file; give a folder"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistake_is_a_line_before_any_work(
+    script: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").write_text("")
+    status, out, err = script(*arguments)
+    assert status in (1, 2) and not out and message in err and [*tmp_path.iterdir()] == [tmp_path / "kept"]

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from arguments import above_0
+
 from peers import eole, joeynmt
 from peers.models import MODELS, NOT_VALIDATED, TRANSFORMER, Model, our_command
 from peers.place import Place, execute
@@ -45,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, type=Path, metavar="DIR", help="train.en, train.de, val.* of the tokenised Multi30k"
     )
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads of each side (%(default)s)")
+    parser.add_argument("--threads", type=above_0, default=2, help="CPU threads of each side (%(default)s)")
 
 
 def interpreters(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, str]:

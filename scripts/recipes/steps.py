@@ -12,19 +12,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from arguments import above_0
 from omegaconf import OmegaConf
 
 from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
+from seq2seq.cli.check_run import check_run
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.messages import explain
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.output import check_folder, write_whole
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
 from seq2seq.cli.values import check_types
 from seq2seq.data.files import read_lines
 from seq2seq.errors import UserError
-from seq2seq.options import compose_defaults
+from seq2seq.options import compose_defaults, compose_hydra
 
 SIDES = ("source", "target")
 SETTINGS = "recipe.json"
@@ -33,7 +35,10 @@ PART = "text.part"
 BROUGHT = ("tokenizer.vocab_size", "loader.tokens_per_batch", "training.label_smoothing")
 """Keys that a group `data` may set; its text has them, too."""
 
-OWN = ("trainer.max_steps", "trainer.max_epochs", "hydra.run.dir", "resume", "loader.cache_dir", "tokenizer.checkpoint")
+OWN = (
+    *("trainer.max_steps", "trainer.max_epochs", "hydra.run.dir", "output", "resume", "loader.cache_dir"),
+    "tokenizer.checkpoint",
+)
 """Keys that a recipe sets."""
 
 
@@ -47,37 +52,26 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def above_0(text: str) -> int:
-    """Return the whole number above 0 that an option says."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number, 1 or more")
-    return int(text)
-
-
 class Recipe:
     """A folder, and the commands that fill it.
 
     Args:
         options: what the recipe was told; it may not change while the folder is there.
         pairs_above: how many training pairs are too few.
+        of_some: overrides that some trainings have beside those of all; they are looked at now, not hours later.
 
     Raises:
         UserError: an option is wrong, or the folder is not that of this recipe; then nothing was written.
     """
 
-    def __init__(self, options: argparse.Namespace, *, pairs_above: int = 0) -> None:
+    def __init__(self, options: argparse.Namespace, *, pairs_above: int = 0, of_some: Iterable[list[str]] = ()) -> None:
         self.folder: Path = options.folder
         told = {key: value for key, value in vars(options).items() if key != "folder"}
         settings = self.folder / SETTINGS
         _check_folder(self.folder, told)
-        for override in options.overrides:
-            if override.partition("=")[0].lstrip("+~") in OWN:
-                raise UserError(
-                    f"{override}: the recipe sets that itself; leave it out (--steps is how long each trains)"
-                )
-        overrides = expand(quote(options.overrides))[0]
-        check_types("train", overrides)
-        composed = compose_defaults("train", overrides)
+        for more in ([], *of_some):
+            self._check_training([*options.overrides, *more])
+        composed = compose_defaults("train", expand(quote(options.overrides))[0])
         if not composed.tokenizer.joint:
             raise UserError("tokenizer.joint=false: both directions share one vocabulary here; leave it out")
         self.corpus = make_corpus(composed.data)
@@ -96,6 +90,20 @@ class Recipe:
         self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + own
         if self.corpus.tokenized:
             self.settings.append("metrics.tokenize=none")
+
+    def _check_training(self, given: list[str]) -> None:
+        """Refuse now what a training would be refused for when others have been trained."""
+        for override in given:
+            if override.partition("=")[0].lstrip("+~") in OWN:
+                raise UserError(
+                    f"{override}: the recipe sets that itself; leave it out (--steps is how long each trains)"
+                )
+        overrides = expand(quote([*given, f"loader.cache_dir={self.folder}", f"hydra.run.dir={self.folder}"]))[0]
+        check_types("train", overrides)
+        config = compose_hydra("train", overrides)
+        if config.variants:
+            raise UserError(f"variants={config.variants}: a recipe trains one model at a time; leave them out")
+        check_run(overrides, config, sweep=False)
 
     def _write_text(self, pairs: int | None, pairs_above: int) -> Path | None:
         """Write the splits of the corpus as files, the first `pairs` of train, to a folder; None: they are there."""
@@ -216,8 +224,7 @@ def mistakes_in_a_line(overrides: list[str]) -> Iterator[None]:
 def _check_folder(folder: Path, told: dict[str, Any]) -> None:
     """Refuse a folder that is not that of this recipe."""
     settings = folder / SETTINGS
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give a folder")
+    check_folder(folder)
     if settings.exists():
         try:
             before = json.loads(settings.read_text(encoding="utf-8"))

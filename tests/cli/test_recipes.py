@@ -64,6 +64,9 @@ def test_distillation_goes_on_where_it_was_stopped(script: Script, settings: lis
         (["model=lung"], "error: model=lung does not exist"),
         (["model.d_model=x"], "error: model.d_model=x: expected a whole number"),
         (["data.train.source=none"], "error: none does not exist"),
+        (["output=elsewhere"], "error: output=elsewhere: the recipe sets that itself; leave it out"),
+        (["--search", "beem"], "error: search=beem does not exist; did you mean beam?"),
+        (["experiment=idle"], "a recipe trains one model at a time; leave them out"),
     ],
 )
 def test_mistake_is_a_line_and_leaves_nothing(
@@ -71,6 +74,22 @@ def test_mistake_is_a_line_and_leaves_nothing(
 ) -> None:
     status, out, err = script("back_translate.py", "made", *settings, *options)
     assert status and not out and message in err and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "overrides", "message"),
+    [
+        ("--student", "model.d_modle=8", "error: there is no key model.d_modle; did you mean model.d_model?"),
+        ("--student", "label=a/b", "error: label=a/b: a run is kept in a folder of its name"),
+        ("--teacher", "hydra.run.dir=x", "error: hydra.run.dir=x: the recipe sets that itself; leave it out"),
+        ("--teacher", "model='lung", "No closing quotation; close every quotation mark"),
+    ],
+)
+def test_mistake_about_a_later_training_is_said_before_the_first(
+    script: Script, settings: list[str], tmp_path: Path, option: str, overrides: str, message: str
+) -> None:
+    status, out, err = script("distill.py", "made", *settings, option, overrides)
+    assert status == 1 and not out and message in err and not (tmp_path / "made").exists()
 
 
 def test_folder_of_something_else_stays_as_it_is(script: Script, settings: list[str], tmp_path: Path) -> None:
