@@ -8,6 +8,9 @@ PINNED := tests/test_packaging.py::test_constraints_pin_every_transitive_depende
 INSTALL := -m pip install -q --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0 -x /tests/
 
+# Two of these targets at once would install into one .venv.
+.NOTPARALLEL:
+
 .PHONY: setup demo test test-oldest lint docs
 
 setup: .venv/.tests

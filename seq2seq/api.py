@@ -251,6 +251,8 @@ def load(
     paths = [path] if isinstance(path, str | Path) else list(path)
     if not paths:
         raise UserError("there is no checkpoint in the list; give at least one")
+    if isinstance(trusted, str):
+        raise UserError(f"trusted={trusted!r} is one name; give a list: [{trusted!r}]")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
 

@@ -18,6 +18,8 @@ MODEL_PREFIX = "model."
 BEST = "best.ckpt"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Names of the checkpoint that a run goes on from, and of the one before it."""
+SHOWN = 5
+"""How many files a message names at most."""
 
 
 class AlignmentChoice(NamedTuple):
@@ -115,7 +117,11 @@ def load_content(path: str | Path) -> Any:
     if not path.exists() and "," in str(path):
         raise UserError(f"there is no checkpoint {path}; several stand in brackets: [FILE,FILE]")
     if not path.exists():
-        raise UserError(f"there is no checkpoint {path}; runs keep theirs in <run folder>/checkpoints/")
+        beside = sorted(file.name for file in path.parent.glob("*.ckpt"))
+        more = ", ..." if len(beside) > SHOWN else ""
+        there = f"its folder has {', '.join(beside[:SHOWN])}{more}"
+        where = there if beside else "runs keep theirs in <run folder>/checkpoints/"
+        raise UserError(f"there is no checkpoint {path}; {where}")
     if not path.is_file():
         raise UserError(f"{path} is a pipe, which a checkpoint cannot be read from; give a file")
     if not zipfile.is_zipfile(path):

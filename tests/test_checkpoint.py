@@ -136,6 +136,15 @@ def test_missing_file_says_where_checkpoints_are(tmp_path: Path) -> None:
     assert "there is no checkpoint" in found and "checkpoints/" in found
 
 
+def test_missing_file_names_what_its_folder_has(tmp_path: Path) -> None:
+    """A run without a validation has no best.ckpt, and one that keeps several has others."""
+    (tmp_path / "last.ckpt").touch()
+    assert message(tmp_path / "best.ckpt").endswith("; its folder has last.ckpt")
+    for number in range(9):
+        (tmp_path / f"best-step={number}.ckpt").touch()
+    assert message(tmp_path / "best.ckpt").endswith(", best-step=4.ckpt, ...")
+
+
 def test_folder_says_to_give_a_file(tmp_path: Path) -> None:
     assert "is a folder" in message(tmp_path) and "<run folder>/checkpoints/best.ckpt" in message(tmp_path)
     best = tmp_path / "a run" / "2026-01-01" / "checkpoints" / "best.ckpt"

@@ -70,7 +70,10 @@ def _find_baseline(variants: list[Variant], name: str | None, split: str) -> Var
         return choose_baseline(variants, split)
     found = next((variant for variant in variants if variant.name == name), None)
     if found is None:
-        raise UserError(f"baseline={name}: no variant has this name; {nearest(name, [v.name for v in variants])}")
+        names = [variant.name for variant in variants]
+        longer = [each for each in names if each.startswith(f"{name} (")]  # the name of a run, which several share
+        hint = f"give one of {', '.join(longer)}" if longer else nearest(name, names)
+        raise UserError(f"baseline={name}: no variant has this name; {hint}")
     if found.statistic(f"{split}/bleu") is None:
         raise UserError(f"baseline={name}: it has no scores on {split}; give a variant that has")
     return found

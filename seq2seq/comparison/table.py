@@ -178,7 +178,8 @@ def _notes(variants: Sequence[Variant], chance: Chance | None, split: str) -> li
                 "seeds disagree about which is better; below 0.05 the variant differs with every seed."
             )
         else:
-            which = f"on seed {tests[0].seeds[0]}" if len({test.seeds for test in tests}) == 1 else "on one seed"
+            alike = len({test.seeds for test in tests}) == 1 and tests[0].seeds[0] is not None
+            which = f"on seed {tests[0].seeds[0]}" if alike else "on one seed"
             how = f"{which}; below 0.05 a difference is unlikely to be chance, as far as one seed can tell."
         notes.append(
             f"Δ and p: paired bootstrap against {chance.baseline} with {chance.samples:,} samples "

@@ -90,7 +90,8 @@ def paired_bootstrap_aer(
 
     def rates(counts: Sequence[LinkCounts], weights: np.ndarray) -> np.ndarray:
         sure, links, sure_hits, possible_hits = (weights @ np.array(counts)).T
-        return 1 - (sure_hits + possible_hits) / np.maximum(links + sure, 1)
+        total = links + sure  # a draw without any link has no error, as in `alignment_error_rate`
+        return np.where(total > 0, 1 - (sure_hits + possible_hits) / np.maximum(total, 1), 0.0)
 
     results = {}
     for name, counts in systems.items():

@@ -227,3 +227,8 @@ def test_keys_of_what_a_search_holds_are_options(model: Model) -> None:
     assert len(found[0]) == 3 and all(0 <= translation.score <= 100 for translation in found[0])
     with pytest.raises(UserError, match="search=mbr: Key 'size' is not in struct"):
         model.translate(["the wolf"], search="mbr", candidates={"size": 4})
+
+
+def test_one_trusted_package_stands_in_a_list(bahdanau: Any) -> None:
+    with pytest.raises(UserError, match=re.escape("trusted='mine' is one name; give a list: ['mine']")):
+        seq2seq.load(bahdanau.best, trusted="mine")

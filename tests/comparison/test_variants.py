@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.variants import check_same_data, group_runs
 from seq2seq.errors import UserError
@@ -93,6 +94,14 @@ def test_part_is_called_by_the_word_that_a_user_gives_for_it(tmp_path: Path, key
         write_run(tmp_path / target, config={f"{key}._target_": target})
     names = sorted(variant.name for variant in group_runs(find_runs(tmp_path)).variants)
     assert names == [f"luong-general ({key}={name})" for name in expected]
+
+
+def test_baseline_of_a_name_that_several_share_is_told_theirs(tmp_path: Path) -> None:
+    for folder, config in {"a": {}, "b": {"model.dropout": 0.4}}.items():
+        write_run(tmp_path / folder, config=config, metrics=SCORES)
+    message = r"give one of luong-general \(model.dropout=\S+\), luong-general \(model.dropout=\S+\)$"
+    with pytest.raises(UserError, match=message):
+        compare_runs(tmp_path, split="test", baseline="luong-general", samples=10)
 
 
 def test_key_that_is_null_and_one_that_is_missing_are_the_same(tmp_path: Path) -> None:

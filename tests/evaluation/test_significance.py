@@ -90,6 +90,13 @@ def test_alignments_that_differ_in_many_sentences_differ_and_in_one_do_not() -> 
     assert found["none"] == (0.0, 1.0)
 
 
+def test_draw_without_any_link_has_no_error() -> None:
+    """Of two sentences a quarter of the draws is the second twice, in which the baseline links nothing, and rightly."""
+    right, nothing, wrong = LinkCounts(1, 1, 1, 1), LinkCounts(0, 0, 0, 0), LinkCounts(0, 1, 0, 0)
+    found = paired_bootstrap_aer([right, nothing], {"other": [right, wrong]}, samples=1000)["other"]
+    assert found.difference == pytest.approx(1 / 3) and found.p == pytest.approx(0.5, abs=0.05)
+
+
 def test_systems_that_err_alike_but_elsewhere_are_seldom_told_apart() -> None:
     """Under no difference p is uniform: of 40 tests about 2 are below 0.05."""
     draw = random.Random(1)
