@@ -8,8 +8,8 @@ such a source, so that the model knows what is machine-made. It is trained besid
 the same vocabulary and as many steps.
 """
 
-from arguments import above_0
-from recipes.steps import Recipe, mistakes_in_a_line, parser
+from arguments import above_0, mistakes_in_a_line
+from recipes.steps import GOES_ON, Recipe, parser
 
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types
@@ -20,7 +20,7 @@ def main() -> None:
     arguments.add_argument("--parallel", type=above_0, default=4000, help="pairs with both sides (%(default)s)")
     arguments.add_argument("--search", default="sample", help="of the model of the other direction (%(default)s)")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides):
+    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
         check_types("translate", quote([f"search={options.search}"]))
         recipe = Recipe(options, pairs_above=options.parallel)
         parallel = recipe.part("parallel", end=options.parallel)

@@ -6,7 +6,8 @@ A teacher is trained, and translates the training sources by beam search. Then t
 learns from the text, one from what the teacher made of it. All have the teacher's vocabulary and as many steps.
 """
 
-from recipes.steps import Recipe, mistakes_in_a_line, parser, split_overrides
+from arguments import mistakes_in_a_line
+from recipes.steps import GOES_ON, Recipe, parser, split_overrides
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     arguments.add_argument("--teacher", default="", help="overrides of the teacher alone, in one argument")
     arguments.add_argument("--student", default="", help="overrides of both students")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides):
+    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
         of_teacher, of_students = split_overrides(options.teacher), split_overrides(options.student)
         recipe = Recipe(options, of_some=(of_teacher, of_students))
         source = recipe.text("train", "source")

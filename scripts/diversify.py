@@ -7,15 +7,15 @@ the sources, the others the targets. A last model, like the first, learns from t
 once, with the same vocabulary and as many steps. No other text is used.
 """
 
-from arguments import above_0
-from recipes.steps import Recipe, mistakes_in_a_line, parser
+from arguments import above_0, mistakes_in_a_line
+from recipes.steps import GOES_ON, Recipe, parser
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--models", type=above_0, default=3, help="of each direction (%(default)s)")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides):
+    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
         recipe = Recipe(options)
         source, target = text = recipe.text("train", "source"), recipe.text("train", "target")
         pairs, vocabulary = [text], list[str]()

@@ -3,11 +3,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from seq2seq.errors import UserError
+from seq2seq.cli.messages import explain
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -30,16 +30,19 @@ def picture(text: str) -> str:
 
 
 @contextmanager
-def mistakes_in_a_line() -> Iterator[None]:
-    """Say what a user did wrong in one line, and end; HYDRA_FULL_ERROR=1 shows the whole trace."""
+def mistakes_in_a_line(overrides: Sequence[str] = (), *, interrupted: str = "interrupted") -> Iterator[None]:
+    """Say what is wrong in one line, as the program does, and end; HYDRA_FULL_ERROR=1 shows the whole trace.
+
+    Args:
+        overrides: of every training, which it may be about.
+        interrupted: what Ctrl-C is told.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         sys.exit(130)
-    except (OSError, UserError) as error:
+    except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        if isinstance(error, OSError) and error.filename and error.strerror:
-            sys.exit(f"error: {error.filename}: {error.strerror}")
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error, 'train', list(overrides))}")

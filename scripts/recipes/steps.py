@@ -6,8 +6,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.check_run import check_run
 from seq2seq.cli.main import main as seq2seq
-from seq2seq.cli.messages import explain
 from seq2seq.cli.output import check_folder, write_whole
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
@@ -40,6 +38,9 @@ OWN = (
     "tokenizer.checkpoint",
 )
 """Keys that a recipe sets."""
+
+GOES_ON = "interrupted; the same command goes on there"
+"""What Ctrl-C is told."""
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -205,20 +206,6 @@ def split_overrides(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UserError(f"{text}: {error}; close every quotation mark") from None
-
-
-@contextmanager
-def mistakes_in_a_line(overrides: list[str]) -> Iterator[None]:
-    """Say what is wrong in one line and end; the overrides are those of every training, which it may be about."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on there", file=sys.stderr)
-        sys.exit(130)
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(f"error: {explain(error, 'train', overrides)}")
 
 
 def _check_folder(folder: Path, told: dict[str, Any]) -> None:
