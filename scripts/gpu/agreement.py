@@ -40,14 +40,14 @@ from seq2seq.training.loss import token_loss
 
 VOCAB = 211
 MODELS = {
-    "Bahdanau, GRU": ["model=bahdanau"],
-    "Bahdanau, LSTM, 2 layers": ["model=bahdanau", "model.rnn=LSTM", "model.num_layers=2"],
-    "Luong, LSTM": ["model=luong"],
-    "Luong, GRU, input feeding": ["model=luong", "model.rnn=GRU", "decoder.input_feeding=true"],
     "Transformer, pre-norm": ["model=transformer", *SMALL_TRANSFORMER],
     "Transformer, post-norm": [
         "model=transformer", *SMALL_TRANSFORMER, "encoder.norm_first=false", "decoder.norm_first=false"
     ],
+    "Bahdanau, GRU": ["model=bahdanau"],
+    "Bahdanau, LSTM, 2 layers": ["model=bahdanau", "model.rnn=LSTM", "model.num_layers=2"],
+    "Luong, LSTM": ["model=luong"],
+    "Luong, GRU, input feeding": ["model=luong", "model.rnn=GRU", "decoder.input_feeding=true"],
     "bottleneck": ["model=bottleneck"],
 }  # fmt: skip
 SELF = {"score": "self_score", "normalizer": "self_normalizer", "pattern": "pattern", "positions": "positions"}

@@ -10,27 +10,41 @@ from gpu.parts import SMALL, Setting, small_text
 from gpu.report import Report
 
 
+MODELS = {"transformer": ["model=transformer"], "luong": ["model=luong", "encoder=transformer"]}
+"""What is trained: both have heads that can go, and the second a decoder that steps."""
+
+
 def run(setting: Setting, report: Report) -> None:
-    """Train, go on, evaluate, translate, align, visualize."""
+    """Train, go on; then everything that takes a checkpoint, side by side."""
     folder = setting.folder / "commands"
     text = [word for word in small_text(folder / "text", 400) if not word.startswith(("~", "callbacks."))]
     device = "gpu" if setting.device.type == "cuda" else "cpu"
-    run_folder = folder / "run"
-    train = ["train", f"trainer={device}", "callbacks.progress_bar=null", *text, *SMALL, "search.max_length=9",
-             f"loader.cache_dir={folder / 'cache'}"]  # fmt: skip
-    checkpoint = f"checkpoint={run_folder}/checkpoints/last.ckpt"
+    cache = f"loader.cache_dir={folder / 'cache'}"
+    train = ["train", f"trainer={device}", "callbacks.progress_bar=null", *text, *SMALL, "search.max_length=9", cache]
+    trainings = [[*train, *options, "trainer.max_epochs=1", f"hydra.run.dir={folder / name}"]
+                 for name, options in MODELS.items()]  # fmt: skip
+    if not _all(setting, report, folder, trainings[:1] if setting.rehearsal else trainings) or setting.rehearsal:
+        return
+    _all(setting, report, folder, [
+        [*train, *options, "trainer.max_epochs=2", f"resume={folder / name}"] for name, options in MODELS.items()
+    ])  # fmt: skip
     source, target = folder / "text" / "test.source", folder / "text" / "test.target"
     first = source.read_text(encoding="utf-8").splitlines()[0]
-    new = [*train, "trainer.max_epochs=1", f"hydra.run.dir={run_folder}"]
-    if not _all(setting, report, folder, [new]) or setting.rehearsal:
-        return
-    _all(setting, report, folder, [[*train, "trainer.max_epochs=2", f"resume={run_folder}"]])
-    _all(setting, report, folder, [
-        ["evaluate", checkpoint, f"loader.cache_dir={folder / 'cache'}"],
-        ["translate", checkpoint, f"input={source}", f"output={folder / 'translated'}"],
-        ["align", checkpoint, f"source={source}", f"target={target}", f"output={folder / 'links'}"],
-        ["visualize", checkpoint, f"source={first}", f"output={folder / 'pictures'}"],
-    ])  # fmt: skip
+    for name in MODELS:
+        out = folder / f"{name}-results"
+        out.mkdir()
+        checkpoint = f"checkpoint={folder / name}/checkpoints/last.ckpt"
+        _all(setting, report, folder, [
+            ["evaluate", checkpoint, cache],
+            ["translate", checkpoint, f"input={source}", f"output={out / 'translated'}", "search=mbr_sample"],
+            ["align", checkpoint, f"source={source}", f"target={target}", f"output={out / 'links'}"],
+            ["score", checkpoint, f"source={source}", f"target={target}", f"output={out / 'scores'}"],
+            ["visualize", checkpoint, f"source={first}", f"output={out / 'pictures'}"],
+            ["explain", checkpoint, f"source={first}", f"output={out / 'explained'}"],
+            ["heads", checkpoint, "sentences=10", cache, f"output={out / 'heads'}"],
+            ["prune", checkpoint, "heads=2" if name == "luong" else "heads=3", "sentences=10", cache,
+             f"output={out / 'pruned.ckpt'}"],
+        ])  # fmt: skip
 
 
 def _all(setting: Setting, report: Report, folder: Path, commands: list[list[str]]) -> bool:
