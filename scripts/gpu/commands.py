@@ -9,7 +9,6 @@ from pathlib import Path
 from gpu.parts import SMALL, Setting, small_text
 from gpu.report import Report
 
-
 MODELS = {"transformer": ["model=transformer"], "luong": ["model=luong", "encoder=transformer"]}
 """What is trained: both have heads that can go, and the second a decoder that steps."""
 

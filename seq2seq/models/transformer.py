@@ -11,7 +11,7 @@ from seq2seq.attention import Full, MultiHeadAttention, Normalizer, Pattern, Pos
 from seq2seq.errors import UserError
 from seq2seq.models.embedding import PositionedEmbedding
 from seq2seq.models.interface import DecoderState, EncoderOutput
-from seq2seq.models.transformer_layers import DecoderLayer, EncoderLayer, FeedForward, Residual
+from seq2seq.models.transformer_layers import DecoderLayer, EncoderLayer, FeedForward, Residual, as_autocast
 
 
 class TransformerStack(nn.Module):
@@ -173,9 +173,9 @@ class TransformerDecoder(TransformerStack):
         """
         states, mask, _ = encoder_output
         one = states.new_zeros(states.shape[0], 1, self.d_features)
-        memories, caches = [], []
+        seen, memories, caches = as_autocast(states), [], []
         for layer in self.layers:
-            memories.append(layer.cross_attention.memory(states, states, mask[:, None, None, :]))
+            memories.append(layer.cross_attention.memory(seen, seen, mask[:, None, None, :]))
             caches += [x.unsqueeze(1) for x in layer.self_attention.nothing(one)]
         return DecoderState(tuple(memories), tuple(caches))
 

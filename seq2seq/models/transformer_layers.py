@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq.attention import Memory, MultiHeadAttention
@@ -10,6 +11,14 @@ from seq2seq.errors import UserError
 
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "swish": nn.SiLU}
 """What bends the inside of a feed-forward sublayer: max(0, x); x Φ(x); x σ(x)."""
+
+
+def as_autocast(x: Tensor) -> Tensor:
+    """Return x as autocast gives it to products: once for all that read it, where autocast would do it for each."""
+    kind = x.device.type
+    if x.dtype is not torch.float32 or kind == "meta" or not torch.is_autocast_enabled(kind):
+        return x
+    return x.to(torch.get_autocast_dtype(kind))
 
 
 class Residual(nn.Module):
@@ -24,8 +33,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         """Return x (..., d_model) with the sublayer's output added."""
         if self.norm_first:
-            return x + self.dropout(sublayer(self.norm(x)))
-        return self.norm(x + self.dropout(sublayer(x)))
+            return x + self.dropout(sublayer(as_autocast(self.norm(x))))
+        return self.norm(x + self.dropout(sublayer(as_autocast(x))))
 
 
 class FeedForward(nn.Sequential):

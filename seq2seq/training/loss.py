@@ -78,23 +78,29 @@ class _ProjectedLoss(torch.autograd.Function):
         dtype = torch.get_autocast_dtype(device) if autocast else features.dtype
         exact = torch.promote_types(dtype, torch.float32)
         projection = weight.to(dtype)
-        likelihood, uniform, divergence = (features.new_zeros((), dtype=exact) for _ in range(3))
+        likelihood, normalizers, divergence = (features.new_zeros((), dtype=exact) for _ in range(3))
         grad_features = []
         grad_weight = torch.zeros_like(weight, dtype=exact) if with_gradient else None
         size = max(ROWS.get(device, MANY_ROWS) // passes, 1)
         loss_of_rows = _compiled() if compiled else _loss_of_rows
-        for rows, wanted in zip(features.to(dtype).split(size, dim=1), targets[:, None].split(size), strict=True):
-            found = loss_of_rows(rows, wanted, projection, exact, label_smoothing, r_drop, with_gradient)
+        low = features.to(dtype)
+        for rows, wanted in zip(low.split(size, dim=1), targets[:, None].split(size), strict=True):
+            found = loss_of_rows(rows, wanted, projection, exact, 1 - label_smoothing, r_drop, with_gradient)
             likelihood += found.likelihood
-            uniform += found.uniform
+            normalizers += found.normalizers
             divergence += found.divergence
             if grad_weight is not None and found.gradients is not None:
                 grad_features.append(found.gradients[0])
                 grad_weight += found.gradients[1]
+        # The uniform share needs no pass over the logits: Σ_v logit_v = row · Σ_v weight_v.
+        share = label_smoothing / len(weight)
+        all_rows, all_weights = low.sum((0, 1), dtype=exact), projection.sum(0, dtype=exact)
+        uniform = (normalizers - all_rows @ all_weights / len(weight)) / passes
         if grad_weight is not None:
-            ctx.save_for_backward(
-                torch.cat(grad_features, 1).to(features.dtype), (grad_weight / passes).to(weight.dtype)
-            )
+            grad_rows = torch.cat(grad_features, 1)
+            grad_rows -= (share / passes * all_weights).to(grad_rows.dtype)
+            grad_weight -= share * all_rows
+            ctx.save_for_backward(grad_rows.to(features.dtype), (grad_weight / passes).to(weight.dtype))
         ctx.mark_non_differentiable(likelihood, divergence)
         objective = (1 - label_smoothing) * likelihood + label_smoothing * uniform + r_drop / 2 * divergence
         return objective, likelihood, divergence
@@ -110,9 +116,9 @@ class _Rows(NamedTuple):
     """What a few rows add to the loss, and its gradients at them and at the projection where they are wanted."""
 
     likelihood: Tensor
-    uniform: Tensor | float
+    normalizers: Tensor  # log Σ exp logit
     divergence: Tensor | float
-    gradients: tuple[Tensor, Tensor] | None
+    gradients: tuple[Tensor, Tensor] | None  # without those of the uniform share, which are one row for all
 
 
 def _loss_of_rows(
@@ -120,22 +126,21 @@ def _loss_of_rows(
     wanted: Tensor,
     projection: Tensor,
     exact: torch.dtype,
-    label_smoothing: float,
+    target_share: float,
     r_drop: float,
     with_gradient: bool,
 ) -> _Rows:
     """Return the share of rows (passes, n, d_features) whose targets are (n, 1)."""
-    passes, vocab = rows.shape[0], projection.shape[0]
-    uniform: Tensor | float = 0.0
+    passes = rows.shape[0]
     divergence: Tensor | float = 0.0
     wanted = wanted.expand(passes, -1, 1)
     rows = rows.flatten(0, 1)  # of a half-precision product in three dimensions PyTorch copies the projection
-    log_probabilities = (rows @ projection.T).log_softmax(-1, dtype=exact).unflatten(0, (passes, -1))
-    likelihood = -log_probabilities.gather(-1, wanted).sum() / passes
-    if label_smoothing:
-        uniform = -log_probabilities.sum() / (passes * vocab)
+    logits = rows @ projection.T
+    log_probabilities = logits.log_softmax(-1, dtype=exact).unflatten(0, (passes, -1))
+    of_targets = log_probabilities.gather(-1, wanted).sum()
+    normalizers = logits.gather(-1, wanted.flatten(0, 1)).sum(dtype=exact) - of_targets
     apart = log_probabilities[0] - log_probabilities[1] if passes == 2 else None
-    gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot - ε / vocab
+    gradient = log_probabilities.exp_()  # in time d cross-entropy / d logits = p - (1 - ε) onehot
     if apart is not None:
         pull = gradient * apart
         means = pull.sum(-1, keepdim=True)  # KL(p₁ ‖ p₂), -KL(p₂ ‖ p₁)
@@ -143,13 +148,19 @@ def _loss_of_rows(
         if with_gradient:
             gradient = _with_divergence(gradient, pull, means, r_drop / 2)
     if not with_gradient:
-        return _Rows(likelihood, uniform, divergence, None)
-    if label_smoothing:
-        gradient -= label_smoothing / vocab
-    gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, label_smoothing - 1))
-    gradient = gradient.to(rows.dtype).flatten(0, 1)
+        return _Rows(-of_targets / passes, normalizers, divergence, None)
+    gradient = _less_at(wanted, gradient, target_share).to(rows.dtype).flatten(0, 1)
     grad_rows = (gradient @ projection / passes).unflatten(0, (passes, -1))
-    return _Rows(likelihood, uniform, divergence, (grad_rows, gradient.T @ rows))
+    return _Rows(-of_targets / passes, normalizers, divergence, (grad_rows, gradient.T @ rows))
+
+
+def _less_at(wanted: Tensor, gradient: Tensor, share: float) -> Tensor:
+    """Return gradient (passes, n, vocab), which is overwritten, less a share at the pieces wanted (passes, n, 1)."""
+    if torch.compiler.is_compiling():  # a comparison joins the passes before and after it, a scatter stands between
+        return torch.where(
+            torch.arange(gradient.shape[-1], device=gradient.device) == wanted, gradient - share, gradient
+        )
+    return gradient.scatter_add_(-1, wanted, gradient.new_full(wanted.shape, -share))
 
 
 def _with_divergence(probabilities: Tensor, pull: Tensor, means: Tensor, weight: float) -> Tensor:
