@@ -129,3 +129,34 @@ def test_fewer_key_heads_make_smaller_memories_and_caches() -> None:
     state = state.reorder(torch.zeros(3, 2, dtype=torch.int64))
     _, state = decoder.step(torch.full((3, 2), 5), state)
     assert [x.shape for x in state.beams] == [(3, 2, 1, 1, D // HEADS)] * 4
+
+
+@pre_and_post
+def test_under_autocast_what_a_sublayer_reads_is_cast_once(norm_first: bool) -> None:
+    table, parts = (
+        embedding_table(23, 13, padding_index=1),
+        options(norm_first=norm_first, positions=SinusoidalPositions),
+    )
+    encoder = TransformerEncoder(table, **parts)
+    decoder = TransformerDecoder(table, d_encoder=D, d_summary=D, score=ScaledDot, normalizer=Softmax, **parts)
+    seen: dict[str, Tensor] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda _, inputs: seen.__setitem__(name, inputs[0])
+
+    for name, attention in {
+        "encoder": encoder.layers[0].self_attention,
+        "decoder": decoder.layers[0].self_attention,
+        "cross 0": decoder.layers[0].cross_attention,
+        "cross 1": decoder.layers[1].cross_attention,
+    }.items():
+        for part in ("query", "key", "value"):
+            getattr(attention, part).register_forward_pre_hook(note(f"{name} {part}"))
+    tokens, mask = torch.tensor([[4, 5, 6]]), torch.ones(1, 3, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = encoder(tokens, mask, torch.tensor([3]))
+        decoder(tokens, decoder.begin(output))
+    assert {x.dtype for x in seen.values()} == {torch.bfloat16}
+    for side in ("encoder", "decoder"):
+        assert seen[f"{side} query"] is seen[f"{side} key"] is seen[f"{side} value"]
+    assert seen["cross 0 key"] is seen["cross 0 value"] is seen["cross 1 key"] is seen["cross 1 value"]

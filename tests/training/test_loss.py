@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from seq2seq.training import loss as training_loss
 from seq2seq.training.loss import ROWS, token_loss
 
 TOKENS, SIZE, VOCAB = 13, 5, 7
@@ -110,6 +111,21 @@ def test_under_autocast_products_are_half_precision_and_sums_float32() -> None:
     gradients, expected_gradients = (torch.autograd.grad(x, (features, weight)) for x in (loss.objective, expected))
     assert [gradient.dtype for gradient in gradients] == [torch.float32, torch.float32]
     assert_close(gradients, expected_gradients, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns of itself
+def test_compiled_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = torch.compile(training_loss._loss_of_rows, dynamic=True, backend="aot_eager")
+    monkeypatch.setattr(training_loss, "_compiled", lambda: compiled)
+    monkeypatch.setitem(ROWS, "cpu", 6)  # of the last rows there are fewer
+    first, weight, targets = inputs()
+    features = torch.stack((first.detach(), torch.randn_like(first))).requires_grad_()
+
+    def found(**options: bool) -> tuple[Tensor, ...]:
+        loss = token_loss(features, weight, targets, label_smoothing=0.1, r_drop=5.0, **options)
+        return *loss, *torch.autograd.grad(loss.objective, (features, weight))
+
+    assert_close(found(compiled=True), found())
 
 
 def test_runs_without_data() -> None:
