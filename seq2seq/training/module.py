@@ -105,7 +105,10 @@ class TranslationModule(lightning.LightningModule):
         seed = int(np.random.SeedSequence(place).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
+        # `torch.manual_seed` would write down a stack for each kind of device that is not here: a part of a small step.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(seed)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss, summed over real target tokens. Nothing in here waits for the device."""
