@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,10 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
-def group_names() -> list[str]:
+@cache
+def group_names() -> tuple[str, ...]:
     """Return the groups of configuration files."""
-    return [path.name for path in config_folder().iterdir() if path.is_dir()]
+    return tuple(path.name for path in config_folder().iterdir() if path.is_dir())
 
 
 def choices_of(group: str) -> list[str]:
@@ -100,14 +101,14 @@ def plain_data(config: DictConfig) -> dict[str, Any]:
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command together with Hydra's own."""
-    config = copy.deepcopy(_composed(command, tuple(overrides)))
+    config = copy.deepcopy(composed(command, tuple(overrides)))
     HydraConfig.instance().set_config(config)
     return config
 
 
-@lru_cache(maxsize=64)
-def _composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
-    """Compose; kept, because a command looks at its configurations, also those of variants, each several times."""
+@lru_cache(maxsize=256)
+def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Return the same to look at, not to change: kept, since a command looks several times at each of its runs."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
         return compose(command, list(overrides), return_hydra_config=True)

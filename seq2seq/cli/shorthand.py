@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from seq2seq.cli.corpora import with_parts
 from seq2seq.errors import UserError
-from seq2seq.options import choices_of, compose_hydra
+from seq2seq.options import choices_of, composed
 
 PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
 """Keys of a Transformer's side that choose a file, and the group that the file is in."""
@@ -139,5 +139,5 @@ def no_such_part(override: str, side: str, part: str, model: str = "") -> str:
 
 def _transformer_sides(run: tuple[str, ...]) -> list[str]:
     chosen = [override for override in run if override.partition("=")[0] in MODEL]
-    choices = compose_hydra("train", chosen).hydra.runtime.choices
+    choices = composed("train", tuple(chosen)).hydra.runtime.choices
     return [side for side in SIDES if choices.get(side) == "transformer"]

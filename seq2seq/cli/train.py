@@ -9,10 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import hydra
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, read_write
 
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
@@ -26,7 +28,7 @@ from seq2seq.cli.run_folder import COMMAND, own_folder
 from seq2seq.cli.sweep import composed_once
 from seq2seq.cli.values import without_empty_groups
 from seq2seq.errors import Interrupted, UserError
-from seq2seq.options import compose_hydra, config_folder
+from seq2seq.options import compose_hydra, composed, config_folder
 from seq2seq.training.precision import Precision
 
 SWEEP = {"-m", "--multirun"}
@@ -79,7 +81,7 @@ def _with_multirun(arguments: list[str]) -> list[str]:
     asking = [argument for argument, mode in modes.items() if MULTIRUN.fullmatch(mode)]
     if not modes and not any(argument.startswith("-") for argument in arguments):
         given = without_empty_groups("train", quote(choosing_variants(as_set(arguments))))
-        if compose_hydra("train", given).hydra.mode == RunMode.MULTIRUN:
+        if composed("train", tuple(given)).hydra.mode == RunMode.MULTIRUN:
             return ["--multirun", *arguments]
     return ["--multirun", *(a for a in arguments if a not in asking)] if asking else arguments
 
@@ -147,15 +149,37 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
     subfolder = _subfolder(overrides)
-    with _hydra_raises(), composed_once():
-        # Hydra's parser takes overrides together only, so options come before them all.
-        given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
-        # Hydra itself would write its account of the command before it is known whose the folder is.
-        sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
-        hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+    if not any(override.startswith("-") for override in overrides):
+        sys.argv = ["seq2seq train", *overrides]
+        with _hydra_raises():
+            _run_composed(overrides, job)
+    else:
+        with _hydra_raises(), composed_once():
+            _run_by_hydra(overrides, job)
     if failure:
         raise failure[0]
     return folders
+
+
+def _run_composed(overrides: list[str], job: TaskFunction) -> None:
+    """Do what `hydra.main` does with one run, whose configuration is composed already: to compose costs 0.2 seconds."""
+    config = compose_hydra("train", overrides)
+    with read_write(config.hydra):
+        config.hydra.mode = RunMode.RUN
+        config.hydra.output_subdir = None  # Hydra would write its account before it is known whose the folder is
+    with initialize_config_dir(str(config_folder()), job_name="train", version_base="1.3"):
+        its = GlobalHydra.instance().hydra
+        assert its is not None
+        its.compose_config = lambda *_, **__: config  # type: ignore[method-assign]
+        its.run("train", job, overrides)
+
+
+def _run_by_hydra(overrides: list[str], job: TaskFunction) -> None:
+    """Let Hydra run each of a sweep, or show what it is asked to show."""
+    # Hydra's parser takes overrides together only, so options come before them all.
+    given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
+    sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
+    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
 def _one_of_sweep() -> list[str]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import choices_of, compose_defaults, compose_hydra, config_folder, group_names, other_kind
+from seq2seq.options import choices_of, compose_defaults, composed, config_folder, group_names, other_kind
 
 MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 """Last parts of keys whose numbers may be -1: without end, or all."""
@@ -99,7 +99,7 @@ def without_empty_groups(command: str, overrides: list[str]) -> list[str]:
     """
     if not any(override.endswith("=null") for override in overrides):
         return overrides
-    usual = compose_hydra(command, []).hydra.runtime.choices
+    usual = composed(command, ()).hydra.runtime.choices
     empty = {f"{group}=null" for group, choice in usual.items() if choice is None}
     return [override for override in overrides if override not in empty]
 

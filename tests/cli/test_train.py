@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo.utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
+
+from seq2seq.options import composed
 
 Train = Callable[..., Any]
 
@@ -107,6 +110,21 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
     expected = weights(plain)
     for name, tensor in weights(compiled).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_run_is_composed_once_and_its_choices_once(train_briefly: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[list[str]] = []
+    load = ConfigLoaderImpl.load_configuration
+
+    def noting(self: Any, *given: Any, **options: Any) -> Any:
+        loaded.append(options["overrides"])
+        return load(self, *given, **options)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", noting)
+    composed.cache_clear()
+    train_briefly("score=dot", "optimizer.lr=0.01")
+    whole = [overrides for overrides in loaded if "optimizer.lr=0.01" in overrides]
+    assert len(whole) == 1 and len(loaded) <= 3  # the choices alone, to know what kind each key is; and the default
 
 
 def test_accumulated_batches_make_one_step(train_briefly: Train) -> None:
