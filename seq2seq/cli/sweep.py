@@ -55,9 +55,9 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
 
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Keep Hydra from composing what is known: each run of a sweep before the first, and a run to see if it is a sweep.
+    """Keep Hydra from composing what is known: each run of a sweep before the first, and all to see if it is a sweep.
 
-    Which it is says --multirun alone, into which the command line has made every `hydra.mode`, also that of a file.
+    That says --multirun alone, into which the command line has made every `hydra.mode`, also that of a file.
     """
     # Replaced on the classes, which mypy forbids: Hydra makes the objects itself, and no key turns these off.
     check, mode = BasicSweeper.validate_batch_is_legal, Hydra.get_mode
