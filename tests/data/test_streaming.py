@@ -197,9 +197,9 @@ def test_only_what_is_left_of_a_stream_is_encoded_again(tmp_path: Path, monkeypa
     encoded: list[int] = []
     examples = StreamedBatches._examples
 
-    def watched(self: Any, pairs: Any) -> Any:
+    def watched(self: Any, pairs: Any, dropped: Any) -> Any:
         encoded.extend(i for i, _ in pairs)
-        return examples(self, pairs)
+        return examples(self, pairs, dropped)
 
     monkeypatch.setattr(StreamedBatches, "_examples", watched)
     assert same(epoch(data, 0), whole[place + 1 :])
