@@ -35,6 +35,9 @@ STACK = r"Exception raised from |frame #|Traceback |C\+\+ |\s+File "
 LONGEST = 700
 """Characters of a library's message that are shown."""
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that can stand in a file, of which a message may show a part."""
+
 SAYING_NOTHING = ("MisconfigurationException", "ValueError", "UserWarning", "Exception")
 """Kinds of errors whose names add nothing to their messages."""
 
@@ -193,4 +196,5 @@ def _last_part(override: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Return the text as one line, without what a terminal would take for a command."""
+    return CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", " ".join(text.split()))

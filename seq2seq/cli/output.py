@@ -27,6 +27,8 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
         yield sys.stdout
         sys.stdout.flush()
         return
+    if not str(path):
+        raise UserError("output= is empty, as of a variable of the shell that is not set; give a file")
     path = Path(path)
     if os.path.isdir(path):
         raise UserError(f"cannot write {path}: it is a folder; give a file")

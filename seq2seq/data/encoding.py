@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +86,7 @@ def encoded_split(
         rows = _Encoder(tokenizers, max_length, max_ratio)
         write_rows(folder / "pairs.arrow", rows.encode(corpus.pairs(split)), PAIRS)
         if not rows.kept:
-            raise UserError(f"the filters leave no {split} pair: raise loader.max_length or loader.max_ratio")
+            raise nothing_left(split, rows.dropped)
         (folder / "filters.json").write_text(
             json.dumps({"dropped": rows.dropped, "cut": rows.cut, "losses": rows.losses.as_data()})
         )
@@ -104,6 +104,27 @@ def first_rows(
         corpus, split, tokenizers, max_length=max_length, max_ratio=None, cache_dir=Path(cache_dir)
     ).dataset
     return rows if sentences is None else rows.select(range(min(sentences, len(rows))))
+
+
+REMEDIES = {
+    "empty": "give pairs with words on both sides",
+    "length": "raise loader.max_length",
+    "ratio": "raise loader.max_ratio",
+}
+"""What to do so that fewer pairs are dropped, by the reason."""
+
+
+def dropped_counts(dropped: Mapping[str, int]) -> str:
+    """Return how many pairs were dropped by which reason, in words; nothing where there are none."""
+    return ", ".join(f"{count:,} by {reason}" for reason, count in dropped.items() if count)
+
+
+def nothing_left(split: str, dropped: Mapping[str, int]) -> UserError:
+    """Return the line for a split of which no pair is left, as these were dropped."""
+    counts = dropped_counts(dropped)
+    remedies = " and ".join(remedy for reason, remedy in REMEDIES.items() if dropped[reason])
+    why = f", after {counts} were dropped: {remedies}" if counts else ": give more pairs"
+    return UserError(f"the filters leave no {split} pair{why}")
 
 
 def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | None:
@@ -142,7 +163,7 @@ class _Encoder:
     def __init__(self, tokenizers: Tokenizers, max_length: int, max_ratio: float | None) -> None:
         self.tokenizers, self.max_length, self.max_ratio = tokenizers, max_length, max_ratio
         self.kept = 0
-        self.dropped = {"empty": 0, "length": 0, "ratio": 0}
+        self.dropped = dict.fromkeys(REMEDIES, 0)
         self.cut: list[int] = []
         self.losses = Losses(tokenizers, sample=max_ratio is not None)
 

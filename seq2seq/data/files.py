@@ -47,6 +47,10 @@ def existing_file(path: str, *, again: bool = False) -> Path:
 
     `again` is for what is read more than once, which a pipe cannot be.
     """
+    if not path:
+        raise UserError(
+            "a file is given by an empty name, as of a variable of the shell that is not set; give its name"
+        )
     file = Path(os.path.expanduser(path))
     try:
         mode = file.stat().st_mode
@@ -82,7 +86,10 @@ def digest(*paths: str) -> str:
     hashes = []
     for path in paths:
         with _opened(existing_file(path, again=True)) as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+            try:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}") from None
     return " ".join(hashes)
 
 

@@ -15,6 +15,9 @@ from seq2seq.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
+LARGEST = 10**9
+"""Weight that a corpus can have, and by its inverse the smallest: the sum of several is still a number."""
+
 
 class Member(NamedTuple):
     """A corpus of a mixture."""
@@ -124,7 +127,8 @@ class MixtureCorpus(Corpus):
         for name, size in zip(self.corpora, sizes, strict=True):
             if not size:
                 raise UserError(
-                    f"data.corpora.{name}: the filters leave no train pair; raise loader.max_length or loader.max_ratio"
+                    f"data.corpora.{name}: the filters leave no train pair; raise loader.max_length or "
+                    "loader.max_ratio, or give pairs with words on both sides"
                 )
         shares = self._shares(sizes)
         if shares is None:
@@ -132,11 +136,11 @@ class MixtureCorpus(Corpus):
         parts = []
         for number, (name, count) in enumerate(zip(self.corpora, _counts(shares, len(names)), strict=True)):
             rows = np.flatnonzero(names == number)
-            places = np.arange(epoch * count, (epoch + 1) * count)
-            for lap in np.unique(places // len(rows)):
+            begin, end = epoch * int(count), (epoch + 1) * int(count)
+            for lap in range(begin // len(rows), (end - 1) // len(rows) + 1):
                 rng = np.random.default_rng((seed, crc32(name.encode()), lap))
-                within = places[places // len(rows) == lap] % len(rows)
-                parts.append(rows[rng.permutation(len(rows))[within]])
+                before = lap * len(rows)
+                parts.append(rows[rng.permutation(len(rows))[max(begin - before, 0) : end - before]])
         return np.concatenate(parts)
 
     def _shares(self, sizes: NDArray) -> NDArray | None:
@@ -175,8 +179,10 @@ def check_mixture(
         raise UserError("data.corpora is empty: name at least one, such as data.corpora.news=text")
     for name, (weight, tag) in corpora.items():
         check_name(name)
-        if weight is not None and not (_is_number(weight) and 0 < weight < float("inf")):
-            raise UserError(f"data.corpora.{name}.weight={weight} must be a number above 0, such as 1")
+        if weight is not None and not (_is_number(weight) and 1 / LARGEST <= weight <= LARGEST):
+            raise UserError(
+                f"data.corpora.{name}.weight={weight} must be a number above 0, such as 1, and at most {LARGEST:,}"
+            )
         if tag is not None:
             try:
                 tag_name(tag)

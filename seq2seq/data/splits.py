@@ -9,7 +9,15 @@ from typing import Any
 
 from seq2seq.data.cache import built_sums
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import EncodedSplit, encode_pair, encoded_split, trained_tokenizers
+from seq2seq.data.encoding import (
+    REMEDIES,
+    EncodedSplit,
+    dropped_counts,
+    encode_pair,
+    encoded_split,
+    fault,
+    trained_tokenizers,
+)
 from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import Tokenizers
@@ -54,20 +62,29 @@ class EncodedSplits:
         """Reports on the training pairs, of a stream on the first of them; gives the tokenizers."""
         self.tokenizers = self._made_tokenizers()
         if self.corpus.streaming:
-            losses = Losses(self.tokenizers, sample=False)
-            for line, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
-                losses.add(pair, encode_pair(self.tokenizers, pair), line)
-            self._say_losses("train", losses.as_data())
+            self._look_at_stream()
         else:
             self.split("train")
         return self.tokenizers
+
+    def _look_at_stream(self) -> None:
+        """Reports on the first training pairs of a stream."""
+        losses, dropped, seen = Losses(self.tokenizers, sample=False), dict.fromkeys(REMEDIES, 0), 0
+        for seen, pair in enumerate(islice(self.corpus.pairs("train"), STREAM_LOOKED_AT), start=1):
+            ids = encode_pair(self.tokenizers, pair)
+            if reason := fault(len(ids[0]), len(ids[1]), self.max_length, self.max_ratio):
+                dropped[reason] += 1
+            else:
+                losses.add(pair, ids, seen)
+        if counts := dropped_counts(dropped):
+            logger.info("train: of the first %d pairs of the stream %s are dropped", seen, counts)
+        self._say_losses("train", losses.as_data())
 
     def split(self, split: str) -> EncodedSplit:
         """A split, opened and reported on once; a test split is encoded when it is first asked for."""
         if split not in self._opened:
             self._opened[split] = encoded = self._encoded(split, self.tokenizers)
-            if any(encoded.dropped.values()):
-                counts = ", ".join(f"{count} by {reason}" for reason, count in encoded.dropped.items() if count)
+            if counts := dropped_counts(encoded.dropped):
                 logger.info("%s: %d pairs, after %s were dropped", split, len(encoded.dataset), counts)
             if encoded.cut:
                 lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")

@@ -9,13 +9,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from seq2seq.data.batching import Batch, Example, TokenBudgetSampler, collate
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import encode_pair, fault, piece_links
+from seq2seq.data.encoding import REMEDIES, encode_pair, fault, nothing_left, piece_links
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.pair import Pair
 from seq2seq.data.progress import EpochProgress, Taken
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.variation import Variation
-from seq2seq.errors import UserError
 
 STRETCH = 1 << 14
 """Pairs that are held, bucketed and shuffled together."""
@@ -68,23 +67,26 @@ class StreamedBatches(IterableDataset[Batch]):
         mine = (self.progress.latest_worker + 1 + number) % workers  # a loader asks its first worker first
         begin, taken = self.progress.workers.get(mine, (-1, []))
         empty = not self.progress.workers
+        dropped = dict.fromkeys(REMEDIES, 0)
         for stretch, pairs in enumerate(stretches(enumerate(self.corpus.pairs("train")), STRETCH)):
             if stretch % workers != mine:
                 empty = False  # another worker's to find out
                 continue
             if stretch < begin:
                 continue
-            examples = list(self._examples(pairs))
+            examples = list(self._examples(pairs, dropped))
             if len(examples) >= self.world_size:
                 empty = False
                 yield from self._batches(examples, stretch, taken if stretch == begin else [])
         if empty and mine == 0:
-            raise UserError("the filters leave no train pair: raise loader.max_length or loader.max_ratio")
+            raise nothing_left("train", dropped)
 
-    def _examples(self, pairs: Iterable[NumberedPair]) -> Iterator[Example]:
+    def _examples(self, pairs: Iterable[NumberedPair], dropped: dict[str, int]) -> Iterator[Example]:
+        """Yield those that pass the filters; count the others."""
         for index, pair in pairs:
             ids = encode_pair(self.tokenizers, pair)
-            if fault(len(ids[0]), len(ids[1]), self.loader.max_length, self.loader.max_ratio):
+            if reason := fault(len(ids[0]), len(ids[1]), self.loader.max_length, self.loader.max_ratio):
+                dropped[reason] += 1
                 continue
             if self.variation:
                 ids = self.variation.encode(self.tokenizers, pair, index=index, epoch=self.epoch)

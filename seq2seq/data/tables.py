@@ -46,10 +46,15 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
     translation = row.get(TRANSLATION)
     fields = translation if column not in row and isinstance(translation, Mapping) else row
     if column not in fields:
-        raise UserError(f"{where}: there is no column {column}: the columns are {', '.join(fields)}")
+        raise UserError(
+            f"{where}: there is no column {column}: the columns are {', '.join(map(repr, fields))}; "
+            "source_column and target_column of the data say which to read, of data=hub source and target"
+        )
     text = fields[column]
     if not isinstance(text, str):
-        raise UserError(f"{where}: column {column} holds {text!r} where text is expected")
+        shown = repr(text)
+        shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} ..."
+        raise UserError(f"{where}: column {column} holds {shown} where text is expected")
     if half := SURROGATE.search(text):
         place = f"\\u{ord(half[0]):04x} at position {half.start() + 1}"
         raise UserError(
@@ -74,14 +79,22 @@ def _read_csv(path: str) -> Iterator[tuple[str, dict[str, str]]]:
             try:
                 fields = next(reader, None)
             except csv.Error as error:
-                raise UserError(
-                    f"{where}: the row that begins here is broken ({error}): look for a stray quote"
-                ) from error
+                raise UserError(f"{where}: the row that begins here is broken {_broken(error)}") from error
             if fields is None:
                 return
             yield where, fields
 
     return _rows_under_header(records())
+
+
+def _broken(error: csv.Error) -> str:
+    """Say what is wrong with a row, and what to do."""
+    if "new-line character" in str(error):
+        return "(a carriage return in a field without quotes): put the field in quotes, or take it out"
+    if "field larger" in str(error):
+        most = csv.field_size_limit()
+        return f"(a field of more than {most:,} characters): look for a stray quote, or write longer text as .jsonl"
+    return f"({error}): look for a stray quote"
 
 
 def _rows_under_header(records: Iterator[tuple[str, list[str]]]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -136,7 +149,8 @@ def _read_parquet(path: str, columns: Collection[str]) -> Iterator[tuple[str, di
         reason = f"text that is not UTF-8 ({error.reason})"
         raise UserError(f"{path}: after row {number}: {reason}; write the file anew") from error
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a parquet file, or a damaged one ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not a parquet file, or a damaged one ({reason}); write the file anew") from error
     except (ValueError, OverflowError) as error:
         wrong = f"a value of {' or '.join(wanted)} that cannot be read ({error})"
         raise UserError(f"{path}: after row {number}: {wrong}; write the column as text") from error
@@ -162,6 +176,9 @@ def rows_of(
 def _wanted(names: Sequence[str], columns: Collection[str]) -> list[str]:
     return [name for name in names if name in columns or name == TRANSLATION]
 
+
+SHOWN = 50
+"""Characters of a value that is no text which a message shows."""
 
 PARQUET = ".parquet"
 

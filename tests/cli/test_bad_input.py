@@ -258,7 +258,7 @@ def test_missing_file_names_the_nearest(fails: Command, text_folder: Path) -> No
 def test_missing_column_names_those_that_exist(command: Command, tmp_path: Path) -> None:
     (tmp_path / "pairs.tsv").write_text("en\tde\na house\tein Haus\n")
     said = command("train", "data=table", "data.train=pairs.tsv", "data.val=pairs.tsv", "data.source_column=fr")
-    refused(said, "pairs.tsv", "no column fr", "en, de")
+    refused(said, "pairs.tsv", "no column fr", "'en', 'de'", "source_column")
 
 
 def checkpoint_that_is(kind: str, whole: str, folder: Path) -> Path:
@@ -325,6 +325,17 @@ def test_output_that_cannot_be_written_is_named(command: Command, bahdanau: Any,
     refused(
         command("translate", f"checkpoint={bahdanau.best}", f"output={output}", stdin=b"a\n"), "cannot write", output
     )
+
+
+def test_empty_name_is_no_place_to_write_or_to_read(command: Command, bahdanau: Any) -> None:
+    refused(command("translate", f"checkpoint={bahdanau.best}", "output=", stdin=b"a\n"), "output= is empty")
+    refused(command("translate", f"checkpoint={bahdanau.best}", "input="), "a file is given by an empty name")
+
+
+def test_text_in_a_message_gives_a_terminal_no_command(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    (tmp_path / "prefix").write_text("\x1b[2J\rHund\n")
+    said = command("translate", f"checkpoint={bahdanau.best}", "prefix=prefix", stdin=b"a\n")
+    refused(said, r"prefix:1: the vocabulary has no pieces for \x1b[2J Hund")
 
 
 def test_missing_input_is_named(command: Command, bahdanau: Any, tmp_path: Path) -> None:

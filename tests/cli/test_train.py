@@ -225,7 +225,9 @@ def test_streamed_training_pairs_train(train: Any, command: Any, text: list[str]
     assert "this schedule falls until the last step, which is not known: set trainer.max_steps" in said.err
     refused = ["scheduler=constant", "loader.max_length=1", "loader.num_workers=1", "hydra.run.dir=refused too"]
     said = command("train", *text, *options, *refused)
-    assert said.err == "error: the filters leave no train pair: raise loader.max_length or loader.max_ratio\n"
+    assert said.err == (
+        "error: the filters leave no train pair, after 40 by length were dropped: raise loader.max_length\n"
+    )
     run = train(*options, "scheduler=inverse_square_root")
     assert run.metrics["epochs"] == 1
     assert 1 < run.metrics["steps"] < 40

@@ -110,7 +110,7 @@ def test_table_takes_the_two_columns_named(tmp_path: Path) -> None:
 def test_table_without_the_column_names_those_that_exist(tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", "en,de", "a,b")
     corpus = TableCorpus(train=table, val=table, test=None, source_column="source", target_column="de")
-    with pytest.raises(UserError, match=r"a\.csv:2: there is no column source: the columns are en, de"):
+    with pytest.raises(UserError, match=r"a\.csv:2: there is no column source: the columns are 'en', 'de'"):
         list(corpus.pairs("train"))
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_read_of_another_column_of_a_hub_set(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"val": "dev"}, "has no split dev: say data.val=, one of train, validation"),
-        ({"target": "fr"}, "split validation, row 1: there is no column fr: the columns are en, de"),
+        ({"target": "fr"}, "split validation, row 1: there is no column fr: the columns are 'en', 'de'"),
         ({"source": "de"}, "row 1: column de holds None where text is expected"),
     ],
 )
@@ -283,3 +283,36 @@ def test_pipe_cannot_be_trained_on(tmp_path: Path) -> None:
     split = {"source": str(tmp_path / "pipe"), "target": write(tmp_path / "b", "b"), "links": None}
     with pytest.raises(UserError, match="pipe is a pipe or a device, but it has to be read more than once"):
         TextCorpus(train=split, val=split, test=NO_SPLIT).fingerprint("train")
+
+
+@pytest.mark.parametrize("file", [["a.tsv"], {"source": "a.tsv"}, 1.5])
+def test_table_that_is_no_file_is_refused_by_its_key(file: Any) -> None:
+    with pytest.raises(UserError, match=r"data\.val=.*: say data\.val=FILE"):
+        TableCorpus(train="a.tsv", val=file, test=None, source_column="en", target_column="de")
+
+
+def test_place_of_data_may_be_called_by_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    number: Any = 2024  # as Hydra reads it
+    table = TableCorpus(train=number, val=None, test=None, source_column="en", target_column="de")
+    with pytest.raises(UserError, match="2024 does not exist"):
+        table.fingerprint("train")
+    with pytest.raises(UserError, match="there is no folder 2024"):
+        Multi30kCorpus(root=number, form="raw", source="en", target="de")
+
+
+def test_split_that_was_saved_without_a_name_says_what_to_save(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"en": ["dog"], "de": ["Hund"]}).save_to_disk(tmp_path / "set")
+    names: dict[str, Any] = {"name": None, "revision": None, "val": None, "test": None}
+    corpus = HubCorpus(path=str(tmp_path / "set"), source="en", target="de", train="train", **names)
+    with pytest.raises(UserError, match=r"set is one split without a name; save a DatasetDict"):
+        next(corpus.pairs("train"))
+
+
+def test_hub_set_that_was_saved_in_part_is_named(tmp_path: Path) -> None:
+    hub_corpus(tmp_path / "set", [{"en": "dog", "de": "Hund"}])
+    (tmp_path / "set" / "dataset_dict.json").write_text("{}")
+    names: dict[str, Any] = {"name": None, "revision": None, "val": None, "test": None}
+    corpus = HubCorpus(path=str(tmp_path / "set"), source="en", target="de", train="train", **names)
+    with pytest.raises(UserError, match=r"data\.path=.*set cannot be loaded: 'splits'"):
+        next(corpus.pairs("train"))

@@ -132,8 +132,14 @@ def test_ids_of_other_tokenizers_are_not_taken_from_the_cache(
 
 
 def test_filters_that_leave_nothing_are_refused(corpus: TextCorpus, tokenizers: Tokenizers, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"leave no train pair: raise loader\.max_length or loader\.max_ratio"):
+    with pytest.raises(UserError, match=r"leave no train pair, after .* were dropped: .*raise loader\.max_length"):
         encode(corpus, tokenizers, tmp_path, max_length=0)
+    (tmp_path / "blank").write_text("\n \n")
+    (tmp_path / "two").write_text("a\nb\n")
+    files = {"source": str(tmp_path / "blank"), "target": str(tmp_path / "two")}
+    blank = TextCorpus(train=files, val=None, test=None)
+    with pytest.raises(UserError, match=r"after 2 by empty were dropped: give pairs with words on both sides$"):
+        encode(blank, tokenizers, tmp_path)
     assert folders(tmp_path, "pairs") == []
 
 

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.data.files import arriving_lines, arriving_parallel, digest, read_lines, read_parallel, unpacked
+from seq2seq.data.files import (
+    arriving_lines,
+    arriving_parallel,
+    digest,
+    existing_file,
+    read_lines,
+    read_parallel,
+    unpacked,
+)
 from seq2seq.errors import UserError
 
 
@@ -223,3 +231,14 @@ def test_slow_stream_is_not_waited_for_until_it_ends() -> None:
         lists = list(arriving_lines(unpacked(stream, "x"), "x", most=4096))
     thread.join()
     assert len(lists) > 1 and sum(map(len, lists)) == 20
+
+
+def test_empty_name_is_no_file() -> None:
+    with pytest.raises(UserError, match="a file is given by an empty name"):
+        existing_file("")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no such file, which opens and cannot be read")
+def test_file_that_cannot_be_read_is_named_where_its_content_is_summed() -> None:
+    with pytest.raises(UserError, match="/proc/self/mem cannot be read: Input/output error"):
+        digest("/proc/self/mem")

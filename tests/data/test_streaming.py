@@ -98,17 +98,21 @@ def test_the_corpus_is_read_no_further_than_needed(tmp_path: Path) -> None:
     assert len(read) == 200  # a stretch and the one after it
 
 
-def test_long_pairs_are_left_out(tmp_path: Path) -> None:
+def test_long_pairs_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     everything = ids_of(epoch(streamed(tmp_path), 0))
-    kept = ids_of(epoch(streamed(tmp_path, max_length=6), 0))
+    data = streamed(tmp_path, max_length=6)
+    kept = ids_of(epoch(data, 0))
     assert kept == [row for row in everything if max(len(row[1]), len(row[2])) <= 6]
     assert 0 < len(kept) < PAIRS
+    data.setup()
+    assert f"train: of the first {PAIRS} pairs of the stream {PAIRS - len(kept)} by length are dropped" in caplog.text
 
 
 def test_filters_that_leave_nothing_are_refused(tmp_path: Path) -> None:
     data = streamed(tmp_path)
     data.loader = replace(data.loader, max_length=1)
-    with pytest.raises(UserError, match=r"leave no train pair: raise loader\.max_length"):
+    with pytest.raises(UserError, match=r"leave no train pair, after .* were dropped: raise loader\.max_length"):
         epoch(data, 0)
 
 
@@ -193,9 +197,9 @@ def test_only_what_is_left_of_a_stream_is_encoded_again(tmp_path: Path, monkeypa
     encoded: list[int] = []
     examples = StreamedBatches._examples
 
-    def watched(self: Any, pairs: Any) -> Any:
+    def watched(self: Any, pairs: Any, dropped: Any) -> Any:
         encoded.extend(i for i, _ in pairs)
-        return examples(self, pairs)
+        return examples(self, pairs, dropped)
 
     monkeypatch.setattr(StreamedBatches, "_examples", watched)
     assert same(epoch(data, 0), whole[place + 1 :])

@@ -74,9 +74,9 @@ def test_nothing_is_read_of_a_column_that_is_not_wanted(tmp_path: Path) -> None:
     table = pa.table({"en": ["a", "b"], "when": far, "de": ["c", "d"]})
     pyarrow.parquet.write_table(table, path)
     assert rows(path) == [{"en": "a", "when": None, "de": "c"}, {"en": "b", "when": None, "de": "d"}]
-    with pytest.raises(UserError, match="there is no column fr: the columns are en, when, de"):
+    with pytest.raises(UserError, match="there is no column fr: the columns are 'en', 'when', 'de'"):
         check_table(path, ("en", "fr"))
-    with pytest.raises(UserError, match="there is no column fr: the columns are en, when, de"):
+    with pytest.raises(UserError, match="there is no column fr: the columns are 'en', 'when', 'de'"):
         check_table(path, ("fr",))
     with pytest.raises(UserError, match=r"a\.parquet: after row 0: a value of en or when that cannot be read"):
         check_table(path, ("en", "when"))
@@ -114,7 +114,7 @@ def test_cell_is_one_line() -> None:
 
 @pytest.mark.parametrize("row", [{"en": "a", "fr": "b"}, {"translation": {"en": "a", "fr": "b"}}])
 def test_missing_column_names_those_that_exist(row: dict[str, object]) -> None:
-    with pytest.raises(UserError, match="x:1: there is no column de: the columns are en, fr"):
+    with pytest.raises(UserError, match="x:1: there is no column de: the columns are 'en', 'fr'; source_column"):
         cell(row, "de", "x:1")
 
 
@@ -159,3 +159,36 @@ def test_kind_and_columns_can_be_checked_alone(tmp_path: Path) -> None:
         check_table(write(tmp_path / "a.txt", text), ("en", "de"))
     with pytest.raises(UserError, match="there is no column en"):
         check_table(write(tmp_path / "a.csv", text), ("en", "de"))
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("a\rb", r"a\.csv:2: .* broken \(a carriage return in a field without quotes\): put the field in quotes"),
+        (
+            "a" * 200_000,
+            r"a\.csv:2: .*a field of more than 131,072 characters\): look for a stray quote, or write longer",
+        ),
+    ],
+)
+def test_csv_that_cannot_be_read_says_why(tmp_path: Path, field: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        rows(write(tmp_path / "a.csv", f"en,de\n{field},b\nc,d\n"))
+
+
+def test_damaged_parquet_is_named_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pa.table({"en": ["a"] * 100, "de": ["b"] * 100}), path)
+    content = bytearray(path.read_bytes())
+    content[4:40] = b"\xff" * 36
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"a\.parquet: not a parquet file, or a damaged one \(.*write the file anew"
+    ) as said:
+        rows(str(path))
+    assert "\n" not in str(said.value)
+
+
+def test_long_value_that_is_no_text_is_shown_in_part() -> None:
+    with pytest.raises(UserError, match=r"x:7: column de holds \[0, 1, .{43} \.\.\. where text is expected"):
+        cell({"de": list(range(1000))}, "de", "x:7")

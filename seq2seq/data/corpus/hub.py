@@ -33,14 +33,19 @@ class HubCorpus(Corpus):
         test: str | None,
         streaming: bool = False,
     ) -> None:
-        self.path, self.name, self.revision, self.columns = path, name, revision, (source, target)
+        self.path, self.name, self.revision, self.columns = str(path), name, revision, (source, target)
         self._names = {ours: theirs for ours, theirs in (("train", train), ("val", val), ("test", test)) if theirs}
         super().__init__(self._names, streaming=streaming)
 
     @cached_property
     def _set(self) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+        folder = Path(self.path).expanduser()
+        if (folder / "state.json").is_file():
+            raise UserError(
+                f"data.path={self.path} is one split without a name; save a DatasetDict, which names its splits: "
+                'DatasetDict({"train": ..., "validation": ...}).save_to_disk(FOLDER)'
+            )
         try:
-            folder = Path(self.path).expanduser()
             if (folder / "dataset_dict.json").is_file():
                 return datasets.load_from_disk(folder)
             return datasets.load_dataset(self.path, self.name, revision=self.revision, streaming=self.streaming)
@@ -50,7 +55,7 @@ class HubCorpus(Corpus):
             raise UserError(
                 f"data.path={self.path} needs code of its own, which is not run: give a set of plain files, as parquet"
             ) from error
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
             reason = " ".join(str(error).split())
             name = f" data.name={self.name}" if self.name else ""
             raise UserError(

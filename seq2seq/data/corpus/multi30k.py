@@ -36,7 +36,9 @@ class Multi30kCorpus(Corpus):
                 **names,
             )
         else:
-            self._corpus = _multi30k_files(Path(root).expanduser() / ("tokenized" * self.tokenized), source, target)
+            self._corpus = _multi30k_files(
+                Path(str(root)).expanduser() / ("tokenized" * self.tokenized), source, target
+            )
         super().__init__(self._corpus.splits(), streaming=streaming)
 
     def _pairs(self, split: str) -> Iterator[Pair]:

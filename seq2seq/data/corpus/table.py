@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from seq2seq.data import files, tables
 from seq2seq.data.corpus.base import Corpus
 from seq2seq.data.pair import Pair
+from seq2seq.errors import UserError
 
 
 class TableCorpus(Corpus):
@@ -24,7 +25,11 @@ class TableCorpus(Corpus):
         streaming: bool = False,
     ) -> None:
         self.columns = source_column, target_column
-        self._files = {name: file for name, file in (("train", train), ("val", val), ("test", test)) if file}
+        given = {name: file for name, file in (("train", train), ("val", val), ("test", test)) if file}
+        for name, file in given.items():
+            if not isinstance(file, str | int):
+                raise UserError(f"data.{name}={file}: say data.{name}=FILE")
+        self._files = {name: str(file) for name, file in given.items()}
         super().__init__(self._files, streaming=streaming)
 
     def _fingerprint(self, split: str) -> str:
