@@ -3,7 +3,9 @@
 import copy
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -119,6 +121,33 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     # The table at the end is whole, what it points at is not.
     path.write_bytes(b"\x00" * (len(whole) // 2) + whole[len(whole) // 2 :])
     message(path)
+
+
+def test_file_with_any_bytes_broken_is_refused_or_whole(tmp_path: Path) -> None:
+    """A name that is no UTF-8, an archive on several disks, a pickle that ends early: each has an error of its own."""
+    whole, path, random = tmp_path / "whole.ckpt", tmp_path / "broken.ckpt", Random(1)
+    torch.save(lightning_content(), whole)
+    content = whole.read_bytes()
+    table = content.index(b"PK\x01\x02")  # of contents, which no checksum guards
+    for _ in range(300):
+        broken = bytearray(content)
+        for _ in range(random.choice((1, 1, 3))):
+            broken[random.randrange(table, len(broken))] = random.randrange(256)
+        path.write_bytes(broken)
+        with suppress(UserError):
+            read_checkpoint(path)
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    for number in range(300):
+        with zipfile.ZipFile(path, "w") as archive:  # whose checksums are right
+            for name, file in files.items():
+                broken = bytearray(file)
+                if name.endswith("data.pkl"):
+                    broken[random.randrange(len(broken))] = random.randrange(256)
+                    broken = broken[: random.randrange(len(broken)) if number % 5 == 0 else None]
+                archive.writestr(name, broken)
+        with suppress(UserError):
+            read_checkpoint(path)
 
 
 def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> None:
