@@ -125,10 +125,11 @@ def load_content(path: str | Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path} is a pipe, which a checkpoint cannot be read from; give a file")
     try:
-        if not zipfile.is_zipfile(path):
-            raise UserError(
-                f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"
-            )
+        with path.open("rb") as file:  # of a name, what cannot be read would be no archive
+            if not zipfile.is_zipfile(file):
+                raise UserError(
+                    f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"
+                )
         damaged = zipfile.ZipFile(path).testzip()  # PyTorch would not look at the checksums
         if damaged:
             raise UserError(f"{path} is damaged (at {damaged}); use another, such as {_other(path)}")

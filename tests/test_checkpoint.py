@@ -1,6 +1,7 @@
 """A checkpoint comes back as it was stored; anything else is one clear line, and runs no code."""
 
 import copy
+import errno
 import pickle
 import zipfile
 from contextlib import suppress
@@ -158,6 +159,15 @@ def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> 
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("weights.npy", b"123")
     message(archive)
+
+
+def test_file_that_may_not_be_read_is_not_said_to_be_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any, **__: Any) -> Any:  # as root may read all
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    torch.save(lightning_content(), tmp_path / "best.ckpt")
+    monkeypatch.setattr(Path, "open", denied)
+    assert "cannot be read as a checkpoint ([Errno 13] Permission denied)" in message(tmp_path / "best.ckpt")
 
 
 def test_missing_file_says_where_checkpoints_are(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def test_checkpoint_whose_sizes_do_not_fit_its_weights_is_refused(
     [
         ("decoder.of_tomorrow", 3, "unexpected keyword argument 'of_tomorrow'"),
         ("score.of_tomorrow", 3, "unexpected keyword argument 'of_tomorrow'"),
-        ("encoder.d_model", "wide", "wide"),
+        ("encoder.d_model", "wide", "use another checkpoint, or the version that wrote it"),
         ("normalizer", {}, "not callable"),
     ],
 )
