@@ -1,5 +1,6 @@
 """Output that is whole or not there at all, and where it goes."""
 
+import errno
 import json
 import os
 import sys
@@ -49,7 +50,8 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     except KeyboardInterrupt as interruption:
         raise interruption if direct else KeyboardInterrupt(f"{path} is as it was before") from None
     except OSError as error:
-        if error.filename not in (str(place), str(path)) and not is_full(error):
+        ours = error.filename in (str(place), str(path)) or is_full(error) or error.errno == errno.EFBIG
+        if not ours:
             raise
         raise unwritable(str(path), error, "give a file in a folder that can be written") from None
     finally:
