@@ -139,7 +139,7 @@ def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDec
     """Return the trained model of a checkpoint in evaluation mode, and its tokenizers.
 
     Raises:
-        UserError: its configuration names code outside this package, or does not fit its weights.
+        UserError: its configuration names code outside this package, or makes no model that its weights fit.
     """
     tokenizers = tokenizers_of(checkpoint)
     model = untrained_model(checkpoint, tokenizers)
@@ -155,11 +155,21 @@ def untrained_model(checkpoint: Checkpoint, tokenizers: Tokenizers) -> EncoderDe
     """Return a model of the configuration of a checkpoint, without its weights.
 
     Raises:
-        UserError: it names code outside this package.
+        UserError: it names code outside this package, or none that makes a model of it.
     """
     config = OmegaConf.create({key: checkpoint.config[key] for key in MODEL_KEYS if key in checkpoint.config})
     check_targets(config, checkpoint)
-    return build_model(config, tokenizers)
+    try:
+        return build_model(config, tokenizers)
+    except UserError as error:
+        raise UserError(f"{checkpoint.path}: {error}") from error
+    except Exception as error:  # whatever a part says of keys that it does not know, as those of a newer version
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        reason = " ".join(str(cause).split())
+        raise UserError(
+            f"{checkpoint.path}: its configuration makes no model in this version ({reason}); use another checkpoint, "
+            "or the version that wrote it"
+        ) from error
 
 
 def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:

@@ -124,21 +124,24 @@ def load_content(path: str | Path) -> Any:
         raise UserError(f"there is no checkpoint {path}; {where}")
     if not path.is_file():
         raise UserError(f"{path} is a pipe, which a checkpoint cannot be read from; give a file")
-    if not zipfile.is_zipfile(path):
-        raise UserError(
-            f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"
-        )
     try:
+        with path.open("rb") as file:  # of a name, what cannot be read would be no archive
+            if not zipfile.is_zipfile(file):
+                raise UserError(
+                    f"{path} is no checkpoint or was cut off while it was written; use another, such as {_other(path)}"
+                )
         damaged = zipfile.ZipFile(path).testzip()  # PyTorch would not look at the checksums
         if damaged:
             raise UserError(f"{path} is damaged (at {damaged}); use another, such as {_other(path)}")
         return torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError:
         raise UserError(
             f"{path} holds more than plain data, so it is not loaded; give one that `seq2seq train` wrote"
         ) from None
-    except (RuntimeError, OSError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # whatever broken bytes make of an archive, of its names and of what is packed in it
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path} cannot be read as a checkpoint ({reason}); use another, such as {_other(path)}"
         ) from None

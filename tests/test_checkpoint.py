@@ -1,9 +1,12 @@
 """A checkpoint comes back as it was stored; anything else is one clear line, and runs no code."""
 
 import copy
+import errno
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -121,6 +124,33 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     message(path)
 
 
+def test_file_with_any_bytes_broken_is_refused_or_whole(tmp_path: Path) -> None:
+    """A name that is no UTF-8, an archive on several disks, a pickle that ends early: each has an error of its own."""
+    whole, path, random = tmp_path / "whole.ckpt", tmp_path / "broken.ckpt", Random(1)
+    torch.save(lightning_content(), whole)
+    content = whole.read_bytes()
+    table = content.index(b"PK\x01\x02")  # of contents, which no checksum guards
+    for _ in range(300):
+        broken = bytearray(content)
+        for _ in range(random.choice((1, 1, 3))):
+            broken[random.randrange(table, len(broken))] = random.randrange(256)
+        path.write_bytes(broken)
+        with suppress(UserError):
+            read_checkpoint(path)
+    with zipfile.ZipFile(whole) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    for number in range(300):
+        with zipfile.ZipFile(path, "w") as archive:  # whose checksums are right
+            for name, file in files.items():
+                broken = bytearray(file)
+                if name.endswith("data.pkl"):
+                    broken[random.randrange(len(broken))] = random.randrange(256)
+                    broken = broken[: random.randrange(len(broken)) if number % 5 == 0 else None]
+                archive.writestr(name, broken)
+        with suppress(UserError):
+            read_checkpoint(path)
+
+
 def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "config.yaml"
     text.write_text("seed: 1\n")
@@ -129,6 +159,15 @@ def test_text_file_and_archive_of_something_else_are_refused(tmp_path: Path) -> 
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("weights.npy", b"123")
     message(archive)
+
+
+def test_file_that_may_not_be_read_is_not_said_to_be_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: Any, **__: Any) -> Any:  # as root may read all
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    torch.save(lightning_content(), tmp_path / "best.ckpt")
+    monkeypatch.setattr(Path, "open", denied)
+    assert "cannot be read as a checkpoint ([Errno 13] Permission denied)" in message(tmp_path / "best.ckpt")
 
 
 def test_missing_file_says_where_checkpoints_are(tmp_path: Path) -> None:

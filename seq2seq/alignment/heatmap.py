@@ -1,5 +1,6 @@
 """Attention weights as labelled heatmaps, drawn by matplotlib without pyplot or any other global state."""
 
+import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,9 +89,15 @@ def save_image(image: np.ndarray, path: str | Path) -> None:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write the figure as PNG or SVG, by the suffix of the path; a missing folder is made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=figure.dpi)
+    """Write the figure, whole, as PNG or SVG, by the suffix of the path; a missing folder is made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        figure.savefig(part, dpi=figure.dpi)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _draw(

@@ -19,6 +19,8 @@ AROUND = re.compile(r"^\[\S+:\d+\] *|\. This .*")
 
 def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
     """Return what happened and what to do about it; None where it is another kind of error."""
+    if isinstance(error.__cause__, OSError):  # what Lightning's logger cannot write it calls unsupported
+        error = error.__cause__
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
     if memory or (isinstance(error, RuntimeError) and NO_MEMORY.search(str(error))):
         shape = ""

@@ -86,6 +86,11 @@ def _run(arguments: list[str]) -> int:
         hint = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
         print(f"error: there is no command {command}; {hint}", file=sys.stderr)
         return 2
+    try:
+        os.getcwd()
+    except OSError:  # which MKL would say in its own way, and end the process
+        print("error: the current folder has been deleted; change to one that is there", file=sys.stderr)
+        return 1
     # Imported here, so that help does not wait for PyTorch.
     if {"-h", "--help"} & set(overrides):
         importlib.import_module("seq2seq.cli.help").print_help(command, overrides)

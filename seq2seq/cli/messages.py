@@ -57,6 +57,8 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         if place and found:  # an experiment's option of one choice, and another choice
             return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
         return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
+    if isinstance(error.__cause__, OSError):  # what Lightning's logger cannot write it calls unsupported
+        error = error.__cause__
     if isinstance(error, OSError) and error.filename and error.strerror:
         remedy = "make some" if is_full(error) else f"give another file or folder {TRACE}"
         return _one_line(f"{error.filename}: {error.strerror}; {remedy}")

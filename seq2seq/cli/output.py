@@ -1,9 +1,11 @@
 """Output that is whole or not there at all, and where it goes."""
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -50,13 +52,58 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     except KeyboardInterrupt as interruption:
         raise interruption if direct else KeyboardInterrupt(f"{path} is as it was before") from None
     except OSError as error:
-        if error.filename not in (str(place), str(path)) and not is_full(error):
+        ours = error.filename in (str(place), str(path)) or is_full(error) or error.errno == errno.EFBIG
+        if not ours:
             raise
         raise unwritable(str(path), error, "give a file in a folder that can be written") from None
     finally:
         if not direct:
             with suppress(OSError):
                 place.unlink()
+
+
+@contextmanager
+def made_beside(folder: Path, prefix: str) -> Iterator[tuple[Path, Path]]:
+    """Yield two empty folders on the disk of another, gone in the end: what is made, and what leaves, for `exchange`.
+
+    Args:
+        folder: that `exchange` is to fill.
+        prefix: of a name in it, or beside it while it is not there; a process that is killed leaves that behind.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    near = folder if folder.exists() else folder.parent
+    try:
+        near.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=near) as name:
+            made, old = Path(name, "new"), Path(name, "old")
+            made.mkdir()
+            old.mkdir()
+            yield made, old
+    except OSError as error:
+        raise unwritable(f"output={folder}", error) from None
+
+
+def exchange(folder: Path, *, entering: Sequence[Path], leaving: Sequence[Path], old: Path) -> None:
+    """Move what leaves a folder out of it, to another, and then what enters it in; or else leave all as it was.
+
+    A process that is killed in the middle leaves a part of either, in the order that is given.
+    """
+    new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    moves = [(path, old / path.name) for path in leaving] + [(path, folder / path.name) for path in entering]
+    begun = 0
+    try:
+        for begun, (path, place) in enumerate(moves, 1):  # noqa: B007
+            path.rename(place)
+    except BaseException:
+        for path, place in reversed(moves[:begun]):
+            if not os.path.lexists(path):  # the last one may not have been moved
+                place.rename(path)
+        if new:
+            folder.rmdir()
+        raise
 
 
 def check_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_monitors
 
 log = logging.getLogger(__name__)
+print_trace = threading.excepthook
 
 
 def run_training(
@@ -218,3 +220,10 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     # What it warns of, such as a loader without workers, was decided by us and not by the user.
     warnings.filterwarnings("ignore", module=r"lightning\..*")
+    threading.excepthook = _trace
+
+
+def _trace(of: threading.ExceptHookArgs) -> None:
+    """Print the trace of an error in a thread; TensorBoard's tells the training, which says what is the matter."""
+    if not type(of.thread).__module__.startswith("tensorboard."):
+        print_trace(of)

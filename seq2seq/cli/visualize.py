@@ -3,7 +3,6 @@
 import json
 import logging
 import sys
-import tempfile
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -18,7 +17,7 @@ from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.lists import figure_formats, names_of
-from seq2seq.cli.output import check_folder
+from seq2seq.cli.output import check_folder, exchange, made_beside
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer
@@ -32,6 +31,9 @@ log = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
 """Lists the files beside it, which alone may be replaced."""
+
+MAKING = ".visualize-"
+"""Begins the name of a folder in which a page is made; one that was killed leaves it behind."""
 
 
 def main(arguments: list[str]) -> None:
@@ -113,7 +115,8 @@ def check_output(folder: Path) -> None:
     check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         written = _written(folder)
-        foreign = _files(folder) - written if written else {path.name for path in folder.iterdir()}
+        there = {path.name for path in folder.iterdir() if not path.name.startswith(MAKING)}
+        foreign = _files(folder) - written if written else there
         if foreign:
             raise UserError(
                 f"output={folder} holds other files ({min(foreign)}); give a folder that is new, empty, or an earlier "
@@ -122,7 +125,8 @@ def check_output(folder: Path) -> None:
 
 
 def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    found = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
+    return {path.as_posix() for path in found if not path.parts[0].startswith(MAKING)}
 
 
 def _written(folder: Path) -> set[str]:
@@ -142,12 +146,7 @@ def write_folder(
     formats: list[str],
 ) -> None:
     """Write page, figures in some formats, and weights; the folder appears, or is replaced, when all of it is there."""
-    near = folder if folder.exists() else folder.parent
-    near.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".visualize-", dir=near) as name:
-        made, old = Path(name, "new"), Path(name, "old")
-        old.mkdir()
-        made.mkdir()
+    with made_beside(folder, MAKING) as (made, old):
         page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
         (made / "index.html").write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -167,10 +166,15 @@ def write_folder(
         }
         text = json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
         (made / SUMMARY).write_text(text, encoding="utf-8", errors="backslashreplace")
-        folder.mkdir(exist_ok=True)
-        for place, begin in ((old, folder), (folder, made)):
-            for path in [path for path in begin.iterdir() if path.name != Path(name).name]:
-                path.rename(place / path.name)
+        before = folder.iterdir() if folder.exists() else ()
+        leaving = [path for path in before if path.name != made.parent.name]
+        # Without the summary, nobody would know afterwards what may be replaced: it leaves last, and enters first.
+        exchange(
+            folder,
+            entering=sorted(made.iterdir(), key=lambda path: path.name != SUMMARY),
+            leaving=sorted(leaving, key=lambda path: path.name == SUMMARY),
+            old=old,
+        )
 
 
 def save_figures(

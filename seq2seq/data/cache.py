@@ -48,8 +48,8 @@ def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
             shutil.rmtree(folder)
         temporary = folder.with_name(f"{folder.name}.building")
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
         try:
+            temporary.mkdir()
             build(temporary)
             sums = {file.name: content_sum(file) for file in sorted(temporary.iterdir())}
             (temporary / SUMS).write_text(json.dumps(sums))

@@ -70,9 +70,11 @@ def _add_errors(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:])
+        # Of a field that may be of several kinds, pydantic names the kind, too: `function-after[_text(), str]`.
+        place = ".".join(part for part in map(str, first["loc"][1:]) if not part.startswith("function-"))
         # What was sent is not sent back: it may be no text that can be written.
-        reason = f"{place}: {first['msg']}" if place else str(first["msg"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        reason = f"{place}: {said}" if place else said
         return _problem(422, reason.encode("utf-8", "backslashreplace").decode())
 
     @api.exception_handler(HTTPException)

@@ -9,7 +9,7 @@ from types import FrameType
 
 import uvicorn
 
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, interrupt
 from seq2seq.serving.app import create_app
 from seq2seq.serving.guard import Limits
 from seq2seq.serving.service import Service
@@ -91,6 +91,11 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal or `stop`; return when what was taken is answered, or at a second signal."""
+        # Uvicorn listens to Ctrl-C and SIGTERM alone. Another, as from a terminal that is closed, would end this by an
+        # error in the midst of a request.
+        for number in signal.valid_signals():
+            if signal.getsignal(number) is interrupt:
+                signal.signal(number, self.handle_exit)
         super().run(sockets)
         if not self.force_exit:
             self.service.batcher.stop()

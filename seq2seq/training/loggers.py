@@ -155,6 +155,7 @@ def show_scores(trainer: lightning.Trainer, settings: dict[str, Any], scores: di
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):  # whose HParams tab shows nothing without a metric
             logger.log_hyperparams(settings, scores, step=trainer.global_step)
+            logger.experiment.flush()  # so that the last of what cannot be written is said, too
         else:
             logger.log_hyperparams(settings)
             logger.log_metrics(scores, step=trainer.global_step)

@@ -293,3 +293,15 @@ def test_all_panels_of_a_grid_have_the_column_where_one_head_loses() -> None:
     shown = [cells_of(image)[:, -1] for image in figure.axes[0].images[:-1]]
     np.testing.assert_allclose(shown, [[0.4] * 5, [0.0] * 5, [0.8] * 5], atol=1e-6)
     assert_text_inside(figure)
+
+
+def test_figure_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: Figure, path: Path, **options: Any) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    (tmp_path / "heads.png").write_bytes(b"from before")
+    with pytest.raises(KeyboardInterrupt):
+        save_figure(Figure(), tmp_path / "heads.png")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("heads.png", b"from before")]

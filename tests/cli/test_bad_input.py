@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from seq2seq.cli.values import check_types
 
@@ -304,6 +305,28 @@ def test_checkpoint_whose_sizes_do_not_fit_its_weights_is_refused(
     content["seq2seq"]["config"]["decoder"][key] += 2
     torch.save(content, tmp_path / "odd.ckpt")
     refused(command("translate", f"checkpoint={tmp_path / 'odd.ckpt'}", stdin=b"a\n"), "odd.ckpt", expected)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("decoder.of_tomorrow", 3, "unexpected keyword argument 'of_tomorrow'"),
+        ("score.of_tomorrow", 3, "unexpected keyword argument 'of_tomorrow'"),
+        ("encoder.d_model", "wide", "use another checkpoint, or the version that wrote it"),
+        ("normalizer", {}, "not callable"),
+    ],
+)
+def test_checkpoint_whose_configuration_makes_no_model_is_named(
+    command: Command, bahdanau: Any, tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    """As one of a newer version, with a key that this one does not know; it is nothing that the user has typed."""
+    content = torch.load(bahdanau.best, weights_only=True)
+    config = OmegaConf.create(content["seq2seq"]["config"])
+    OmegaConf.update(config, key, value, merge=False, force_add=True)
+    content["seq2seq"]["config"] = OmegaConf.to_container(config)
+    torch.save(content, tmp_path / "new.ckpt")
+    given = ["translate", f"checkpoint={tmp_path / 'new.ckpt'}"]
+    refused(command(*given, stdin=b"a\n"), "new.ckpt: its configuration makes no model in this version", said)
 
 
 def test_checkpoint_that_names_foreign_code_runs_none_of_it(command: Command, bahdanau: Any, tmp_path: Path) -> None:

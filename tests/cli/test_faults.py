@@ -9,6 +9,10 @@ import torch
 from seq2seq.cli.faults import explain_fault
 from seq2seq.data.batching import collate
 
+FULL = OSError(errno.ENOSPC, "No space left on device")
+UNLOGGED = ValueError("you tried to log 2.5 which is currently not supported. Try a dict or a scalar/tensor.")
+UNLOGGED.__cause__ = FULL  # as Lightning's logger has it
+
 BATCH = collate([([4, 5, 6], [7, 8], 0), ([4], [9, 10, 7, 8, 5], 1)])
 MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces long: lower loader.tokens_per_batch=64 "
 
@@ -25,7 +29,8 @@ MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces 
             RuntimeError("[/b/gloo/pair.cc:5] Connection closed by peer [10.0.0.2]:4711. This is typically caused by"),
             "lost another process of this training (Connection closed by peer [10.0.0.2]:4711): see what befell it",
         ),
-        (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk of run: make some"),
+        (FULL, "no space left on the disk of run: make some"),
+        (UNLOGGED, "no space left on the disk of run: make some"),
         (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), None),  # shared memory
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (OSError(errno.EACCES, "Permission denied"), None),

@@ -1,6 +1,9 @@
 """`logger=`: what a run logs goes to each place that was named."""
 
 import csv
+import errno
+import os
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +11,10 @@ from typing import Any
 
 import pytest
 from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
+from tensorboard.compat.tensorflow_stub.io.gfile import LocalFileSystem
 
 from seq2seq.comparison.curves import read_curves
+from tests.cli.conftest import ONE_STEP
 
 LOGGED = ("val/loss", "val/bleu", "epoch")
 
@@ -68,6 +73,25 @@ def test_logger_whose_package_is_missing_is_refused_before_the_run(
     assert said.status == 1
     assert said.err.count("\n") == 1 and f"pip install 'seq2seq[{extra}]'" in said.err
     assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 0])
+def test_disk_that_is_full_while_tensorboard_writes_is_one_line(
+    command: Callable[..., Any], text: list[str], monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """It writes in a thread, whose trace nobody needs; Lightning calls the number one that cannot be logged."""
+    write = LocalFileSystem._write
+
+    def full(system: Any, name: str, *given: Any) -> None:
+        if not steps and str(name).endswith(".0"):  # of the training; the next is of its scores
+            write(system, name, *given)
+        else:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    monkeypatch.setattr(LocalFileSystem, "_write", full)
+    said = command("train", *text, *ONE_STEP, "hydra.run.dir=full")
+    assert said.status == 1 and "Traceback" not in said.err and "tried to log" not in said.err
+    assert re.search("no space left on the disk of full: make some|: No space left on device; make some$", said.err)
 
 
 def test_unknown_logger_is_refused(command: Callable[..., Any], text: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Commands are found, listed and explained; a mistake is one line, a trace only where it is asked for."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,16 @@ def test_help_explains_keys_that_a_choice_has_from_another(command: Command) -> 
 def test_help_under_a_misspelt_override_names_it(command: Command) -> None:
     said = command("train", "modl=luong", "--help")
     assert (said.status, said.out, said.err) == (1, "", "error: there is no key modl; did you mean model?\n")
+
+
+def test_current_folder_that_has_been_deleted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = "import os, sys; os.rmdir('../gone'); from seq2seq.cli.main import main; sys.exit(main(['align']))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=tmp_path / "gone", env=environment, capture_output=True, text=True, check=False)
+    line = "error: the current folder has been deleted; change to one that is there\n"
+    assert (said.returncode, said.stdout, said.stderr) == (1, "", line)
 
 
 def test_help_does_not_wait_for_pytorch() -> None:

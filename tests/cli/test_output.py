@@ -1,5 +1,6 @@
 """Output is whole or not there: whatever ends the command in the middle."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from seq2seq.cli.output import write_whole
 from seq2seq.decoding.translator import Translator
+from seq2seq.errors import UserError
 
 Command = Callable[..., Any]
 
@@ -56,6 +58,19 @@ def test_failure_leaves_what_a_link_leads_to_as_it_was(tmp_path: Path) -> None:
     with write_whole(link) as output:
         output.write("whole\n")
     assert link.is_symlink() and file.read_text() == "whole\n" and sorted(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "No space left on device; make some"),
+        (errno.EFBIG, "File too large; give a file in a folder that can be written"),  # as under `ulimit -f`
+    ],
+)
+def test_file_that_takes_no_more_is_named(tmp_path: Path, number: int, said: str) -> None:
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}/out: {said}"), write_whole(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))  # a write names no file
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_package_that_is_missing_is_named_with_its_extra(command: Command, monke
     refused(command("serve", "checkpoint=absent.ckpt"), "fastapi", "pip install 'seq2seq[serve]'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "seq2seq", "serve", f"checkpoint={bahdanau.best}", "port=0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
@@ -95,7 +95,7 @@ def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number
                 client.join(60)
             assert all(set(said[:-1]) == {200} and said[-1] == 503 for said in statuses)
             assert process.wait(60) == 0
-            name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+            name = "Ctrl-C" if number == signal.SIGINT else number.name
             assert process.stderr.read() == f"{name}: finishing what was taken\n"
         finally:
             process.kill()

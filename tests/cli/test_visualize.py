@@ -1,7 +1,11 @@
 """`seq2seq visualize`: a page, figures and arrays of one sentence, whole or not at all."""
 
+import errno
 import json
+import multiprocessing
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +163,77 @@ def test_folder_appears_whole_or_not_at_all(
     assert [path.name for path in tmp_path.iterdir()] == ["page"]
     assert (tmp_path / "page" / "index.html").read_text(encoding="utf-8") == before
     assert not [path for path in (tmp_path / "page").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["visualize", "explain"])
+@pytest.mark.parametrize("at", [0, 1, 2, 3, 4, 5])
+def test_signal_while_files_are_exchanged_leaves_those_of_before(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"source={SOURCE}", f"target={TARGET}", "output=page"]
+    options += ["figures=[svg]", "method=erasure"] if name == "explain" else ["figures=[]", "methods=[]", SHORT]
+    assert command(name, *options).status == 0
+    before = {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")}
+    rename, moved = Path.rename, 0
+
+    def interrupted(path: Path, place: Path) -> Path:
+        nonlocal moved
+        moved += 1
+        if moved == at // 2 + 1 and at % 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        rename(path, place)
+        if moved == at // 2 + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return place
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    said = command(name, *options, "source=a house", "target=ein Haus")
+    assert said.status == 128 + signal.SIGTERM and said.err == "stopped by SIGTERM\n"
+    assert {path: path.is_dir() or path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+def test_page_that_was_killed_while_it_was_exchanged_is_made_anew(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    options = [f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=page", "figures=[]", "methods=[]", SHORT]
+    options.append("search.n_best=1")
+    assert command("visualize", *options).status == 0
+    sentence = Sentence("a", [4], ["▁a"], ["a"], [0])
+    maps = list(attention_maps({"decoder.attention": torch.eye(2)[None, None]}, 0, sentence, sentence))
+    targets = [Target("reference", sentence, None, maps)]
+
+    def killed() -> None:
+        rename, left = Path.rename, iter(range(at))
+
+        def until(path: Path, place: Path) -> Path:
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rename(path, place)
+
+        Path.rename = until  # type: ignore[method-assign, assignment]
+        visualize.write_folder(tmp_path / "page", sentence, targets, None, "best.ckpt", [])
+
+    child = multiprocessing.get_context("fork").Process(target=killed)
+    child.start()
+    child.join()
+    assert child.exitcode == (-signal.SIGKILL if at < 6 else 0)
+    assert command("visualize", *options).status == 0
+    assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["hypothesis-1", "index.html", "summary.json"]
+
+
+def test_full_disk_is_said_of_the_output(
+    command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), ".visualize-mb0x8s/new/index.html")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    for name in ("visualize", "explain"):
+        options = ["target=der Wolf", "method=erasure"] if name == "explain" else [SHORT]
+        said = command(name, f"checkpoint={bahdanau.best}", f"source={SOURCE}", "output=page", "figures=[]", *options)
+        assert said.status == 1 and said.err == "error: cannot write output=page: No space left on device; make some\n"
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoint_whose_name_is_not_in_utf_8_is_named_in_page_and_summary(tmp_path: Path) -> None:

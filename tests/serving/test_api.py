@@ -103,6 +103,7 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
     [
         ("/translate", {}, 422, "text: Field required"),
         ("/translate", {"text": 3}, 422, "text"),
+        ("/translate", {"text": "a\ud800"}, 422, "text: this is not text in UTF-8: half of a surrogate pair"),
         ("/translate", {"text": "a", "beams": 3}, 422, "beams: Extra inputs"),
         ("/translate", {"text": "a", "beam_size": "5"}, 422, "beam_size"),
         ("/attention", {"source": "a", "readings": 0}, 422, "readings"),
