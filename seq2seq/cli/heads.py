@@ -125,13 +125,13 @@ def printed_heads(
         found: every unit and the scores without it.
         alone: gets these scores.
     """
-    print("attention         head   importance  of its layer  without it:  BLEU  perplexity   AER")
+    print("attention         head   importance    normalized  without it:  BLEU  perplexity  AER, %")
     shares = normalized(importance)
     for unit, scores in found:
         site = site_of(unit.attention)
         name = f"{unit.heads[0]}" if len(unit.heads) == 1 else f"{unit.heads[0]}-{unit.heads[-1]}"
         raw, share = (x[unit.attention][list(unit.heads)].mean().item() for x in (importance, shares))
-        print(f"{site!s:<16} {name:>5}  {raw:11.4g}  {share:12.3f}  {'':<11}{_shown(scores)}", flush=True)
+        print(f"{site!s:<16} {name:>5}  {raw:11.4f}  {share:12.3f}  {'':<11}{_shown(scores)}", flush=True)
         if scores:
             alone[unit] = scores
         row = {"attention": unit.attention, **site._asdict(), "heads": list(unit.heads)}
@@ -140,7 +140,7 @@ def printed_heads(
 
 def printed_points(points: Iterable[Point]) -> Iterator[Point]:
     """Yield the points of a curve, and print each as soon as it is known."""
-    print("heads kept       without           BLEU  perplexity   AER")
+    print("\nheads kept       also without      BLEU  perplexity  AER, %")
     for point in points:
         last = point.removed[-1] if point.removed else None
         name = f"{site_of(last.attention)} {', '.join(map(str, last.heads))}" if last else ""
@@ -152,5 +152,5 @@ def _shown(scores: dict[str, float] | None) -> str:
     """Return scores as the columns of a table; of an attention's only head there are none."""
     if scores is None:
         return "   the only one of its attention"
-    aer = f"{100 * scores['aer']:6.1f}" if "aer" in scores else ""
-    return f"{scores['bleu']:6.2f}  {scores['perplexity']:10.4g}{aer}"
+    aer = f"  {100 * scores['aer']:6.1f}" if "aer" in scores else ""
+    return f"{scores['bleu']:6.2f}  {scores['perplexity']:10.3f}{aer}"

@@ -10,6 +10,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.cli.command import command_config
 from seq2seq.cli.shorthand import expand
+from seq2seq.data.model_proto import type_of
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import cross_attentions
 from seq2seq.options import compose_defaults, plain_data
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> None:
     (overrides,) = expand(found.overrides)
     target = found.vocabularies.tokenizers.target
     units = [f"tokenizer.vocab_size={len(target)}", f"tokenizer.normalization={target.normalization}"]
+    if (cut := type_of(target.sentencepiece)) in ("bpe", "unigram", "char"):  # what a vocabulary of ours can be
+        units.append(f"tokenizer.model_type={cut}")
     composed = compose_defaults("train", [*overrides, *units, "output=null", "data=text"])
     composed.run_name, composed.data = output.stem, None  # it was trained elsewhere
     plain = plain_data(composed)
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> None:
         print(
             f"it translates to several languages; say which: tag=..., of {some}{', ...' * (len(languages.tag_ids) > 5)}"
         )
-    print("searched as transformers does by its configuration:")
+    print("to search as transformers does by its configuration:")
     print(f"  seq2seq translate checkpoint={output} {' '.join(found.model.search)}")
-    print("trained on:")
+    print("to train it further:")
     print(f"  seq2seq train begin_with={output} data=text ... {' '.join(found.overrides)}")

@@ -13,6 +13,12 @@ def model_of(proto: bytes) -> Any:
     return ModelProto.FromString(proto)
 
 
+def type_of(proto: bytes) -> str:
+    """How the model of some bytes cuts text: `bpe`, `unigram`, `char` or `word`."""
+    spec = model_of(proto).trainer_spec
+    return str(spec.ModelType.Name(spec.model_type)).lower()
+
+
 def bytes_of(model: Any) -> bytes:
     """The bytes of a message, the same for the same content."""
     return model.SerializeToString(deterministic=True)

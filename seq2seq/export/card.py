@@ -24,13 +24,14 @@ def write_card(checkpoint: Checkpoint, folder: Path, *, form: str, parameters: i
         load: how it is loaded, in Python.
     """
     config = checkpoint.config
+    origin = "trained" if config["data"] else "that was trained elsewhere and imported"
     run = Path(checkpoint.path).resolve().parent.parent
     picture = max((run / "alignments").glob("cross-sentence-1-step-*.png"), default=None)
     if picture is not None:
         shutil.copyfile(picture, folder / "alignment.png")
     parts = [
         f"# {config.get('run_name') or Path(checkpoint.path).stem}\n",
-        f"A translation model trained with seq2seq, as {form}.\n",
+        f"A translation model {origin} with seq2seq, as {form}.\n",
         _table(("model", ""), {**_facts(config), "parameters": f"{parameters:,}"}),
         _scores(run),
         "![Word alignment of a validation sentence](alignment.png)\n" if picture is not None else "",
@@ -51,7 +52,7 @@ def _facts(config: Mapping[str, Any]) -> dict[str, str]:
         "encoder, decoder": f"{_name(config['encoder'])}, {_name(config['decoder'])}",
         "attention": ", ".join(_name(config[key]) for key in ("score", "normalizer") if config.get(key)),
         "vocabulary": " ".join(map(str, filter(None, units))),
-        "seed": str(config.get("seed", "")),
+        "seed": str(config.get("seed", "")) if of else "",
     }
 
 

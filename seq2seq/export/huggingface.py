@@ -147,7 +147,9 @@ def _write_tokenizer(folder: Path, tokenizers: Tokenizers, *, longest: int) -> N
     if separate:
         _write(folder / "target_vocab.json", _numbered(tokenizers.target))
     config = {"tokenizer_class": "MarianTokenizer", "separate_vocabs": separate, "model_max_length": longest + 1}
-    names = dict(zip(("unk_token", "pad_token", "eos_token"), tokenizers.target.pieces([UNK, PAD, EOS]), strict=True))
+    # With a start of its own, `skip_special_tokens` leaves it out of the text.
+    special = {"unk_token": UNK, "pad_token": PAD, "bos_token": BOS, "eos_token": EOS}
+    names = dict(zip(special, tokenizers.target.pieces([*special.values()]), strict=True))
     _write(folder / "tokenizer_config.json", config | names)
 
 

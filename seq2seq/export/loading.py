@@ -32,6 +32,23 @@ step = onnxruntime.InferenceSession("FOLDER/step.onnx")  # tokens and a state to
 graphs = json.load(open("FOLDER/graphs.json"))  # special ids, names of the state's tensors
 """
 
+GREEDY = """
+import numpy, sentencepiece
+
+source, target = (sentencepiece.SentencePieceProcessor(f"FOLDER/{side}.spm") for side in ("source", "target"))
+ids = numpy.array([[*source.encode("A sentence ."), graphs["eos"]]])
+state = dict(zip(graphs["state"], begin.run(None, {"source": ids, "source_lengths": numpy.array([ids.size])})))
+names = [node.name for node in step.get_outputs()]
+said = [graphs["bos"]]
+while said[-1] != graphs["eos"] and len(said) < 100:  # greedy search: the likeliest piece, again and again
+    given = {"tokens": numpy.array([said[-1:]]), "place": numpy.array(len(said) - 1), **state}
+    found = dict(zip(names, step.run(None, {node.name: given[node.name] for node in step.get_inputs()})))
+    state |= {name: found[f"{name}_next"] for name in graphs["beams"]}
+    found["logits"][..., [graphs["pad"], graphs["bos"]]] = -numpy.inf  # these are never said
+    said.append(int(found["logits"].argmax()))
+print(target.decode([piece for piece in said[1:] if piece != graphs["eos"]]))
+"""
+
 SAFETENSORS = """
 import safetensors.torch
 
@@ -48,7 +65,7 @@ print(tokenizer.batch_decode(ids, skip_special_tokens=True))
 
 
 def how_to_load(form: str, name: str, tokenizers: Tokenizers, first_token: int | None) -> str:
-    """Return Python that loads an export, and translates a sentence where the format is a translator.
+    """Return Python that loads an export, and translates a sentence where the format can.
 
     Args:
         form: the format.
@@ -65,6 +82,8 @@ def how_to_load(form: str, name: str, tokenizers: Tokenizers, first_token: int |
         text = HUGGINGFACE.format(code=f">>{tag}<< " if tag else "")
     else:
         text = {"onnx": ONNX, "safetensors": SAFETENSORS}[form]
+        if form == "onnx" and all(type(side) is Tokenizer for side in tokenizers) and not first and first_token is None:
+            text += GREEDY  # ids of the .spm files are those of the graphs
     return text.replace("FOLDER", name)
 
 

@@ -54,7 +54,7 @@ def _draw_map(axes: Axes, rows: Sequence[dict[str, Any]], places: list[tuple[str
             axes.text(
                 x, y, f"{100 * value:.0f}", ha="center", va="center", size=7.5, color="white" if value > 0.55 else INK
             )
-    axes.set_title("importance", size=8, color=INK, pad=4, loc="left")
+    axes.set_title("importance, %", size=8, color=INK, pad=4, loc="left")
     axes.set_xticks(range(most), [str(head) for head in range(most)], size=7, color=GREY)
     axes.set_yticks(range(len(places)), [f"{kind} {layer}" for kind, layer in places], size=8, color=INK)
     axes.tick_params(length=0)

@@ -256,7 +256,10 @@ def test_onnx_graphs_search_as_the_model_does(
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-def test_onnx_from_the_command_line(command: Command, bahdanau: Any, sentences: list[str], tmp_path: Path) -> None:
+def test_onnx_from_the_command_line(
+    command: Command, bahdanau: Any, sentences: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+) -> None:  # fmt: skip
     exporter, heard = logging.getLogger("torch.onnx"), BufferingHandler(99)
     exporter.addHandler(heard)
     said = command("export", f"checkpoint={bahdanau.best}", "format=onnx", "output=made")
@@ -275,6 +278,11 @@ def test_onnx_from_the_command_line(command: Command, bahdanau: Any, sentences: 
     assert [row[: len(found.tokens)] for row, found in zip(tokens.tolist(), ours, strict=True)] == [
         found.tokens[:6] for found in ours
     ]
+    monkeypatch.chdir(tmp_path)
+    exec((tmp_path / "made" / "README.md").read_text().partition("```python\n")[2].partition("```")[0], {})
+    printed = capsys.readouterr().out
+    translated = command("translate", f"checkpoint={bahdanau.best}", "search=greedy", stdin=b"A sentence .\n")
+    assert translated.out[:40].strip() == printed[:40].strip() != ""  # they have other limits of length
 
 
 @pytest.mark.parametrize("kind", ["bahdanau", "transformer"])

@@ -51,7 +51,13 @@ def test_heads_are_measured_printed_and_drawn(command: Command, transformer: Any
     weakest = min(found["heads"], key=lambda row: row["normalized"])
     assert found["curve"][1]["removed"] == [{"attention": weakest["attention"], "heads": weakest["heads"]}]
     assert found["curve"][1]["bleu"] == pytest.approx(weakest["without"]["bleu"])
-    assert len(said.out.splitlines()) == 1 + 12 + 1 + 7 + 2 and "of 12 heads can go for 0.2 BLEU" in said.out
+    assert len(said.out.splitlines()) == 1 + 12 + 2 + 7 + 2 and "of 12 heads can go for 0.2 BLEU" in said.out
+    for table, rows in zip(said.out.split("\n\n"), (12, 7), strict=True):
+        head, *lines = table.splitlines()
+        for name in ("BLEU", "perplexity", "AER, %"):  # figures end where their name does, with as many decimals each
+            end = head.index(name) + len(name)
+            assert all(line[end - 1].isdigit() and not line[end : end + 1].strip() for line in lines[:rows]), name
+            assert len({line[:end].rindex(".") for line in lines[:rows]}) == 1, name
     with Image.open(tmp_path / "made" / "heads-val.png") as picture:
         assert picture.width > 400
     assert "<svg" in (tmp_path / "made" / "heads-val.svg").read_text()
