@@ -149,13 +149,11 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
 
     program, before = sys.argv[0], os.environ.get(FULL_ERROR)
     subfolder = _subfolder(overrides)
-    if not any(override.startswith("-") for override in overrides):
-        sys.argv = ["seq2seq train", *overrides]
-        with _hydra_raises():
-            _run_composed(overrides, job)
-    else:
-        with _hydra_raises(), composed_once():
+    with _hydra_raises():
+        if any(override.startswith("-") for override in overrides):
             _run_by_hydra(overrides, job)
+        else:
+            _run_composed(overrides, job)
     if failure:
         raise failure[0]
     return folders
@@ -179,7 +177,8 @@ def _run_by_hydra(overrides: list[str], job: TaskFunction) -> None:
     # Hydra's parser takes overrides together only, so options come before them all.
     given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
     sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
-    hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
+    with composed_once():
+        hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 
 
 def _one_of_sweep() -> list[str]:

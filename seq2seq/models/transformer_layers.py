@@ -14,7 +14,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "swish": nn.SiLU}
 
 
 def as_autocast(x: Tensor) -> Tensor:
-    """Return x as autocast gives it to products: once for all that read it, where autocast would do it for each."""
+    """Return x, of any shape, as autocast gives it to products: once for all that read it, and not for each."""
     kind = x.device.type
     if x.dtype is not torch.float32 or kind == "meta" or not torch.is_autocast_enabled(kind):
         return x

@@ -3,6 +3,7 @@
 import math
 import re
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -110,6 +111,13 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
     expected = weights(plain)
     for name, tensor in weights(compiled).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_command_line_is_afterwards_what_it_was(train_briefly: Train) -> None:
+    """The next of several variants begins with it, and so do the processes that Lightning starts for that."""
+    before = list(sys.argv)
+    train_briefly()
+    assert sys.argv == before
 
 
 def test_run_is_composed_once_and_its_choices_once(train_briefly: Train, monkeypatch: pytest.MonkeyPatch) -> None:
