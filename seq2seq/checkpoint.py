@@ -35,6 +35,18 @@ class AlignmentChoice(NamedTuple):
         """How the head is read."""
         return Reading(row=self.row, quantity=self.quantity)
 
+    @property
+    def head_name(self) -> str:
+        """What a title calls the head."""
+        if self.head is None:
+            return "mean of the heads" if self.quantity == "weights" else "all heads together"
+        return f"head {self.head}"
+
+    @property
+    def reading_name(self) -> str:
+        """What a title adds of how the head is read: nothing for weights at the output."""
+        return "" if str(self.reading) == "output_weights" else f", {self.quantity} at the {self.row}"
+
 
 class Checkpoint(NamedTuple):
     """A trained model as plain data."""

@@ -1,6 +1,8 @@
 """Imports point one way: the list in `docs/inside.md` is what the code does."""
 
 import re
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,3 +28,17 @@ def test_no_part_imports_one_that_stands_below_it() -> None:
         if place(found[1] or found[2]) > place(path.relative_to(ROOT / "seq2seq").parts[0].removesuffix(".py"))
     ]
     assert not wrong
+
+
+def test_commands_that_train_nothing_start_without_lightning() -> None:
+    """It takes seconds to import, for which nobody who looks at a sentence is to wait."""
+    code = """
+import importlib, sys
+from seq2seq.cli.main import COMMANDS
+for command in COMMANDS:
+    if command != "train":
+        importlib.import_module(f"seq2seq.cli.{command}")
+        assert "lightning" not in sys.modules, command
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -25,7 +25,6 @@ from seq2seq.errors import UserError
 from seq2seq.options import choices_of
 from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import Target, visualize_page
-from seq2seq.training.pictures import head_name, reading_name
 
 log = logging.getLogger(__name__)
 
@@ -190,8 +189,8 @@ def save_figures(
         if alignment is not None and attention.name == alignment.layer:
             head = alignment.head
             weights, rest = view.of(head)
-            name = "the only head" if len(view.weights) == 1 else head_name(head, quantity=alignment.quantity)
-            about = f"{title}\n{attention.site} · {name}{reading_name(alignment)}\n{attention.remark(head)}"
+            name = "the only head" if len(view.weights) == 1 else alignment.head_name
+            about = f"{title}\n{attention.site} · {name}{alignment.reading_name}\n{attention.remark(head)}"
             _save(heatmap(weights, *labels, title=about, nowhere=rest), folder / "alignment", formats)
 
 

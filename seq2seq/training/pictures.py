@@ -94,8 +94,8 @@ class PinnedSentences(Callback):
             links = gold if kind == "cross" else None
             if choice is not None and attention.name == choice.layer:
                 weights, rest = view.of(choice.head)
-                head = f", {head_name(choice.head, quantity=choice.quantity)} of layer {layer}" if several else ""
-                head += reading_name(choice)
+                head = f", {choice.head_name} of layer {layer}" if several else ""
+                head += choice.reading_name
                 title = f"sentence {number} · step {step} · {KINDS[kind]}{head}\n{attention.remark(choice.head)}"
                 yield f"cross/sentence-{number}", heatmap(weights, *labels, title=title, gold=links, nowhere=rest)
                 if not several:
@@ -113,18 +113,6 @@ class PinnedSentences(Callback):
 
     def _write(self, trainer: lightning.Trainer, tag: str, row: dict[str, Any], hypothesis: str) -> None:
         show_text(trainer, tag, {"source": row["source"], "reference": row["target"], "hypothesis": hypothesis})
-
-
-def head_name(head: int | None, *, quantity: str = "weights") -> str:
-    """Return what to call a head in a title."""
-    if head is None:
-        return "mean of the heads" if quantity == "weights" else "all heads together"
-    return f"head {head}"
-
-
-def reading_name(choice: AlignmentChoice) -> str:
-    """Return what a title says of how a head is read; nothing of weights at the output."""
-    return "" if str(choice.reading) == "output_weights" else f", {choice.quantity} at the {choice.row}"
 
 
 def pinned_rows(dataset: Any, sentences: list[int]) -> list[dict[str, Any]]:
