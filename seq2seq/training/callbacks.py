@@ -84,7 +84,7 @@ class Throughput(Callback):
             self._step_flops = step_flops(module.model)
             self._passes = module.passes
         except (NotImplementedError, RuntimeError) as error:  # a part of the user's own
-            log.warning("no train/flops_utilization: the model does not run on the meta device (%s)", error)
+            log.warning("no train/flops_utilization: the model does not run on the smallest batches (%s)", error)
             return
         kinds = {"bf16": torch.bfloat16, "16": torch.float16, "64": torch.float64}
         dtype = next((kinds[kind] for kind in kinds if str(trainer.precision).startswith(kind)), torch.float32)

@@ -100,10 +100,19 @@ def test_frozen_parts_have_no_gradient_to_compute(frozen: list[str]) -> None:
 
 def test_counting_leaves_the_model_as_it_was() -> None:
     model = model_of("model=luong")
-    before = [parameter.clone() for parameter in model.parameters()]
+    before, drawn = [parameter.clone() for parameter in model.parameters()], torch.get_rng_state()
+    model.train()
     step_flops(model)
+    assert torch.equal(torch.get_rng_state(), drawn) and torch.backends.mkldnn.enabled
     assert all(parameter.grad is None and parameter.device.type == "cpu" for parameter in model.parameters())
     torch.testing.assert_close(list(model.parameters()), before, rtol=0, atol=0)
+
+
+def test_kernels_that_fuse_a_recurrence_or_round_cost_what_products_do() -> None:
+    model = model_of("model=luong", "model.rnn=LSTM")
+    flops = step_flops(model)
+    assert step_flops(model.to(torch.bfloat16)) == flops
+    assert flops(batch_of(1, 4, 4)) > step_flops(model_of("model=luong", "model.rnn=GRU"))(batch_of(1, 4, 4))
 
 
 def test_padding_costs_and_the_projection_does_not() -> None:
