@@ -217,14 +217,15 @@ class WithOnnx:
      "decoder.self_score=linear", "score=cosine"],
     ["model=bottleneck"],
     ["model=bahdanau", "normalizer=monotonic", "score=coverage"],
-    ["model=transformer", "encoder.self_score=synthesizer", "decoder.self_score=performer", "score=uniform",
-     "cross_pattern=fixed", "encoder.pattern=dilated"],
     ["model=luong", "cross_pattern=local_p", "score=dot"],
-    ["model=transformer", "positions=t5", "num_key_heads=2", "gate=true", "normalizer=sink"],
-    ["model=transformer", "positions=alibi", "pattern=window", "self_normalizer=log_length", "decoder.num_layers=2"],
-    ["model=transformer", "positions=shaw", "self_normalizer=differential", "normalizer=sigmoid"],
+    ["model=transformer", "encoder.self_score=synthesizer", "encoder.pattern=dilated", "decoder.positions=t5",
+     "decoder.num_key_heads=2", "gate=true", "score=uniform", "cross_pattern=fixed", "decoder.num_layers=2"],
+    ["model=transformer", "encoder.positions=alibi", "pattern=window", "encoder.self_normalizer=log_length",
+     "decoder.positions=shaw", "decoder.self_normalizer=differential", "normalizer=sigmoid"],
     ["model=transformer", "positions=rotary", "cross_pattern=local_m", "normalizer=leaky",
      "encoder.kept_heads=[[0,2]]", "decoder.kept_heads=[[0,1,2]]", "decoder.kept_cross_heads=[[0,3]]"],
+    ["model=transformer", "encoder.positions=t5", "encoder.num_key_heads=2", "decoder.self_score=performer",
+     "decoder.positions=none", "normalizer=sink"],
 ], ids=lambda overrides: " ".join(overrides[:3]))  # fmt: skip
 def test_onnx_graphs_search_as_the_model_does(
     bahdanau: Any, sentences: list[str], tmp_path: Path, overrides: list[str]

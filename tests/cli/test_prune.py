@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -116,12 +115,11 @@ def test_every_command_takes_a_pruned_checkpoint(
 
 
 def test_pruned_checkpoint_is_exported(command: Command, pruned: str, tmp_path: Path) -> None:
-    for format in ("safetensors", "onnx", "ctranslate2"):
+    for format in ("safetensors", "ctranslate2"):  # ONNX: tests/cli/test_export.py
         said = command("export", f"checkpoint={pruned}", f"format={format}", f"output={format}")
         assert said.status == 0, said.err
     weights = load_file(tmp_path / "safetensors" / "model.safetensors")
     assert weights["encoder.layers.0.self_attention.query.weight"].shape[0] == 8 * len(kept(pruned)[0])
-    assert onnxruntime.InferenceSession(tmp_path / "onnx" / "step.onnx").get_outputs()[-1].name == "attention"
 
 
 def test_training_goes_on_from_a_pruned_checkpoint(
