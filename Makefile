@@ -8,6 +8,9 @@ PINNED := tests/test_packaging.py::test_constraints_pin_every_transitive_depende
 INSTALL := -m pip install -q --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0 -x /tests/
 
+# Where this is set, as in many images, each of a hundred processes of the tests would compile our own modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Two of these targets at once would install into one .venv.
 .NOTPARALLEL:
 
@@ -36,8 +39,13 @@ lint: setup
 docs: setup
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/build
 
-test: lint
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+# As `make lint`, but types, which take one core a minute, are checked beside the tests.
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@$(BIN)/mypy >.venv/types 2>&1 & types=$$!; \
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder; tests=$$?; \
+	wait $$types; types=$$?; cat .venv/types; exit $$((tests + types))
 
 # The same tests with the lowest version of every package that pyproject.toml allows. What these packages need
 # themselves is not what constraints.txt pins, so the test of that is left out.

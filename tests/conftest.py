@@ -1,5 +1,6 @@
 """Fixtures of every test: one thread, one seed; scripts as from the command line; models that nobody has trained."""
 
+import gc
 import random
 import runpy
 import signal
@@ -24,6 +25,17 @@ from seq2seq.options import compose_defaults
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files of this folder first: their tests are few and long, and nobody is to wait for them in the end."""
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rare_collections() -> Iterator[None]:
+    """Look for garbage seldom, and not among what stays, libraries and all tests: it took 14 % of the time, now 10 %."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
