@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def rare_collections() -> Iterator[None]:
-    """Look for garbage seldom, and not among what stays, libraries and all tests: it took 14 % of the time, now 10 %."""
+    """Look for garbage seldom, and not among what stays, libraries and tests: it takes 10 % of the time, not 14 %."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

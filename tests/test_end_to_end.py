@@ -10,7 +10,7 @@ import pytest
 
 from seq2seq.alignment.links import read_links
 from seq2seq.cli.main import main
-from seq2seq.data.grammar import generate
+from tests.sentences import sentences
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +35,7 @@ def test_text_to_model_to_translations_and_links_under_awkward_names(
     for split, (start, end) in {"train": (0, 40), "val": (40, 45)}.items():
         for kind in ("source", "target", "links"):
             file = data / f'{split} "{kind}"; a\\b.txt'
-            lines = [getattr(pair, kind) for pair in generate("val")[start:end]]
+            lines = [getattr(pair, kind) for pair in sentences("val")[start:end]]
             file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             names.append(f"data.{split}.{kind}={file}")
     overrides = [

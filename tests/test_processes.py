@@ -15,9 +15,9 @@ from lightning.pytorch.trainer.connectors import accelerator_connector
 
 from seq2seq.build_training import build_trainer
 from seq2seq.comparison.curves import read_curves
-from seq2seq.data.grammar import generate
 from seq2seq.options import compose_defaults
 from tests.cli.conftest import _command
+from tests.sentences import sentences
 
 ROOT = Path(__file__).parents[1]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -33,7 +33,7 @@ scheduler=constant loader.tokens_per_batch=265 loader.cache_dir=cache
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
-    pairs = generate("val")[:300]
+    pairs = sentences("val")[:300]
     for split, (start, end) in {"train": (0, 200), "val": (200, 250), "test": (250, 300)}.items():
         for kind in ("source", "target", "links"):
             (folder / f"{split}.{kind}").write_text("".join(f"{getattr(pair, kind)}\n" for pair in pairs[start:end]))

@@ -39,7 +39,7 @@ def run(setting: Setting, report: Report) -> None:
             except torch.OutOfMemoryError:
                 full.add(kind)
                 cells[head] = "out of memory"
-            gc.collect()
+                gc.collect()  # what the trace held
         report.row(f"Attention forward and backward, {HEADS} heads of {D_HEAD}, one sentence", cells)
 
 

@@ -25,18 +25,18 @@ from seq2seq.attribution.figure import figure
 from seq2seq.attribution.sentences import read_sentence, read_target
 from seq2seq.attribution.table import table
 from seq2seq.build import build_model
-from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import EOS, Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults
+from tests.sentences import sentences
 
 SOURCE, TARGET = "the wolf opened the door", "der Wolf machte die Tür auf"
 
 
 def tokenizer(normalization: str) -> Tokenizer:
-    lines = [text for pair in generate("val")[:60] for text in (pair.source, pair.target)]
+    lines = [text for pair in sentences("val")[:60] for text in (pair.source, pair.target)]
     config = TokenizerConfig(
         model_type="bpe", vocab_size=300, joint=True, sampling=0.0, normalization=normalization,
         character_coverage=1.0, input_sentence_size=0,

@@ -14,8 +14,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.cli.main import main
-from seq2seq.data.grammar import generate
 from seq2seq.training import callbacks
+from tests.sentences import sentences
 
 TINY = [
     "data=text",
@@ -98,7 +98,7 @@ def _command(*arguments: str, folder: Path, stdin: bytes = b"") -> Said:
 
 def write_text(folder: Path) -> list[str]:
     """Write 40, 10 and 10 pairs of the grammar with their links; return the overrides that name the files."""
-    pairs = generate("val")[:60]
+    pairs = sentences("val")[:60]
     overrides = []
     for split, (start, end) in {"train": (0, 40), "val": (40, 50), "test": (50, 60)}.items():
         for kind in ("source", "target", "links"):

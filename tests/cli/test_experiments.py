@@ -10,11 +10,11 @@ import torch
 from hydra.utils import instantiate
 
 from seq2seq.build import build_model
-from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults
 from tests.cli.conftest import Said
+from tests.sentences import sentences
 
 HUB = {"iwslt14_deen": ("de", "en"), "iwslt15_envi": ("en", "vi"), "wmt14_ende": ("en", "de")}
 SHARED = {"iwslt15_envi": False}
@@ -119,7 +119,7 @@ def test_rates_at_given_steps(experiment: str, rates: dict[int, float]) -> None:
 @pytest.mark.parametrize("experiment", HUB)
 def test_twenty_steps_on_stand_in_data(experiment: str, tmp_path: Path, command: Callable[..., Said]) -> None:
     source, target = HUB[experiment]
-    rows = [{"translation": {source: pair.source, target: pair.target}} for pair in generate("val")[:120]]
+    rows = [{"translation": {source: pair.source, target: pair.target}} for pair in sentences("val")[:120]]
     splits = {"train": rows[:100], "validation": rows[100:110], "test": rows[110:]}
     datasets.DatasetDict({name: datasets.Dataset.from_list(part) for name, part in splits.items()}).save_to_disk(
         tmp_path / "set"

@@ -11,10 +11,10 @@ import pytest
 from seq2seq.alignment.statistical import ALIGNERS, align_text
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
 from seq2seq.cli.aer import aer
-from seq2seq.data.grammar import generate
+from tests.sentences import sentences
 
 Command = Callable[..., Any]
-PAIRS = generate("val")[:300]
+PAIRS = sentences("val")[:300]
 
 
 @pytest.fixture

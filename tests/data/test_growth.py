@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from seq2seq.data.foreign import pack_foreign
-from seq2seq.data.grammar import generate
 from seq2seq.data.growth import check_growth, grown_model, parts_of_new
 from seq2seq.data.piece_growth import LEAST, grow
 from seq2seq.data.tokenizer import UNK, Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.data.units import ByteConfig, VocabularyConfig, WordConfig, tokenizer_of
 from seq2seq.errors import UserError
+from tests.sentences import sentences
 
-TEXT = [text for pair in generate("val")[:200] for text in pair[:2]]
+TEXT = [text for pair in sentences("val")[:200] for text in pair[:2]]
 NEW = [text.replace(" .", " ?").replace("The", "The lynx жук") for text in TEXT]
 
 
@@ -40,7 +40,7 @@ def test_old_pieces_keep_their_ids_and_new_ones_follow(old: Tokenizer, grown: To
 
 def test_text_without_a_new_piece_is_cut_as_before(old: Tokenizer, grown: Tokenizer) -> None:
     new = set(range(len(old), len(grown)))
-    words = {word for text in [*TEXT, *(pair.source for pair in generate("test"))] for word in text.split()}
+    words = {word for text in [*TEXT, *(pair.source for pair in sentences("test"))] for word in text.split()}
     cut = {word: grown.encode(word) for word in words}
     kept = [word for word, ids in cut.items() if not new & set(ids)]
     assert len(kept) > 100 and all(cut[word] == old.encode(word) for word in kept)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from seq2seq.data.grammar import generate
 from seq2seq.decoding import utility
 from seq2seq.decoding.utility import bleu_utility, chrf_utility
 from seq2seq.errors import UserError
+from tests.sentences import sentences
 
 ODD = [
     "",
@@ -28,9 +28,9 @@ ODD = [
 def texts(count: int) -> list[str]:
     """Return odd ones, and sentences some words of which are exchanged, left out or said twice."""
     draw, found = random.Random(3), list(ODD)
-    sentences = [pair.target.split() for pair in generate("val")[:9]]
+    said = [pair.target.split() for pair in sentences("val")[:9]]
     while len(found) < count:
-        words = list(draw.choice(sentences))
+        words = list(draw.choice(said))
         for _ in range(draw.randrange(4)):
             words[draw.randrange(len(words))] = draw.choice(["", draw.choice(words), "der der", "Fluss"])
         found.append(" ".join(words))

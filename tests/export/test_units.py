@@ -16,7 +16,6 @@ from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.main import main
 from seq2seq.data.batching import collate
-from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import EOS, TokenizerConfig, Tokenizers
 from seq2seq.data.units import ByteConfig, VocabularyConfig, WordConfig, tokenizer_of
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
@@ -24,6 +23,7 @@ from seq2seq.export import ctranslate2 as exporter
 from seq2seq.serving.ctranslate2 import CTranslate2Engine
 from tests.checkpoints import write_random
 from tests.cli.test_export import WithOnnx
+from tests.sentences import sentences
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 with warnings.catch_warnings():
@@ -41,7 +41,7 @@ UNITS: dict[str, VocabularyConfig] = {
 }
 SMALL = ["model=transformer", "model.d_model=16", "model.num_layers=1", "encoder.num_heads=2", "decoder.num_heads=2"]
 MARIAN = ["encoder.norm_first=false", "decoder.norm_first=false", "model.output_bias=true"]
-PAIRS = generate("val")[:100]
+PAIRS = sentences("val")[:100]
 LINES = [*(pair.source for pair in PAIRS[:6]), "The <2de> naïve quokka ."]
 MIXTURE = {"de": {"tag": "2de"}, "news": {"tag": "news"}}
 

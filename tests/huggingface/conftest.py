@@ -13,7 +13,7 @@ import sentencepiece
 import torch
 
 from seq2seq.cli.main import main
-from seq2seq.data.grammar import generate
+from tests.sentences import sentences
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def pieces_of(model: bytes) -> list[str]:
 
 @pytest.fixture(scope="session")
 def text() -> list[tuple[str, str]]:
-    return [(pair.source, pair.target) for pair in generate("val")[:200]]
+    return [(pair.source, pair.target) for pair in sentences("val")[:200]]
 
 
 @pytest.fixture(scope="session")

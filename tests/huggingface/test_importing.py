@@ -18,17 +18,17 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 import seq2seq
 from seq2seq.data.batching import collate
-from seq2seq.data.grammar import generate
 from seq2seq.data.tokenizer import BOS, EOS
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.huggingface.folder import Folder
 from seq2seq.huggingface.importing import read
+from tests.sentences import sentences
 
 LIMIT = 24
 """Tokens of a translation, the end counted; transformers counts the start, too."""
 
 Command = Callable[..., Any]
-LINES = ["The wolf sleeps .", "no , qx !", *(pair.source for pair in generate("test")[:10])]
+LINES = ["The wolf sleeps .", "no , qx !", *(pair.source for pair in sentences("test")[:10])]
 MARIANS: list[dict[str, Any]] = [
     {},
     {"activation_function": "relu", "scale_embedding": False, "separate": True},

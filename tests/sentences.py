@@ -1,0 +1,12 @@
+"""The grammar's sentences, made once a process: of a split it takes a second."""
+
+from functools import cache
+
+from seq2seq.data.grammar import Sentence
+from seq2seq.data.grammar import generate as _generate
+
+
+@cache
+def sentences(split: str) -> tuple[Sentence, ...]:
+    """Return the sentences of a split of the default seed."""
+    return tuple(_generate(split))
