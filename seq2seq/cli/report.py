@@ -133,6 +133,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     ]
     if any(folder.glob("events.out.*")):  # logger= may have said another one
         lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")
+    lines += [f"profile       {file}" for file in sorted(folder.glob("*profile.txt"))]  # of debug=profiler
     log.info("\n".join(lines))
 
 

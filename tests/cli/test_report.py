@@ -54,3 +54,13 @@ def test_table_has_error_rates_where_there_are_links(
     row = next(line for line in caplog.text.splitlines() if line.startswith("val"))
     assert head.split() == ["split", "BLEU", "chrF", *(["AER", "AER", "of", "the", "diagonal"] if linked else [])]
     assert len(head) == len(row)
+
+
+def test_file_of_the_profiler_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
+    (tmp_path / "fit-profile.txt").touch()
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path, data, {"val": found})
+    assert f"\nprofile       {tmp_path / 'fit-profile.txt'}\n" in f"{caplog.text}\n"
