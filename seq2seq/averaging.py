@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,10 @@ def check_one_model(checkpoints: Sequence[Checkpoint]) -> None:
     check_one_vocabulary(checkpoints)
     first, *others = checkpoints
     for other in others:
+        for side in ("encoder", "decoder"):  # first: not each kind of them reads all that `model` says
+            ours, theirs = (_kind(checkpoint.config.get(side, {})) for checkpoint in (first, other))
+            if ours != theirs:
+                raise UserError(f"{other.path}: {side} is {theirs}, but {ours} in {first.path}; average one model's")
         for key in MODEL_KEYS:
             if found := _difference(key, first.config.get(key), other.config.get(key)):
                 name, ours, theirs = found
@@ -96,6 +100,10 @@ def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | Non
         found = (_difference(f"{name}.{key}", ours[key], theirs[key]) for key in ours if key in theirs)
         return next(filter(None, found), None)
     return None if ours == theirs or name.rpartition(".")[2] in FREE else (name, ours, theirs)
+
+
+def _kind(part: Mapping[str, Any]) -> str:
+    return str(part.get("_target_")).rpartition(".")[2]
 
 
 def _shape(tensor: Tensor | None) -> str:

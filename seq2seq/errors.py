@@ -22,6 +22,11 @@ def nearest(word: str, options: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
 
+def counted(number: int, things: str) -> str:
+    """Return a number of things with their name, which ends in a plural s: 1 line, 2,000 lines."""
+    return f"{number:,} {things if number != 1 else things.removesuffix('s')}"
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error says that a disk is full."""
     number = error.errno if isinstance(error, OSError) else None  # libraries in C++ and Rust raise errors of their own

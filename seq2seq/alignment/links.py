@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from seq2seq.data.files import read_lines
 from seq2seq.data.link_forms import LinkForm, WordLink, find_form, naacl_links, pharaoh_links
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 Link = tuple[int, int]
 
@@ -131,7 +131,8 @@ def alignment_error_rate(gold: Iterable[Links], hypothesis: Iterable[Set[Link]])
     gold, hypothesis = list(gold), list(hypothesis)
     if len(gold) != len(hypothesis):
         raise UserError(
-            f"gold has {len(gold)} lines, hypothesis {len(hypothesis)}: line n of one belongs to line n of the other"
+            f"gold has {counted(len(gold), 'lines')}, hypothesis {len(hypothesis)}: "
+            "line n of one belongs to line n of the other"
         )
     pairs = list(zip(gold, hypothesis, strict=True))
     score = AlignmentScore.of(

@@ -11,7 +11,7 @@ from seq2seq.attribution.forced import Forced, Progress, unwatched
 from seq2seq.attribution.method import Contributions, Method
 from seq2seq.attribution.sentences import read_sentence, read_target, words_read
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 from seq2seq.models import EncoderDecoder
 
 UNITS = ("words", "pieces")
@@ -158,7 +158,9 @@ def _place(pair: Forced, target: Sentence, other: Sentence, at: int | None) -> i
     said = " ".join(other.words)
     if at is not None:
         if not 1 <= at <= words:
-            raise UserError(f"at={at}: the target has {words - 1} words; give a number from 1 to {words}, the end")
+            raise UserError(
+                f"at={at}: the target has {counted(words - 1, 'words')}; give a number from 1 to {words}, the end"
+            )
         if said == ending.words[at - 1]:
             raise UserError(f"contrast={said} is what the target says as word {at}; give another word, or another at=")
         return at - 1

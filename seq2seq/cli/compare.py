@@ -18,7 +18,7 @@ from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.readings import Options
 from seq2seq.comparison.table import make_table
 from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
-from seq2seq.errors import unwritable
+from seq2seq.errors import counted, unwritable
 
 WIDTH = 120
 """Columns where the output is no terminal."""
@@ -61,7 +61,11 @@ def main(arguments: list[str]) -> None:
         "comparison.md": as_markdown(table) + (f"\n{ways_as_markdown(ways)}" if ways else ""),
         "comparison.csv": as_csv(table, chance),
         "comparison.html": as_page(
-            table, attention, ways, heads, f"{root.resolve().name}: {len(ranked)} variants, {len(runs)} runs"
+            table,
+            attention,
+            ways,
+            heads,
+            f"{root.resolve().name}: {counted(len(ranked), 'variants')}, {counted(len(runs), 'runs')}",
         ),
     } | ({"readings.csv": ways_as_csv(ways)} if ways else {})
     try:

@@ -19,6 +19,7 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+from seq2seq.cli.corpora import PART
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
 from seq2seq.errors import UserError, is_full, nearest
 from seq2seq.options import choices_of, compose_defaults
@@ -134,7 +135,7 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         return _one_line(message)
     key = next(group for group in found.groups() if group)
     key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
-    choices = [o for o in overrides if "/" not in o.split("=")[0] and "." not in o.split("=")[0]]
+    choices = [o for o in overrides if not {"/", "."} & set(o.partition("=")[0]) or PART.fullmatch(o)]
     known = _known_keys(command, [o for o in choices if not o.startswith((f"{key}=", "-"))])
     side, part = part_of_side(key)
     if command == "train" and part and f"{side}.{part}" not in known:

@@ -9,6 +9,12 @@ from hydra.errors import HydraException
 HOME = re.compile(r"~([^/]*/|$)")
 """How a path begins that leads to a home folder."""
 
+NAMED = re.compile(
+    r"begin_with|label|(tokenizer\.)?checkpoint|loader\.cache_dir|"
+    r"data\.(.+\.)?(source|target|links|train|val|test|root|tag)"
+)
+"""Keys whose values are names: of files, mostly, and a file may be called `1e3`."""
+
 
 def quote(
     overrides: list[str], *, sweep: bool = False, text_keys: tuple[str, ...] = (), sentences: tuple[str, ...] = ()
@@ -43,8 +49,9 @@ def _quote(override: str, *, sweep: bool, text_keys: tuple[str, ...]) -> str:
         try:
             parsed = OverridesParser.create().parse_override(override)
             # Hydra takes away backslashes and outer spaces of a text that stands without quotes.
+            number = isinstance(parsed.value(), int | float) and NAMED.fullmatch(key.lstrip("+"))
             unchanged = value[0] in "'\"" or not isinstance(parsed.value(), str) or parsed.value() == value
-            if sweep or (unchanged and not parsed.is_sweep_override()):
+            if not number and (sweep or (unchanged and not parsed.is_sweep_override())):
                 return override
         except HydraException:
             pass

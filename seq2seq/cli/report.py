@@ -14,6 +14,7 @@ from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
+from seq2seq.errors import counted
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.models.encoder_decoder import site_of
@@ -36,12 +37,15 @@ def describe_run(
 ) -> None:
     """Say what is about to be trained, on what, in which precision and why, and where it will be."""
     source, target = data.tokenizers
+    pairs = (
+        "streamed training pairs" if data.corpus.streaming else counted(len(data.dataset("train")), "training pairs")
+    )
     vocabulary = f"{len(source):,}" if source is target else f"{len(source):,} and {len(target):,}"
     log.info(
-        "%s\n%s training pairs, %s validation pairs, vocabulary %s, %s parameters, %s, precision %s%s%s\n",
+        "%s\n%s, %s, vocabulary %s, %s parameters, %s, precision %s%s%s\n",
         from_here(folder),
-        "streamed" if data.corpus.streaming else f"{len(data.dataset('train')):,}",
-        f"{len(data.dataset('val')):,}",
+        pairs,
+        counted(len(data.dataset("val")), "validation pairs"),
         vocabulary,
         f"{count_parameters(module):,}",
         _device(trainer),
@@ -83,7 +87,9 @@ def describe_frozen(model: nn.Module) -> str:
 def _device(trainer: lightning.Trainer) -> str:
     device = trainer.strategy.root_device
     return (
-        f"{torch.get_num_threads()} CPU threads" if device.type == "cpu" else f"{trainer.num_devices} × {device.type}"
+        counted(torch.get_num_threads(), "CPU threads")
+        if device.type == "cpu"
+        else f"{trainer.num_devices} × {device.type}"
     )
 
 
@@ -100,7 +106,9 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
                                evaluation.hypotheses, strict=False):  # fmt: skip
         lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
-    lines += ["", f"{'split':<14}{'BLEU':>7}{'chrF':>7}{'AER':>9}{'AER of the diagonal':>22}"]
+    linked = any("aer" in evaluation.metrics for evaluation in evaluations.values())
+    head = f"{'AER':>9}{'AER of the diagonal':>22}" if linked else ""
+    lines += ["", f"{'split':<14}{'BLEU':>7}{'chrF':>7}{head}"]
     for split, evaluation in evaluations.items():
         metrics = evaluation.metrics
         row = f"{split:<14}{metrics['bleu']:7.2f}{metrics['chrf']:7.2f}"
@@ -125,6 +133,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     ]
     if any(folder.glob("events.out.*")):  # logger= may have said another one
         lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")
+    lines += [f"profile       {file}" for file in sorted(folder.glob("*profile.txt"))]  # of debug=profiler
     log.info("\n".join(lines))
 
 

@@ -7,7 +7,7 @@ from seq2seq.data.files import read_lines
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.decoding.interface import Request, Search
 from seq2seq.decoding.requests import parse_constraints, requests_of
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 
 def read_requests(
@@ -33,7 +33,9 @@ def read_requests(
         lines = enumerate(read_lines(constraints), start=1)
         parsed = [parse_constraints(line, f"{constraints}:{number}") for number, line in lines]
     if prefixes is not None and parsed is not None and len(prefixes) != len(parsed):
-        raise UserError(f"{prefix} has {len(prefixes)} lines, {constraints} has {len(parsed)}: give one for each line")
+        raise UserError(
+            f"{prefix} has {counted(len(prefixes), 'lines')}, {constraints} has {len(parsed)}: give one for each line"
+        )
     requests = requests_of(
         tokenizer,
         search=search,
@@ -51,5 +53,6 @@ def check_count(requests: Sequence[object], file: str | None, lines: int, input:
     """Refuse a file that has not a line for each line of the input."""
     if len(requests) != lines:
         raise UserError(
-            f"{file} has {len(requests)} lines, {input} has {lines}: give one for each line, or an empty one"
+            f"{file} has {counted(len(requests), 'lines')}, {input} has {lines}: "
+            "give one for each line, or an empty one"
         )

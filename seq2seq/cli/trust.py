@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     results: dict[str, Any] = {}
-    tables: list[Table] = []
+    tables: list[Table | str] = []
     with sharing_cores(device):
         if asked != []:
             per_batch = config.loader.tokens_per_batch

@@ -21,10 +21,11 @@ def methods_table(found: dict[str, Trust]) -> Table:
     return made
 
 
-def phenomena_table(found: dict[str, Trust]) -> Table:
+def phenomena_table(found: dict[str, Trust]) -> Table | str:
     """Return how often the first word is a linked one, a row a phenomenon: of the words of sentences that show it.
 
     In the last row, of each pronoun whose gender hangs on a noun, how often that noun is first but for its own links.
+    Where there is no row, a line that says why.
     """
     tags = sorted({tag for trust in found.values() for tag in trust.hits_by_tag})
     names = [name for name, _ in _ranked(found)]
@@ -34,7 +35,7 @@ def phenomena_table(found: dict[str, Trust]) -> Table:
     rates = [found[name].antecedent_rate for name in names]
     if any(rate is not None for rate in rates):
         made.add_row("antecedent of it", *("–" if rate is None else f"{100 * rate:.1f}" for rate in rates))
-    return made
+    return made if made.rows else "phenomena: the sentences have no names of phenomena and links, as data=grammar has"
 
 
 def changes_table(outcomes: Sequence[Outcome]) -> Table:
@@ -61,7 +62,7 @@ def _ranked(found: dict[str, Trust]) -> list[tuple[str, Trust]]:
 
 
 def _interval(mean: Mean) -> str:
-    return f"{mean.mean:.2f} ({mean.low:.2f}-{mean.high:.2f})"
+    return f"{mean.mean:.2f} ({mean.low:.2f} to {mean.high:.2f})"
 
 
 def _percent(share: float) -> str:

@@ -31,6 +31,9 @@ ABOVE_0 = (
 )
 """Last parts of keys whose numbers must be above 0."""
 
+WEIGHT = re.compile(r"data\.corpora\.[^.]+\.weight")
+"""Keys of the weights of corpora, which must be above 0, too."""
+
 WHOLE_OR_NULL = (
     *("d_attention", "d_hidden", "d_readout", "every_n_steps", "first_token", "gold_first_index"),
     *("hypothesis_first_index", "layer"),
@@ -157,13 +160,15 @@ def _number_fault(key: str, value: Any, default: Any) -> str | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     example = f", such as {default}" if isinstance(default, int | float) else ""
-    low = value < 0 or (value == 0 and last in ABOVE_0)
+    above = last in ABOVE_0 or WEIGHT.fullmatch(key)
+    expected = "above 0" if above else "0 or above"
+    signed = isinstance(default, int | float) and default < 0
+    if not math.isfinite(value):
+        return f": expected a finite number{'' if signed else f', {expected}'}{example}"
+    low = value < 0 or (value == 0 and above)
     if low and last in MAY_BE_MINUS_1:
         low = value != -1
-    elif isinstance(default, int | float) and default < 0:  # of either sign
-        low = False
-    if (low and key not in FORMS) or not math.isfinite(value):
-        expected = "above 0" if last in ABOVE_0 else "0 or above"
+    if low and not signed and key not in FORMS:
         none = ", or null for none" if last in MAY_BE_NULL else ", or -1" if last in MAY_BE_MINUS_1 else ""
         return f": expected {expected}{none}{example}"
     if last.endswith(SHARES) and value >= 1:
@@ -205,7 +210,7 @@ def _form_fault(key: str, value: Any, default: Any) -> str | None:
 def _kind_fault(key: str, value: Any, default: Any) -> str | None:
     """Return the type that a value must keep."""
     if isinstance(default, DictConfig) and value is not None and not isinstance(value, DictConfig):
-        inner = ", ".join(f"{key}.{name!s}" for name in default)
+        inner = ", ".join(f"{key}.{name!s}" for name in default) or f"{key}.NAME=..."
         return f": it has keys of its own, each to be set by itself: {inner}"
     if default is None and _last_part(key) in WHOLE_OR_NULL:
         whole = value is None or (isinstance(value, int) and not isinstance(value, bool))

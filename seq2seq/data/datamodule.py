@@ -25,7 +25,7 @@ from seq2seq.data.streaming import StreamedBatches
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import VocabularyConfig
 from seq2seq.data.variation import Variation, varied_ids
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 LINKS_LOOKED_FOR = 10_000
 """Training pairs among the first of which at least one must have links where training needs them."""
@@ -121,7 +121,7 @@ class TranslationDataModule(LightningDataModule):
         for split, now in self._splits.identity().items():
             before = state["data"][split]
             if now != before:
-                counts = "" if now[0] == before[0] else f": {before[0]} pairs then, {now[0]} now"
+                counts = "" if now[0] == before[0] else f": {counted(before[0], 'pairs')} then, {now[0]:,} now"
                 raise UserError(
                     f"the {split} data has changed since the run was stopped{counts}: bring back the old data "
                     "(and loader.max_length, loader.max_ratio), or start a new run"
@@ -225,7 +225,7 @@ class TranslationDataModule(LightningDataModule):
         share = self._share()
         if len(rows) < share["world_size"]:
             raise UserError(
-                f"{split}: {len(rows)} pairs are too few for {share['world_size']} processes, each of which needs one; "
+                f"{split}: {counted(len(rows), 'pairs')} for {share['world_size']} processes, each of which needs one; "
                 "give more pairs, or fewer processes (trainer.devices)"
             )
         return batch_loader(

@@ -16,7 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 GZIP = b"\x1f\x8b"
 """How a gzip file begins; no text in UTF-8 does."""
@@ -245,7 +245,9 @@ def _joined(paths: Sequence[str], files: Sequence[Iterator[str]]) -> Iterator[tu
         if None in lines:
             rest = (sum(1 for _ in file) for file in files)
             found = (number - (line is None) + more for line, more in zip(lines, rest, strict=True))
-            counts = ", ".join(f"{path} has {count} lines" for path, count in zip(paths, found, strict=True))
+            counts = ", ".join(
+                f"{path} has {counted(count, 'lines')}" for path, count in zip(paths, found, strict=True)
+            )
             raise UserError(f"{counts}: line n of one must belong to line n of the other")
         yield lines
     if not number:

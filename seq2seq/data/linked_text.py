@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from seq2seq.data.files import read_lines, read_parallel
 from seq2seq.data.link_forms import LinkForm, WordLink, naacl_links, pharaoh_links
 from seq2seq.data.pair import Pair, linked_pair
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,6 @@ def _numbered(
         yield (texts[0], texts[1]), found.links.get(count - 1, [])
     if beyond := found.beyond(count):
         raise UserError(
-            f"{beyond}, but {source} has {count} lines: the sentences of {links} are the lines of the text, counted "
-            f"from {found.first_sentence}"
+            f"{beyond}, but {source} has {counted(count, 'lines')}: the sentences of {links} are the "
+            f"lines of the text, counted from {found.first_sentence}"
         )

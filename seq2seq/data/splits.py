@@ -22,7 +22,7 @@ from seq2seq.data.fidelity import Losses, describe_losses
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import VocabularyConfig
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class EncodedSplits:
         if split not in self._opened:
             self._opened[split] = encoded = self._encoded(split, self.tokenizers)
             if counts := dropped_counts(encoded.dropped):
-                logger.info("%s: %d pairs, after %s were dropped", split, len(encoded.dataset), counts)
+                logger.info("%s: %s, after %s were dropped", split, counted(len(encoded.dataset), "pairs"), counts)
             if encoded.cut:
                 lines = ", ".join(map(str, encoded.cut[:10])) + (" ..." if len(encoded.cut) > 10 else "")
                 logger.warning("%s: cut to %d pieces (loader.max_length): line %s", split, self.max_length, lines)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ def read_table(path: str, columns: Collection[str]) -> Iterator[tuple[str, Mappi
     """
     existing_file(path)
     suffix = Path(path.removesuffix(".gz")).suffix
+    if suffix == PARQUET and path.endswith(".gz"):
+        raise UserError(f"{path}: a Parquet table is read as it is, not packed by gzip: unpack it with gunzip")
     if suffix not in (*TABLES, PARQUET):
         raise UserError(f"{path}: a table ends in {', '.join((*TABLES, PARQUET))}, not in {suffix or 'nothing'}")
     empty = True
@@ -46,8 +49,9 @@ def cell(row: Mapping[str, Any], column: str, where: str) -> str:
     translation = row.get(TRANSLATION)
     fields = translation if column not in row and isinstance(translation, Mapping) else row
     if column not in fields:
+        named = " (the first line names them)" if UNDER_HEADER.search(where) else ""
         raise UserError(
-            f"{where}: there is no column {column}: the columns are {', '.join(map(repr, fields))}; "
+            f"{where}: there is no column {column}: the columns are {', '.join(map(repr, fields))}{named}; "
             "source_column and target_column of the data say which to read, of data=hub source and target"
         )
     text = fields[column]
@@ -184,6 +188,9 @@ PARQUET = ".parquet"
 
 TRANSLATION = "translation"
 """A column that may hold a field for each language."""
+
+UNDER_HEADER = re.compile(r"\.[ct]sv(\.gz)?:\d+$")
+"""How the place of a row ends whose columns a first line names."""
 
 TABLES: dict[str, Callable[[str], Iterator[tuple[str, dict[str, Any]]]]] = {
     ".tsv": _read_tsv,

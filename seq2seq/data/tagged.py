@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.pair import Pair
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 
 class TaggedCorpus(Corpus):
@@ -31,7 +31,10 @@ class TaggedCorpus(Corpus):
         for count, pair in enumerate(self.corpus.pairs(split), start=1):
             yield pair._replace(tag=self.lines[count - 1]) if count <= len(self.lines) else pair
         if count != len(self.lines):
-            raise UserError(f"{self.file} has {len(self.lines)} lines, {split} has {count} pairs: give one for each")
+            raise UserError(
+                f"{self.file} has {counted(len(self.lines), 'lines')}, {split} has {counted(count, 'pairs')}: "
+                "give one for each"
+            )
 
     def _fingerprint(self, split: str) -> str:
         return f"{self.corpus.fingerprint(split)} {list(self.lines)}"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from seq2seq.data.text import SURROGATE, is_blank, words
+from seq2seq.data.text import SURROGATE, is_blank, one_line, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.decoding.constraints import Constraints, Phrase, says
 from seq2seq.decoding.interface import Request, Search
@@ -120,6 +120,10 @@ def _constraints_of(
     for text in (*(text for item in required for text in item), *forbidden_texts):
         if not isinstance(text, str) or is_blank(text):
             raise UserError(f"{where}: {text!r} is no text with a word; expected such as {EXAMPLE}")
+        if one_line(text) != text:
+            raise UserError(
+                f"{where}: {text!r} has the end of a line in it, and a translation is one line; take it out"
+            )
         if SURROGATE.search(text):
             raise UserError(f"{where}: {text!r} holds half of a surrogate pair: write both, or take it out")
     forbidden = [tokenizer.spelling(text).removeprefix(SPACE) for text in forbidden_texts]

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 
 from seq2seq.alignment.links import alignment_error_rate, parse_links, read_links
 from seq2seq.data.text import words
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ def baseline_error_rate(
     rows = list(rows)
     if not any(gold for _, _, gold in rows):
         raise UserError(f"baseline_links={path}: the data has no gold links to score it against; leave it out")
-    file = read_links(path)
+    file, pairs = read_links(path), counted(len(rows), "pairs")
     if not file.form.numbered and file.sentences != len(rows):
-        raise UserError(f"baseline_links={path} has {file.sentences} lines, but the data has {len(rows)} pairs")
+        raise UserError(f"baseline_links={path} has {counted(file.sentences, 'lines')}, but the data has {pairs}")
     if file.sentences > len(rows):
-        raise UserError(f"baseline_links={file.last}, but the data has {len(rows)} pairs")
+        raise UserError(f"baseline_links={file.last}, but the data has {pairs}")
     found = file.of(range(len(rows)))
     for number, (links, (source, target, _)) in enumerate(zip(found, rows, strict=True), start=1):
         sizes = len(words(source)), len(words(target))

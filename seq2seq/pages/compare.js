@@ -2,7 +2,19 @@
 
 // The table, which variants are shown, and the pieces that all sections are made of.
 
+document.documentElement.classList.add("themed");
+const PALETTE = ["#265fa2", "#e8590c", "#2b8a3e", "#7b3fb5", "#c92a2a", "#0b8a99", "#9a7b00", "#d0558f"];
+const AFTER_DARK = ["#7db4ee", "#ff8c42", "#6cc47c", "#b995ec", "#f37f7f", "#4fc3d0", "#d2b440", "#f08fbd"];
+const DASHES = ["solid", "dash", "dot"];
+
+/** Return a palette as properties of the style: a line that is drawn once follows the page into the dark. */
+function asProperties(palette) {
+  return palette.map((color, i) => `--variant-${i}: ${color};`).join(" ");
+}
+
 const STYLE = `
+  :root { --grid: #ececf1; ${asProperties(PALETTE)} }
+  @media (prefers-color-scheme: dark) { :root.themed { --grid: #272a32; ${asProperties(AFTER_DARK)} } }
   body { max-width: 1440px; }
   .swatch { display: inline-block; width: 18px; height: 0; border-top: 3px solid; margin-right: 7px; vertical-align: middle; }
   .shown { position: sticky; top: 0; z-index: 5; background: var(--paper); padding: 8px 0; margin: 20px 0 0;
@@ -20,7 +32,7 @@ const STYLE = `
   table.scores th button { text-align: inherit; }
   table.scores .spread { display: block; line-height: 1.1; }
   table.scores .unsure { color: var(--grey); }
-  table.scores tbody tr:hover td { background: #f5f7fb; }
+  table.scores tbody tr:hover td { background: var(--chosen); }
   table.scores .spread { color: var(--grey); font-size: 12px; }
   table.scores .best { font-weight: 700; }
   table.scores td.story { text-align: left; white-space: normal; color: var(--grey); }
@@ -55,10 +67,9 @@ const STYLE = `
 `;
 document.head.append(element("style", {}, STYLE));
 
-const PALETTE = ["#265fa2", "#e8590c", "#2b8a3e", "#7b3fb5", "#c92a2a", "#0b8a99", "#9a7b00", "#d0558f"];
-const DASHES = ["solid", "dash", "dot"];
 const variants = DATA.variants.map((variant, number) => ({
-  ...variant, number, color: PALETTE[number % PALETTE.length], dash: DASHES[Math.floor(number / PALETTE.length) % 3],
+  ...variant, number, dash: DASHES[Math.floor(number / PALETTE.length) % 3],
+  get color() { return (isDark() ? AFTER_DARK : PALETTE)[number % PALETTE.length]; },
 }));
 const hidden = new Set();
 const redraw = []; // what each section does when other variants are to be shown
@@ -67,9 +78,9 @@ let pointed = null; // its number
 const visible = () => variants.filter((variant) => !hidden.has(variant.number));
 
 /** Return a variant's line as it looks in every plot. */
-function swatch({ color, dash }) {
+function swatch({ number, dash }) {
   const style = { solid: "solid", dash: "dashed", dot: "dotted" }[dash];
-  return element("span", { class: "swatch", style: `border-top-color:${color};border-top-style:${style}` });
+  return element("span", { class: "swatch", style: `border-top-color:var(--variant-${number % PALETTE.length});border-top-style:${style}` });
 }
 
 /** Return the colour in which text is legible on a background `rgb(...)`. */
@@ -182,6 +193,8 @@ function show(shown, others) {
   shownButtons.forEach((button) => button.setAttribute("aria-pressed", String(!hidden.has(Number(button.dataset.variant)))));
   redraw.forEach((draw) => draw());
 }
+
+night.addEventListener("change", () => show([], []));
 
 /** Let a variant stand out in the plots; null for none. */
 function point(number) {

@@ -4,9 +4,12 @@
 
 const named = (list) => list.map((variant) => [variant.number, variant.name]);
 
-/** Return a ramp of colours with what its ends mean. */
+/** Return a ramp of colours, which a function gives, with what its ends mean. */
 function scaleKey(low, high, ramp) {
-  const bar = element("i", { style: `background:linear-gradient(to right, ${ramp.join(",")})` });
+  const bar = element("i");
+  const draw = () => { bar.style.background = `linear-gradient(to right, ${ramp().join(",")})`; };
+  redraw.push(draw);
+  draw();
   return element("span", { class: "key" }, low, bar, high);
 }
 
@@ -53,11 +56,11 @@ function attention() {
   const cards = element("div", { class: "row", id: "gallery" }), reference = element("p", {});
   section("Attention", "Cross-attention under forced decoding of the reference, between words, by the head that was chosen as the alignment. " +
     `Rows are target words, columns source words. Point at a cell to see it everywhere.${lost ? ` ${DATA.nowhere.label}: what a row gives to no word.` : ""}`,
-    element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", WEIGHTS), ...goldKey), reference, cards);
+    element("div", { class: "controls" }, sentence.node, scaleKey("0", "1", weightRamp), ...goldKey), reference, cards);
   const [a, b] = [choice("A", "variant-a", named(shown), compare), choice("B", "variant-b", named(shown), compare, Math.min(1, shown.length - 1))];
   const pair = element("div", { class: "row", id: "difference" });
   section("Difference of two variants", "Where A looks more than B (blue), and where B does (orange), on the sentence above.",
-    element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", DIFFERENCES)), pair);
+    element("div", { class: "controls" }, a.node, b.node, scaleKey("only B", "only A", differenceRamp)), pair);
   const map = (number) => {
     const { maps, source, target } = sentences[sentence.value];
     const words = { rows: wordsOf(target), columns: wordsOf(source) };
@@ -109,9 +112,9 @@ function attention() {
 }
 
 const HEAD_STATISTICS = {
-  aer: ["AER", ERRORS], agreement: ["agreement of both directions", WEIGHTS], normalized_entropy: ["entropy, share of the largest", WEIGHTS],
-  saturation: ["saturated rows", WEIGHTS], sink_mass: ["weight on sinks", WEIGHTS], nowhere: ["weight that goes nowhere", WEIGHTS], previous: ["weight on the previous", WEIGHTS],
-  diagonal: ["weight on the diagonal", WEIGHTS], next: ["weight on the next", WEIGHTS],
+  aer: ["AER", errorRamp], agreement: ["agreement of both directions", weightRamp], normalized_entropy: ["entropy, share of the largest", weightRamp],
+  saturation: ["saturated rows", weightRamp], sink_mass: ["weight on sinks", weightRamp], nowhere: ["weight that goes nowhere", weightRamp], previous: ["weight on the previous", weightRamp],
+  diagonal: ["weight on the diagonal", weightRamp], next: ["weight on the next", weightRamp],
 };
 
 function heads() {
@@ -130,7 +133,7 @@ function heads() {
     const places = new Map(rows.map((row) => [`${row.kind} ${row.layer}`, [kinds.indexOf(row.kind), row.layer]]));
     const layers = [...places.values()].sort((x, y) => x[0] - y[0] || x[1] - y[1]);
     const columns = [null, ...Array(Math.max(0, ...rows.map((row) => (row.head === null ? 0 : row.head + 1)))).keys()];
-    const ramp = HEAD_STATISTICS[statistic.value][1];
+    const ramp = HEAD_STATISTICS[statistic.value][1]();
     const body = layers.map(([kind, number]) => {
       return element("tr", {}, element("td", {}, `${kinds[kind]} layer ${number}`), ...columns.map((head) => {
         const row = rows.find((found) => found.kind === kinds[kind] && found.layer === number && found.head === head);
@@ -144,6 +147,7 @@ function heads() {
     place.replaceChildren(element("table", { class: "heat" },
       element("thead", {}, element("tr", {}, element("th", {}), ...names)), element("tbody", {}, ...body)));
   }
+  redraw.push(draw);
   draw();
 }
 

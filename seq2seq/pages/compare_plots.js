@@ -2,8 +2,10 @@
 
 // Learning curves, BLEU by length, phenomena, and what quality costs.
 
-const PLOT_FONT = { family: '"Noto Sans", "DejaVu Sans", sans-serif', size: 12, color: "#1a1a1a" };
-const ERRORS = ["#ffffff", "#fbe3d2", "#f6c39f", "#e8803f", "#b3440a"];
+/** Return a colour of the page by its name in the style, as the page has it now. */
+function pageColor(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
 
 /** Return text as Plotly shows it unchanged: it reads some HTML. */
 function plain(text) {
@@ -12,11 +14,13 @@ function plain(text) {
 
 /** Draw traces into an element. */
 function plot(node, traces, { x = {}, y = {}, ...rest } = {}) {
-  const axis = { gridcolor: "#ececf1", zeroline: false, linecolor: "#dcdce2", automargin: true, title: { standoff: 8 } };
+  const [ink, line, paper, grid] = ["ink", "line", "paper", "grid"].map(pageColor);
+  const font = { family: '"Noto Sans", "DejaVu Sans", sans-serif', size: 12, color: ink };
+  const axis = { gridcolor: grid, zeroline: false, linecolor: line, automargin: true, title: { standoff: 8 } };
   const layout = {
-    font: PLOT_FONT, height: 300, margin: { l: 50, r: 14, t: 10, b: 44 }, showlegend: false, hovermode: "closest",
-    paper_bgcolor: "white", plot_bgcolor: "white", dragmode: "zoom",
-    hoverlabel: { bgcolor: "white", bordercolor: "#dcdce2", font: PLOT_FONT, align: "left" },
+    font, height: 300, margin: { l: 50, r: 14, t: 10, b: 44 }, showlegend: false, hovermode: "closest",
+    paper_bgcolor: paper, plot_bgcolor: paper, dragmode: "zoom",
+    hoverlabel: { bgcolor: paper, bordercolor: line, font, align: "left" },
     xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, ...rest,
   };
   Plotly.react(node, traces, layout, { displayModeBar: false, responsive: true });
@@ -156,7 +160,7 @@ function phenomena() {
   function draw() {
     const found = (variant) => variant.groups[split.value]?.[kind.value] ?? {};
     const tags = [...new Set(variants.flatMap((variant) => Object.keys(found(variant))))].sort();
-    const ramp = kind.value === "exact_match" ? WEIGHTS : ERRORS;
+    const ramp = kind.value === "exact_match" ? weightRamp() : errorRamp();
     const rows = visible().filter((variant) => Object.keys(found(variant)).length).map((variant) => element("tr", {},
       element("td", {}, swatch(variant), variant.name), ...tags.map((tag) => {
         const value = found(variant)[tag];

@@ -7,7 +7,7 @@ function ways() {
   const place = element("div", { class: "scroll" }), chart = element("div");
   const aligned = DATA.ways.rows.some(({ point }) => point);
   section("Ways to say where it looks", "Each variant by every reading of its attention, and by the methods of seq2seq trust.",
-    aligned ? element("div", {}, element("h3", {}, "AER by reading, %"), chart) : "", place,
+    aligned ? element("div", { class: "plot" }, element("h3", {}, "AER by reading, %"), chart) : "", place,
     ...DATA.ways.notes.map((note) => element("p", { class: "note" }, note)));
   const readings = [...new Set(DATA.ways.rows.flatMap(({ point }) => (point ? [point.reading] : [])))];
   function draw() {
@@ -16,7 +16,7 @@ function ways() {
       element("tr", {}, element("td", {}, ...(i ? [] : [swatch(variant), variant.name])),
         ...row.cells.map((cell, k) => element("td", { "data-way": DATA.ways.heads[k], style: k ? null : "text-align:left" }, cell)))));
     place.replaceChildren(element("table", { class: "ways" },
-      element("thead", {}, element("tr", {}, ...["variant", ...DATA.ways.heads].map((head) => element("th", { scope: "col" }, head)))),
+      element("thead", {}, element("tr", {}, ...["variant", ...DATA.ways.heads].map((head, k) => element("th", { scope: "col", style: k === 1 ? "text-align:left" : null }, head)))),
       element("tbody", {}, ...rows)));
     if (!aligned) return;
     const traces = shown.map((variant) => {
@@ -38,9 +38,10 @@ function headsKept() {
     element("div", { class: "plots" }, ...kinds.map(([, title], i) => element("div", {}, element("h3", {}, title), nodes[i]))));
   function draw() {
     kinds.forEach(([kind], i) => {
+      const most = Math.max(...variants.flatMap((variant) => variant.headsKept.flatMap((curve) => curve.heads)));
       const traces = visible().flatMap((variant) => variant.headsKept.filter((curve) => kind in curve).map((curve) =>
         line(variant, curve.heads, curve[kind], { unit: ` heads of ${plain(`${curve.split}, order: ${curve.by}`)}`, mode: "lines+markers", marker: { size: 5 } })));
-      plot(nodes[i], traces, { x: { title: { text: "heads kept", standoff: 8 }, autorange: "reversed" }, y: { rangemode: "tozero" } });
+      plot(nodes[i], traces, { x: { title: { text: "heads kept", standoff: 8 }, autorange: "reversed", tick0: 0, dtick: Math.ceil(most / 8) }, y: { rangemode: "tozero" } });
     });
   }
   redraw.push(draw);

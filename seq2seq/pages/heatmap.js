@@ -7,6 +7,10 @@ const DIFFERENCES = ["#b3440a", "#e8803f", "#f6c39f", "#ffffff", "#a0cced", "#52
 
 const DIFFERENCES_AT_NIGHT = ["#ffc39a", "#e8803f", "#7a3a14", "#15171c", "#204582", "#5296d2", "#b9dbf3"];
 
+// White to orange, and its like on a dark page: errors.
+const ERRORS = ["#ffffff", "#fbe3d2", "#f6c39f", "#e8803f", "#b3440a"];
+const ERRORS_AT_NIGHT = ["#15171c", "#47240f", "#7a3a14", "#e8803f", "#ffc39a"];
+
 const night = matchMedia("(prefers-color-scheme: dark)");
 
 /** Return whether the page is dark: where the reader's other pages are, if its root is of the class `themed`. */
@@ -22,6 +26,11 @@ function weightRamp() {
 /** Return the ramp of differences. */
 function differenceRamp() {
   return isDark() ? DIFFERENCES_AT_NIGHT : DIFFERENCES;
+}
+
+/** Return the ramp of errors. */
+function errorRamp() {
+  return isDark() ? ERRORS_AT_NIGHT : ERRORS;
 }
 
 /** Return the colour of letters on the colour of a share of the largest value. */

@@ -105,7 +105,7 @@ async function answer() {
     return;
   }
   const begin = performance.now();
-  tell("…");
+  tell("translating …");
   try {
     const answers = await Promise.all(names.map((name) => answerOf(name, signal)));
     arrange(names);

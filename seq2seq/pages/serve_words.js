@@ -10,7 +10,7 @@ let opened = null; // the box, and the word that it belongs to
 async function openAlternatives(model, target, row, word) {
   closeAlternatives();
   const { before, itself, after } = around(target, row);
-  const list = element("div", { class: "list", role: "group", "aria-label": "alternatives" }, element("p", { class: "note" }, "…"));
+  const list = element("div", { class: "list", role: "group", "aria-label": "alternatives" }, element("p", { class: "note" }, "asking the model …"));
   const field = element("input", { value: itself, "aria-label": "another word", dir: "auto", spellcheck: "false", autocapitalize: "off" });
   const form = element("form", { onsubmit: (event) => {
     event.preventDefault();

@@ -11,7 +11,7 @@ const KINDS = {
   encoder: { name: "Encoder self-attention", short: "encoder self", note: "Each source word looks at the whole source; the same for every translation." },
   decoder: { name: "Decoder self-attention", short: "decoder self", note: "Each word fed in looks at itself and at those before it; <s> comes first." },
 };
-const UNITS = { words: "words", pieces: "subwords" };
+const UNITS = { words: "words", pieces: "pieces" };
 const MEAN = "mean";
 
 nameMethods();

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seq2seq.alignment.colors import COLORMAP, GREY, GRID, INK
 from seq2seq.alignment.headmap import CELL, KINDS
@@ -70,6 +71,7 @@ def _draw_curve(axes: Axes, points: Sequence[Point], name: str) -> None:
     axes.axhline(values[0], color=GRID, linewidth=0.8, zorder=0)
     axes.set_title(label, size=8, color=INK, pad=4, loc="left")
     axes.set_xlabel("heads kept", size=8, color=GREY)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # there is no half a head
     axes.invert_xaxis()
     if name == "perplexity" and min(values) > 0 and max(values) > 20 * min(values):
         axes.set_yscale("log")

@@ -4,7 +4,7 @@ from seq2seq.alignment.sentence import Sentence, readable, sentence_of
 from seq2seq.data.text import one_line
 from seq2seq.decoding.interface import Request, Search
 from seq2seq.decoding.requests import requests_of
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, counted
 from seq2seq.serving.models import Served
 from seq2seq.serving.schemas import TranslateRequest
 from seq2seq.serving.tasks import Line
@@ -38,7 +38,7 @@ def lines_to_translate(served: Served, asked: TranslateRequest, search: Search, 
     constraints = asked.constraints if isinstance(asked.constraints, list | None) else [asked.constraints]
     for name, given in (("prefixes", prefixes), ("constraints", constraints)):
         if given is not None and len(given) != len(texts):
-            raise UserError(f"{len(texts)} sentences and {len(given)} {name}; give one for each sentence")
+            raise UserError(f"{counted(len(texts), 'sentences')} and {len(given)} {name}; give one for each sentence")
     for prefix in prefixes or ():
         pieces_of(served, "target", prefix)
     requests = [Request()] * len(texts)

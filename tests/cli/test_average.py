@@ -45,7 +45,10 @@ def test_mean_is_an_ordinary_checkpoint_that_says_what_it_is_of(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["checkpoints=[{best},{transformer}]"], "{transformer}: model"),
+        (
+            ["checkpoints=[{best},{transformer}]"],
+            "{transformer}: encoder is TransformerEncoder, but RecurrentEncoder in {best}",
+        ),
         (["checkpoints={best}"], "is one alone; give at least two"),
         (["checkpoints=[{best},{last}]", "output=there"], "output=there is there already; give a new file"),
         (["checkpoints=[{best},{last}]", "output={last}"], "output={last} is the checkpoint itself; give a new file"),

@@ -96,6 +96,7 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("++variants=['foo=1']", "there is no key foo"),
         ("variants=['label=-ä,b/c']", "label=-ä,b/c: a run is kept in a folder of its name"),
         ("experiment=null debug=null seed=-1", "seed=-1: expected 0 or above"),
+        ("optimizer.lr=nan", "optimizer.lr=nan: expected a finite number, 0 or above, such as"),
         ("links=null", "links=null: there is no such choice"),
         ("search=null", "search=null: there is no such choice"),
         ("loader.max_length=null", "loader.max_length=null: expected a value"),
@@ -126,6 +127,21 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
 )
 def test_value_out_of_range_is_named(fails: Command, override: str, expected: str) -> None:
     refused(fails(*override.split()), expected)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("data.temperature=nan", "data.temperature=nan: expected a finite number, above 0"),
+        ("data.corpora.a.weight=inf", "data.corpora.a.weight=inf: expected a finite number, above 0"),
+        ("data.corpora.a.weight=-1", "data.corpora.a.weight=-1: expected above 0"),
+        ("data.corpora.a.weigth=1", "there is no key data.corpora.a.weigth; did you mean data.corpora.a.weight?"),
+        ("data.corpora=text", "each to be set by itself: data.corpora.NAME=..."),
+    ],
+)
+def test_value_of_a_mixture_is_named(command: Command, override: str, expected: str) -> None:
+    corpora = [] if override.startswith("data.corpora=") else ["data.corpora.a=grammar"]
+    refused(command("train", "data=mixture", *corpora, override), expected)
 
 
 @pytest.mark.parametrize(

@@ -187,4 +187,4 @@ def test_links_of_another_tool_are_a_row_with_their_error_rate(
     assert " 0.0 |" in row and "Not tested" not in said.out
     (tmp_path / "short").write_text("0-0\n")
     said = command("compare", *options, "baseline_links=short")
-    assert said.status == 1 and "has 1 lines, but the data has 10 pairs" in said.err and said.err.count("\n") == 1
+    assert said.status == 1 and "has 1 line, but the data has 10 pairs" in said.err and said.err.count("\n") == 1

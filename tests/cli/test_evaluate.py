@@ -160,7 +160,7 @@ def test_links_of_another_tool_are_scored_beside_the_models(
     assert json.loads((tmp_path / "evaluation-test.json").read_text())["metrics"]["aer_baseline"] == 0
     (tmp_path / "beyond").write_text("0-0 99-0\n" + "\n" * 9)
     (tmp_path / "short").write_text("0-0\n")
-    for name, message in (("beyond", "pair 1: 99-0 exceeds"), ("short", "has 1 lines, but the data has 10 pairs")):
+    for name, message in (("beyond", "pair 1: 99-0 exceeds"), ("short", "has 1 line, but the data has 10 pairs")):
         said = command("evaluate", *options, f"baseline_links={name}")
         assert said.status == 1 and said.out == ""
         assert said.err.splitlines()[-1].startswith(f"error: baseline_links={name}") and message in said.err

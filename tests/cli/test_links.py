@@ -95,7 +95,7 @@ def test_pairs_that_are_too_long_are_named_and_have_no_links(
         ("aligner=fastalign", "aligner=fastalign is not known; did you mean fast_align?"),
         ("symmetrize=grow-diag", "symmetrize=grow-diag is not known; did you mean grow_diag?"),
         ("target=links", "links is empty"),
-        ("target=short", "short has 1 lines"),
+        ("target=short", "short has 1 line"),
         ("target=nowhere", "nowhere does not exist"),
         ("output=target", "it is being read"),
         ("output=no/such/folder", "cannot write no/such/folder"),

@@ -2,6 +2,7 @@
 
 import pytest
 from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
 
 from seq2seq.cli.quoting import quote
 from seq2seq.options import compose_defaults
@@ -51,6 +52,14 @@ def test_text_key_takes_any_text_as_it_is(value: str) -> None:
 def test_value_that_is_text_to_hydra_reaches_any_key_as_it_is(value: str) -> None:
     config = compose_defaults("train", ["data=text", *quote([f"data.train.source={value}"])])
     assert config.data.train.source == value
+
+
+@pytest.mark.parametrize("value", ["1e3", "007", "1_000", "nan", "true", "5"])
+def test_name_of_a_file_that_looks_like_a_number_is_a_name(value: str) -> None:
+    for key in ("begin_with", "label", "tokenizer.checkpoint", "data.train.source"):
+        config = compose_defaults("train", ["data=text", *quote([f"{key}={value}"])])
+        assert OmegaConf.select(config, key) == value
+    assert quote(["data.train.source=1e3,2e3"], sweep=True) == ["data.train.source=1e3,2e3"]  # two runs
 
 
 def test_values_that_are_not_text_keep_their_type() -> None:

@@ -1,13 +1,18 @@
-"""What a training says of its attention before it begins."""
+"""What a training says before it begins and when it is done."""
 
+import logging
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
 from seq2seq.build import build_model
-from seq2seq.cli.report import describe_attention
+from seq2seq.cli.report import describe_attention, report_results
 from seq2seq.cli.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.options import compose_defaults
 
 
@@ -33,3 +38,29 @@ def test_line_says_what_computes_each_kind_of_attention(overrides: list[str], ex
     (run,) = expand([*overrides, "output=none"])
     model = build_model(compose_defaults("train", run), Tokenizers(one, one))
     assert describe_attention(model, "cpu") == expected
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_table_has_error_rates_where_there_are_links(
+    linked: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    rates = {"aer": 0.05, "aer_diagonal": 0.4} if linked else {}
+    found = Evaluation({"bleu": 50.0, "chrf": 60.0, **rates}, [{"hypothesis": "c"}], [], {}, None, [], None)
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path, data, {"val": found})
+    head = next(line for line in caplog.text.splitlines() if line.startswith("split"))
+    row = next(line for line in caplog.text.splitlines() if line.startswith("val"))
+    assert head.split() == ["split", "BLEU", "chrF", *(["AER", "AER", "of", "the", "diagonal"] if linked else [])]
+    assert len(head) == len(row)
+
+
+def test_file_of_the_profiler_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
+    (tmp_path / "fit-profile.txt").touch()
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path, data, {"val": found})
+    assert f"\nprofile       {tmp_path / 'fit-profile.txt'}\n" in f"{caplog.text}\n"

@@ -105,7 +105,7 @@ def test_models_of_other_vocabularies_are_refused_before_the_work(
         (["checkpoint=[]"], "checkpoint=[] names no file"),
         (["checkpoint=[{best},,{transformer}]"], "expected files between commas"),
         (["checkpoint=[{best},gone.ckpt]"], "there is no checkpoint gone.ckpt"),
-        (["target={source}", "source=short"], "short has 1 lines, {source} has 10 lines: line n of one must belong"),
+        (["target={source}", "source=short"], "short has 1 line, {source} has 10 lines: line n of one must belong"),
         (["output={source}"], "cannot write {source}: it is being read; give another file"),
         (["checkpoint=[{best},{transformer}]", "ensemble=max"], "ensemble=max is not known; use log or linear"),
     ],

@@ -179,7 +179,7 @@ def test_translations_begin_with_the_lines_of_a_file(
     [
         ("\nDer " + "Wolf " * 9 + "\n", "begin:2: the prefix needs "),
         ("\nDer ☃ Wolf\n", "begin:2: the vocabulary has no pieces for ☃; write it with other letters"),
-        ("Der\n", "begin has 1 lines, in has 2: give one for each line, or an empty one"),
+        ("Der\n", "begin has 1 line, in has 2: give one for each line, or an empty one"),
         ("Der\n\n\n", "begin has 3 lines, in has 2"),
     ],
 )
@@ -233,7 +233,7 @@ def test_translations_say_what_is_required_and_nothing_forbidden(
         ('\n{"require": ["Wolf Frau Haus schlief"]}\n', [], "words:2: what is asked needs "),
         ("\n{'require': []}\n", [], "words:2: not JSON"),
         ('\n{"require": ["Wolf"]}\n', ["search=greedy"], "words:2: words can be required of search=beam only"),
-        ("\n", [], "words has 1 lines, in has 2"),
+        ("\n", [], "words has 1 line, in has 2"),
     ],
 )
 def test_constraints_that_cannot_be_had_are_refused_before_work_begins(

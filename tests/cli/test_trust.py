@@ -1,11 +1,13 @@
 """Which ranking of words to trust: erasure in its order beside a loop by hand, chance and gold links."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.table import Table
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -14,7 +16,8 @@ from seq2seq.alignment.sentence import Sentence, sentence_of
 from seq2seq.attribution import Erasure, Forced, faithfulness
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.evaluation.trust import RANDOM, Pair, measure_trust
+from seq2seq.cli.trust_tables import methods_table, phenomena_table
+from seq2seq.evaluation.trust import RANDOM, Mean, Pair, Trust, measure_trust
 from seq2seq.models import EncoderDecoder
 
 SOURCE, TARGET = "The small wolf slept .", "Der kleine Wolf schlief ."
@@ -159,6 +162,16 @@ def test_hits_by_phenomenon_are_a_table_on_request(command: Any, bahdanau: Any, 
     for tag, share in hits.items():
         (line,) = (line for line in said.out.splitlines() if f" {tag} " in line)
         assert f"{100 * share:.1f}" in line
+
+
+def test_table_without_rows_is_a_line_that_says_why() -> None:
+    mean = Mean(0.1, -0.3, -0.0)
+    without = Trust(mean, mean, 0.5, {}, None, 0.01)
+    assert "data=grammar" in str(phenomena_table({"attention": without}))
+    table = phenomena_table({"attention": replace(without, hits_by_tag={"dative": 0.5})})
+    assert isinstance(table, Table) and len(table.rows) == 1
+    (_, cells, *_) = methods_table({"attention": without}).columns
+    assert list(cells.cells) == ["0.10 (-0.30 to -0.00)"]  # with a hyphen it would look like another number
 
 
 @pytest.mark.parametrize(

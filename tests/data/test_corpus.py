@@ -75,7 +75,7 @@ def test_link_past_the_last_word_is_named(tmp_path: Path, link: str) -> None:
 def test_links_of_another_length_are_named_with_the_texts(tmp_path: Path) -> None:
     corpus = text_corpus(tmp_path, links="0-0")
     write(tmp_path / "train.links", "0-0")
-    with pytest.raises(UserError, match=r"train\.en has 2 lines, .*train\.links has 1 lines"):
+    with pytest.raises(UserError, match=r"train\.en has 2 lines, .*train\.links has 1 line:"):
         list(corpus.pairs("train"))
 
 
@@ -110,7 +110,9 @@ def test_table_takes_the_two_columns_named(tmp_path: Path) -> None:
 def test_table_without_the_column_names_those_that_exist(tmp_path: Path) -> None:
     table = write(tmp_path / "a.csv", "en,de", "a,b")
     corpus = TableCorpus(train=table, val=table, test=None, source_column="source", target_column="de")
-    with pytest.raises(UserError, match=r"a\.csv:2: there is no column source: the columns are 'en', 'de'"):
+    with pytest.raises(
+        UserError, match=r"a\.csv:2: there is no column source: the columns are 'en', 'de' \(the first line names"
+    ):
         list(corpus.pairs("train"))
 
 

@@ -168,7 +168,7 @@ def test_pipes_are_read_once_and_their_lines_counted(tmp_path: Path) -> None:
     for pipe in pipes:
         os.mkfifo(pipe)
     threads = [feed(pipes[0], gzip.compress(b"one\ntwo\nthree\n")), feed(pipes[1], b"eins\n")]
-    with pytest.raises(UserError, match="a has 3 lines, .*b has 1 lines"):
+    with pytest.raises(UserError, match="a has 3 lines, .*b has 1 line:"):
         list(read_parallel(*map(str, pipes)))
     for thread in threads:
         thread.join()

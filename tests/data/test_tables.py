@@ -159,6 +159,8 @@ def test_kind_and_columns_can_be_checked_alone(tmp_path: Path) -> None:
         check_table(write(tmp_path / "a.txt", text), ("en", "de"))
     with pytest.raises(UserError, match="there is no column en"):
         check_table(write(tmp_path / "a.csv", text), ("en", "de"))
+    with pytest.raises(UserError, match=r"packed by gzip: unpack it with gunzip"):
+        check_table(write(tmp_path / "a.parquet.gz", text), ("en", "de"))
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ def test_words_are_cut_into_pieces_as_inside_a_sentence(tokenizer: Tokenizer) ->
         ({"forbid": [["Hund"]]}, "is no text with a word"),
         ({"forbid": ["\ud83c"]}, "'\\ud83c' holds half of a surrogate pair"),
         ({"forbid": [" "]}, "' ' is no text with a word"),
+        ({"forbid": ["der\nHund"]}, "'der\\nHund' has the end of a line in it, and a translation is one line"),
+        ({"require": ["Hund\n"]}, "'Hund\\n' has the end of a line in it"),
     ],
 )
 def test_what_cannot_be_met_is_refused(tokenizer: Tokenizer, given: Any, message: str) -> None:

@@ -306,3 +306,29 @@ def test_page_of_runs_without_scores_is_whole(tmp_path: Path, open_page: Callabl
     write_run(tmp_path / "a", error="out of memory")
     assert main(["compare", f"runs={tmp_path}"]) == 0
     assert "out of memory" in open_page(tmp_path / "comparison.html").find_element(By.TAG_NAME, "table").text
+
+
+def test_page_is_dark_where_the_readers_pages_are(page: Path, open_page: Callable[[Path], WebDriver]) -> None:
+    """Page, plots, maps and lines, all in the same look, also when it changes while the page is open."""
+    browser = open_page(page)
+    script = """
+        const luminance = (color) => color.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+        const mean = (selector, property) => {
+          const colors = [...document.querySelectorAll(selector)].map((node) => getComputedStyle(node)[property]);
+          const found = colors.map(luminance);
+          return found.reduce((a, b) => a + b, 0) / found.length;
+        };
+        return [mean("body", "backgroundColor"), mean('#gallery rect[data-value="0"]', "fill"),
+                mean(".main-svg:first-child", "backgroundColor"), mean(".scores .swatch", "borderTopColor")];
+    """
+    page_, cells, plots, lines = browser.execute_script(script)
+    assert page_ > 250 and cells > 250 and plots > 250 and lines < 130
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    )
+    try:
+        WebDriverWait(browser, 20, 0.05).until(lambda _: browser.execute_script(script)[1] < 40)
+        page_, cells, plots, lines = browser.execute_script(script)
+        assert page_ < 40 and cells < 40 and plots < 40 and lines > 130
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -236,6 +236,15 @@ def test_page_stays_within_a_window(live: Live, server: Any, width: int) -> None
         live.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_page_says_what_it_waits_for(live: Live) -> None:
+    live.open(source=SENTENCE)
+    live.browser.execute_script("window.fetch = () => new Promise(() => {})")
+    live.all("[data-row-word]")[0].click()
+    live.until(lambda: live.texts(".alternatives .list .note") == ["asking the model …"])
+    live.one("#source").send_keys(" and slept")
+    live.until(lambda: live.texts(".status") == ["translating …"])
+
+
 def test_page_is_dark_where_the_readers_pages_are(live: Live) -> None:
     live.open(source=SENTENCE)
     script = """
