@@ -20,7 +20,7 @@ def main() -> None:
     arguments.add_argument("--parallel", type=above_0, default=4000, help="pairs with both sides (%(default)s)")
     arguments.add_argument("--search", default="sample", help="of the model of the other direction (%(default)s)")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
+    with mistakes_in_a_line(options.overrides, remedy=GOES_ON):
         check_types("translate", quote([f"search={options.search}"]))
         recipe = Recipe(options, pairs_above=options.parallel)
         parallel = recipe.part("parallel", end=options.parallel)

@@ -15,7 +15,7 @@ def main() -> None:
     arguments.add_argument("--teacher", default="", help="overrides of the teacher alone, in one argument")
     arguments.add_argument("--student", default="", help="overrides of both students")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
+    with mistakes_in_a_line(options.overrides, remedy=GOES_ON):
         of_teacher, of_students = split_overrides(options.teacher), split_overrides(options.student)
         recipe = Recipe(options, of_some=(of_teacher, of_students))
         source = recipe.text("train", "source")

@@ -15,7 +15,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--models", type=above_0, default=3, help="of each direction (%(default)s)")
     options = arguments.parse_intermixed_args()
-    with mistakes_in_a_line(options.overrides, interrupted=GOES_ON):
+    with mistakes_in_a_line(options.overrides, remedy=GOES_ON):
         recipe = Recipe(options)
         source, target = text = recipe.text("train", "source"), recipe.text("train", "target")
         pairs, vocabulary = [text], list[str]()

@@ -55,6 +55,20 @@ class Interrupted(BaseException):
         return self
 
 
+def stop_behind(error: BaseException) -> BaseException | None:
+    """Return the stop on whose way out an error came, as of a library that was stopped half way; None: there is none.
+
+    Such an error hides what the user, or the system, asked for.
+    """
+    waiting, seen = [error], list[BaseException]()
+    for found in waiting:
+        if isinstance(found, Interrupted | KeyboardInterrupt):
+            return found
+        seen.append(found)
+        waiting += [other for other in (found.__cause__, found.__context__) if other and other not in seen]
+    return None
+
+
 def interrupt(number: int, _: FrameType | None) -> None:
     """End this process by an error, as the handler of a signal; a process that it has forked ends as without one."""
     if multiprocessing.parent_process() is None:

@@ -2,12 +2,16 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from seq2seq.cli.messages import explain
+from seq2seq.cli.signals import ending_in_a_line
+from seq2seq.errors import Interrupted
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -30,18 +34,26 @@ def picture(text: str) -> str:
 
 
 @contextmanager
-def mistakes_in_a_line(overrides: Sequence[str] = (), *, interrupted: str = "interrupted") -> Iterator[None]:
+def mistakes_in_a_line(overrides: Sequence[str] = (), *, remedy: str = "") -> Iterator[None]:
     """Say what is wrong in one line, as the program does, and end; HYDRA_FULL_ERROR=1 shows the whole trace.
 
     Args:
         overrides: of every training, which it may be about.
-        interrupted: what Ctrl-C is told.
+        remedy: how to go on after Ctrl-C, or after another signal that asks to stop.
     """
+
+    def stopped(reason: str, number: int) -> NoReturn:
+        with suppress(OSError):  # a terminal that was closed
+            print("; ".join(filter(None, [reason, remedy])), file=sys.stderr, flush=True)
+        sys.exit(128 + number)
+
     try:
-        yield
+        with ending_in_a_line(training=False):
+            yield
+    except Interrupted as interruption:
+        stopped(interruption.reason, interruption.number)
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        sys.exit(130)
+        stopped("interrupted", signal.SIGINT)
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

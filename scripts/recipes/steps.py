@@ -39,8 +39,8 @@ OWN = (
 )
 """Keys that a recipe sets."""
 
-GOES_ON = "interrupted; the same command goes on there"
-"""What Ctrl-C is told."""
+GOES_ON = "the same command goes on there"
+"""What a recipe says that was stopped, in whatever step."""
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -81,11 +81,14 @@ class Recipe:
                 f"data.corpora: a recipe's text has no tags, but these sources have {', '.join(self.corpus.tags)}; "
                 "give one corpus, or leave data.corpora.NAME.tag out"
             )
-        text = self._write_text(options.pairs, pairs_above)
-        with write_whole(settings) as file:
-            json.dump(told, file, indent=2)
-        if text is not None:
-            os.replace(text, self.folder / "text")
+        try:
+            text = self._write_text(options.pairs, pairs_above)
+            with write_whole(settings) as file:
+                json.dump(told, file, indent=2)
+            if text is not None:
+                os.replace(text, self.folder / "text")
+        finally:
+            shutil.rmtree(self.folder / PART, ignore_errors=True)
         self.steps: int = options.steps
         own = [override for override in options.overrides if override.partition("=")[0].partition(".")[0] != "data"]
         self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + own
@@ -225,7 +228,7 @@ def _check_folder(folder: Path, told: dict[str, Any]) -> None:
 
 def _command(*arguments: str) -> None:
     print(f"\n$ seq2seq {shlex.join(arguments)}", flush=True)
-    if status := seq2seq(list(arguments)):
+    if status := seq2seq(list(arguments), hand_on=True):
         sys.exit(status)
 
 

@@ -76,6 +76,7 @@ def main(arguments: list[str]) -> None:
         opened = [stack.enter_context(write_whole(output / name)) for name in files]
         for file, text in zip(opened, files.values(), strict=True):
             file.write(text)
+            file.flush()  # what is left of it must not fail when another has its name
 
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     console.print(as_rich(table, console.width))

@@ -96,15 +96,19 @@ def main(arguments: list[str]) -> None:
     }
     with sharing_cores(device):
         evaluation = evaluate(model, batches, evaluator)
-    kept = keep_earlier(folder, settings)
     evaluation.metrics.update(baseline or {})
     result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
     if len(readings) > 1:
         result["by_reading"] = evaluation.readings
-    with write_whole(folder / f"evaluation-{config.split}.json") as file:
-        json.dump(result, file, indent=2, ensure_ascii=False)
-    with write_whole(folder / f"translations-{config.split}.txt") as file:
-        file.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
+    with (
+        write_whole(folder / f"evaluation-{config.split}.json") as scores,
+        write_whole(folder / f"translations-{config.split}.txt") as translations,
+    ):
+        json.dump(result, scores, indent=2, ensure_ascii=False)
+        translations.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
+        for file in (scores, translations):
+            file.flush()  # before either takes its name
+        kept = keep_earlier(folder, settings)
     print_scores(evaluation)
     print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
 

@@ -22,7 +22,7 @@ from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.lists import figure_formats
-from seq2seq.cli.output import check_folder, exchange, made_beside
+from seq2seq.cli.output import check_folder, enter_together
 from seq2seq.data.text import is_blank
 from seq2seq.decoding.translator import own_translation
 from seq2seq.errors import UserError
@@ -89,13 +89,10 @@ def progress_bar(name: str) -> Iterator[Progress]:
 
 def write_folder(folder: Path, explanation: Explanation, checkpoint: str, formats: list[str]) -> None:
     """Write the numbers and the figures, named by the method; the files appear, or are replaced, together."""
-    with made_beside(folder, ".explain-") as (made, old):
+    with enter_together(folder, ".explain-") as made:
         for suffix in formats:
             save_figure(figure(explanation), made / f"{explanation.name}.{suffix}")
         data = {"checkpoint": checkpoint, **explanation.as_data()}
         text = json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
         # Only the checkpoint's name can hold what is not in UTF-8, and JSON reads such an escape back.
         (made / f"{explanation.name}.json").write_text(text, encoding="utf-8", errors="backslashreplace")
-        entering = list(made.iterdir())
-        leaving = [folder / path.name for path in entering if (folder / path.name).exists()]
-        exchange(folder, entering=entering, leaving=leaving, old=old)

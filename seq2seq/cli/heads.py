@@ -18,7 +18,7 @@ from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
+from seq2seq.cli.output import enter_together, refuse_other_results, results_folder
 from seq2seq.data.encoding import first_rows
 from seq2seq.data.loader import batch_loader
 from seq2seq.evaluation.evaluator import Evaluator
@@ -105,11 +105,12 @@ def main(arguments: list[str]) -> None:
         "can_go": gone,
     }
     title = f"{len(rows)} sentences of {config.split}; order: {config.by}"
-    with write_whole(place.with_suffix(".json")) as file:
-        json.dump(result, file, indent=2, ensure_ascii=False)
-    figure = heads_figure(heads, points, title=title)
-    for suffix in (".png", ".svg"):
-        save_figure(figure, place.with_suffix(suffix))
+    with enter_together(place.parent, ".heads-") as made:
+        with (made / f"{place.name}.json").open("w", encoding="utf-8", errors="backslashreplace") as file:
+            json.dump(result, file, indent=2, ensure_ascii=False)
+        figure = heads_figure(heads, points, title=title)
+        for suffix in (".png", ".svg"):
+            save_figure(figure, made / f"{place.name}{suffix}")
     print(f"written to {place}.json, .png and .svg")
 
 

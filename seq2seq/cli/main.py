@@ -44,8 +44,13 @@ seq2seq train             a first run: it needs no data, and says at the end wha
 HYDRA_FULL_ERROR=1        before a command: shows the full trace of an error"""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return 0, 1 for a failure, 2 for a mistyped command, 128 + the number of a signal."""
+def main(arguments: list[str] | None = None, *, hand_on: bool = False) -> int:
+    """Run the command line; return 0, 1 for a failure, 2 for a mistyped command, 128 + the number of a signal.
+
+    Args:
+        arguments: the command and its overrides; None: those of this process.
+        hand_on: whether what stops the command is raised, for a caller that says how to go on.
+    """
     if arguments is None:
         use_utf8()
         arguments = sys.argv[1:]
@@ -55,11 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status or int(getattr(sys.stdout, "failed", False))
     except Interrupted as interruption:
+        if hand_on:
+            raise
         if interruption.args:
             with suppress(OSError):  # a terminal that was closed
                 print(interruption, file=sys.stderr, flush=True)
         return 128 + interruption.number
     except KeyboardInterrupt as interruption:
+        if hand_on:
+            raise
         print("; ".join(["interrupted", *map(str, interruption.args)]), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: nothing is left to say

@@ -85,6 +85,24 @@ def made_beside(folder: Path, prefix: str) -> Iterator[tuple[Path, Path]]:
         raise unwritable(f"output={folder}", error) from None
 
 
+@contextmanager
+def enter_together(folder: Path, prefix: str) -> Iterator[Path]:
+    """Yield an empty folder whose files enter another when the block ends well, in place of those of their names.
+
+    Args:
+        folder: as of `made_beside`, like the prefix.
+        prefix: of a name in it.
+
+    Raises:
+        UserError: they cannot be written; then all is as it was.
+    """
+    with made_beside(folder, prefix) as (made, old):
+        yield made
+        entering = list(made.iterdir())
+        leaving = [folder / path.name for path in entering if (folder / path.name).exists()]
+        exchange(folder, entering=entering, leaving=leaving, old=old)
+
+
 def exchange(folder: Path, *, entering: Sequence[Path], leaving: Sequence[Path], old: Path) -> None:
     """Move what leaves a folder out of it, to another, and then what enters it in; or else leave all as it was.
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from seq2seq.errors import Interrupted, interrupt
+from seq2seq.errors import Interrupted, interrupt, stop_behind
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ def ending_in_a_line(*, training: bool) -> Iterator[None]:
     for number in heard:
         signal.signal(number, interrupt)
     try:
-        yield
+        with unhidden():
+            yield
     except Interrupted as interruption:
         if not training:
             raise
@@ -58,6 +59,18 @@ def ending_in_a_line(*, training: bool) -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def unhidden() -> Iterator[None]:
+    """Raise a stop of the block itself where it ended by an error that came on the way out."""
+    try:
+        yield
+    except Exception as error:
+        stop = stop_behind(error)
+        if stop is None:
+            raise
+        raise stop from None
 
 
 def requeue(reason: str) -> None:

@@ -25,6 +25,7 @@ from seq2seq.cli.processes import Meeting, rank
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import COMMAND, own_folder
+from seq2seq.cli.signals import unhidden
 from seq2seq.cli.sweep import composed_once
 from seq2seq.cli.values import without_empty_groups
 from seq2seq.errors import Interrupted, UserError
@@ -95,7 +96,8 @@ def _run_each(planned: list[Planned], place: Meeting, *, sweep: bool) -> list[Pa
             if overrides is None:
                 print(f"finished already: {variant.name}")
             else:
-                folders += _run(overrides, place, sweep=sweep, precision=precision)
+                with unhidden():
+                    folders += _run(overrides, place, sweep=sweep, precision=precision)
         except (Interrupted, KeyboardInterrupt) as interruption:
             if len(planned) == 1 or sweep:
                 raise
@@ -136,7 +138,8 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                         logging.disable(logging.WARNING)
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
-                metrics = run_training(config, chosen, place, record)
+                with unhidden():
+                    metrics = run_training(config, chosen, place, record)
                 folders.append(Path(config.output))
                 return objective_of(config.objective, metrics) if sweep else None
         except Exception as error:

@@ -125,11 +125,14 @@ def main(arguments: list[str]) -> None:
             tables.append(changes_table(outcomes))
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    for made in tables:
-        console.print(made)
-    for kind, result in results.items():
-        with write_whole(files[kind]) as file:
-            json.dump(wanted[kind] | {kind: result}, file, indent=2)
+    try:
+        for kind, result in results.items():
+            with write_whole(files[kind]) as file:
+                json.dump(wanted[kind] | {kind: result}, file, indent=2)
+    finally:  # neither a full disk nor a reader that has gone, as of `| head`, costs the other
+        for made in tables:
+            console.print(made)
+    for kind in results:
         print(f"written to {files[kind]}")
 
 

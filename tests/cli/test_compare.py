@@ -2,6 +2,7 @@
 
 import csv
 import re
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_where_one_file_cannot_be_written_none_is(command: Callable[..., Any], t
     said = command("compare", "runs=runs")
     assert said.status == 1 and "comparison.html: it is a folder" in said.err
     assert _written(tmp_path / "runs") == ["comparison.html"]
+
+
+def test_where_the_rest_of_a_file_cannot_be_written_none_is(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short file is in memory as a whole until it is closed, when others may have their names."""
+    _scored(tmp_path / "runs" / "a")
+    for form in ("as_csv", "as_page"):
+        monkeypatch.setattr(f"seq2seq.cli.compare.{form}", lambda *_: "short")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        said = command("compare", "runs=runs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said.status == 1 and "comparison.md: File too large" in said.err
+    assert _written(tmp_path / "runs") == []
 
 
 def test_runs_of_which_none_has_finished_are_told(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -141,6 +141,21 @@ def test_evaluation_of_other_settings_is_kept_beside_the_new_one(
     assert (out / "translations-test.1.txt").read_text() == first
 
 
+def test_where_one_file_cannot_be_written_the_earlier_ones_stay(
+    command: Command, bahdanau: Any, tmp_path: Path
+) -> None:
+    options = ["evaluate", f"checkpoint={bahdanau.best}", "output=out", "search.max_length=5"]
+    out = tmp_path / "out"
+    command(*options, "search.beam_size=1")
+    scores = (out / "evaluation-test.json").read_bytes()
+    (out / "translations-test.txt").unlink()
+    (out / "translations-test.txt").mkdir()
+    said = command(*options, "search.beam_size=2")
+    assert said.status == 1 and "translations-test.txt: it is a folder" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["evaluation-test.json", "translations-test.txt"]
+    assert (out / "evaluation-test.json").read_bytes() == scores
+
+
 def test_evaluation_of_other_data_is_kept_too(
     command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
 ) -> None:

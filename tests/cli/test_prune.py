@@ -1,6 +1,8 @@
 """`seq2seq heads` and `seq2seq prune`: which heads matter, and checkpoints without the others, used and trained on."""
 
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,21 @@ def test_heads_are_measured_printed_and_drawn(command: Command, transformer: Any
     refused = command("heads", f"checkpoint={transformer.best}", *options, "by=random")
     assert refused.status == 1 and "other settings (by, seed); give another folder" in refused.err
     assert (tmp_path / "made" / "heads-val.json").read_bytes() == before
+
+
+def test_heads_that_cannot_be_drawn_leave_no_numbers_alone(
+    command: Command, transformer: Any, tmp_path: Path, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Any, path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("seq2seq.cli.heads.save_figure", full)
+    options = ["search.max_length=2", "sentences=2", "output=made", cache]
+    said = command("heads", f"checkpoint={transformer.best}", *options)
+    assert said.status == 1 and said.err.splitlines()[-1] == (
+        "error: cannot write output=made: No space left on device; make some"
+    )
+    assert list((tmp_path / "made").iterdir()) == []
 
 
 @pytest.mark.parametrize("by", ["raw_importance", "ablation", "random"])

@@ -1,12 +1,18 @@
 """Recipes of data from models: each step is done once, and what they train on is what they say."""
 
+import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli import run, translate
+from seq2seq.data.corpus import TextCorpus
 
 Script = Callable[..., tuple[int, str, str]]
 
@@ -52,6 +58,46 @@ def test_distillation_goes_on_where_it_was_stopped(script: Script, settings: lis
     assert status == 0 and "$ seq2seq" not in out and lines(made / "table.txt") == table, err
     status, out, err = script("distill.py", "made", *settings)
     assert status == 1 and not out
+
+
+def stop(number: int) -> Callable[..., Any]:
+    def stopped(*_: Any, **__: Any) -> Any:
+        if number == signal.SIGINT:  # which shells let their background jobs ignore
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        return iter(())
+
+    return stopped
+
+
+@pytest.mark.parametrize(
+    ("number", "owner", "name"),
+    [
+        (signal.SIGTERM, TextCorpus, "pairs"),  # before any command
+        (signal.SIGINT, json, "dump"),  # while the text is written
+        (signal.SIGINT, run, "_test"),  # of a training that has begun
+        (signal.SIGTERM, run, "_test"),
+        (signal.SIGHUP, translate, "read_checkpoints"),
+    ],
+)
+def test_recipe_that_is_stopped_says_that_the_same_command_goes_on(
+    script: Script,
+    settings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    owner: Any,
+    name: str,
+) -> None:
+    monkeypatch.setattr(owner, name, stop(number))
+    brief = [*settings, "trainer.limit_val_batches=0", "training.test_splits=[]", "--pairs", "30"]
+    status, _, err = script("distill.py", "made", *brief)
+    who = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    assert status == 128 + number
+    assert [line for line in err.splitlines() if "go on" in line or "goes on" in line] == [
+        f"{who}; the same command goes on there"
+    ]
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seq2seq.cli import run, signals
+from seq2seq.cli import align, run, signals, train
 from seq2seq.cli.signals import ASKING, ending_in_a_line, requeue
 from seq2seq.errors import interrupt
 
@@ -83,6 +83,40 @@ def test_process_that_a_training_has_forked_ends_without_a_word(capfd: pytest.Ca
         child.start()
         child.join()
     assert child.exitcode == -signal.SIGUSR1 and capfd.readouterr().err == ""
+
+
+def half_way(number: int) -> Callable[..., None]:
+    """Return what a signal stops, and what fails then: OmegaConf, in `finally`, uses what it has not got yet."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        try:
+            if number == signal.SIGINT:  # which shells let their background jobs ignore
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
+        finally:
+            raise AttributeError("'NoneType' object has no attribute 'flags'")
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_library_that_fails_as_it_is_stopped_does_not_hide_the_signal(
+    command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(align, "command_config", half_way(number))
+    said = command("align")
+    line = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+    assert (said.status, said.err) == (128 + number, f"{line}\n")
+
+
+@pytest.mark.parametrize("several", [["variants=['model=luong','model=bottleneck']"], ["-m", "seed=1,2"]])
+def test_hidden_signal_ends_all_runs(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: list[str]
+) -> None:
+    monkeypatch.setattr(train, "run_training", half_way(signal.SIGTERM))
+    said = command("train", *text, *several)
+    assert said.status == 128 + signal.SIGTERM and said.err.splitlines()[-1].startswith("stopped by SIGTERM; ")
+    assert len(list(tmp_path.rglob("train.log"))) == 1 and not list(tmp_path.rglob("error.txt"))
 
 
 def test_signal_that_is_ignored_stays_ignored() -> None:

@@ -1,6 +1,8 @@
 """Which ranking of words to trust: erasure in its order beside a loop by hand, chance and gold links."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,3 +198,27 @@ def test_mistake_is_said_before_anything_is_measured(
     assert said.status == 1 and all(part in said.err for part in parts), said.err
     assert len(said.err.strip().splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_reader_that_has_gone_does_not_cost_the_results(
+    command: Any, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of `| head`: nobody sees the tables, but they took long."""
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("seq2seq.cli.trust.Console.print", gone)
+    said = command("trust", f"checkpoint={bahdanau.best}", "output=out", "sentences=2", "methods=[attention]")
+    assert (said.status, said.err) == (1, "")
+    assert json.loads((tmp_path / "out" / "trust-test.json").read_text())["methods"]
+
+
+def test_full_disk_does_not_cost_the_tables(command: Any, bahdanau: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("seq2seq.cli.trust.json.dump", full)
+    said = command("trust", f"checkpoint={bahdanau.best}", "output=out", "sentences=2", "methods=[attention]")
+    assert said.status == 1 and "trust-test.json: No space left on device; make some" in said.err
+    assert "attention" in said.out and "written to" not in said.out
