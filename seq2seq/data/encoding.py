@@ -15,7 +15,7 @@ from seq2seq.data.cache import build_once, content_key
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.fidelity import Losses
 from seq2seq.data.pair import Pair
-from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers, marked
 from seq2seq.data.units import VocabularyConfig, tokenizer_of
 from seq2seq.errors import UserError
 
@@ -140,11 +140,6 @@ def fault(source: int, target: int, max_length: int, max_ratio: float) -> str | 
 def encode_pair(tokenizers: Tokenizers, pair: Pair) -> tuple[list[int], list[int]]:
     """The ids of both sides, those of the source after its tag."""
     return marked(tokenizers.source, pair.tag).encode(pair.source), tokenizers.target.encode(pair.target)
-
-
-def marked(tokenizer: Tokenizer, tag: str) -> Tokenizer:
-    """The tokenizer of a source that has a tag of its own, or else the one that is given."""
-    return tokenizer.tagged(tag) if tag else tokenizer
 
 
 def piece_links(tokenizers: Tokenizers, pair: Pair) -> PieceLinks:

@@ -216,3 +216,8 @@ class Tokenizers(NamedTuple):
             return True
         size = len(self.source)
         return size == len(self.target) and self.source.pieces(range(size)) == self.target.pieces(range(size))
+
+
+def marked(tokenizer: Tokenizer, tag: str) -> Tokenizer:
+    """The tokenizer of a source that has a tag of its own, or else the one that is given."""
+    return tokenizer.tagged(tag) if tag else tokenizer

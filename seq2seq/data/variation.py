@@ -8,11 +8,11 @@ from zlib import crc32
 
 import datasets
 
-from seq2seq.data.encoding import IDS, ROWS_A_CHUNK, marked, write_rows
+from seq2seq.data.encoding import IDS, ROWS_A_CHUNK, write_rows
 from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.noise import Noise
 from seq2seq.data.pair import Pair
-from seq2seq.data.tokenizer import UNK, Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import UNK, Tokenizer, Tokenizers, marked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,7 @@ from seq2seq.alignment.sentence import EOS_LABEL, Sentence, hypothesis_of, reada
 from seq2seq.alignment.words import LinkExtraction, link_pairs, word_shares
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
-from seq2seq.data.encoding import marked
-from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers, marked
 from seq2seq.decoding.ensemble import Ensemble
 from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
 from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-
-import datasets
+from typing import TYPE_CHECKING
 
 from seq2seq.data import tables
 from seq2seq.data.corpus.base import Corpus
 from seq2seq.data.pair import Pair
 from seq2seq.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class HubCorpus(Corpus):
@@ -38,7 +40,9 @@ class HubCorpus(Corpus):
         super().__init__(self._names, streaming=streaming)
 
     @cached_property
-    def _set(self) -> datasets.DatasetDict | datasets.IterableDatasetDict:
+    def _set(self) -> "datasets.DatasetDict | datasets.IterableDatasetDict":
+        import datasets  # a second, which a command that reads no set is not to wait for
+
         folder = Path(self.path).expanduser()
         if (folder / "state.json").is_file():
             raise UserError(
@@ -65,7 +69,7 @@ class HubCorpus(Corpus):
         except IndexError as error:  # what `datasets` makes of it
             raise UserError(f"data.path={self.path} cannot be loaded: one of its splits is empty") from error
 
-    def _rows(self, split: str) -> datasets.Dataset | datasets.IterableDataset:
+    def _rows(self, split: str) -> "datasets.Dataset | datasets.IterableDataset":
         name = self._names[split]
         if name not in self._set:
             raise UserError(f"{self.path} has no split {name}: say data.{split}=, one of {', '.join(self._set)}")
@@ -82,6 +86,8 @@ class HubCorpus(Corpus):
             yield Pair(*(tables.cell(row, column, where) for column in self.columns))
 
     def _fingerprint(self, split: str) -> str:
+        import datasets
+
         rows = self._rows(split)
         if isinstance(rows, datasets.Dataset):
             return f"{rows._fingerprint} {self.columns}"
