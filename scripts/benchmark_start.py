@@ -1,4 +1,4 @@
-"""How long a user waits: for help, and for the first training step of the embedded default from a warm cache.
+"""How long a user waits: for help, for the first training step of the default, for one translation, for its page.
 
 Each is a process of its own, from its start to its end, so the first step counts with all that a run does around it.
 
@@ -11,12 +11,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from arguments import above_0
 
 FIRST_STEP = ["train", "trainer.max_steps=1", "trainer.limit_val_batches=0", "training.test_splits=[]"]
 FIRST_STEP += ["callbacks.best=null", "callbacks.early_stopping=null"]
-COMMANDS = {"--help": ["--help"], "train --help": ["train", "--help"], "the first step": FIRST_STEP}
+CHECKPOINT = "checkpoint=run/checkpoints/last.ckpt"
+COMMANDS = {
+    "--help": ["--help"],
+    "train --help": ["train", "--help"],
+    "the first step": FIRST_STEP,
+    "one translation": ["translate", CHECKPOINT, "input=sentence", "search.max_length=5"],
+    "one page": ["visualize", CHECKPOINT, "source=The wolf sleeps .", "search=greedy", "search.max_length=5"],
+}
 
 
 def seconds(arguments: list[str], folder: str) -> float:
@@ -32,6 +40,8 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     found: dict[str, list[float]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sentence").write_text("The wolf sleeps .\n", encoding="utf-8")
+        seconds([*FIRST_STEP, "hydra.run.dir=run"], folder)
         for _ in range(rounds + 1):
             for name, arguments in COMMANDS.items():
                 found[name].append(seconds(arguments, folder))

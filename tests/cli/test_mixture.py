@@ -204,7 +204,7 @@ def test_model_in_python_has_a_tag_that_can_be_changed(mixed: Run) -> None:
 
 
 @pytest.mark.parametrize(("given", "said"), [
-        (["data.corpora.de.weight=0", "data.corpora.news.weight=1"], "data.corpora.de.weight=0 must be"),
+        (["data.corpora.de.weight=0", "data.corpora.news.weight=1"], "data.corpora.de.weight=0: expected above 0"),
         (["data.corpora.de.weight=2"], "data.corpora.news has no weight, and others have one"),
         (["data.corpora.new=texts"], "data.corpora.new=texts: there is no such kind of corpus; did you mean text?"),
         (["data.corpora.ä=text"], "data.corpora.ä: call a corpus by letters of English, digits, - and _"),
