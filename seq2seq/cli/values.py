@@ -162,7 +162,7 @@ def _number_fault(key: str, value: Any, default: Any) -> str | None:
     example = f", such as {default}" if isinstance(default, int | float) else ""
     above = last in ABOVE_0 or WEIGHT.fullmatch(key)
     expected = "above 0" if above else "0 or above"
-    signed = isinstance(default, int | float) and default < 0
+    signed = isinstance(default, int | float) and default < 0 and last not in MAY_BE_MINUS_1
     if not math.isfinite(value):
         return f": expected a finite number{'' if signed else f', {expected}'}{example}"
     low = value < 0 or (value == 0 and above)

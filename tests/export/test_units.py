@@ -39,7 +39,7 @@ UNITS: dict[str, VocabularyConfig] = {
     "byte": ByteConfig(vocab_size=260, **SHARED),
     "word": WordConfig(vocab_size=150, min_count=1, **SHARED),
 }
-SMALL = ["model=transformer", "model.d_model=16", "model.num_layers=1", "encoder.num_heads=2", "decoder.num_heads=2"]
+SMALL = ["model=transformer", "model.d_model=16", "model.num_layers=2", "encoder.num_heads=2", "decoder.num_heads=2"]
 MARIAN = ["encoder.norm_first=false", "decoder.norm_first=false", "model.output_bias=true"]
 PAIRS = sentences("val")[:100]
 LINES = [*(pair.source for pair in PAIRS[:6]), "The <2de> naïve quokka ."]
