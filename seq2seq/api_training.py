@@ -12,6 +12,7 @@ from seq2seq.api import Model
 from seq2seq.api import load as load_model
 from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.processes import as_program
 from seq2seq.cli.train import train as train_runs
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv
@@ -53,7 +54,8 @@ def train(overrides: Sequence[str] = ()) -> Run:
     """
     if isinstance(overrides, str):
         raise UserError(f"overrides={overrides!r} is one text; give a list: [{overrides!r}]")
-    (folder,) = train_runs(list(overrides), single=True)
+    with as_program():
+        (folder,) = train_runs(list(overrides), single=True)
     return Run(folder)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.fabric.strategies.launchers import subprocess_script
 from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.connectors import accelerator_connector
 
 from seq2seq.build_training import build_trainer
+from seq2seq.cli.processes import as_program
 from seq2seq.comparison.curves import read_curves
 from seq2seq.options import compose_defaults
 from tests.cli.conftest import _command
@@ -109,10 +111,22 @@ def test_each_example_comes_once_and_the_steps_are_equal(runs: tuple[Path, Path]
     assert one[0][0] == 2 * two[0][0] and two[0][1] == 2
 
 
-def test_processes_that_lightning_starts_use_one_folder(folder: Path, train: Callable[..., str]) -> None:
-    said = train(*TOGETHER, "label=-started", "trainer.limit_train_batches=2")
-    (run,) = (folder / "outputs" / "text" / "bahdanau-additive-started-s1").iterdir()
-    assert (run / "metrics.json").exists() and said.count("training pairs") == 1
+def test_processes_that_lightning_starts_use_one_folder_a_variant(folder: Path, train: Callable[..., str]) -> None:
+    """Each variant has processes of its own: after the first there is nothing that the second could take for them."""
+    said = train(*TOGETHER, "variants=['label=-one','label=-two']", "trainer.limit_train_batches=2")
+    for name in ("one", "two"):
+        (run,) = (folder / "outputs" / "text" / f"bahdanau-additive-{name}-s1").iterdir()
+        assert (run / "metrics.json").exists()
+    assert said.count("training pairs") == 2
+
+
+def test_script_has_other_processes_started_as_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as itself: each would do all that the script does."""
+    monkeypatch.setattr(sys, "argv", ["mine.py", "train"])
+    with as_program():
+        command = subprocess_script._basic_subprocess_cmd()
+    assert list(command) == [sys.executable, str(ROOT / "seq2seq" / "__main__.py"), "train"]
+    assert sys.argv[0] == "mine.py"
 
 
 def test_processes_of_torchrun_use_one_folder_and_go_on_with_another_number_of_them(

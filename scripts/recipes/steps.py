@@ -14,12 +14,12 @@ from typing import Any
 from arguments import above_0
 from omegaconf import OmegaConf
 
-from seq2seq import __main__ as program
 from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
 from seq2seq.cli.check_run import check_run
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.output import check_folder, write_whole
+from seq2seq.cli.processes import as_program
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import expand
 from seq2seq.cli.values import check_types
@@ -228,14 +228,11 @@ def _check_folder(folder: Path, told: dict[str, Any]) -> None:
 
 
 def _command(*arguments: str) -> None:
-    """Run a command in this process; Lightning starts the others of a training by the name that this one has."""
     print(f"\n$ seq2seq {shlex.join(arguments)}", flush=True)
-    script, sys.argv[0] = sys.argv[0], program.__file__
-    try:
-        if status := seq2seq(list(arguments), hand_on=True):
-            sys.exit(status)
-    finally:
-        sys.argv[0] = script
+    with as_program():
+        status = seq2seq(list(arguments), hand_on=True)
+    if status:
+        sys.exit(status)
 
 
 def _lines(file: Path) -> list[str]:

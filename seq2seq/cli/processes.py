@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElastic
 from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed import PrefixStore, Store, TCPStore
 
+import seq2seq
 from seq2seq.cli.messages import explain
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run_folder import bears_time, free_folder
@@ -29,6 +31,9 @@ PATIENCE = timedelta(hours=2)
 
 STARTING = timedelta(minutes=30)
 """How long SLURM's tasks wait for the one that starts last."""
+
+PLACE = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""What Lightning says in the environment to the processes that it starts, and leaves there."""
 
 READING = 60
 """Seconds after which the others have read what was told, or will not."""
@@ -116,6 +121,33 @@ class Meeting:
         while self._number == 0 and store.add("read", 0) < self._processes and time.monotonic() < end:
             time.sleep(0.01)  # it may be this process, or one that ends with it, that keeps the store
         return told
+
+
+@contextmanager
+def as_program() -> Iterator[None]:
+    """Let Lightning start the other processes of a training as the program, where this is a script or a notebook."""
+    main, script = sys.modules["__main__"], sys.argv[0]
+    spec = main.__spec__
+    main.__spec__, sys.argv[0] = None, str(Path(seq2seq.__file__).with_name("__main__.py"))
+    try:
+        yield
+    finally:
+        main.__spec__, sys.argv[0] = spec, script
+
+
+@contextmanager
+def parted() -> Iterator[None]:
+    """Part, after a training, from the processes that Lightning has started for it: the next one starts its own."""
+    before = {name: os.environ.get(name) for name in PLACE}
+    try:
+        yield
+    finally:
+        if before["LOCAL_RANK"] is None and "LOCAL_RANK" in os.environ:
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+            for name in PLACE:
+                os.environ.pop(name, None)
+            os.environ |= {name: value for name, value in before.items() if value is not None}
 
 
 def refuse_several(what: str, *, handed_on: bool) -> None:

@@ -21,7 +21,7 @@ from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import objective_of
 from seq2seq.cli.plan import Planned, as_set, check_sweeps, choosing_variants, plan_runs, variants_of
 from seq2seq.cli.precision import settle_here
-from seq2seq.cli.processes import Meeting, rank
+from seq2seq.cli.processes import Meeting, parted, rank
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run import run_training
 from seq2seq.cli.run_folder import COMMAND, own_folder
@@ -138,7 +138,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                         logging.disable(logging.WARNING)
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
-                with unhidden():
+                with unhidden(), parted():
                     metrics = run_training(config, chosen, place, record)
                 folders.append(Path(config.output))
                 return objective_of(config.objective, metrics) if sweep else None
