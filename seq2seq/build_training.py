@@ -139,6 +139,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         )
     freeze(model, config.freeze)
     if config.training.compile:
+        torch.compiler.reset()  # of one function PyTorch compiles eight forms; earlier runs must not use them up
         # Only in a training step: search and pictures would want a graph of their own at every step.
         torch.compiler.set_stance("force_eager")
         for side in (model.encoder, model.decoder):

@@ -113,6 +113,18 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
         torch.testing.assert_close(tensor, expected[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")  # what the compiler warns of itself
+def test_runs_of_a_process_do_not_share_the_forms_that_are_compiled(
+    train_briefly: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one function there may be eight; a ninth variant would not be compiled, without an error."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        for kind in ("t5", "shaw"):
+            options = ["model=transformer", "model.num_layers=1", f"positions={kind}", "training.compile=true"]
+            train_briefly(*options, folder=kind)
+
+
 def test_command_line_is_afterwards_what_it_was(train_briefly: Train) -> None:
     """The next of several variants begins with it, and so do the processes that Lightning starts for that."""
     before = list(sys.argv)
