@@ -125,8 +125,7 @@ def test_script_has_other_processes_started_as_the_program(monkeypatch: pytest.M
     monkeypatch.setattr(sys, "argv", ["mine.py", "train"])
     with as_program():
         command = subprocess_script._basic_subprocess_cmd()
-    assert list(command) == [sys.executable, str(ROOT / "seq2seq" / "__main__.py"), "train"]
-    assert sys.argv[0] == "mine.py"
+    assert list(command) == [sys.executable, "-m", "seq2seq.__main__", "train"]
 
 
 def test_processes_of_torchrun_use_one_folder_and_go_on_with_another_number_of_them(

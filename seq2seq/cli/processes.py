@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElastic
 from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed import PrefixStore, Store, TCPStore
 
-import seq2seq
 from seq2seq.cli.messages import explain
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run_folder import bears_time, free_folder
@@ -126,13 +126,13 @@ class Meeting:
 @contextmanager
 def as_program() -> Iterator[None]:
     """Let Lightning start the other processes of a training as the program, where this is a script or a notebook."""
-    main, script = sys.modules["__main__"], sys.argv[0]
+    main = sys.modules["__main__"]
     spec = main.__spec__
-    main.__spec__, sys.argv[0] = None, str(Path(seq2seq.__file__).with_name("__main__.py"))
+    main.__spec__ = find_spec("seq2seq.__main__")  # by which `python -m` is told what to run
     try:
         yield
     finally:
-        main.__spec__, sys.argv[0] = spec, script
+        main.__spec__ = spec
 
 
 @contextmanager
