@@ -8,7 +8,7 @@ PINNED := tests/test_packaging.py::test_constraints_pin_every_transitive_depende
 INSTALL := -m pip install -q --disable-pip-version-check --no-compile
 COMPILE := -m compileall -qq -j 0 -x /tests/
 
-# Where this is set, as in many images, each of a hundred processes of the tests would compile our own modules anew.
+# Where this is set, as in many images, each process of the tests would compile our own modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 # Two of these targets at once would install into one .venv.

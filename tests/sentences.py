@@ -2,11 +2,10 @@
 
 from functools import cache
 
-from seq2seq.data.grammar import Sentence
-from seq2seq.data.grammar import generate as _generate
+from seq2seq.data.grammar import Sentence, generate
 
 
 @cache
 def sentences(split: str) -> tuple[Sentence, ...]:
     """Return the sentences of a split of the default seed."""
-    return tuple(_generate(split))
+    return tuple(generate(split))

@@ -72,7 +72,7 @@ def _terms(source: int, target: int) -> tuple[int, ...]:
 def _on_cpu(model: EncoderDecoder) -> EncoderDecoder:
     """Return a copy on the CPU, its weights shared and frozen as the original's are, and nothing in it compiled.
 
-    The smallest passes are faster there than anywhere: on the meta device, without data, they take ten times as long.
+    The smallest passes are fastest there: the meta device, without data, computes shapes in Python, which takes longer.
     """
     weights = {id(old): nn.Parameter(_plain(old), old.requires_grad) for old in model.parameters()}
     buffers = {id(old): _plain(old).clone() for old in model.buffers()}
@@ -109,9 +109,9 @@ def _count(model: EncoderDecoder, source: int, target: int) -> int:
 
 
 class _Products(TorchDispatchMode):
-    """Counts the operations of matrix products, as PyTorch's counter does, which takes five times as long.
+    """Counts the operations of matrix products, as PyTorch's counter does.
 
-    That one also asks which module each belongs to, and whether any other operation has products inside.
+    That one also asks which module each belongs to, and whether any other operation has products inside, for longer.
     """
 
     def __init__(self) -> None:

@@ -53,7 +53,7 @@ def test_signal_ends_tensorboard_and_its_data_server(tmp_path: Path) -> None:
     with SummaryWriter(tmp_path) as board:
         board.add_scalar("a", 1.0, 0)
     command = [sys.executable, "-m", "seq2seq", "tensorboard", f"runs={tmp_path}", "port=0"]
-    asked = (signal.SIGINT, signal.SIGTERM)
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     started = [start(command, tmp_path / f"{number}.log") for number in asked]
     try:
         wait_until(lambda: all("Press CTRL+C" in (tmp_path / f"{n}.log").read_text() for n in asked))

@@ -96,7 +96,7 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=noting))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    options = ["model=transformer", "model.num_layers=2", "model.dropout=0"]
+    options = ["model=transformer", "model.num_layers=3", "model.dropout=0"]
     plain = train_briefly(*options, folder="plain")
     counters = torch._dynamo.utils.counters
     assert not counters["stats"]["unique_graphs"]

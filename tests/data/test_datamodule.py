@@ -245,7 +245,7 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
 def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:
     data = ready(tmp_path)
     data.trainer = trainer(current_epoch=0, global_rank=0, world_size=102)
-    with pytest.raises(UserError, match=r"^val: 101 pairs for 102 processes.*trainer\.devices"):
+    with pytest.raises(UserError, match=r"^val: 101 pairs, too few for 102 processes.*trainer\.devices"):
         data.val_dataloader()
     data.train_dataloader()
 
