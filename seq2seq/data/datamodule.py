@@ -225,8 +225,8 @@ class TranslationDataModule(LightningDataModule):
         share = self._share()
         if len(rows) < share["world_size"]:
             raise UserError(
-                f"{split}: {counted(len(rows), 'pairs')}, too few for {share['world_size']} processes, each of which needs "
-                "one; give more pairs, or fewer processes (trainer.devices)"
+                f"{split}: {counted(len(rows), 'pairs')}, too few for {share['world_size']} processes, each of which "
+                "needs one; give more pairs, or fewer processes (trainer.devices)"
             )
         return batch_loader(
             rows,
