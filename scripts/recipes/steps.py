@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from arguments import above_0
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
@@ -91,8 +91,8 @@ class Recipe:
         finally:
             shutil.rmtree(self.folder / PART, ignore_errors=True)
         self.steps: int = options.steps
-        own = [override for override in options.overrides if override.partition("=")[0].partition(".")[0] != "data"]
-        self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + own
+        self.own = [each for each in options.overrides if each.partition("=")[0].partition(".")[0] != "data"]
+        self.settings = [f"{key}={OmegaConf.select(composed, key)}" for key in BROUGHT] + self.own
         if self.corpus.tokenized:
             self.settings.append("metrics.tokenize=none")
 
@@ -170,9 +170,15 @@ class Recipe:
             where = f"resume={run}" if (run / "config.yaml").exists() else f"hydra.run.dir={run}"
             length = ["trainer.max_epochs=-1", f"trainer.max_steps={self.steps}"]
             cache = f"loader.cache_dir={self.folder / 'cache'}"
+            data = [*data, *self._without_its_own(overrides, *data)]
             _command("train", *data, *self.settings, *length, cache, *overrides, where)
         best, last = (run / "checkpoints" / name for name in (BEST, LAST))
         return best if best.exists() else last
+
+    def _without_its_own(self, overrides: Iterable[str], kind: str, *_: str) -> list[str]:
+        """Return overrides that take away what an experiment says of data of its own, where `kind` is `data=text`."""
+        told = expand(quote([*self.own, *overrides, kind]))[0]
+        return _taken_away("data", compose_defaults("train", told).data, compose_defaults("train", [kind]).data)
 
     def translate(self, name: str, checkpoint: Path, source: Path, *overrides: str) -> Path:
         """Translate a file into one of that name."""
@@ -202,6 +208,20 @@ class Recipe:
         with write_whole(self.folder / "table.txt") as file:
             file.write("\n".join(lines) + "\n")
         print("\n" + "\n".join(lines))
+
+
+def _taken_away(key: str, config: DictConfig, usual: DictConfig) -> list[str]:
+    """Return overrides that make a configuration the usual one."""
+    overrides: list[str] = []
+    for name, value in config.items():
+        inner = f"{key}.{name!s}"
+        if name not in usual:
+            overrides.append(f"~{inner}")
+        elif isinstance(value, DictConfig) and isinstance(usual[name], DictConfig):
+            overrides += _taken_away(inner, value, usual[name])
+        elif value != usual[name]:
+            overrides.append(f"{inner}={'null' if usual[name] is None else usual[name]}")
+    return overrides
 
 
 def split_overrides(text: str) -> list[str]:

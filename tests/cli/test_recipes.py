@@ -181,6 +181,30 @@ def test_back_translations_are_tagged_and_of_text_that_was_held_back(
     assert vocabulary(made / "backward") == plain
 
 
+def test_experiment_with_data_of_its_own_is_a_recipes_training(
+    script: Script, settings: list[str], text_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "multi30k" / "tokenized"
+    folder.mkdir(parents=True)
+    for split, name in (("train", "train"), ("val", "val"), ("test", "test_2016_flickr")):
+        for side, language in (("source", "en"), ("target", "de")):
+            (folder / f"{name}.{language}").write_bytes((text_folder / f"{split}.{side}").read_bytes())
+    plain = [option for option in settings if not option.startswith("data")]
+    experiment = ["experiment=multi30k_transformer_tiny", f"data.root={folder.parent}", "training.r_drop=0"]
+    tiny = ["model.num_layers=1", "encoder.d_feedforward=8", "decoder.d_feedforward=8", "trainer.precision=32-true"]
+    status, out, err = script("back_translate.py", "made", *plain, *experiment, *tiny, "--parallel", "25")
+    assert status == 0, err
+    found = {
+        name: read_checkpoint(tmp_path / "made" / name / "checkpoints" / "last.ckpt").config["data"]
+        for name in ("backward", "tagged")
+    }
+    assert all("form" not in data and "root" not in data for data in found.values())
+    assert list(found["tagged"]["corpora"]) == ["parallel", "back"]
+    (tmp_path / "made" / "tagged" / "metrics.json").unlink()  # as if it had been stopped
+    status, out, err = script("back_translate.py", "made", *plain, *experiment, *tiny, "--parallel", "25")
+    assert status == 0 and out.count("$ seq2seq") == 1, err
+
+
 def test_diversified_text_has_what_every_model_says(script: Script, settings: list[str], tmp_path: Path) -> None:
     status, out, err = script("diversify.py", "made", *settings, "--models", "1")
     assert status == 0, err
