@@ -42,10 +42,8 @@ def choices_of(group: str) -> list[str]:
 
 def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command."""
-    config = compose_hydra(command, overrides)
-    with open_dict(config):
-        del config["hydra"]
-    return config
+    composed(command, tuple(overrides))  # what `hydra:` means in it is asked of the last that was looked at
+    return _to_change(_without_hydra(command, tuple(overrides)))
 
 
 def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
@@ -101,14 +99,35 @@ def plain_data(config: DictConfig) -> dict[str, Any]:
 
 def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command together with Hydra's own."""
-    config = copy.deepcopy(composed(command, tuple(overrides)))
-    HydraConfig.instance().set_config(config)
+    return _to_change(composed(command, tuple(overrides)))
+
+
+def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    """Return the same to look at, not to change: kept, since a command looks several times at each of its runs."""
+    config, HydraConfig.instance().cfg = _composed(command, overrides)
     return config
 
 
 @lru_cache(maxsize=256)
-def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
-    """Return the same to look at, not to change: kept, since a command looks several times at each of its runs."""
+def _composed(command: str, overrides: tuple[str, ...]) -> tuple[DictConfig, Any]:
+    """Return a configuration and what `HydraConfig` makes of it."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
-        return compose(command, list(overrides), return_hydra_config=True)
+        config = compose(command, list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config, True)
+    return config, HydraConfig.instance().cfg
+
+
+@lru_cache(maxsize=256)
+def _without_hydra(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    config = compose_hydra(command, list(overrides))
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def _to_change(config: DictConfig) -> DictConfig:
+    own = copy.deepcopy(config)
+    OmegaConf.set_readonly(own, None)
+    return own

@@ -8,7 +8,7 @@ from seq2seq.cli.corpora import with_parts
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
-from seq2seq.options import compose_defaults
+from seq2seq.options import compose_defaults, composed
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def command_config(
             raise UserError(f"{argument}: expected key=value, such as {text_keys[0]}={argument}")
         if argument.startswith("-"):
             raise UserError(f"{argument}: there is no such option; expected key=value, or --help")
-    defaults = compose_defaults(command, [])
+    defaults = composed(command, ())
     texts = (*text_keys, *sentences)
     optional = [f"{key}=null" for key in texts if OmegaConf.select(defaults, key, default="") is None]
     given = [argument for argument in arguments if argument not in optional]  # they are null already

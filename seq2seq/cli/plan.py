@@ -13,7 +13,7 @@ from seq2seq.cli.shorthand import expand
 from seq2seq.cli.sweep import configurations
 from seq2seq.cli.values import check_types
 from seq2seq.errors import UserError
-from seq2seq.options import compose_defaults, compose_hydra
+from seq2seq.options import composed
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 
@@ -48,7 +48,7 @@ def choosing_variants(overrides: list[str]) -> list[str]:
 
 def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
-    config = compose_defaults("train", choosing_variants(overrides))
+    config = composed("train", tuple(choosing_variants(overrides)))
     variants = config.variants
     if variants is not None and not (
         isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)
@@ -69,7 +69,7 @@ def plan_runs(variants: list[Variant]) -> tuple[Meeting, list[Planned]]:
     """Return where the processes of this launch meet, and what each variant's run is, once none is refused."""
     for variant in variants:
         check_types("train", variant.overrides)
-        config = compose_hydra("train", variant.overrides)
+        config = composed("train", tuple(variant.overrides))
         check_run(variant.overrides, config, sweep=False)
         check_devices(config.trainer.accelerator, config.trainer.devices)
     precisions: list[Precision | None] = [None for _ in variants]  # in the others it stands in what they are told

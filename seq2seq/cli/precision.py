@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import settle_precision
-from seq2seq.options import compose_hydra
+from seq2seq.options import composed
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
 
@@ -29,7 +29,7 @@ def settled(overrides: list[str]) -> tuple[list[str], Precision]:
     Raises:
         UserError: they ask for one that cannot train here.
     """
-    config = compose_hydra("train", overrides)
+    config = composed("train", tuple(overrides))
     stored = None
     if config.resume:
         stored = OmegaConf.select(OmegaConf.load(Path(config.hydra.run.dir) / "config.yaml"), "trainer.precision")

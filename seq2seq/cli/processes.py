@@ -22,7 +22,7 @@ from seq2seq.cli.messages import explain
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.run_folder import bears_time, free_folder
 from seq2seq.errors import UserError
-from seq2seq.options import compose_hydra
+from seq2seq.options import composed
 
 Runs = list[list[str] | None]
 FOLDER = "hydra.run.dir"
@@ -206,6 +206,6 @@ def _tasks() -> int:
 def _with_folder(overrides: list[str]) -> list[str]:
     if any(override.startswith(f"{FOLDER}=") for override in overrides):
         return overrides
-    run = compose_hydra("train", overrides).hydra.run
+    run = composed("train", tuple(overrides)).hydra.run
     folder = free_folder(Path(run.dir)) if bears_time(run) else run.dir
     return [*overrides, *quote([f"{FOLDER}={folder}"], text_keys=(FOLDER,))]

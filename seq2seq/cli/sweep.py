@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.cli.shorthand import group_of, matching
 from seq2seq.cli.values import check_choices, check_values
-from seq2seq.options import compose_defaults, compose_hydra, group_names
+from seq2seq.options import compose_hydra, composed, group_names
 
 
 class Axis(NamedTuple):
@@ -32,9 +32,9 @@ def axes_of(overrides: list[str]) -> list[Axis]:
 def configurations(overrides: list[str]) -> Iterator[DictConfig]:
     """Yield the configuration of every run of a sweep, once its values are known to be possible.
 
-    Hydra takes half a second to compose one. It composes one for each combination of choices; where runs differ in
-    plain values alone, these are put into it, which is what Hydra itself does last. So each is to be done with before
-    the next is taken.
+    Hydra takes a quarter of a second to compose one. It composes one for each combination of choices; where runs differ
+    in plain values alone, these are put into it, which is what Hydra itself does last. So each is to be done with
+    before the next is taken.
 
     Raises:
         UserError: naming a key and its value.
@@ -43,13 +43,13 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
     check_choices([value for axis in axes for value in axis.values])
     plain = [[_setting(value) for value in axis.values] for axis in axes if axis.plain]
     groups = group_names()
-    for composed in product(*(axis.values for axis in axes if not axis.plain)):
-        defaults = compose_defaults("train", [o for o in composed if group_of(o.partition("=")[0])[0] in groups])
-        config = compose_hydra("train", list(composed))
+    for choices in product(*(axis.values for axis in axes if not axis.plain)):
+        defaults = composed("train", tuple(o for o in choices if group_of(o.partition("=")[0])[0] in groups))
+        config = compose_hydra("train", list(choices))
         for settings in product(*plain):
             for key, value in settings:
                 OmegaConf.update(config, key, value)
-            check_values([*composed, *(key for key, _ in settings)], config, defaults)
+            check_values([*choices, *(key for key, _ in settings)], config, defaults)
             yield config
 
 

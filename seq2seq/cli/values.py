@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import choices_of, compose_defaults, composed, config_folder, group_names, other_kind
+from seq2seq.options import choices_of, composed, config_folder, group_names, other_kind
 
 MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 """Last parts of keys whose numbers may be -1: without end, or all."""
@@ -92,7 +92,7 @@ def check_types(command: str, overrides: list[str]) -> None:
     given = [override for override in overrides if not override.startswith("-")]
     check_choices(given)
     groups = [override for override in given if group_of(override.partition("=")[0])[0] in group_names()]
-    check_values(given, compose_defaults(command, given), compose_defaults(command, groups))
+    check_values(given, composed(command, tuple(given)), composed(command, tuple(groups)))
 
 
 def without_empty_groups(command: str, overrides: list[str]) -> list[str]:

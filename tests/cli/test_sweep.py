@@ -53,11 +53,11 @@ def test_each_value_of_a_large_sweep_is_checked_without_composing_each_run(monke
         return compose(*given, **more)
 
     monkeypatch.setattr(options, "compose", counted)
-    options.composed.cache_clear()
+    options._composed.cache_clear()
     with pytest.raises(UserError, match=r"seed=-1: expected 0 or above"):
         list(configurations(["model=luong", "optimizer.lr=0.1,0.2", "seed=range(150,-2,-1)"]))
     assert len(composed) <= 2
-    options.composed.cache_clear()
+    options._composed.cache_clear()
 
 
 def test_choices_of_a_group_are_its_files() -> None:

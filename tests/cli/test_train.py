@@ -17,7 +17,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from seq2seq.options import composed
+from seq2seq import options
 
 Train = Callable[..., Any]
 
@@ -141,7 +141,7 @@ def test_run_is_composed_once_and_its_choices_once(train_briefly: Train, monkeyp
         return load(self, *given, **options)
 
     monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", noting)
-    composed.cache_clear()
+    options._composed.cache_clear()
     train_briefly("score=dot", "optimizer.lr=0.01")
     whole = [overrides for overrides in loaded if "optimizer.lr=0.01" in overrides]
     assert len(whole) == 1 and len(loaded) <= 3  # the choices alone, to know what kind each key is; and the default
