@@ -85,11 +85,11 @@ def _to_send(batch: Batch) -> tuple[Any, ...]:
 
 
 def _sent(*values: Any) -> Batch:
-    return Batch(*(torch.from_numpy(value) if isinstance(value, np.ndarray) else value for value in values))
+    received: list[Any] = [torch.from_numpy(value) if isinstance(value, np.ndarray) else value for value in values]
+    return Batch(*received)
 
 
 ForkingPickler.register(Batch, _to_send)
-
 PieceLinks = Sequence[tuple[int, int]]
 """Pairs of a source piece and a target piece of an example, counted from 0."""
 
