@@ -99,7 +99,10 @@ class LoadedModel:
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:
-            raise UserError(f"{self.checkpoint.path} has no attention; use a model other than the bottleneck")
+            raise UserError(
+                f"{self.checkpoint.path} has no attention to align with: a bottleneck has none, and of another model "
+                "the first validation chooses it; give another checkpoint"
+            )
         return self.checkpoint.alignment
 
     def _sentence(self, name: str, text: str) -> Sentence:

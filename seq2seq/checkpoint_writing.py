@@ -55,29 +55,36 @@ def write_model(
         UserError: it cannot be written.
     """
     state = {f"{MODEL_PREFIX}{name}": tensor.cpu() for name, tensor in weights.items()}
-    save_whole({"state_dict": state, KEY: pack(config, tokenizers, alignment) | more}, path)
+    content = {"state_dict": state, KEY: pack(config, tokenizers, alignment) | more}
+    save_whole(content, path, part=f"{os.getpid()}.part")  # nobody has claimed the place: another may write there, too
 
 
-def save_whole(content: dict[str, Any], path: Path) -> None:
+def save_whole(content: dict[str, Any], path: Path, *, part: str = "part") -> None:
     """Write a checkpoint beside its place and rename it when it is whole; a run's last one keeps its predecessor.
+
+    Args:
+        content: of the checkpoint.
+        path: its place.
+        part: how the name ends under which it is written. Two processes that share one must not write at once; where
+            one is killed, its part stays until the next writes under that name.
 
     Raises:
         UserError: it cannot be written, as when the disk is full. What was there before is still there.
     """
-    part = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{part}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with beside.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         if path.name == LAST and path.exists():
             os.replace(path, path.with_name(PREVIOUS))
-        os.replace(part, path)
+        os.replace(beside, path)
     except (OSError, RuntimeError) as error:  # PyTorch makes one of the other
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise UserError(
             f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)

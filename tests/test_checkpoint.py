@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import multiprocessing
 import pickle
 import zipfile
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from seq2seq.checkpoint import FORMAT, KEY, AlignmentChoice, Checkpoint, pack, read_checkpoint
+from seq2seq.checkpoint_writing import write_model
 from seq2seq.errors import UserError
 
 CONFIG = {"seed": 3, "model": {"d_model": 7, "dropout": 0.1, "tie": False}, "decoder": {"rnn": None, "sizes": [2, 3]}}
@@ -233,3 +235,30 @@ def test_checkpoint_with_something_else_in_a_place_is_refused(tmp_path: Path, ke
     content[KEY][key] = value
     torch.save(content, tmp_path / "best.ckpt")
     assert "is not as `seq2seq train` writes it" in message(tmp_path / "best.ckpt")
+
+
+def test_two_processes_that_write_at_one_place_leave_one_that_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, save = tmp_path / "average.ckpt", torch.save
+
+    def write(number: float) -> None:
+        weights = {"output.weight": torch.full((100, 100), number)}
+        write_model(path, weights, config=CONFIG, tokenizers=[b"joint"], alignment=None)
+
+    def meanwhile(content: Any, file: Any) -> None:
+        file.write(b"half of it")
+        file.flush()
+        file.seek(0)
+        monkeypatch.setattr(torch, "save", save)
+        other = multiprocessing.get_context("fork").Process(target=write, args=(2.0,))
+        other.start()
+        other.join()
+        assert other.exitcode == 0
+        assert read_checkpoint(path).weights["output.weight"].unique().tolist() == [2.0]
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", meanwhile)
+    write(1.0)
+    assert read_checkpoint(path).weights["output.weight"].unique().tolist() == [1.0]
+    assert list(tmp_path.iterdir()) == [path]

@@ -72,7 +72,10 @@ def main(arguments: list[str]) -> None:
 def _checkpoint(path: str, config: DictConfig) -> Checkpoint:
     checkpoint = read_checkpoint(path, trusted=config.trusted)
     if checkpoint.alignment is None:
-        raise UserError(f"{path} has no attention to align with; use a model other than the bottleneck")
+        raise UserError(
+            f"{path} has no attention to align with: a bottleneck has none, and of another model the first validation "
+            "chooses it; give another checkpoint"
+        )
     return checkpoint
 
 

@@ -43,5 +43,6 @@ def read_checkpoints(key: str, given: str, *, trusted: Iterable[str]) -> list[Ch
     real = [os.path.realpath(path) for path in paths]
     twice = next((path for i, path in enumerate(paths) if real[i] in real[:i]), None)
     if twice is not None:
-        raise UserError(f"{key}={given} names {twice} twice; give each checkpoint once")
+        hint = "" if os.path.exists(twice) else ", and in quotes where its name has a comma"
+        raise UserError(f"{key}={given} names {twice} twice; give each checkpoint once{hint}")
     return [read_checkpoint(path, trusted=trusted) for path in paths]

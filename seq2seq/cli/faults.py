@@ -17,8 +17,18 @@ AROUND = re.compile(r"^\[\S+:\d+\] *|\. This .*")
 """What a library puts around its reason: its line of code, and how it is to be reported."""
 
 
-def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path) -> str | None:
-    """Return what happened and what to do about it; None where it is another kind of error."""
+def explain_fault(
+    error: BaseException, batch: Batch | None, tokens_per_batch: int, folder: Path, *, evaluating: bool = False
+) -> str | None:
+    """Return what happened and what to do about it; None where it is another kind of error.
+
+    Args:
+        error: that ended the training.
+        batch: on which it did; None: not known.
+        tokens_per_batch: as the loader was told, for training, or else for evaluation.
+        folder: of the run.
+        evaluating: whether it was in a validation or a test.
+    """
     if isinstance(error.__cause__, OSError):  # what Lightning's logger cannot write it calls unsupported
         error = error.__cause__
     memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -27,6 +37,8 @@ def explain_fault(error: BaseException, batch: Batch | None, tokens_per_batch: i
         if batch is not None:
             (sentences, source), target = batch.source.shape, batch.target_input.shape[1]
             shape = f" on a batch of {sentences} sentences, {source} source and {target} target pieces long"
+        if evaluating:
+            return f"out of memory in an evaluation{shape}: lower loader.eval_tokens_per_batch={tokens_per_batch}"
         return (
             f"out of memory{shape}: lower loader.tokens_per_batch={tokens_per_batch} (and raise "
             "trainer.accumulate_grad_batches as much)"

@@ -7,6 +7,8 @@ import shutil
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,7 @@ def run_training(
     gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
     metrics |= {name: float(value) for name, value in gradients.items()}
     module.to(device)  # Lightning has taken it back to the CPU
-    with sharing_cores(device):
+    with sharing_cores(device), _explaining(module, data, folder, testing=True):
         evaluations = _test(splits, data, module)
     for split, evaluation in evaluations.items():
         metrics |= {f"{split}/{name}": value for name, value in evaluation.metrics.items()}
@@ -171,10 +173,9 @@ def _fit(
     folder: Path,
     start: Path | None,
 ) -> None:
-    last = folder / "checkpoints" / LAST
-    remedy = go_on_with(folder)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
+        with _explaining(module, data, folder):
+            trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
     except Interrupted as interruption:
         if not trainer.is_global_zero:
             interruption.args = ()  # one of several processes speaks for all
@@ -182,13 +183,28 @@ def _fit(
     except SystemExit:  # what Lightning makes of a second Ctrl-C, once it has closed its loggers
         if not trainer.interrupted:
             raise
-        raise KeyboardInterrupt(remedy if last.exists() else "no checkpoint yet") from None
+        saved = (folder / "checkpoints" / LAST).exists()
+        raise KeyboardInterrupt(go_on_with(folder) if saved else "no checkpoint yet") from None
+
+
+@contextmanager
+def _explaining(
+    module: TranslationModule, data: TranslationDataModule, folder: Path, *, testing: bool = False
+) -> Iterator[None]:
+    """Say of an error what befell the run, and how it goes on where it can."""
+    try:
+        yield
     except Exception as error:
-        fault = explain_fault(error, module.batch, data.loader.tokens_per_batch, from_here(folder))
-        if fault is None and not isinstance(error, UserError):
+        evaluating = testing or not module.training
+        batch, tokens = module.batch, data.loader.tokens_per_batch
+        if evaluating:  # whose batches are others
+            batch, tokens = None, data.loader.eval_tokens_per_batch
+        fault = explain_fault(error, batch, tokens, from_here(folder), evaluating=evaluating)
+        if fault is None and (testing or not isinstance(error, UserError)):
             raise
-        if last.exists() and module.batch is not None:  # else it is a mistake that was made before the first step
-            raise UserError(f"{fault or error}; then {remedy}") from error
+        begun = testing or module.batch is not None  # else it is a mistake that was made before the first step
+        if begun and (folder / "checkpoints" / LAST).exists():
+            raise UserError(f"{fault or error}; then {go_on_with(folder)}") from error
         raise UserError(fault or str(error)) from error
 
 

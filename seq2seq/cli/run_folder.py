@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -80,7 +80,8 @@ class Record:
         """Leave a line that says why there is no result, for people and for a comparison."""
         if (self.begun or self._fresh) and self.folder.is_dir():
             line = explain(error, "train", list(HydraConfig.get().overrides.task))
-            (self.folder / FAILED).write_text(f"{line}\n", encoding="utf-8", errors="backslashreplace")
+            with suppress(OSError, UserError), write_whole(self.folder / FAILED) as file:  # the disk may be full
+                file.write(f"{line}\n")
 
     def close(self) -> None:
         """Keep no log any more: what is said later belongs to other runs."""

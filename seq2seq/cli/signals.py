@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ AHEAD_OF_TIME = (signal.SIGUSR1, signal.SIGUSR2)
 
 RANKS = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
 """Where torchrun, SLURM and Lightning say which of several processes this is."""
+
+AGAIN = 0.05
+"""Seconds after which a signal that Python has swallowed comes once more."""
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def ending_in_a_line(*, training: bool) -> Iterator[None]:
     for number in heard:
         signal.signal(number, interrupt)
     try:
-        with unhidden():
+        with unhidden(), unswallowed():
             yield
     except Interrupted as interruption:
         if not training:
@@ -71,6 +75,33 @@ def unhidden() -> Iterator[None]:
         if stop is None:
             raise
         raise stop from None
+
+
+@contextmanager
+def unswallowed() -> Iterator[None]:
+    """Bring a stop of the block once more where Python had to swallow it: in the end of an object, for one.
+
+    Python calls that in the middle of anything, shows what it raises, and goes on.
+    """
+    before, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def bring_again(swallowed: "sys.UnraisableHookArgs") -> None:
+        stop = swallowed.exc_value
+        if not isinstance(stop, Interrupted | KeyboardInterrupt):
+            before(swallowed)
+            return
+        number = stop.number if isinstance(stop, Interrupted) else signal.SIGINT
+        timers.append(threading.Timer(AGAIN, os.kill, (os.getpid(), number)))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    sys.unraisablehook = bring_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+        for timer in timers:
+            timer.cancel()
 
 
 def requeue(reason: str) -> None:

@@ -21,6 +21,7 @@ from seq2seq.attribution.faithfulness import attention_ranking
 from seq2seq.build import build_corpus, build_method, find_device, load_model
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
+from seq2seq.cli.checkpoints import paths_of
 from seq2seq.cli.command import command_config
 from seq2seq.cli.crowding import sharing_cores
 from seq2seq.cli.lists import names_of
@@ -45,7 +46,7 @@ WIDTH = 100
 
 def main(arguments: list[str]) -> None:
     """Run the command."""
-    config = command_config("trust", arguments, text_keys=("checkpoint", "output", "tag"))
+    config = command_config("trust", arguments, text_keys=("checkpoint", "output", "tag", "others"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if type(config.sentences) is not int or config.sentences < 2:
         raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
@@ -54,7 +55,7 @@ def main(arguments: list[str]) -> None:
         known = [ATTENTION, *choices_of("method")]
         asked = names_of("methods", config.methods, known, example="attention,erasure")
     changes = names_of("changes", config.changes, CHANGES, example=CHANGES[0])
-    others = names_of("others", config.others, example="FILE")
+    others = paths_of("others", config.others) if config.others not in ([], "[]") else []
     if asked == [] and not (changes or others):
         raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
     if not 0 < config.epsilon < 1:
@@ -183,13 +184,13 @@ def _changing(
     """
     if checkpoint.alignment is None:
         raise UserError(
-            f"{checkpoint.path} has no attention whose weights could be changed; leave out changes and others"
+            f"{checkpoint.path} has no attention that was chosen, to change its weights; leave out changes and others"
         )
     rivals: dict[str, Trained] = {}
     for path in others:
         other = read_checkpoint(path, trusted=checkpoint.trusted)
         if other.alignment is None:
-            raise UserError(f"others: {path} has no attention; leave it out")
+            raise UserError(f"others: {path} has no attention that was chosen; leave it out")
         name = str(other.config.get("run_name") or path)
         rivals[path if name in rivals else name] = Trained(*load_model(other, device), other.alignment)
     places = heads_to_change(model, checkpoint.alignment, cross_attentions(model))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Self
 
 import numpy as np
@@ -73,6 +74,22 @@ class Batch:
         return replace(self, **changes)
 
 
+def _to_send(batch: Batch) -> tuple[Any, ...]:
+    """How a process that loads data sends a batch: as bytes, through its pipe.
+
+    PyTorch sends each tensor by shared memory and a file of its own. Where `/dev/shm` is full, as the 64 MiB of a
+    container are soon, or the limit of open files is reached, the batch would be lost, and who waits for it hang.
+    """
+    values = [getattr(batch, field.name) for field in fields(batch)]
+    return _sent, tuple(value.numpy() if torch.is_tensor(value) else value for value in values)
+
+
+def _sent(*values: Any) -> Batch:
+    received: list[Any] = [torch.from_numpy(value) if isinstance(value, np.ndarray) else value for value in values]
+    return Batch(*received)
+
+
+ForkingPickler.register(Batch, _to_send)
 PieceLinks = Sequence[tuple[int, int]]
 """Pairs of a source piece and a target piece of an example, counted from 0."""
 

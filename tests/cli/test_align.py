@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from seq2seq.alignment.links import format_links, parse_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
+from seq2seq.checkpoint import KEY
 from seq2seq.cli.aer import aer
 
 Command = Callable[..., Any]
@@ -62,6 +64,16 @@ def test_pairs_are_numbered_on_where_the_input_paused(
     (tmp_path / "target").write_text("a\na\na\na\n")
     said = command("align", f"checkpoint={bahdanau.best}", "source=source", "target=target", "loader.max_length=3")
     assert said.status == 0 and said.out.count("\n") == 4 and said.err.startswith("source:4: ")
+
+
+def test_checkpoint_from_before_the_first_validation_says_so(
+    command: Command, bahdanau: Any, text_folder: Path, tmp_path: Path
+) -> None:
+    content = torch.load(bahdanau.best, weights_only=True)
+    content[KEY]["alignment"] = None
+    torch.save(content, tmp_path / "early.ckpt")
+    said = command("align", "checkpoint=early.ckpt", *sides(text_folder), "output=out")
+    assert said.status == 1 and "the first validation chooses it; give another checkpoint" in said.err
 
 
 def test_model_without_attention_says_so(

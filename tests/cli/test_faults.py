@@ -1,13 +1,19 @@
 """What befalls a training from outside, in a line that says what to do about it."""
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from seq2seq.cli import run, train
 from seq2seq.cli.faults import explain_fault
 from seq2seq.data.batching import collate
+from seq2seq.training.module import TranslationModule
+
+Command = Callable[..., Any]
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 UNLOGGED = ValueError("you tried to log 2.5 which is currently not supported. Try a dict or a scalar/tensor.")
@@ -43,3 +49,38 @@ def test_fault_is_explained(error: Exception, line: str | None) -> None:
 
 def test_memory_that_ran_out_before_the_first_batch() -> None:
     assert (explain_fault(MemoryError(), None, 64, Path()) or "").startswith("out of memory: lower loader")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "more"),
+    [
+        (TranslationModule, "validation_step", ["trainer.val_check_interval=1"]),
+        (run, "evaluate", ["trainer.limit_val_batches=0"]),
+    ],
+    ids=["validation", "test"],
+)
+def test_memory_that_runs_out_in_an_evaluation_names_its_own_batches(
+    command: Command, text: list[str], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, more: list[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(owner, name, full)
+    said = command("train", *text, "trainer.max_steps=1", "hydra.run.dir=run", *more)
+    line = "error: out of memory in an evaluation: lower loader.eval_tokens_per_batch="
+    assert said.status == 1 and said.err.splitlines()[-1].startswith(line)
+    assert said.err.splitlines()[-1].endswith("; then go on with resume=run and the same overrides")
+
+
+def test_reason_that_cannot_be_kept_is_said_all_the_same(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full."""
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("the reason")
+
+    monkeypatch.setattr(train, "run_training", fails)
+    (tmp_path / "run" / "error.txt").mkdir(parents=True)
+    said = command("train", *text, "hydra.run.dir=run")
+    assert said.status == 1 and said.err.startswith("error: RuntimeError: the reason ")

@@ -102,6 +102,10 @@ def test_models_of_other_vocabularies_are_refused_before_the_work(
     [
         (["by=word"], "by=word is not known; use by=sentence or by=token"),
         (["checkpoint=[{best},{best}]"], "names {best} twice; give each checkpoint once"),
+        (
+            ["checkpoint=[no,1.ckpt,no,2.ckpt]"],
+            "names no twice; give each checkpoint once, and in quotes where its name",
+        ),
         (["checkpoint=[]"], "checkpoint=[] names no file"),
         (["checkpoint=[{best},,{transformer}]"], "expected files between commas"),
         (["checkpoint=[{best},gone.ckpt]"], "there is no checkpoint gone.ckpt"),

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,36 @@ def test_library_that_fails_as_it_is_stopped_does_not_hide_the_signal(
 ) -> None:
     monkeypatch.setattr(align, "command_config", half_way(number))
     said = command("align")
+    line = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+    assert (said.status, said.err) == (128 + number, f"{line}\n")
+
+
+class Ends:
+    """An object in whose end a signal comes: Python swallows what is raised there."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), self.number)
+        time.sleep(0)  # Python hears of it here at the latest
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_that_python_swallows_ends_a_command_all_the_same(
+    command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def ending(*_: Any, **__: Any) -> None:
+        Ends(number)
+        time.sleep(5)
+        raise AssertionError("it was not stopped")
+
+    monkeypatch.setattr(align, "command_config", ending)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells let background jobs ignore
+    try:
+        said = command("align")
+    finally:
+        signal.signal(signal.SIGINT, before)
     line = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
     assert (said.status, said.err) == (128 + number, f"{line}\n")
 

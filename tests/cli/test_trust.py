@@ -184,6 +184,8 @@ def test_table_without_rows_is_a_line_that_says_why() -> None:
         ("changes=uniform", ("changes=uniform", "changes=[permuted]")),
         ("epsilon=0", ("epsilon=0", "above 0")),
         ("others=[missing.ckpt]", ("missing.ckpt",)),
+        ("others=[größe 1/a]b.ckpt,missing.ckpt]", ("there is no checkpoint größe 1/a]b.ckpt",)),  # a name as any other
+        ("others=null", ("there is no checkpoint null",)),
         ("methods=[erazure]", ("erazure", "did you mean erasure")),
         ("methods=erasure", ("methods=erasure", "[attention,erasure]")),
         ("methods=[rollout]", ("rollout",)),  # of a recurrent model

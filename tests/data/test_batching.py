@@ -1,4 +1,7 @@
 import pickle
+import resource
+from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -106,6 +109,21 @@ def test_batch_survives_the_way_from_a_worker_process() -> None:
     copy = pickle.loads(pickle.dumps(batch))
     assert all(map(torch.equal, tensors(batch), tensors(copy)))
     assert copy.padding_share == batch.padding_share
+
+
+def test_worker_process_sends_a_batch_without_shared_memory_or_files() -> None:
+    """Where there are none left, PyTorch's loader loses the batch, and waits for it for ever."""
+    batch = replace(collate(EXAMPLES), stretch=7)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
+    try:
+        sent = ForkingPickler.dumps(batch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    copy = pickle.loads(sent)
+    assert len(tensors(copy)) == len(tensors(batch)) and all(map(torch.equal, tensors(batch), tensors(copy)))
+    assert (copy.stretch, copy.padding_share, copy.link_weights) == (7, batch.padding_share, batch.link_weights)
+    copy.source[0, 0] = 5  # as a part of a user's own may do
 
 
 def tensors(batch: Batch) -> list[torch.Tensor]:
