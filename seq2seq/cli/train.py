@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, read_write
 
+from seq2seq.build_training import own_stance
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import objective_of
@@ -138,7 +139,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                         logging.disable(logging.WARNING)
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
-                with unhidden(), parted():
+                with unhidden(), parted(), own_stance(config):
                     metrics = run_training(config, chosen, place, record)
                 folders.append(Path(config.output))
                 return objective_of(config.objective, metrics) if sweep else None
