@@ -43,6 +43,9 @@ MODE = re.compile(r"\+{0,2}hydra\.mode=(?P<value>.*)", re.DOTALL)
 MULTIRUN = re.compile(r"(['\"]?)((RunMode\.)?MULTIRUN|2)\1")
 """What Hydra takes for this mode."""
 
+PARAMS = re.compile(r"\+{0,2}hydra\.sweeper\.params[.=]")
+"""Overrides of what only a file can say: Hydra merges them into nothing, and fails."""
+
 SUBFOLDER = "hydra.output_subdir"
 
 
@@ -60,6 +63,8 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     unknown = options - HYDRA_OPTIONS
     if unknown:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
+    if params := next((override for override in overrides if PARAMS.match(override)), None):
+        raise UserError(f"{params}: values of a sweep are overrides themselves, such as --multirun seed=1,2")
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = [

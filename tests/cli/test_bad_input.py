@@ -101,6 +101,12 @@ def test_added_key_of_other_commands_is_refused(command: Command, name: str) -> 
     refused(command(name, "+foo=1"), "there is no key foo; there are ")
 
 
+@pytest.mark.parametrize("key", ["hydra.sweeper.params={seed: '1,2'}", "+hydra.sweeper.params.seed='1,2'"])
+def test_values_of_a_sweep_are_not_said_by_its_own_key(fails: Command, key: str) -> None:
+    for sweep in ([], ["--multirun"]):
+        refused(fails(*sweep, key), f"{key}: values of a sweep are overrides themselves, such as --multirun seed=1,2")
+
+
 def test_key_taken_away_that_a_run_needs_is_named(fails: Command) -> None:
     refused(fails("~training.compile"), "~training.compile: a run needs this key; leave it as it is")
 

@@ -16,13 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.models.m2m_100.modeling_m2m_100 import M2M100SinusoidalPositionalEmbedding
 
 import seq2seq
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.huggingface.folder import Folder
-from seq2seq.huggingface.importing import read
+from seq2seq.huggingface.importing import _fairseq_waves, read
 from tests.sentences import sentences
 
 LIMIT = 24
@@ -234,6 +235,15 @@ def test_tag_is_the_language_that_m2m100_translates_from(
     refused = command("translate", "checkpoint=a.ckpt", "tag=fra_Lat", "input=in")
     assert refused.status == 1 and "tag=fra_Lat is not known to the model: " in refused.err
     assert len(refused.err) < 300 and refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("d_model", [2, 4, 6])
+def test_waves_of_fairseq_are_numbers_and_those_of_transformers(d_model: int) -> None:
+    made = _fairseq_waves(torch.arange(9), d_model)
+    assert made.isfinite().all() and made.abs().max() <= 1
+    if d_model > 2:  # of a single wave theirs are nan
+        theirs = M2M100SinusoidalPositionalEmbedding.get_embedding(9, d_model)
+        assert_close(made, theirs)
 
 
 def test_language_that_is_forced_is_no_piece_of_the_score(command: Command, nllb: Path, tmp_path: Path) -> None:
