@@ -47,7 +47,7 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
     for composed in product(*(axis.values for axis in axes if not axis.plain)):
         defaults = compose_defaults("train", [o for o in composed if group_of(o.partition("=")[0])[0] in groups])
         config = compose_hydra("train", list(composed))
-        ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         check_added("train", list(composed), ours, defaults)
         for settings in product(*plain):
             for key, value in settings:
