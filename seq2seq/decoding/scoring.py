@@ -59,9 +59,9 @@ def forced_log_probabilities(model: EncoderDecoder | Ensemble, batch: Batch) -> 
 
 
 def given(model: EncoderDecoder | Ensemble, batch: Batch) -> Tensor:
-    """Return which entries of `batch.target_output` are no predictions, bool (tokens,): what a model must begin with.
+    """Return, bool (tokens,), which entries of `batch.target_output` are no predictions.
 
-    That is the language of an imported model, which search takes for certain.
+    They are what a model must begin with: the language of an imported one, which search takes for certain.
     """
     if model.first_token is None:
         return torch.zeros_like(batch.target_output, dtype=torch.bool)
