@@ -196,7 +196,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, help="the folder of a run of that model")
     parser.add_argument("--output", type=Path, default=Path("docs/explained"), help="a folder (%(default)s)")
     options = parser.parse_args()
-    check_folder(options.output)
+    check_folder(options.output, key="--output=")
     for run in filter(None, (options.bottleneck, options.bahdanau, options.transformer)):
         if not (run / "metrics.json").exists():
             parser.error(f"{run} has no finished run; give a folder with metrics.json")

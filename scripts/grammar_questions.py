@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=above_0, default=2000, help="questions to train on (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the questions (%(default)s)")
     options = parser.parse_args()
-    check_folder(options.folder)
+    check_folder(options.folder, key="")
     options.folder.mkdir(parents=True, exist_ok=True)
     sizes = {"train": options.pairs, "val": 200, "test": 300}
     made = {split: list(islice(questions(split, seed=options.seed), size)) for split, size in sizes.items()}

@@ -14,6 +14,7 @@ from seq2seq.build_ensemble import check_one_vocabulary
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.errors import UserError
+from seq2seq.options import with_new_keys
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,9 @@ def check_one_model(checkpoints: Sequence[Checkpoint]) -> None:
             ours, theirs = (_kind(checkpoint.config.get(side, {})) for checkpoint in (first, other))
             if ours != theirs:
                 raise UserError(f"{other.path}: {side} is {theirs}, but {ours} in {first.path}; average one model's")
+        configs = [with_new_keys(checkpoint.config) for checkpoint in (first, other)]
         for key in MODEL_KEYS:
-            if found := _difference(key, first.config.get(key), other.config.get(key)):
+            if found := _difference(key, *(config.get(key) for config in configs)):
                 name, ours, theirs = found
                 raise UserError(f"{other.path}: {name} is {theirs}, but {ours} in {first.path}; average one model's")
         for name in sorted({*first.weights, *other.weights}):

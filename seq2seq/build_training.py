@@ -1,5 +1,6 @@
 """Configuration to a training: its data, its module, Lightning's trainer; and what is refused before."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -186,6 +187,14 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
         compiled=config.training.compile,
         config=plain,
     )
+
+
+def own_stance(config: DictConfig) -> AbstractContextManager[object]:
+    """Return a context of a whole run, which gives back what else the process compiles.
+
+    `build_module` has nothing compiled but training steps, and says so to PyTorch for the process.
+    """
+    return torch.compiler.set_stance("default") if config.training.compile else nullcontext()
 
 
 def settle_precision(config: DictConfig, *, stored: str | None = None) -> Precision:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,6 +15,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.errors import UserError, nearest
+
+REFERENCE = re.compile(r"\$\{([^{}]*)\}")
+"""What stands for the value of a key."""
 
 COMMANDS = {"search": "translate", "links": "align", "method": "explain"}
 """Groups of which a choice can be had by itself, and a command that has each."""
@@ -131,3 +135,68 @@ def _to_change(config: DictConfig) -> DictConfig:
     own = copy.deepcopy(config)
     OmegaConf.set_readonly(own, None)
     return own
+
+
+def with_new_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored configuration of a training, and with it the keys that its version did not have.
+
+    They are as today's default has them, by which such a training is read everywhere. A default that refers to what the
+    configuration does not hold, as to Hydra's own keys, is left out.
+
+    Args:
+        config: as plain data, its interpolations resolved.
+    """
+    found: dict[str, Any] = copy.deepcopy(dict(config))
+    usual, parts = _usual()
+    _add_new(found, usual, parts, found)
+    return found
+
+
+@cache
+def _usual() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what a training is by default, and by the names of classes what the part of each is."""
+    usual: Any = OmegaConf.to_container(compose_defaults("train", []), resolve=False)
+    parts: dict[str, dict[str, Any]] = {}
+    for file in sorted(config_folder().glob("*/*.yaml")):
+        part: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+        if isinstance(part, dict) and "_target_" in part:
+            parts.setdefault(_class(part), {k: v for k, v in part.items() if k != "defaults"})
+    return usual, parts
+
+
+def _class(part: Mapping[str, Any]) -> str:
+    """Return a class's own name, since it may have moved to another module."""
+    return str(part.get("_target_")).rpartition(".")[2]
+
+
+def _add_new(
+    found: dict[str, Any], usual: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]], whole: Mapping[str, Any]
+) -> None:
+    for key, default in usual.items():
+        if key not in found:
+            try:
+                found[key] = _resolved(default, whole)
+            except KeyError:
+                continue
+        elif isinstance(found[key], dict):
+            chosen = parts.get(_class(found[key]), {}) if "_target_" in found[key] else default
+            _add_new(found[key], chosen if isinstance(chosen, Mapping) else {}, parts, whole)
+
+
+def _resolved(default: Any, whole: Mapping[str, Any]) -> Any:
+    """Return a default with the values that it refers to; raises KeyError where there is none."""
+    if isinstance(default, dict):
+        return {key: _resolved(value, whole) for key, value in default.items()}
+
+    def value_of(reference: re.Match[str]) -> Any:
+        value: Any = whole
+        for name in reference[1].split("."):
+            if not isinstance(value, Mapping):
+                raise KeyError(name)
+            value = value[name]
+        return value
+
+    if not isinstance(default, str):
+        return copy.deepcopy(default)
+    alone = REFERENCE.fullmatch(default)
+    return value_of(alone) if alone else REFERENCE.sub(lambda reference: str(value_of(reference)), default)

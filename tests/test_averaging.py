@@ -1,15 +1,18 @@
 """The mean of checkpoints: of every weight, in its type; what is not one model is refused by name."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from seq2seq.averaging import mean_weights
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.tokenizer import TokenizerConfig
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,24 @@ def test_a_checkpoint_with_itself_is_itself_and_dropout_may_differ(protos: list[
     weights = {"w": torch.randn(50)}
     same = [checkpoint("a", protos[0], weights), checkpoint("b", protos[0], weights, dropout=0.5)]
     assert torch.equal(mean_weights(same)["w"], weights["w"])
+
+
+def test_key_that_an_earlier_version_did_not_have_is_as_usual(protos: list[bytes]) -> None:
+    config: Any = OmegaConf.to_container(compose_defaults("train", ["model=transformer", "output=none"]), resolve=True)
+    earlier: Any = copy.deepcopy(config)
+    del earlier["cross_pattern"], earlier["model"]["output_bias"], earlier["decoder"]["gate"]
+    window: Any = config | {"cross_pattern": {"_target_": "seq2seq.attention.Window", "_partial_": True, "width": 3}}
+    gated: Any = config | {"decoder": config["decoder"] | {"gate": True}}
+    old, new, narrow, other = (
+        checkpoint(path, protos[0], {"w": [1.0]})._replace(config=of)
+        for path, of in (("old", earlier), ("new", config), ("narrow", window), ("gated", gated))
+    )
+    for pair in ((old, new), (new, old)):
+        assert mean_weights(pair)["w"].tolist() == [1.0]
+    for changed, key in ((narrow, "cross_pattern"), (other, "decoder.gate")):
+        for pair in ((old, changed), (changed, old)):
+            with pytest.raises(UserError, match=f"{key}.* is .*, but .*; average one model's"):
+                mean_weights(pair)
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def split_overrides(text: str) -> list[str]:
 def _check_folder(folder: Path, told: dict[str, Any]) -> None:
     """Refuse a folder that is not that of this recipe."""
     settings = folder / SETTINGS
-    check_folder(folder)
+    check_folder(folder, key="")
     if settings.exists():
         try:
             before = json.loads(settings.read_text(encoding="utf-8"))

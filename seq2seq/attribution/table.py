@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 
 from torch import Tensor
 
@@ -106,6 +107,5 @@ def _fit(text: str, width: int) -> str:
     text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     if _columns(text) <= width:
         return text
-    while _columns(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…"
+    ends = accumulate(_columns(character) for character in text)  # once through: a word may have 5,000 characters
+    return f"{text[: sum(1 for _ in takewhile(lambda end: end < width, ends))]}…"

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -148,9 +148,14 @@ def _check_same_model(config: DictConfig, checkpoint: Checkpoint, overrides: lis
 
     What fits by its sizes may mean something else, and a default is no wish.
     """
-    unsaid = [d for d in _original(config, list(differences(config, checkpoint))) if not _is_said(d, config, overrides)]
+    found = _original(config, list(differences(config, checkpoint)))
+    if not (_is_recurrent(config) and _is_recurrent(checkpoint.config)):
+        found = [difference for difference in found if difference.key != "model.rnn"]  # one of them reads no such key
+    unsaid = [difference for difference in found if not _is_said(difference, config, overrides)]
     if not unsaid:
         return
+    kinds = [difference for difference in found if difference.is_class and difference.key in SIDES]
+    unsaid = [*kinds, *(difference for difference in unsaid if difference not in kinds)]
     unsaid.sort(key=lambda difference: not difference.is_class)
     named = ", ".join(f"its {key} is {theirs}, not {ours}" for key, ours, theirs, _ in unsaid[:SHOWN])
     more = f", and {len(unsaid) - SHOWN} more" if len(unsaid) > SHOWN else ""
@@ -158,6 +163,10 @@ def _check_same_model(config: DictConfig, checkpoint: Checkpoint, overrides: lis
         f"begin_with={checkpoint.path}: {named}{more}; give the overrides that its training was given, "
         "and say by its key what is to be another"
     )
+
+
+def _is_recurrent(config: Mapping[str, Any] | DictConfig) -> bool:
+    return any("rnn" in config.get(side, {}) for side in SIDES)
 
 
 def _is_said(difference: Difference, config: DictConfig, overrides: list[str]) -> bool:

@@ -135,19 +135,36 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         return _one_line(message)
     key = next(group for group in found.groups() if group)
     key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
-    choices = [o for o in overrides if not {"/", "."} & set(o.partition("=")[0]) or PART.fullmatch(o)]
-    known = _known_keys(command, [o for o in choices if not o.startswith((f"{key}=", "-"))])
+    known = _known_keys(command, _choices(key, overrides))
     side, part = part_of_side(key)
     if command == "train" and part and f"{side}.{part}" not in known:
         return no_such_part(key, side, part)
     inner = re.search(r"full_key: (\S+)", str(error.__cause__))
     if key in known and inner:  # of a value in braces
         key = inner[1]
+    if key in known and any(override.partition("=")[0] == f"~{key}" for override in overrides):
+        return f"~{key}: a run needs this key; leave it as it is, or say {key}=..."
     if key in known:
         return f"{key} is not a key of all these runs; start those that have it by themselves"
+    return _no_key(key, known)
+
+
+def no_such_key(key: str, command: str, overrides: list[str]) -> str:
+    """Return that a command has no such key, and the nearest that it has under the choices that overrides make."""
+    return _no_key(key, _known_keys(command, _choices(key, overrides)))
+
+
+def _no_key(key: str, known: list[str]) -> str:
     if not KEY_OF_CLASS.search(key):  # else somebody does mean a class
         known = [name for name in known if not name.endswith("_")]
+    known = [name for name in known if not key.startswith(f"{name}.")]
     return f"there is no key {key}; {nearest(key, known)}"
+
+
+def _choices(key: str, overrides: list[str]) -> list[str]:
+    """Return the overrides of groups and of whole corpora, without a key that does not exist."""
+    choices = [o for o in overrides if not {"+", "/", "."} & set(o.partition("=")[0]) or PART.fullmatch(o)]
+    return [o for o in choices if not o.startswith((f"{key}=", "-"))]
 
 
 def _known_keys(command: str, choices: list[str]) -> list[str]:

@@ -124,17 +124,17 @@ def exchange(folder: Path, *, entering: Sequence[Path], leaving: Sequence[Path],
         raise
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a place where nothing can be written.
+def check_folder(folder: Path, key: str = "output=") -> None:
+    """Refuse a place where nothing can be written; `key` is what stands before it on the command line.
 
     Raises:
         UserError: it is a file, below a file, or nobody may write there.
     """
     existing = next(path for path in (folder, *folder.parents, Path()) if path.exists())
     if not existing.is_dir():
-        raise UserError(f"cannot write output={folder}: {existing} is a file; give a folder")
+        raise UserError(f"cannot write {key}{folder}: {existing} is a file; give a folder")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write output={folder}: no permission in {existing}; give another folder")
+        raise UserError(f"cannot write {key}{folder}: no permission in {existing}; give another folder")
 
 
 def results_folder(output: str | None, checkpoint: str) -> Path:

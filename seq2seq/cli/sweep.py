@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.cli.added import check_added
 from seq2seq.cli.shorthand import group_of, matching
 from seq2seq.cli.values import check_choices, check_values
 from seq2seq.options import compose_hydra, composed, group_names
@@ -46,6 +47,7 @@ def configurations(overrides: list[str]) -> Iterator[DictConfig]:
     for choices in product(*(axis.values for axis in axes if not axis.plain)):
         defaults = composed("train", tuple(o for o in choices if group_of(o.partition("=")[0])[0] in groups))
         config = compose_hydra("train", list(choices))
+        check_added("train", list(choices), config, defaults)
         for settings in product(*plain):
             for key, value in settings:
                 OmegaConf.update(config, key, value)

@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, read_write
 
+from seq2seq.build_training import own_stance
 from seq2seq.cli.begin import as_begun
 from seq2seq.cli.messages import explain
 from seq2seq.cli.objective import objective_of
@@ -42,6 +43,9 @@ MODE = re.compile(r"\+{0,2}hydra\.mode=(?P<value>.*)", re.DOTALL)
 MULTIRUN = re.compile(r"(['\"]?)((RunMode\.)?MULTIRUN|2)\1")
 """What Hydra takes for this mode."""
 
+PARAMS = re.compile(r"\+{0,2}hydra\.sweeper\.params[.=]")
+"""Overrides of what only a file can say: Hydra merges them into nothing, and fails."""
+
 SUBFOLDER = "hydra.output_subdir"
 
 
@@ -59,6 +63,8 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     unknown = options - HYDRA_OPTIONS
     if unknown:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
+    if params := next((override for override in overrides if PARAMS.match(override)), None):
+        raise UserError(f"{params}: values of a sweep are overrides themselves, such as --multirun seed=1,2")
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = [
@@ -138,7 +144,7 @@ def _run(overrides: list[str], place: Meeting, *, sweep: bool, precision: Precis
                         logging.disable(logging.WARNING)
                 if sweep:  # else it stands in the overrides already; the others must not come to another by themselves
                     sys.argv.append(f"trainer.precision={chosen.value}")
-                with unhidden(), parted():
+                with unhidden(), parted(), own_stance(config):
                     metrics = run_training(config, chosen, place, record)
                 folders.append(Path(config.output))
                 return objective_of(config.objective, metrics) if sweep else None

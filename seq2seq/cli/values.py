@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from seq2seq.cli.added import check_added
 from seq2seq.cli.shorthand import group_of
 from seq2seq.errors import UserError, nearest
 from seq2seq.options import choices_of, composed, config_folder, group_names, other_kind
@@ -92,7 +93,9 @@ def check_types(command: str, overrides: list[str]) -> None:
     given = [override for override in overrides if not override.startswith("-")]
     check_choices(given)
     groups = [override for override in given if group_of(override.partition("=")[0])[0] in group_names()]
-    check_values(given, composed(command, tuple(given)), composed(command, tuple(groups)))
+    config, defaults = composed(command, tuple(given)), composed(command, tuple(groups))
+    check_added(command, given, config, defaults)
+    check_values(given, config, defaults)
 
 
 def without_empty_groups(command: str, overrides: list[str]) -> list[str]:

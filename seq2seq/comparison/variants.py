@@ -13,7 +13,7 @@ import numpy as np
 
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.errors import UserError
-from seq2seq.options import config_folder
+from seq2seq.options import config_folder, with_new_keys
 
 NEUTRAL = (
     *("seed", "output", "run_name", "resume", "loader.cache_dir", "variants", "training.test_splits", "logger"),
@@ -100,12 +100,12 @@ def base_name(run: Run) -> str:
 
 
 def _identity(run: Run) -> str:
-    """Return the configuration as text that is equal for the runs of a variant."""
-    return json.dumps(_settings(run), sort_keys=True, default=str)
+    """Return the configuration as text that is equal for the runs of a variant, also of an earlier version's."""
+    return json.dumps(_settings(run, with_new_keys(run.config)), sort_keys=True, default=str)
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    """Return the leaves of the configuration that make a variant, by their dotted names."""
+def _settings(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the leaves of a run's configuration that make a variant, by their dotted names."""
     output = str(run.config.get("output") or "")
 
     def walk(node: Any, prefix: str) -> Iterable[tuple[str, Any]]:
@@ -118,7 +118,7 @@ def _settings(run: Run) -> dict[str, Any]:
             yield prefix, node
 
     below = tuple(f"{key}." for key in NEUTRAL)
-    return {key: value for key, value in walk(run.config, "") if key not in NEUTRAL and not key.startswith(below)}
+    return {key: value for key, value in walk(config, "") if key not in NEUTRAL and not key.startswith(below)}
 
 
 def _name(variants: Sequence[Variant]) -> None:
@@ -133,7 +133,10 @@ def _name(variants: Sequence[Variant]) -> None:
             variant.name = f"{name} (no configuration)"
             group.remove(variant)
         if len(group) > 1:
-            settings = [_settings(variant.runs[0]) for variant in group]
+            runs = [variant.runs[0] for variant in group]
+            named = {key for run in runs for key in _settings(run, run.config)}
+            whole = [_settings(run, with_new_keys(run.config)) for run in runs]
+            settings = [{key: value for key, value in each.items() if key in named} for each in whole]
             columns = {key: [_short(key, values.get(key)) for values in settings] for key in _differing(settings)}
             for number, variant in enumerate(group):
                 own = [key for key, column in columns.items() if column[number] != _usual(column)]
@@ -226,7 +229,8 @@ def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
 
 
 def _flat_data(run: Run) -> dict[str, Any]:
-    return {key: value for key, value in _settings(run).items() if key.split(".")[0] == "data"}
+    settings = _settings(run, with_new_keys(run.config))
+    return {key: value for key, value in settings.items() if key.split(".")[0] == "data"}
 
 
 def _references(run: Run, split: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ NEVER_ZERO = "%s: no link has index 0; if its words are counted from 1, add %s=1
 
 
 def linked_pairs(
-    source: str, target: str, links: str, *, form: LinkForm, transpose: bool, doubted: set[str]
+    source: str, target: str, links: str, *, form: LinkForm, transpose: bool, doubted: set[str], key: str = "data"
 ) -> Iterator[Pair]:
     """The pairs of two text files with the links of a third.
 
@@ -26,6 +26,7 @@ def linked_pairs(
         form: of the links.
         transpose: whether they are written target-source.
         doubted: the files of links of which was said already that they may count from 1; this one may join them.
+        key: of the corpus in the configuration.
 
     Raises:
         UserError: for files that do not belong together, naming file and line.
@@ -34,12 +35,12 @@ def linked_pairs(
     pairs = read(source, target, links, form.first_index)
     linked = zero = False
     for texts, found in pairs:
-        yield linked_pair(*texts, found, transpose=transpose, first_index=form.first_index)
+        yield linked_pair(*texts, found, transpose=transpose, first_index=form.first_index, key=key)
         linked = linked or bool(found)
         zero = zero or any(0 in (link.source, link.target) for link in found)
     if linked and not zero and not form.first_index and links not in doubted:
         doubted.add(links)
-        logger.warning(NEVER_ZERO, links, "data.links_first_index")
+        logger.warning(NEVER_ZERO, links, f"{key}.links_first_index")
 
 
 def _line_by_line(

@@ -51,6 +51,7 @@ class MixtureCorpus(Corpus):
         self.tags = tuple(dict.fromkeys(filter(None, self._tag_of.values())))
         self.tokenized = all(member.corpus.tokenized for member in corpora.values())
         for name, member in corpora.items():
+            member.corpus.key = f"data.corpora.{name}"
             if isinstance(member.corpus, MixtureCorpus):
                 raise UserError(f"data.corpora.{name} is a mixture itself; name its corpora beside the others")
             if member.corpus.streaming != streaming:

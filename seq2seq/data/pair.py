@@ -19,7 +19,9 @@ class Pair(NamedTuple):
     tag: str = ""  # the symbol of the vocabulary that stands before the source
 
 
-def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0) -> Pair:
+def linked_pair(
+    source: str, target: str, links: Iterable[WordLink], *, transpose: bool, first_index: int = 0, key: str = "data"
+) -> Pair:
     """The pair with its links source-target, counted from 0; raises UserError for a link that it cannot have.
 
     Args:
@@ -28,6 +30,7 @@ def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpos
         links: as they were written, counted from 0; target-source where they are to be transposed.
         transpose: whether the links were written target-source.
         first_index: from which the file counts, in which a message says what is wrong.
+        key: of the corpus in the configuration.
     """
     sizes = len(words(source)), len(words(target))
     written = []
@@ -39,7 +42,7 @@ def linked_pair(source: str, target: str, links: Iterable[WordLink], *, transpos
             raise UserError(
                 f"{link.where}: {shown} exceeds the {sizes[0]} source, {sizes[1]} target words, "
                 f"counted from {first_index}"
-                + ("" if first_index else "; if the file counts them from 1, say data.links_first_index=1")
+                + ("" if first_index else f"; if the file counts them from 1, say {key}.links_first_index=1")
             )
         written.append(f"{i}{kind}{j}")
     return Pair(source, target, " ".join(written))

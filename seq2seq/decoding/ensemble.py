@@ -60,6 +60,12 @@ class Ensemble(nn.Module):
         for model in self.models:
             yield from model.parameters(recurse)
 
+    @property
+    def first_token(self) -> int | None:
+        """What all models force every translation to begin with; None: not all have the same, or they have none."""
+        found = {model.first_token for model in self.models}
+        return found.pop() if len(found) == 1 else None
+
     def begin(self, source: Tensor, source_mask: Tensor, source_lengths: Tensor) -> EnsembleState:
         """Return the state before the first token of each sentence's translation."""
         return EnsembleState(tuple(model.begin(source, source_mask, source_lengths) for model in self.models))

@@ -17,7 +17,7 @@ ROWS = 4096
 class PairScore(NamedTuple):
     """How likely a model finds the target of a pair."""
 
-    pieces: list[str]  # of the target, and its end
+    pieces: list[str]  # of the target, and its end; without what the model is forced to begin with
     log_probabilities: list[float]  # of each, in nats
 
     @property
@@ -56,3 +56,14 @@ def forced_log_probabilities(model: EncoderDecoder | Ensemble, batch: Batch) -> 
     parts = zip(features.split(ROWS), batch.target_output[:, None].split(ROWS), strict=True)
     found = [model.output(rows).float().log_softmax(-1).gather(1, wanted) for rows, wanted in parts]
     return torch.cat(found).squeeze(1)
+
+
+def given(model: EncoderDecoder | Ensemble, batch: Batch) -> Tensor:
+    """Return, bool (tokens,), which entries of `batch.target_output` are no predictions.
+
+    They are what a model must begin with: the language of an imported one, which search takes for certain.
+    """
+    if model.first_token is None:
+        return torch.zeros_like(batch.target_output, dtype=torch.bool)
+    begins = batch.target_indices % batch.target_input.shape[1] == 0
+    return begins & (batch.target_output == model.first_token)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import Batch, TokenBudgetSampler, collate
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, marked
 from seq2seq.decoding.ensemble import Ensemble
-from seq2seq.decoding.scoring import PairScore, forced_log_probabilities
+from seq2seq.decoding.scoring import PairScore, forced_log_probabilities, given
 from seq2seq.decoding.search import Hypothesis, Request, Search, search_batch
 from seq2seq.decoding.unknown import UnknownCopy
 from seq2seq.errors import UserError
@@ -218,9 +218,12 @@ class Translator:
             ]
             results: dict[int, PairScore] = {}
             for batch in self._batches(examples, self.tokens_per_batch):
-                found = forced_log_probabilities(self.model, batch).cpu().split(batch.target_lengths.tolist())
-                for i, values in zip(batch.indices.tolist(), found, strict=True):
-                    results[i] = PairScore([*target.pieces(examples[i][1]), EOS_LABEL], values.tolist())
+                lengths = batch.target_lengths.tolist()
+                found = forced_log_probabilities(self.model, batch).cpu().split(lengths)
+                free = (~given(self.model, batch)).cpu().split(lengths)
+                for i, values, said in zip(batch.indices.tolist(), found, free, strict=True):
+                    pieces = [*target.pieces(examples[i][1]), EOS_LABEL]
+                    results[i] = PairScore(list(compress(pieces, said.tolist())), values[said].tolist())
             yield from (results[i] for i in range(len(chunk)))
 
     def _sentence(self, tokenizer: Tokenizer, text: str, where: str) -> Sentence:

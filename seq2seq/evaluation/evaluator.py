@@ -17,6 +17,7 @@ from seq2seq.data.batching import Batch
 from seq2seq.data.text import comparable, words
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.scoring import given
 from seq2seq.decoding.search import Search, search_batch
 from seq2seq.evaluation.alignment import HeadEvaluator
 from seq2seq.evaluation.by_corpus import CorpusScores, unlinked_rows
@@ -109,16 +110,20 @@ class Evaluator:
             log_probabilities = model.output(rows).float().log_softmax(-1)
             correct = log_probabilities.argmax(-1, keepdim=True) == wanted
             found.append(torch.cat((log_probabilities.gather(1, wanted), correct), dim=-1))
-        likelihood, correct = torch.cat(found).double().cpu().unbind(-1)  # one look at the device a batch
+        forced = given(model, batch)[:, None]
+        scored = torch.cat((torch.cat(found), forced), dim=-1).double().cpu()  # one look at the device a batch
+        predicted = scored[:, 2] == 0
+        likelihood, correct, _ = scored[predicted].unbind(-1)
         self._likelihood -= likelihood.sum().item()
-        place = batch.target_indices.cpu() % batch.target_input.shape[1]
+        place = batch.target_indices.cpu()[predicted] % batch.target_input.shape[1]
         range_ = torch.bucketize(place, torch.tensor(PLACES), right=True)
         self._places.index_add_(1, range_, torch.stack((torch.ones_like(correct), correct)))
         begin = time.perf_counter()
         translations = search_batch(self.search, model, batch, key=self.tokenizers.target.decode)
         self._search_seconds += time.perf_counter() - begin  # its results are on the host: the device has finished
         indices = batch.indices.tolist()
-        self._by_corpus.add(indices, likelihood, batch.target_lengths.tolist())
+        lengths = [int(part.sum()) for part in predicted.split(batch.target_lengths.tolist())]
+        self._by_corpus.add(indices, likelihood, lengths)
         for index, hypotheses in zip(indices, translations, strict=True):
             self._hypotheses[index] = self.tokenizers.target.decode(hypotheses[0].tokens)
         if seen.record:

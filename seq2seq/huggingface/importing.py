@@ -147,8 +147,8 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
 
 def _fairseq_waves(places: Tensor, d_model: int) -> Tensor:
     """Return sines and then cosines (places, d_model), the slowest of which is 10000 times as slow as the first."""
-    half = d_model // 2
-    rates = torch.exp(torch.arange(half).float() * -(torch.log(torch.tensor(10000.0)) / (half - 1)))
+    half = d_model // 2  # of a single wave fairseq itself makes nan, and no model has been trained so
+    rates = torch.exp(torch.arange(half).float() * -(torch.log(torch.tensor(10000.0)) / max(1, half - 1)))
     angles = places[:, None].float() * rates
     return torch.cat((angles.sin(), angles.cos()), dim=1)
 

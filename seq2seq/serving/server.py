@@ -66,6 +66,11 @@ def _no_host(host: str) -> str:
     )
 
 
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    """Whether a record is no advice on upgrades of a connection, of which there are none here: nothing is missing."""
+    return not record.getMessage().startswith(("Unsupported upgrade request", "No supported WebSocket library"))
+
+
 class Server(uvicorn.Server):
     """Uvicorn, but for its end.
 
@@ -75,6 +80,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        logging.getLogger("uvicorn.error").addFilter(_is_no_advice)
         self._end: float | None = None  # when to close the connections
         super().__init__(
             uvicorn.Config(

@@ -247,6 +247,23 @@ def test_table_has_a_line_a_target_word_and_fits_the_terminal(ask: Callable[...,
     assert [line.split()[0] for line in lines[-7:]] == [*TARGET.split(), "</s>"]
 
 
+def test_table_of_a_word_of_thousands_of_characters_is_made_once_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, kind = 0, unicodedata.category
+
+    def category(character: str) -> str:
+        nonlocal looks
+        looks += 1
+        return kind(character)
+
+    monkeypatch.setattr("seq2seq.attribution.table.unicodedata.category", category)
+    for word, shown in (("狼" * 5000, "狼" * 7 + "…"), ("ก่" * 5000, "ก่" * 15 + "…"), ("ก่" * 16, "ก่" * 16)):
+        made = explanation(
+            source=[word, "b", "c"], from_source=torch.tensor([[2.0, 0, 0]]), from_prefix=torch.zeros(1, 1)
+        )
+        assert table(made).splitlines()[-1].split()[-2:] == [shown, "2.00"]
+    assert looks < 50_000
+
+
 def test_table_names_the_largest_first() -> None:
     made = explanation(from_source=torch.tensor([[0.5, -2.0, 0.01]]), from_prefix=torch.tensor([[0.25]]))
     line = table(made).splitlines()[-1]

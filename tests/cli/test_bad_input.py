@@ -54,6 +54,63 @@ def test_misspelt_key_of_the_last_part_alone_names_the_whole(fails: Command) -> 
     refused(fails("label_smoothing=0"), "label_smoothing", "training.label_smoothing?")
 
 
+@pytest.mark.parametrize(
+    ("added", "key", "meant"),
+    [
+        ("+foo=1", "foo", "there are "),
+        ("+modle=1", "modle", "did you mean model?"),
+        ("+label_smoothing=0", "label_smoothing", "did you mean training.label_smoothing?"),
+        ("+training.label_smooting=0", "training.label_smooting", "did you mean training.label_smoothing?"),
+        ("++training.foo=1", "training.foo", "did you mean training."),
+        ("+training={foo:1}", "training.foo", "did you mean training."),
+        ("+training.coverage.wait=1", "training.coverage.wait", "did you mean training.coverage.weight?"),
+        ("+model.d_modle=3", "model.d_modle", "did you mean model.d_model?"),
+        ("+noise.drops=0.5", "noise.drops", "did you mean noise.drop?"),
+        ("+metrics.lower=true", "metrics.lower", "did you mean metrics.lowercase?"),
+        ("+loader.max_len=5", "loader.max_len", "did you mean loader.max_length?"),
+        ("+scheduler.intervall=step", "scheduler.intervall", "did you mean scheduler.interval?"),
+        ("+seed.foo=1", "seed.foo", "there are "),
+        ("-m +noise.foo=1,2", "noise.foo", "did you mean noise."),
+        ("+size=8 +other=${size}", "other", "did you mean"),
+        ("variants=['+noise.foo=1']", "noise.foo", "did you mean noise."),
+    ],
+)
+def test_added_key_that_nothing_reads_is_refused(fails: Command, added: str, key: str, meant: str) -> None:
+    refused(fails(*added.split()), f"there is no key {key}; {meant}")
+
+
+@pytest.mark.parametrize("added", ["+callbacks.mine=1", "+callbacks.mine.every=1", "+logger.mine={every:1}"])
+def test_added_part_without_a_class_is_refused(fails: Command, added: str) -> None:
+    refused(fails(added), ".mine: a part of your own needs a class: +", ".mine._target_=MODULE.CLASS")
+
+
+def test_added_key_that_something_reads_is_taken() -> None:
+    for added in (
+        ["+size=8", "model.d_model=${size}"],
+        ["+sizes.small=8", "model.d_model=${sizes.small}"],
+        ["+model.size=8", "model.d_embedding=${.size}"],
+        ["+callbacks.mine._target_=lightning.pytorch.callbacks.Timer", "+callbacks.mine.duration=00:00:01:00"],
+        ["+optimizer.amsgrad=true"],  # its class says whether it knows it
+        ["+hydra.job.env_set.A=b"],
+    ):
+        check_types("train", added)
+
+
+@pytest.mark.parametrize("name", ["evaluate", "translate", "visualize", "compare", "aer"])
+def test_added_key_of_other_commands_is_refused(command: Command, name: str) -> None:
+    refused(command(name, "+foo=1"), "there is no key foo; there are ")
+
+
+@pytest.mark.parametrize("key", ["hydra.sweeper.params={seed: '1,2'}", "+hydra.sweeper.params.seed='1,2'"])
+def test_values_of_a_sweep_are_not_said_by_its_own_key(fails: Command, key: str) -> None:
+    for sweep in ([], ["--multirun"]):
+        refused(fails(*sweep, key), f"{key}: values of a sweep are overrides themselves, such as --multirun seed=1,2")
+
+
+def test_key_taken_away_that_a_run_needs_is_named(fails: Command) -> None:
+    refused(fails("~training.compile"), "~training.compile: a run needs this key; leave it as it is")
+
+
 @pytest.mark.parametrize("name", ["evaluate", "translate", "align"])
 def test_misspelt_key_of_other_commands_names_the_nearest(command: Command, name: str) -> None:
     refused(command(name, "chekpoint=x"), "there is no key chekpoint", "checkpoint?")

@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from seq2seq.alignment.links import parse_links
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.pruning.curve import Point
+from seq2seq.pruning.picture import heads_figure
 
 Command = Callable[..., Any]
 HEADS = {"encoder": 4, "decoder": 4, "cross": 4}
@@ -197,3 +199,18 @@ def test_recurrent_model_has_one_head(command: Command, bahdanau: Any, tmp_path:
     said = command(name, f"checkpoint={bahdanau.best}", *more)
     assert said.status == 1 and "a recurrent decoder has one head" in said.err and len(said.err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("most", [2, 3, 36])
+def test_curves_of_heads_have_ticks_at_whole_heads_alone_and_the_most_at_the_left(most: int) -> None:
+    rows = [{"kind": "cross", "layer": 0, "heads": [head], "normalized": 0.5} for head in range(most)]
+    points = [Point(heads, (), {"bleu": 9.0 + heads, "perplexity": 2.0}) for heads in range(most, 0, -1)]
+    figure = heads_figure(rows, points)
+    picture, *curves = figure.axes
+    assert picture.get_title(loc="left") == "importance, %"
+    assert [text.get_text() for text in picture.get_xticklabels()] == [str(head) for head in range(most)]
+    assert len(curves) == 2
+    for axes in curves:
+        left, right = axes.get_xlim()
+        shown = [tick for tick in axes.get_xticks() if right <= tick <= left]
+        assert left > right and len(shown) >= 2 and all(tick == round(tick) for tick in shown)

@@ -146,7 +146,8 @@ def test_folder_of_something_else_stays_as_it_is(script: Script, settings: list[
     (tmp_path / "made" / "metrics.json").rename(tmp_path / "made" / "recipe.json")
     assert script("diversify.py", "made", *settings)[0] == 1
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["recipe.json", "text.part"]
-    assert script("diversify.py", "made/recipe.json", *settings)[0] == 1
+    status, _, said = script("diversify.py", "made/recipe.json", *settings)
+    assert status == 1 and said == "error: cannot write made/recipe.json: made/recipe.json is a file; give a folder\n"
 
 
 def test_text_with_tags_is_refused_as_a_recipe_would_lose_them(

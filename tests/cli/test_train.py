@@ -101,6 +101,7 @@ def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytes
     counters = torch._dynamo.utils.counters
     assert not counters["stats"]["unique_graphs"]
     compiled = train_briefly(*options, "training.compile=true", folder="compiled")
+    assert torch._dynamo.eval_frame._stance.stance == "default"  # what a process does after the run is compiled again
     # One for the layers of each side, another where a batch's lengths are equal, and the loss: none for a single layer,
     # for the validation or for a step of search; and none is broken.
     assert 3 <= counters["stats"]["unique_graphs"] <= 6

@@ -166,6 +166,20 @@ def test_hits_by_phenomenon_are_a_table_on_request(command: Any, bahdanau: Any, 
         assert f"{100 * share:.1f}" in line
 
 
+def test_tables_have_the_methods_by_what_is_lost_without_their_words() -> None:
+    """The greatest loss first, whatever the order in which they were measured and whatever else they are best in."""
+    found = {
+        name: Trust(Mean(lost, lost, lost), Mean(-lost, 0, 0), number / 10, {"dative": number / 10}, None, number / 99)
+        for number, (name, lost) in enumerate({"low": -0.5, "high": 2.0, "middle": 0.3, "zero": 0.0}.items(), start=1)
+    }  # fmt: skip
+    order = ["high", "middle", "zero", "low"]
+    assert list(methods_table(found).columns[0].cells) == order
+    by_phenomenon = phenomena_table(found)
+    assert isinstance(by_phenomenon, Table)
+    assert [column.header for column in by_phenomenon.columns] == ["phenomenon", *order]
+    assert [next(iter(column.cells)) for column in by_phenomenon.columns] == ["dative", "20.0", "30.0", "40.0", "10.0"]
+
+
 def test_table_without_rows_is_a_line_that_says_why() -> None:
     mean = Mean(0.1, -0.3, -0.0)
     without = Trust(mean, mean, 0.5, {}, None, 0.01)

@@ -24,6 +24,15 @@ def test_runs_that_differ_in_seed_and_place_are_one_variant(tmp_path: Path) -> N
     assert left_out == []
 
 
+def test_key_that_an_earlier_version_did_not_have_makes_no_variant(tmp_path: Path) -> None:
+    usual = {"cross_pattern": {"_target_": "seq2seq.attention.Full", "_partial_": True}, "training.r_drop": 0.0}
+    write_run(tmp_path / "old", seed=1)
+    write_run(tmp_path / "new", seed=2, config=usual)
+    write_run(tmp_path / "other", seed=3, config=usual | {"training.r_drop": 5.0})
+    found = {variant.name: len(variant.runs) for variant in group_runs(find_runs(tmp_path)).variants}
+    assert found == {"luong-general (training.r_drop=0.0)": 2, "luong-general (training.r_drop=5.0)": 1}
+
+
 def test_what_a_run_shows_makes_no_variant(tmp_path: Path) -> None:
     write_run(tmp_path / "a", config={"callbacks.pinned.every_head": ["cross"], "pinned": [1, 2]})
     write_run(tmp_path / "b", seed=2, config={"callbacks.pinned": None, "logger": None, "pinned": [3]})

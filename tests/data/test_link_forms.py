@@ -11,6 +11,7 @@ import pytest
 from seq2seq.alignment.links import parse_links, read_links
 from seq2seq.cli.aer import aer
 from seq2seq.data.corpus import TextCorpus
+from seq2seq.data.mixture import Member, MixtureCorpus
 from seq2seq.errors import UserError
 
 PHARAOH = "0-0 1p2\n\n2-1 0?0\n"
@@ -130,3 +131,13 @@ def test_links_that_may_count_from_one_are_doubted_once(tmp_path: Path, caplog: 
 def test_other_first_index_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="data.links_first_index=2"):
         corpus(tmp_path, write(tmp_path / "links", "0-0\n"), links_first_index=2)
+
+
+def test_links_of_a_part_of_a_mixture_name_its_own_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    part = corpus(tmp_path, write(tmp_path / "links", "1-1\n1-1\n\n"))
+    mixture = MixtureCorpus(corpora={"news": Member(part, None, None)})
+    with pytest.raises(UserError, match=r"links:2: 1-1 exceeds .* say data\.corpora\.news\.links_first_index=1"):
+        list(mixture.pairs("train"))
+    write(tmp_path / "links", "1-1\n\n1-1\n")
+    list(mixture.pairs("train"))
+    assert "add data.corpora.news.links_first_index=1" in caplog.text

@@ -1,15 +1,28 @@
 """Penalties: by hand, and beside all translations."""
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
+from seq2seq.data.batching import collate
+from seq2seq.data.tokenizer import UNK
+from seq2seq.decoding.constraints import Constraints, says
 from seq2seq.decoding.prefix import Prefix
 from seq2seq.decoding.rules import NoRepeatNgram, RepetitionPenalty
-from seq2seq.decoding.search import BeamSearch, DiverseBeamSearch, GreedySearch, Request, SampleSearch, wu_penalty
+from seq2seq.decoding.search import (
+    BeamSearch,
+    DiverseBeamSearch,
+    GreedySearch,
+    Request,
+    SampleSearch,
+    search_batch,
+    wu_penalty,
+)
 from seq2seq.errors import UserError
 
+A, B, AB, C, BA = range(4, 9)
 LIMITS: dict[str, Any] = {"max_length": 4, "max_ratio": 99.0}
 DRAWN: dict[str, Any] = {
     "n_best": 40,
@@ -95,6 +108,23 @@ def test_prefix_stands_above_penalties(tiny: Any, search: str) -> None:
     request = Request(0, Prefix([7, 7, 7], "", tiny.vocabulary))
     (found,) = tiny.run(made, tiny.model("transformer"), tiny.sources(1), [request])
     assert found and all(h.tokens[:3] == [7, 7, 7] and 7 not in h.tokens[3:] for h in found)
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_dead_end_is_no_translation_and_is_said(tiny: Any, search: str) -> None:
+    """After `a`, which is forbidden, only a piece without a space may come, and all of these have come before."""
+    made = SEARCHES[search](no_repeat_ngram=1, max_length=12)
+    prefix = Prefix([C, B, BA, UNK, A], "", tiny.vocabulary)
+    constraints = Constraints([], ["a"], tiny.vocabulary)
+    stuck, free = Request(0, prefix, constraints, where="file:3"), Request(1, None, constraints)
+    model, sources = tiny.model("transformer"), tiny.sources(2)
+    nothing, others = tiny.run(made, model, sources, [stuck, free])
+    assert nothing == []
+    assert others == tiny.run(made, model, sources[1:], [free])[0]
+    assert all(math.isfinite(h.score) and not says(tiny.vocabulary.spell(h.tokens), "a", ended=True) for h in others)
+    batch = collate([(source[:-1].tolist(), [], i) for i, source in enumerate(sources)])
+    with pytest.raises(UserError, match="file:3: no translation was found that says what is asked, and may; ask for"):
+        search_batch(made, model, batch, requests=[stuck, free])
 
 
 @pytest.mark.parametrize(

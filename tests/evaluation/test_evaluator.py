@@ -63,6 +63,7 @@ class Told(nn.Module):
         self.weights = layers
         self.output = nn.Identity()
         self.modes: list[bool] = []
+        self.first_token = None
         self.decoder = nn.Module()
         self.decoder.layers = nn.ModuleList()
         for _ in layers:

@@ -1,6 +1,7 @@
 """`seq2seq import`: the model that was imported says what transformers says."""
 
 import json
+import math
 import re
 import shutil
 import warnings
@@ -15,13 +16,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.models.m2m_100.modeling_m2m_100 import M2M100SinusoidalPositionalEmbedding
 
 import seq2seq
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty
 from seq2seq.huggingface.folder import Folder
-from seq2seq.huggingface.importing import read
+from seq2seq.huggingface.importing import _fairseq_waves, read
 from tests.sentences import sentences
 
 LIMIT = 24
@@ -233,6 +235,37 @@ def test_tag_is_the_language_that_m2m100_translates_from(
     refused = command("translate", "checkpoint=a.ckpt", "tag=fra_Lat", "input=in")
     assert refused.status == 1 and "tag=fra_Lat is not known to the model: " in refused.err
     assert len(refused.err) < 300 and refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("d_model", [2, 4, 6])
+def test_waves_of_fairseq_are_numbers_and_those_of_transformers(d_model: int) -> None:
+    made = _fairseq_waves(torch.arange(9), d_model)
+    assert made.isfinite().all() and made.abs().max() <= 1
+    if d_model > 2:  # of a single wave theirs are nan
+        theirs = M2M100SinusoidalPositionalEmbedding.get_embedding(9, d_model)
+        assert_close(made, theirs)
+
+
+def test_language_that_is_forced_is_no_piece_of_the_score(command: Command, nllb: Path, tmp_path: Path) -> None:
+    given = ["source_language=eng_Latn", "target_language=deu_Latn", "output=a.ckpt"]
+    assert command("import", f"from={nllb}", *given).status == 0
+    (tmp_path / "in").write_text("".join(f"{line}\n" for line in LINES[2:6]))
+    shutil.copyfile(tmp_path / "a.ckpt", tmp_path / "b.ckpt")
+    for checkpoint in ("a.ckpt", "[a.ckpt,b.ckpt]"):
+        said = command("score", f"checkpoint={checkpoint}", "source=in", "target=in", "by=token")
+        assert said.status == 0, said.err
+        rows = [json.loads(line) for line in said.out.splitlines()]
+        pieces = [[piece for piece, _ in row["tokens"]] for row in rows]
+        assert len(pieces) == 4 and not any("deu_Latn" in piece for row in pieces for piece in row)
+        assert f"of {sum(map(len, pieces))} pieces in 4 pairs" in said.err
+    values = [value for row in rows for _, value in row["tokens"]]
+    perplexity = math.exp(-sum(values) / len(values))
+    assert float(said.err.split()[1]) == pytest.approx(perplexity, rel=1e-3)
+    data = ["data=text", "data.test.source=in", "data.test.target=in", "search=greedy", "search.max_length=3"]
+    scored = command("evaluate", "checkpoint=a.ckpt", *data, "output=scores")
+    assert scored.status == 0, scored.err
+    metrics = json.loads((tmp_path / "scores" / "evaluation-test.json").read_text())["metrics"]
+    assert metrics["perplexity"] == pytest.approx(perplexity, rel=1e-3)
 
 
 def test_imported_model_serves_every_command(command: Command, nllb: Path, text: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the addresses answer is what the model says; what cannot be answered has a status and one line."""
 
+import http.client
 import socket
 import time
 from collections.abc import Callable
@@ -226,3 +227,18 @@ def test_health_names_the_models(client: Any) -> None:
     health = client.ask("/health").json
     assert health == {"status": "ok", "models": client.server.service.names, "waiting": 0}
     assert len(set(health["models"])) == 3
+
+
+def test_request_for_a_web_socket_is_answered_without_advice(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "eA==",
+    }
+    for upgrade in ("websocket", "h2c"):
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+        connection.request("GET", "/", headers=headers | {"Upgrade": upgrade})
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert not caplog.records

@@ -1,10 +1,11 @@
 """What is counted and shown while a model trains."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import pytest
+import torch
 
 from seq2seq.alignment.links import parse_links
 from seq2seq.alignment.sentence import Sentence
@@ -71,6 +72,21 @@ def test_utilization_counts_every_pass_of_a_step(clock: Clock, monkeypatch: pyte
     throughput.on_train_start(SimpleNamespace(precision="32-true"), Module())  # type: ignore[arg-type]
     logged = train(throughput, clock, seconds=2, tokens=100, step=2)
     assert logged["train/flops_utilization"] == pytest.approx(passes * 300 / 2 / 1000)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, TypeError, ValueError, IndexError])
+def test_part_that_cannot_be_counted_does_not_end_the_training(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def count(_: Any) -> Any:
+        raise error("too short")
+
+    monkeypatch.setattr("seq2seq.training.callbacks.step_flops", count)
+    module = TranslationModule.__new__(TranslationModule)
+    lightning.LightningModule.__init__(module)
+    module.model = torch.nn.Linear(1, 1)  # type: ignore[assignment]
+    Throughput().on_train_start(cast(Any, None), module)
+    assert "no train/flops_utilization: the model does not run on the smallest batches (too short)" in caplog.text
 
 
 def test_logged_throughput_is_that_since_the_latest_log(clock: Clock) -> None:

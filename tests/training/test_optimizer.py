@@ -1,6 +1,7 @@
 """Muon and Adam under one roof do what each does alone."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from seq2seq.attention import Differential, Entmax, Leaky, LogLength, Monotonic, Sigmoid, Sink
+from seq2seq.build import build_model
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.options import compose_defaults
 from seq2seq.training.optimizer import Muon, MuonAdam
 
 OPTIONS: dict[str, Any] = {
@@ -75,6 +79,27 @@ def test_muon_takes_the_steps_of_pytorchs_matrix_by_matrix(speed: float, monkeyp
             optimizer.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert all((parameter != 1).all() for parameter in ours)
+
+
+def test_of_a_transformer_muon_moves_all_matrices_but_tables_and_w_o() -> None:
+    """What `VOCABULARY` and configs/optimizer/muon.yaml say."""
+    sizes = ["model=transformer", "model.d_model=8", "encoder.num_heads=2", "decoder.num_heads=2", "output=none"]
+    vocabulary: Any = range(9)
+    model = build_model(compose_defaults("train", sizes), Tokenizers(vocabulary, vocabulary))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    muon, _ = (
+        {names[id(parameter)] for parameter in group["params"]}
+        for group in MuonAdam(model.named_parameters(), **OPTIONS).param_groups
+    )
+    matrices = {name for name, parameter in model.named_parameters() if parameter.ndim == 2}
+    left = {name for name in matrices - muon if "attention.output.weight" not in name}
+    assert muon <= matrices and left == {"encoder.embedding.table.weight"}
+    kinds = {re.sub(r".*layers\.\d+\.", "", name) for name in muon}
+    assert kinds == {
+        f"{attention}_attention.{matrix}.weight"
+        for attention in ("self", "cross")
+        for matrix in ("query", "key", "value")
+    } | {"feedforward.0.weight", "feedforward.3.weight"}
 
 
 @pytest.mark.parametrize("given", ["one", "none"])

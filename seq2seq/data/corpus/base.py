@@ -11,6 +11,7 @@ class Corpus(ABC):
     """Splits of sentence pairs: `train`, `val`, and tests, the main one of which is `test`."""
 
     tokenized = False  # whether the words are set apart already, so that BLEU must not tokenise them again
+    key = "data"  # what the configuration calls it, for messages; of a part of a mixture, `data.corpora.NAME`
     tags: tuple[str, ...] = ()  # those of its pairs, which the vocabulary of the source needs
 
     def __init__(self, splits: Iterable[str], *, streaming: bool) -> None:

@@ -69,4 +69,5 @@ class TextCorpus(Corpus):
             form=self._form(links[0]),
             transpose=self.transpose_links,
             doubted=self._doubted,
+            key=self.key,
         )
