@@ -71,7 +71,7 @@ def seed() -> int:
     value = 1
     random.seed(value)
     np.random.seed(value)
-    torch.manual_seed(value)
+    torch.default_generator.manual_seed(value)  # `torch.manual_seed` notes, for GPUs, where it is called from: 1.4 ms
     return value
 
 

@@ -155,17 +155,19 @@ def checked_shapes() -> Iterator[set[tuple[str, Told]]]:
     calls: Counter[tuple[str, str, type]] = Counter()
 
     def checking(function: Callable[..., Any], document: Documented) -> Callable[..., Any]:
+        named = str(document)
+
         @functools.wraps(function)
         def call(*args: Any, **options: Any) -> Any:
             if torch.compiler.is_compiling():  # first of all: what stands below would be traced, calls so far included
                 return function(*args, **options)
             result = function(*args, **options)
-            whose = (os.environ.get("PYTEST_CURRENT_TEST", ""), str(document), type(args[0]) if args else type(None))
+            whose = (os.environ.get("PYTEST_CURRENT_TEST", ""), named, type(args[0]) if args else type(None))
             calls[whose] += 1
             if calls[whose] > FIRST_CALLS:
                 return result
             given = document.signature.bind(*args, **options).arguments
-            met.update((str(document), told) for told in check_call(document, given, result))
+            met.update((named, told) for told in check_call(document, given, result))
             return result
 
         return call
@@ -248,7 +250,7 @@ def fits(shape: tuple[int, ...], told: Told, sizes: dict[str, int]) -> bool:
 
 
 def _is(axis: str, size: int, sizes: dict[str, int]) -> bool:
-    choices = axis.split(" or ")
+    choices = _choices(axis)
     values = [_value(choice, sizes) for choice in choices]
     if size in values:
         return True
@@ -258,12 +260,22 @@ def _is(axis: str, size: int, sizes: dict[str, int]) -> bool:
     return bool(new)
 
 
+@functools.cache
+def _choices(axis: str) -> list[str]:
+    return axis.split(" or ")
+
+
+@functools.cache
+def _terms(choice: str) -> list[list[str]]:
+    return [term.split(" · ") for term in choice.split(" + ")]
+
+
 def _value(choice: str, sizes: dict[str, int]) -> int | None:
     """Return the size of an axis such as `key`, `1`, `streams · heads` or `pieces + 1`; None where it is not known."""
-    terms = []
-    for term in choice.split(" + "):
-        factors = [int(factor) if factor.isdigit() else sizes.get(factor) for factor in term.split(" · ")]
+    value = 0
+    for term in _terms(choice):
+        factors = [int(factor) if factor.isdigit() else sizes.get(factor) for factor in term]
         if None in factors:
             return None
-        terms.append(prod(factor for factor in factors if factor is not None))
-    return sum(terms)
+        value += prod(factor for factor in factors if factor is not None)
+    return value
