@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -136,8 +137,11 @@ def own_folder(config: DictConfig, *, subfolder: str | None) -> Iterator[Record]
 
 
 def go_on_with(folder: Path) -> str:
-    """Return what to say of a run that was stopped after it had begun."""
-    return f"go on with resume={from_here(folder)} and the same overrides"
+    """Return what to say of a run that was stopped after it had begun: of a sweep's, the command of this one alone."""
+    resume, hydra = f"resume={from_here(folder)}", HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return f"go on with {resume} and the same overrides"
+    return f"go on with seq2seq train {shlex.join([*hydra.overrides.task, resume])}"
 
 
 def bears_time(options: Any) -> bool:

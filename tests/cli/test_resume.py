@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -264,6 +265,21 @@ def test_signal_saves_stops_and_says_how_to_go_on(
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)] == handlers
     assert command("train", *text, *BRIEF, "resume=stopped").status == 0
     assert differences(whole, tmp_path / "stopped") == []
+
+
+def test_run_of_a_sweep_that_is_stopped_says_the_command_of_this_one_run(
+    command: Command, text: list[str], whole: Path, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Throughput, "on_train_batch_end", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        said = command("train", *text, *BRIEF, "--multirun", "seed=1,2", "hydra.sweep.dir=sweep of 2")
+    assert said.status == 128 + signal.SIGTERM
+    (line,) = said.err.splitlines()
+    program, *arguments = shlex.split(line.partition("go on with ")[2])
+    assert (program, arguments[0]) == ("seq2seq", "train") and "seed=1" in arguments and "--multirun" not in arguments
+    assert command(*arguments).status == 0
+    (run,) = (tmp_path / "sweep of 2").rglob("metrics.json")
+    assert differences(whole, run.parent) == []
 
 
 def test_slurm_is_asked_to_start_the_job_again(
