@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seq2seq.checkpoint import KEY, LAST, MODEL_PREFIX, PREVIOUS, AlignmentChoice, pack
-from seq2seq.errors import UserError
+from seq2seq.errors import UserError, is_full
 
 
 def check_new_file(path: Path, given: Iterable[str], *, example: str) -> None:
@@ -84,7 +84,8 @@ def save_whole(content: dict[str, Any], path: Path, *, part: str = "part") -> No
     except (OSError, RuntimeError) as error:  # PyTorch makes one of the other
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise UserError(
-            f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole"
+            f"cannot write {path} ({getattr(cause, 'strerror', None) or cause}); what was saved before is whole; "
+            + ("make some room" if is_full(cause) else "see that it can be written")
         ) from error
     finally:
         beside.unlink(missing_ok=True)
