@@ -14,6 +14,7 @@ from torch import nn
 
 from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_search
 from seq2seq.build_mixture import check_corpora, make_corpus
+from seq2seq.build_options import check_options
 from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
@@ -78,6 +79,7 @@ def check_parts(config: DictConfig) -> None:
                 f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
             )
     check_corpora(config.data)
+    check_options(config)
     build_noise(config)
     check_places(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it

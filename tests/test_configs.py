@@ -17,6 +17,7 @@ from omegaconf.errors import ReadonlyConfigError
 import seq2seq
 from seq2seq.build import build_model
 from seq2seq.build_mixture import make_corpus
+from seq2seq.build_options import check_options
 from seq2seq.build_training import build_trainer
 from seq2seq.cli.shorthand import PARTS, expand, group_of
 from seq2seq.data.loader import LoaderConfig
@@ -111,6 +112,7 @@ class Vocabulary:
 
 def check_objects(config: DictConfig, *, trainer: bool) -> None:
     """Make all that a run makes, but its data."""
+    check_options(config)
     tokenizer: Any = Vocabulary()
     with torch.device("meta"):  # the largest have hundreds of millions of weights
         model = build_model(config, Tokenizers(tokenizer, tokenizer))

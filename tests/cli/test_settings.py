@@ -82,6 +82,28 @@ def test_setting_that_does_not_fit_is_found_before_the_training(
     assert not (tmp_path / "run" / "config.yaml").exists() and not list((tmp_path / "run").glob("events*"))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["+optimizer.foo=1"], "optimizer.foo is no option of Adam; take it away with '~optimizer.foo'"),
+        (["+scheduler.scheduler.foo=1"], "scheduler.scheduler.foo is no option of cosine"),
+        (["+callbacks.best.foo=1"], "callbacks.best.foo is no option of"),
+        (["-m", "search=greedy,beam", "+search.beam_size=3"], "search.beam_size is no option of GreedySearch"),
+        (["variants=['seed=1','+trainer.foo=1']"], "trainer.foo is no option of Trainer"),
+        (["experiment=multi30k_transformer_tiny"], "data.form is no option of TextCorpus; take it away"),
+        (["+trainer.callbacks=[]"], "trainer.callbacks: the run sets it itself; add them as callbacks.NAME"),
+        (["+trainer.default_root_dir=x"], "trainer.default_root_dir: the run sets it itself; say hydra.run.dir="),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_option_that_a_part_does_not_take_is_refused_before_there_is_a_folder(
+    command: Command, text: list[str], tmp_path: Path, overrides: list[str], line: str
+) -> None:
+    said = command("train", *text, *overrides)
+    assert said.status == 1 and said.err.startswith("error: ") and said.err.count("\n") == 1 and line in said.err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("overrides", [["trainer.devices=[0,1]"], ["-m", "trainer.accelerator=cpu,tpu"]], ids=" ".join)
 def test_device_that_is_not_here_is_refused_before_there_is_a_folder(
     command: Command, text: list[str], tmp_path: Path, overrides: list[str]
