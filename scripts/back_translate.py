@@ -13,6 +13,8 @@ from recipes.steps import GOES_ON, Recipe, parser
 
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.values import check_types
+from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 
 
 def main() -> None:
@@ -21,7 +23,12 @@ def main() -> None:
     arguments.add_argument("--search", default="sample", help="of the model of the other direction (%(default)s)")
     options = arguments.parse_intermixed_args()
     with mistakes_in_a_line(options.overrides, remedy=GOES_ON):
-        check_types("translate", quote([f"search={options.search}"]))
+        search = quote([f"search={options.search}"])
+        check_types("translate", search)
+        if compose_defaults("translate", search).search.get("n_best", 1) > 1:
+            raise UserError(
+                f"--search={options.search} says several translations of a sentence; take one of one, such as sample"
+            )
         recipe = Recipe(options, pairs_above=options.parallel)
         parallel = recipe.part("parallel", end=options.parallel)
         lone = recipe.part("lone", start=options.parallel)[1]

@@ -108,6 +108,11 @@ class Recipe:
         config = compose_hydra("train", overrides)
         if config.variants:
             raise UserError(f"variants={config.variants}: a recipe trains one model at a time; leave them out")
+        weight = config.training.guided_alignment.weight
+        if weight > 0:
+            raise UserError(
+                f"training.guided_alignment.weight={weight}: a recipe's text has no word links; leave it out"
+            )
         check_run(overrides, config, sweep=False)
 
     def _write_text(self, pairs: int | None, pairs_above: int) -> Path | None:

@@ -21,6 +21,7 @@ from omegaconf.errors import (
 
 from seq2seq.cli.corpora import PART
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
+from seq2seq.cli.strange import strange_keys
 from seq2seq.errors import UserError, is_full, nearest
 from seq2seq.options import choices_of, compose_defaults
 
@@ -56,7 +57,7 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         place = re.search(r"full_key: (\S+)", str(error))
         found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(cause))
         if place and found:  # an experiment's option of one choice, and another choice
-            return f"{place[1]}.{found[2]} is no option of {found[1]}; take it away with '~{place[1]}.{found[2]}'"
+            return _no_option(f"{place[1]}.{found[2]}", found[1], strange_keys(command, overrides))
         return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
     if isinstance(error.__cause__, OSError):  # what Lightning's logger cannot write it calls unsupported
         error = error.__cause__
@@ -66,7 +67,7 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if is_full(error):
         output = next((override for override in overrides if override.startswith("output=")), command)
         return _one_line(f"{output}: {getattr(error, 'strerror', None) or error}; make some")
-    if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), overrides)):
+    if isinstance(error, TypeError) and (wrong := _wrong_option(str(error), command, overrides)):
         return wrong
     if isinstance(error, MissingConfigException):
         return _missing_option(str(error), overrides)
@@ -96,11 +97,21 @@ def _find(
     return error
 
 
-def _wrong_option(message: str, overrides: list[str]) -> str | None:
+def _no_option(key: str, kind: str, strange: list[str]) -> str:
+    """Say that a key is no option of a kind, and how to take it away with all that would be refused after it."""
+    away = " ".join(f"'~{name}'" for name in dict.fromkeys([key, *strange]))
+    return f"{key} is no option of {kind}; take it away with {away}"
+
+
+def _wrong_option(message: str, command: str, overrides: list[str]) -> str | None:
     """Say which option a part has not, or which it needs; None where a message is about something else."""
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
     if unknown:
-        typed = next((f"{o}: " for o in overrides if _last_part(o) == unknown[2]), "")
+        typed = next((f"{o}: " for o in overrides if _last_part(o) == unknown[2] and o[0] != "~"), "")
+        strange = strange_keys(command, overrides)
+        key = next((name for name in strange if name.endswith(f".{unknown[2]}")), None)
+        if key and not typed:  # an experiment's option of one choice, and another choice
+            return _no_option(key, unknown[1], strange)
         return f"{typed}{unknown[1]} has no option {unknown[2]}; leave it out, or take it away with '~KEY.{unknown[2]}'"
     missing = re.search(r"(\w+)\.__init__\(\) missing .*?: '(\w+)'", message)
     if missing:

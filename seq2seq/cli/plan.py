@@ -9,6 +9,7 @@ from seq2seq.cli.precision import settle_here, settled
 from seq2seq.cli.processes import Meeting, meeting, refuse_several
 from seq2seq.cli.quoting import quote
 from seq2seq.cli.resume import resumed
+from seq2seq.cli.run_folder import bears_time
 from seq2seq.cli.shorthand import expand
 from seq2seq.cli.sweep import configurations
 from seq2seq.cli.values import check_types
@@ -67,11 +68,20 @@ def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
 
 def plan_runs(variants: list[Variant]) -> tuple[Meeting, list[Planned]]:
     """Return where the processes of this launch meet, and what each variant's run is, once none is refused."""
+    folders: set[str] = set()
     for variant in variants:
         check_types("train", variant.overrides)
         config = composed("train", tuple(variant.overrides))
         check_run(variant.overrides, config, sweep=False)
         check_devices(config.trainer.accelerator, config.trainer.devices)
+        if config.resume in (False, "auto") and not bears_time(config.hydra.run):
+            folder = config.hydra.run.dir
+            if folder in folders:
+                raise UserError(
+                    f"hydra.run.dir={folder}: a folder is for one run, and several variants would have it; leave it "
+                    f"out, or say 'hydra.run.dir={folder}/${{run_name}}', with a label for each variant"
+                )
+            folders.add(folder)
     precisions: list[Precision | None] = [None for _ in variants]  # in the others it stands in what they are told
 
     def decide() -> list[list[str] | None]:

@@ -88,7 +88,7 @@ class TranslationDataModule(LightningDataModule):
         if not any(pair.links for pair in first):
             raise UserError(
                 "training.guided_alignment needs word links of the training pairs, and there are none: "
-                "give data.train.links=FILE, or set training.guided_alignment.weight=0"
+                "give data.train.links=FILE with data=text, or set training.guided_alignment.weight=0"
             )
 
     def dataset(self, split: str) -> datasets.Dataset:

@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from seq2seq.build_mixture import make_corpus
+from seq2seq.build_training import check_parts
+from seq2seq.cli.quoting import quote
+from seq2seq.cli.shorthand import expand
 from seq2seq.cli.values import check_types
+from seq2seq.options import compose_defaults
 
 Command = Callable[..., Any]
 
@@ -199,6 +205,37 @@ def test_value_out_of_range_is_named(fails: Command, override: str, expected: st
 def test_value_of_a_mixture_is_named(command: Command, override: str, expected: str) -> None:
     corpora = [] if override.startswith("data.corpora=") else ["data.corpora.a=grammar"]
     refused(command("train", "data=mixture", *corpora, override), expected)
+
+
+@pytest.mark.parametrize(
+    ("typed", "away"),
+    [
+        (
+            "experiment=wmt14_ende data=grammar model=luong search=greedy",
+            "'~encoder.num_heads' '~search.beam_size' '~search.length_penalty' '~encoder.d_feedforward' "
+            "'~encoder.feedforward_dropout' '~encoder.norm_first' '~decoder.num_heads' '~decoder.d_feedforward' "
+            "'~decoder.feedforward_dropout' '~decoder.norm_first' '~data.path' '~data.name' '~data.source' "
+            "'~data.target'",
+        ),
+        (
+            "experiment=iwslt14_deen data=grammar",
+            "'~data.path' '~data.name' '~data.revision' '~data.source' '~data.target'",
+        ),
+        ("experiment=multi30k_transformer_tiny data=mixture data.corpora.one=grammar", "'~data.form'"),
+        ("experiment=multi30k_multilingual data=grammar", "'~data.corpora'"),
+    ],
+)
+def test_what_an_experiment_has_for_another_choice_is_taken_away_at_once(
+    command: Command, tmp_path: Path, typed: str, away: str
+) -> None:
+    tiny = ["trainer.precision=32-true", "model.d_model=16", "model.num_layers=1"]
+    given = [*typed.split(), *tiny, f"hydra.run.dir={tmp_path / 'run'}"]
+    said = command("train", *given)
+    refused(said, f"take it away with {away}")
+    config = compose_defaults("train", expand(quote([*given, *away.replace("'", "").split()]))[0])
+    check_parts(config)
+    make_corpus(config.data)
+    instantiate(config.search)
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,20 @@ def test_variants_multiply_with_a_sweep(command: Command, text: list[str], tmp_p
     assert names == [f"luong-{score}-s{seed}" for score in ("additive", "dot") for seed in (1, 2)]
 
 
+@pytest.mark.parametrize("resume", ["false", "auto"])
+def test_variants_of_one_folder_are_refused_and_each_in_its_own_is_trained(
+    command: Command, text: list[str], tmp_path: Path, resume: str
+) -> None:
+    variants = "variants=['model=luong label=-x','model=bottleneck']"
+    given = [*text, *BRIEF, variants, f"resume={resume}"]
+    said = command("train", *given, "hydra.run.dir=runs")
+    assert said.status == 1 and said.err.count("\n") == 1 and not (tmp_path / "runs").exists()
+    assert "leave it out, or say 'hydra.run.dir=runs/${run_name}', with a label for each variant" in said.err
+    said = command("train", *given, "hydra.run.dir=runs/${run_name}")
+    assert said.status == 0, said.err
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["bottleneck-none-s1", "luong-general-x-s1"]
+
+
 def test_failing_variant_is_named_and_the_others_run(command: Command, text: list[str], tmp_path: Path) -> None:
     said = command("train", *text, *BRIEF, "variants=['model=luong tokenizer.vocab_size=9999','model=bottleneck']")
     assert said.status == 1 and "Traceback" not in said.err

@@ -160,6 +160,24 @@ def test_text_with_tags_is_refused_as_a_recipe_would_lose_them(
     assert "data.corpora: a recipe's text has no tags, but these sources have 2de; give one corpus" in err
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            ["back_translate.py", "--search", "nbest"],
+            "--search=nbest says several translations of a sentence; take one",
+        ),
+        (["distill.py", "training.guided_alignment.weight=0.05"], "a recipe's text has no word links; leave it out"),
+        (["distill.py", "--student", "training.guided_alignment.weight=0.05"], "a recipe's text has no word links"),
+    ],
+)
+def test_what_a_recipe_cannot_do_is_refused_before_its_first_training(
+    script: Script, settings: list[str], tmp_path: Path, options: list[str], expected: str
+) -> None:
+    status, out, err = script(options[0], "made", *settings, *options[1:])
+    assert status == 1 and not out and expected in err and not (tmp_path / "made").exists()
+
+
 def test_back_translations_are_tagged_and_of_text_that_was_held_back(
     script: Script, settings: list[str], text_folder: Path, tmp_path: Path
 ) -> None:
