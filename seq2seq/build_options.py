@@ -1,9 +1,9 @@
-"""Options of the parts that are made from a configuration's `_target_`: is each one that the class takes?"""
+"""Options of the parts that a configuration names by `_target_`: does each take what it is given?"""
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
-from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.errors import UserError
 
 MADE = ("data", "tokenizer", "optimizer", "scheduler", "search", "callbacks", "logger", "trainer")
-"""Keys of what is made from its options alone. A model's parts get more; they are tried without data."""
+"""Keys of what is made from its options alone, and late. A model's parts are tried early, without data."""
 
 OF_THE_RUN = {
     "callbacks": "add them as callbacks.NAME",
@@ -27,42 +27,52 @@ def check_options(config: DictConfig) -> None:
     """Refuse options that a part would not take when it is made, after other variants have been trained.
 
     Raises:
-        UserError: naming the key and the class.
+        UserError: naming a key, its class, and all keys of this kind.
     """
     for name, what in OF_THE_RUN.items():
         if name in config.trainer:
             raise UserError(f"trainer.{name}: the run sets it itself; {what}")
-    for key in MADE:
-        if isinstance(config.get(key), DictConfig):
-            _check(key, config[key])
+    found = strange_options(config)
+    for key, kind in found.items():
+        if key.partition(".")[0] in MADE:
+            raise UserError(no_option(key, kind, found))
 
 
-def _check(key: str, options: DictConfig) -> None:
-    if "corpora" in options:
-        return  # a mixture makes each with an eye on its own keys
-    if "_target_" in options:
-        name, taken = _taken(str(options._target_))
-        for option in map(str, options):
-            if taken is not None and option not in taken and not option.startswith("_"):
-                raise UserError(f"{key}.{option} is no option of {name}; take it away with '~{key}.{option}'")
-    for inner, value in _parts(options):
-        _check(f"{key}.{inner}", value)
+def no_option(key: str, kind: str, strange: dict[str, str]) -> str:
+    """Say that a key is no option of a kind, and how to take it away with all that would be refused after it."""
+    away = " ".join(f"'~{name}'" for name in dict.fromkeys([key, *strange]))
+    return f"{key} is no option of {kind}; take it away with {away}"
 
 
-def _parts(options: DictConfig) -> Iterator[tuple[str, DictConfig]]:
-    for key in map(str, options):
-        if not OmegaConf.is_missing(options, key) and isinstance(options[key], DictConfig):
-            yield key, options[key]
+def strange_options(config: DictConfig) -> dict[str, str]:
+    """Return the keys that what makes their part does not take, and what makes it.
+
+    An experiment may have them for a choice of its own, where another choice was made.
+    """
+    return dict(_strange("", config))
+
+
+def _strange(place: str, config: DictConfig) -> Iterator[tuple[str, str]]:
+    if "_target_" in config:
+        with suppress(Exception):  # what is not installed, or tells no names
+            kind, names = _taken(str(config["_target_"]))
+            yield from ((f"{place}{key}", kind) for key in map(str, config) if key not in names and key[0] != "_")
+    for key in (key for key in config if key != "corpora"):  # their parts have more keys, and are looked at one by one
+        if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
+            yield from _strange(f"{place}{key!s}.", config[key])
 
 
 @cache
-def _taken(target: str) -> tuple[str, frozenset[str] | None]:
-    """Return a class's or a function's name and its options; None: any, or nobody knows."""
-    try:
-        made: Any = get_object(target)
-        parameters = inspect.signature(made).parameters.values()
-    except Exception:  # of a user's own module, whatever it does; it is said when the part is made
-        return target, None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return made.__name__, None
-    return made.__name__, frozenset(parameter.name for parameter in parameters)
+def _taken(target: str) -> tuple[str, set[str]]:
+    """Return a part's name and those of its options; what a class hands on is what the classes above it take.
+
+    Raises:
+        TypeError: it takes any.
+    """
+    made, names = get_object(target), set[str]()
+    for kind in getattr(made, "__mro__", (made,)):
+        takes = inspect.signature(kind).parameters.values()
+        names |= {each.name for each in takes}
+        if all(each.kind is not each.VAR_KEYWORD for each in takes):
+            return made.__name__, names
+    raise TypeError(f"{target} takes any option")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -19,9 +20,10 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+from seq2seq.build_options import no_option, strange_options
 from seq2seq.cli.corpora import PART
+from seq2seq.cli.quoting import quote
 from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
-from seq2seq.cli.strange import strange_keys
 from seq2seq.errors import UserError, is_full, nearest
 from seq2seq.options import choices_of, compose_defaults
 
@@ -57,7 +59,7 @@ def explain(error: BaseException, command: str, overrides: list[str]) -> str:
         place = re.search(r"full_key: (\S+)", str(error))
         found = re.search(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'", str(cause))
         if place and found:  # an experiment's option of one choice, and another choice
-            return _no_option(f"{place[1]}.{found[2]}", found[1], strange_keys(command, overrides))
+            return no_option(f"{place[1]}.{found[2]}", found[1], _strange(command, overrides))
         return _one_line(f"{_reason(cause, overrides, place[1] if place else '')} {TRACE}")
     if isinstance(error.__cause__, OSError):  # what Lightning's logger cannot write it calls unsupported
         error = error.__cause__
@@ -97,10 +99,11 @@ def _find(
     return error
 
 
-def _no_option(key: str, kind: str, strange: list[str]) -> str:
-    """Say that a key is no option of a kind, and how to take it away with all that would be refused after it."""
-    away = " ".join(f"'~{name}'" for name in dict.fromkeys([key, *strange]))
-    return f"{key} is no option of {kind}; take it away with {away}"
+def _strange(command: str, overrides: list[str]) -> dict[str, str]:
+    """Return the keys of a command's configuration that no part takes; none where that cannot be known."""
+    with suppress(Exception):  # what is wrong is known already; this only says more
+        return strange_options(compose_defaults(command, expand(quote(overrides))[0]))
+    return {}
 
 
 def _wrong_option(message: str, command: str, overrides: list[str]) -> str | None:
@@ -108,10 +111,10 @@ def _wrong_option(message: str, command: str, overrides: list[str]) -> str | Non
     unknown = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", message)
     if unknown:
         typed = next((f"{o}: " for o in overrides if _last_part(o) == unknown[2] and o[0] != "~"), "")
-        strange = strange_keys(command, overrides)
+        strange = _strange(command, overrides)
         key = next((name for name in strange if name.endswith(f".{unknown[2]}")), None)
         if key and not typed:  # an experiment's option of one choice, and another choice
-            return _no_option(key, unknown[1], strange)
+            return no_option(key, unknown[1], strange)
         return f"{typed}{unknown[1]} has no option {unknown[2]}; leave it out, or take it away with '~KEY.{unknown[2]}'"
     missing = re.search(r"(\w+)\.__init__\(\) missing .*?: '(\w+)'", message)
     if missing:
