@@ -212,7 +212,7 @@ def test_value_of_a_mixture_is_named(command: Command, override: str, expected: 
     [
         (
             "experiment=wmt14_ende data=grammar model=luong search=greedy",
-            "'~encoder.num_heads' '~search.beam_size' '~search.length_penalty' '~encoder.d_feedforward' "
+            "'~search.beam_size' '~search.length_penalty' '~encoder.num_heads' '~encoder.d_feedforward' "
             "'~encoder.feedforward_dropout' '~encoder.norm_first' '~decoder.num_heads' '~decoder.d_feedforward' "
             "'~decoder.feedforward_dropout' '~decoder.norm_first' '~data.path' '~data.name' '~data.source' "
             "'~data.target'",
