@@ -55,9 +55,6 @@ def check_corpora(options: DictConfig) -> None:
     """
     if "corpora" not in options:
         return
-    if "temperature" not in options:  # those of an experiment, and another choice of data
-        kind = str(options.get("_target_")).rpartition(".")[2]
-        raise UserError(f"data.corpora is no option of {kind}; take it away with '~data.corpora'")
     if not isinstance(options.corpora, DictConfig):
         raise UserError(f"data.corpora={options.corpora}: expected corpora by name, such as data.corpora.news=text")
     parts = {str(name): part for name, part in options.corpora.items()}

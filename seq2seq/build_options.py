@@ -16,9 +16,9 @@ MADE = ("data", "tokenizer", "optimizer", "scheduler", "search", "callbacks", "l
 OF_THE_RUN = {
     "callbacks": "add them as callbacks.NAME",
     "logger": "choose it with logger=",
-    "plugins": "the run has its own",
+    "plugins": "leave it out, the run has its own",
     "default_root_dir": "say hydra.run.dir=",
-    "enable_checkpointing": "leave out callbacks.best and callbacks.last instead",
+    "enable_checkpointing": "say callbacks.best=null callbacks.last=null",
 }
 """Options of Lightning's trainer that the run sets, and what to do about them."""
 

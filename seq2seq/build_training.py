@@ -78,8 +78,8 @@ def check_parts(config: DictConfig) -> None:
             raise UserError(
                 f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
             )
-    check_corpora(config.data)
     check_options(config)
+    check_corpora(config.data)
     build_noise(config)
     check_places(config)
     source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it

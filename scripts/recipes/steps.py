@@ -175,12 +175,13 @@ class Recipe:
             where = f"resume={run}" if (run / "config.yaml").exists() else f"hydra.run.dir={run}"
             length = ["trainer.max_epochs=-1", f"trainer.max_steps={self.steps}"]
             cache = f"loader.cache_dir={self.folder / 'cache'}"
-            data = [*data, *self._without_its_own(overrides, *data)]
-            _command("train", *data, *self.settings, *length, cache, *overrides, where)
+            kind, *files = data
+            away = self._without_its_own(kind, overrides)
+            _command("train", kind, *files, *away, *self.settings, *length, cache, *overrides, where)
         best, last = (run / "checkpoints" / name for name in (BEST, LAST))
         return best if best.exists() else last
 
-    def _without_its_own(self, overrides: Iterable[str], kind: str, *_: str) -> list[str]:
+    def _without_its_own(self, kind: str, overrides: Iterable[str]) -> list[str]:
         """Return overrides that take away what an experiment says of data of its own, where `kind` is `data=text`."""
         told = expand(quote([*self.own, *overrides, kind]))[0]
         return _taken_away("data", compose_defaults("train", told).data, compose_defaults("train", [kind]).data)
