@@ -58,10 +58,6 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
     Raises:
         UserError: that is no checkpoint, or its model differs in what the overrides do not say.
     """
-    if not any(
-        override.startswith(("begin_with=", "tokenizer.checkpoint=", "tokenizer.grow=")) for override in overrides
-    ):
-        return overrides
     checkpoint: Checkpoint | None = None
     for number, config in enumerate(configurations(overrides) if sweep else [compose_defaults("train", overrides)]):
         path = vocabulary_of(config)

@@ -68,9 +68,25 @@ def test_current_folder_that_has_been_deleted_is_named(tmp_path: Path) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (1, "", line)
 
 
-def test_help_does_not_wait_for_pytorch() -> None:
-    code = "import sys, seq2seq.cli.main as m; sys.exit(m.main(['train', '--help']) or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+def test_help_and_mistyped_options_do_not_wait_for_pytorch() -> None:
+    code = """
+import sys
+from seq2seq.cli.main import main
+for said, *typed in [
+    (0, "--help"),
+    (0, "model=luong", "--cfg", "job"),
+    (1, "foo=1"),
+    (1, "+foo=1"),
+    (1, "model=nosuch"),
+    (1, "optimizer.lr=fast"),
+    (1, "--multirun", "seed=1,x"),
+    (1, "variants=['score=dot','score=nosuch']"),
+]:
+    assert main(["train", *typed]) == said, typed
+    assert "torch" not in sys.modules, typed
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

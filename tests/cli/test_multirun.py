@@ -10,7 +10,7 @@ from typing import Any
 import hydra.core.utils
 import pytest
 
-import seq2seq.cli.train
+import seq2seq.cli.by_hydra
 import seq2seq.options
 
 BRIEF = [
@@ -52,7 +52,7 @@ def test_file_of_an_experiment_may_ask_for_a_sweep(
     shutil.copytree(seq2seq.options.config_folder(), folder)
     sweep = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
     (folder / "experiment/mine.yaml").write_text(sweep, encoding="utf-8")
-    for module in (seq2seq.options, seq2seq.cli.train):
+    for module in (seq2seq.options, seq2seq.cli.by_hydra):
         monkeypatch.setattr(module, "config_folder", lambda: folder)
     trained: list[tuple[int, list[str]]] = []
     monkeypatch.setattr(
