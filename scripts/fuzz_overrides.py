@@ -25,7 +25,7 @@ from unittest import mock
 from arguments import above_0
 from omegaconf import OmegaConf
 
-from seq2seq.cli import train
+from seq2seq.cli import runs
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.messages import keys
 from seq2seq.options import compose_defaults, config_folder
@@ -124,7 +124,7 @@ def answer(slip: Slip) -> str:
     """Return what the command says; it never trains."""
     said = io.StringIO()
     with (
-        mock.patch.object(train, "_run", side_effect=Accepted),
+        mock.patch.object(runs, "_run", side_effect=Accepted),
         contextlib.redirect_stderr(said),
         contextlib.redirect_stdout(said),
         contextlib.chdir(tempfile.gettempdir()),

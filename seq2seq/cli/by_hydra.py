@@ -49,6 +49,7 @@ def run_by_hydra(overrides: list[str], job: TaskFunction) -> None:
     # Hydra's parser takes overrides together only, so options come before them all.
     given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
     sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
+    job.__module__ = "seq2seq.cli.train"  # by whose last part Hydra names the job, and its log
     with composed_once():
         hydra.main(config_path=str(config_folder()), config_name="train", version_base="1.3")(job)()
 

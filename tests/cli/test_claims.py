@@ -13,7 +13,7 @@ import hydra.core.utils
 import pytest
 import yaml
 
-from seq2seq.cli import train
+from seq2seq.cli import runs
 from seq2seq.cli.run_folder import LOCK, claimed, free_folder
 
 Command = Callable[..., Any]
@@ -121,7 +121,7 @@ def test_log_of_a_run_ends_with_the_run(
         logging.getLogger("seq2seq").warning("seed %d", config.seed)
         return {"val/loss": 1.0}
 
-    monkeypatch.setattr(train, "run_training", run_training)
+    monkeypatch.setattr(runs, "run_training", run_training)
     # Else Hydra itself takes away what listens to the run before.
     assert command("train", "-m", *text, "hydra/job_logging=none", "seed=1,2").status == 0
     logs = sorted(tmp_path.glob("outputs/*/*/*/train.log"))

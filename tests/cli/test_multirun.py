@@ -56,9 +56,9 @@ def test_file_of_an_experiment_may_ask_for_a_sweep(
         monkeypatch.setattr(module, "config_folder", lambda: folder)
     trained: list[tuple[int, list[str]]] = []
     monkeypatch.setattr(
-        seq2seq.cli.train, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
+        seq2seq.cli.runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
     )
-    monkeypatch.setattr(seq2seq.cli.train, "objective_of", lambda *_: 0.0)
+    monkeypatch.setattr(seq2seq.cli.runs, "objective_of", lambda *_: 0.0)
     assert command("train", "experiment=mine").status == 0
     # What another process of one run is started with asks for that run alone.
     assert trained == [(seed, [f"seed={seed}", "experiment=mine", "hydra.mode=RUN"]) for seed in (1, 2)]

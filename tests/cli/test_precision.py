@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from seq2seq.cli import train
+from seq2seq.cli import runs
 from seq2seq.training import precision
 from seq2seq.training.callbacks import ValidationReport
 
@@ -68,7 +68,7 @@ def test_other_processes_of_a_run_of_a_sweep_take_what_the_first_has_settled(
         started.append(sys.argv[-1])
         return {"val/loss": 1.0}
 
-    monkeypatch.setattr(train, "run_training", run_training)
+    monkeypatch.setattr(runs, "run_training", run_training)
     processor(2.0)
     assert command("train", "-m", *text, AUTO, "seed=1,2").status == 0
     assert started == ["trainer.precision=bf16-mixed"] * 2
