@@ -1,6 +1,8 @@
 """Configuration to a model and what surrounds it: with the other `build_*`, the only caller of Hydra's instantiate."""
 
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from hydra.errors import InstantiationException
@@ -124,15 +126,32 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     )
 
 
-def bleu_tokenizer(config: DictConfig, corpus: Corpus) -> str:
-    """Return sacreBLEU's tokeniser for a corpus: that of the configuration, or what the form of the text asks for.
+class BleuOptions(NamedTuple):
+    """How sacreBLEU compares two texts."""
+
+    tokenize: str  # its tokeniser
+    lowercase: bool  # whether case is ignored
+
+
+def bleu_options(
+    config: DictConfig, corpus: Corpus, *, trained: Mapping[str, Any] = MappingProxyType({})
+) -> BleuOptions:
+    """Return how sacreBLEU compares: as the configuration says, else as the training did, else by the text's form.
+
+    Args:
+        config: of a command; what is null in its `metrics` is left open.
+        corpus: whose references are compared with.
+        trained: the configuration of the model's training.
 
     Raises:
-        UserError: it cannot be used here.
+        UserError: that tokeniser cannot be used here.
     """
-    tokenize = str(config.metrics.tokenize or ("none" if corpus.tokenized else "13a"))
-    bleu_metric(tokenize, lowercase=config.metrics.lowercase)  # now, not after an epoch or a search
-    return tokenize
+    asked, before = config.metrics, trained.get("metrics") or {}
+    tokenize = asked.tokenize or before.get("tokenize") or ("none" if corpus.tokenized else "13a")
+    lowercase = before.get("lowercase", False) if asked.lowercase is None else asked.lowercase
+    options = BleuOptions(str(tokenize), bool(lowercase))
+    bleu_metric(options.tokenize, lowercase=options.lowercase)  # now, not after an epoch or a search
+    return options
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDecoder, Tokenizers]:

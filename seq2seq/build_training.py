@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_extraction, build_model, build_search
+from seq2seq.build import MODEL_KEYS, bleu_options, build_extraction, build_model, build_search
 from seq2seq.build_mixture import check_corpora, make_corpus
 from seq2seq.build_options import check_options
 from seq2seq.build_readings import build_readings
@@ -151,7 +151,7 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
                 cast(nn.Module, part).compile(dynamic=True)  # `getattr` does not know what the parts are
     search, extraction = build_search(config.search), build_extraction(config.links)
     readings = build_readings(config.reading, model)
-    tokenize = bleu_tokenizer(config, data.corpus)
+    compared = bleu_options(config, data.corpus)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
@@ -163,8 +163,8 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             data.tokenizers,
             search,
             extraction=extraction,
-            tokenize=tokenize,
-            lowercase=config.metrics.lowercase,
+            tokenize=compared.tokenize,
+            lowercase=compared.lowercase,
             readings=(alignment.reading,) if alignment else readings,
             alignment=alignment,
         )

@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import MODEL_KEYS, bleu_tokenizer, build_model, find_device, load_model, tokenizers_of
+from seq2seq.build import MODEL_KEYS, bleu_options, build_model, find_device, load_model, tokenizers_of
 from seq2seq.build_training import build_trainer
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.batching import collate
@@ -267,10 +267,19 @@ def test_device_that_is_not_there_is_refused_with_the_remedy(name: str) -> None:
     assert f"device={name}" in one_line(error) and "device=cpu" in one_line(error)
 
 
-@pytest.mark.parametrize(("tokenized", "given", "expected"), [(True, None, "none"), (False, None, "13a"),
-                                                              (True, "13a", "13a"), (False, "zh", "zh")])  # fmt: skip
-def test_bleu_tokenizer_follows_the_form_of_the_text_unless_it_is_given(
-    tokenized: bool, given: str | None, expected: str
+@pytest.mark.parametrize(
+    ("tokenized", "given", "trained", "expected"),
+    [
+        (True, None, None, "none"),
+        (False, None, None, "13a"),
+        (True, "13a", None, "13a"),
+        (False, "zh", None, "zh"),
+        (False, None, "zh", "zh"),
+        (False, "char", "zh", "char"),
+    ],
+)
+def test_bleu_is_as_said_else_as_in_training_else_by_the_form_of_the_text(
+    tokenized: bool, given: str | None, trained: str | None, expected: str
 ) -> None:
     class Text:
         pass
@@ -278,7 +287,12 @@ def test_bleu_tokenizer_follows_the_form_of_the_text_unless_it_is_given(
     corpus: Any = Text()
     corpus.tokenized = tokenized
     text: Corpus = corpus
-    assert bleu_tokenizer(OmegaConf.create({"metrics": {"tokenize": given, "lowercase": False}}), text) == expected
+    config = OmegaConf.create({"metrics": {"tokenize": given, "lowercase": None}})
+    before = {"metrics": {"tokenize": trained, "lowercase": True}}
+    assert bleu_options(config, text, trained=before) == (expected, True)
+    config.metrics.lowercase = False
+    assert bleu_options(config, text, trained=before) == (expected, False)
+    assert bleu_options(config, text, trained={} if trained is None else before) == (expected, False)
 
 
 def test_trainer_gets_callbacks_that_are_not_null_and_the_logger(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device
+from seq2seq.build import bleu_options, build_corpus, build_extraction, build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus, tagged_corpus, tagging
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     rows = encoded.dataset
     if encoded.cut:
         log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
-    tokenize = bleu_tokenizer(config, corpus)
+    compared = bleu_options(config, corpus, trained=checkpoint.config)
     if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
         log.warning("%s: %s", config.split, lost)
     readings, alignment = how_to_read(config.get("reading"), alignment_of(checkpoints), model)
@@ -68,8 +68,8 @@ def main(arguments: list[str]) -> None:
         tokenizers,
         build_search(config.search),
         extraction=build_extraction(config.get("links"), checkpoint),
-        tokenize=tokenize,
-        lowercase=config.metrics.lowercase,
+        tokenize=compared.tokenize,
+        lowercase=compared.lowercase,
         readings=readings,
         alignment=alignment,
     )
@@ -91,8 +91,7 @@ def main(arguments: list[str]) -> None:
         "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
         "readings": [*map(str, readings)] if config.get("reading") else None,
         "max_length": max_length,
-        "tokenize": tokenize,
-        "lowercase": config.metrics.lowercase,
+        **compared._asdict(),
     }
     with sharing_cores(device):
         evaluation = evaluate(model, batches, evaluator)

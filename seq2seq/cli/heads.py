@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.build import bleu_tokenizer, build_corpus, build_extraction, build_search, find_device, load_model
+from seq2seq.build import bleu_options, build_corpus, build_extraction, build_search, find_device, load_model
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_smaller import build_smaller
 from seq2seq.build_tags import for_corpus
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> None:
     units = units_of(model)
     corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
     tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
-    tokenize = bleu_tokenizer(config, corpus)
+    compared = bleu_options(config, corpus, trained=checkpoint.config)
     search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
     max_length = config.loader.max_length or checkpoint.max_length
     settings = {
@@ -65,8 +65,7 @@ def main(arguments: list[str]) -> None:
         "search": OmegaConf.to_container(config.search, resolve=True),
         "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
         "max_length": max_length,
-        "tokenize": tokenize,
-        "lowercase": config.metrics.lowercase,
+        **compared._asdict(),
         **({"tag": tokenizers.source.tag} if tokenizers.source.tag else {}),
     }
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
@@ -79,7 +78,7 @@ def main(arguments: list[str]) -> None:
     def score(kept: Kept) -> dict[str, float]:
         small = build_smaller(model, checkpoint, tokenizers, kept)[0]
         # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
-        options: dict[str, Any] = {"readings": readings, "tokenize": tokenize, "lowercase": config.metrics.lowercase}
+        options: dict[str, Any] = {"readings": readings, **compared._asdict()}
         evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
         for batch in batches:
             evaluator.update(small, batch.to(device))

@@ -55,6 +55,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "deterministic": (True, False, "warn"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),
+    "lowercase": (True, False),
     "logging_interval": ("step", "epoch"),
     "mode": ("min", "max"),
     "model_type": ("bpe", "unigram", "char"),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from omegaconf import OmegaConf
 
-from seq2seq.build import bleu_tokenizer, build_corpus
+from seq2seq.build import BleuOptions, bleu_options, build_corpus
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.comparison.runs import Run, read_sentences
 from seq2seq.comparison.variants import Variant
@@ -51,7 +51,7 @@ def compare_with(baseline: Variant, variants: Sequence[Variant], split: str, *, 
     for seed, run in ours.items():
         runs = {name: by_seed[seed] for name, by_seed in theirs.items() if seed in by_seed}
         if runs:
-            tokenize, lowercase = bleu_options(run, split)
+            tokenize, lowercase = options_of(run, split)
             form = _form([run, *runs.values()])
             found, signature = paired_bootstrap_bleu(
                 _column(run, split, "hypothesis", form),
@@ -102,7 +102,7 @@ def _link_counts(run: Run, split: str) -> dict[int, LinkCounts]:
         return {}
 
 
-def bleu_options(run: Run, split: str) -> tuple[str, bool]:
+def options_of(run: Run, split: str) -> BleuOptions:
     """Return sacreBLEU's tokeniser and whether case is ignored, as in the run's own evaluation.
 
     Where its data are the user's own, or are not here, that is the tokeniser with which its score comes again.
@@ -111,7 +111,8 @@ def bleu_options(run: Run, split: str) -> tuple[str, bool]:
     tokenize, lowercase = config.metrics.tokenize, bool(config.metrics.lowercase)
     if not tokenize:
         try:
-            tokenize = bleu_tokenizer(config, build_corpus(None, Checkpoint(run.config, [], None, {}, run.where)))
+            corpus = build_corpus(None, Checkpoint(run.config, [], None, {}, run.where))
+            return bleu_options(config, corpus)
         except Exception:
             said, expected = ([row[name] for row in run.sentences[split]] for name in ("hypothesis", "reference"))
 
@@ -120,7 +121,7 @@ def bleu_options(run: Run, split: str) -> tuple[str, bool]:
                 return abs(found - run.metrics[f"{split}/bleu"])
 
             tokenize = min(("13a", "none"), key=miss)
-    return tokenize, lowercase
+    return BleuOptions(tokenize, lowercase)
 
 
 def _by_seed(variant: Variant, split: str) -> dict[int | None, Run]:

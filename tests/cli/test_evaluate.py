@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.checkpoint import KEY, read_checkpoint
 
 Command = Callable[..., Any]
 AS_IN_TRAINING = ["search=greedy", "search.max_length=20"]
@@ -104,6 +105,19 @@ def test_tokeniser_of_the_metric_is_an_option(command: Command, bahdanau: Any, t
     options = [f"checkpoint={bahdanau.best}", f"output={tmp_path}", *AS_IN_TRAINING]
     said = command("evaluate", *options, "metrics.tokenize=char", "metrics.lowercase=true")
     assert "tok:char" in said.out and "case:lc" in said.out
+
+
+@pytest.mark.parametrize("name", ["evaluate", "heads"])
+def test_metric_is_that_of_the_training(command: Command, transformer: Any, tmp_path: Path, name: str) -> None:
+    content = torch.load(transformer.best, weights_only=True)
+    content[KEY]["config"]["metrics"] = {"tokenize": "char", "lowercase": True}
+    torch.save(content, tmp_path / "trained.ckpt")
+    few = ["sentences=2"] if name == "heads" else []
+    said = command(name, "checkpoint=trained.ckpt", "output=out", *AS_IN_TRAINING, *few)
+    assert said.status == 0, said.err
+    (file,) = (tmp_path / "out").glob("*.json")
+    found = json.loads(file.read_text())
+    assert (found["tokenize"], found["lowercase"]) == ("char", True)
 
 
 def test_empty_lines_are_scored_as_translate_translates_them(

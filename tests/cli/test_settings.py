@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from seq2seq.build import bleu_tokenizer
+from seq2seq.build import bleu_options
 from seq2seq.cli.messages import explain
 from seq2seq.cli.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
@@ -150,7 +150,7 @@ def test_tokeniser_whose_package_or_file_is_missing_is_named_with_the_remedy(
     assert str(refusal.value).startswith("metrics.tokenize=ja-mecab needs ") and remedy in str(refusal.value)
     config = compose_defaults("evaluate", ["checkpoint=x", "metrics.tokenize=ja-mecab"])
     with pytest.raises(UserError):  # before the search, as before the training
-        bleu_tokenizer(config, None)  # type: ignore[arg-type]
+        bleu_options(config, None)  # type: ignore[arg-type]
 
 
 def test_library_message_is_whole_and_names_the_override_it_speaks_of() -> None:
