@@ -1,7 +1,6 @@
 """An exception in one line that a user can act on."""
 
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 
 from hydra.errors import (
@@ -11,7 +10,6 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     GrammarParseError,
     InterpolationResolutionError,
@@ -21,15 +19,13 @@ from omegaconf.errors import (
 )
 
 from seq2seq.build_options import no_option, strange_options
-from seq2seq.cli.corpora import PART
 from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import SHORT, expand, no_such_part, part_of_side
+from seq2seq.cli.shorthand import expand, no_such_part, part_of_side
+from seq2seq.cli.unknown_keys import choices_without, known_keys, no_key_of, no_such_key
 from seq2seq.errors import UserError, is_full, nearest
 from seq2seq.options import choices_of, compose_defaults
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
-KEY_OF_CLASS = re.compile(r"(^|\.)_|_$")
-"""What a key has in it where somebody means `_target_` or `_partial_`, misspelt or not."""
 
 INTERPOLATION = (GrammarParseError, InterpolationResolutionError, UnsupportedInterpolationType)
 TRACE = "(HYDRA_FULL_ERROR=1 shows where)"
@@ -143,13 +139,13 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
     message = str(error)
     strange = [key for key in (o.partition("=")[0] for o in overrides) if not re.fullmatch(KEY, key)]
     if strange and isinstance(error, OverrideParseException):
-        return f"there is no key {strange[0]}; {nearest(strange[0], _known_keys(command, []))}"
+        return no_such_key(strange[0], command, [])
     found = re.search(r"Could not override '([^']*)'|Key '([^']*)' is not in struct", message)
     if not found:
         return _one_line(message)
     key = next(group for group in found.groups() if group)
     key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
-    known = _known_keys(command, _choices(key, overrides))
+    known = known_keys(command, choices_without(key, overrides))
     side, part = part_of_side(key)
     if command == "train" and part and f"{side}.{part}" not in known:
         return no_such_part(key, side, part)
@@ -160,50 +156,7 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         return f"~{key}: a run needs this key; leave it as it is, or say {key}=..."
     if key in known:
         return f"{key} is not a key of all these runs; start those that have it by themselves"
-    return _no_key(key, known)
-
-
-def no_such_key(key: str, command: str, overrides: list[str]) -> str:
-    """Return that a command has no such key, and the nearest that it has under the choices that overrides make."""
-    return _no_key(key, _known_keys(command, _choices(key, overrides)))
-
-
-def _no_key(key: str, known: list[str]) -> str:
-    if not KEY_OF_CLASS.search(key):  # else somebody does mean a class
-        known = [name for name in known if not name.endswith("_")]
-    known = [name for name in known if not key.startswith(f"{name}.")]
-    return f"there is no key {key}; {nearest(key, known)}"
-
-
-def _choices(key: str, overrides: list[str]) -> list[str]:
-    """Return the overrides of groups and of whole corpora, without a key that does not exist."""
-    choices = [o for o in overrides if not {"+", "/", "."} & set(o.partition("=")[0]) or PART.fullmatch(o)]
-    return [o for o in choices if not o.startswith((f"{key}=", "-"))]
-
-
-def _known_keys(command: str, choices: list[str]) -> list[str]:
-    """Return the keys that there are under choices of groups, of a sweep the first; short names with them."""
-    firsts = [choice.partition(",")[0] for choice in choices]
-    try:
-        config = compose_defaults(command, expand(firsts)[0] if command == "train" else firsts)
-    except (HydraException, OmegaConfBaseException, UserError):  # one of them is wrong as well
-        config = compose_defaults(command, [])
-    return [*keys(config), *(SHORT if command == "train" else ())]
-
-
-def keys(config: DictConfig) -> list[str]:
-    """Return every key of a configuration, nested ones joined with dots."""
-
-    def walk(node: DictConfig, prefix: str) -> Iterable[str]:
-        for name in map(str, node):
-            key = f"{prefix}{name}"
-            yield key
-            if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
-                value = node[name]
-                if isinstance(value, DictConfig):
-                    yield from walk(value, f"{key}.")
-
-    return list(walk(config, ""))
+    return no_key_of(known, key, command)
 
 
 def _reason(error: BaseException, overrides: list[str], place: str = "") -> str:
