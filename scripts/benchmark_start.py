@@ -1,4 +1,4 @@
-"""How long a user waits: for help, for the first training step of the default, for one translation, for its page.
+"""How long a user waits: for help, for the line about a slip, for the first step of the default, for one translation.
 
 Each is a process of its own, from its start to its end, so the first step counts with all that a run does around it.
 
@@ -17,10 +17,13 @@ from arguments import above_0
 
 FIRST_STEP = ["train", "trainer.max_steps=1", "trainer.limit_val_batches=0", "training.test_splits=[]"]
 FIRST_STEP += ["callbacks.best=null", "callbacks.early_stopping=null"]
+MISTYPED = ["train", "batch_size=64"]
 CHECKPOINT = "checkpoint=run/checkpoints/last.ckpt"
 COMMANDS = {
     "--help": ["--help"],
     "train --help": ["train", "--help"],
+    "train --cfg job": ["train", "--cfg", "job"],
+    "a mistyped option": MISTYPED,
     "the first step": FIRST_STEP,
     "one translation": ["translate", CHECKPOINT, "input=sentence", "search.max_length=5"],
     "one page": ["visualize", CHECKPOINT, "source=The wolf sleeps .", "search=greedy", "search.max_length=5"],
@@ -30,8 +33,11 @@ COMMANDS = {
 def seconds(arguments: list[str], folder: str) -> float:
     """Return the wall time of a command."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "seq2seq", *arguments], cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - begin
+    done = subprocess.run([sys.executable, "-m", "seq2seq", *arguments], cwd=folder, capture_output=True, text=True)
+    took = time.perf_counter() - begin
+    if done.returncode != (arguments is MISTYPED):
+        sys.exit(f"error: seq2seq {' '.join(arguments)} ended with status {done.returncode}: {done.stderr}")
+    return took
 
 
 def main() -> None:
