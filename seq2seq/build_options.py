@@ -41,7 +41,7 @@ def check_options(config: DictConfig) -> None:
 def no_option(key: str, kind: str, strange: dict[str, str]) -> str:
     """Say that a key is no option of a kind, and how to take it away with all that would be refused after it."""
     away = " ".join(f"'~{name}'" for name in dict.fromkeys([key, *strange]))
-    return f"{key} is no option of {kind}; take it away with {away}"
+    return f"{key} is no option of {kind}; leave it out, or take it away with {away}"
 
 
 def strange_options(config: DictConfig) -> dict[str, str]:
