@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.cli.command import command_config
+from seq2seq.data.files import walk
 from seq2seq.errors import UserError
 
 ALL = 10_000
@@ -34,7 +35,7 @@ def tensorboard_command(runs: str, *, host: str, port: int) -> list[str]:
         raise UserError(f"port={port}: expected 0 (any that is free) to 65535, such as 6006")
     if not folder.is_dir():
         raise UserError(f"there is no folder {runs}; give the one that holds the runs, such as runs=outputs")
-    if next(folder.rglob("events.out.tfevents.*"), None) is None:
+    if not any(name.startswith("events.out.tfevents.") for _, _, files in walk(folder) for name in files):
         raise UserError(f"there is no run in or below {runs}; `seq2seq train` writes one, by default in outputs/")
     return [
         sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", host, "--port", str(port),

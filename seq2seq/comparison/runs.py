@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from seq2seq.comparison.curves import Curve, read_curves
+from seq2seq.data.files import walk
 from seq2seq.errors import UserError
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
@@ -90,10 +90,9 @@ def find_runs(folder: Path) -> list[Run]:
 
 
 def _walk(folder: Path) -> Iterator[Run]:
-    for path, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))  # .hydra has a config.yaml too
+    for path, folders, files in walk(folder):  # .hydra has a config.yaml too, and is left out as hidden
         if "config.yaml" in files or "error.txt" in files:
-            run = read_run(Path(path), folder)
+            run = read_run(path, folder)
             if run is not None:
                 folders.clear()
                 yield run

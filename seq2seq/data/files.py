@@ -42,6 +42,23 @@ PAUSE = 0.05
 """Seconds that lines may be held back for more to come."""
 
 
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder below one with its folders and files, as `os.walk` does; links are followed, each folder once.
+
+    So a few runs can be put together by links. Names of folders are in order; those that the caller takes away, and
+    those that begin with a dot, are not gone into.
+    """
+    seen: set[str] = set()
+    for path, folders, files in os.walk(folder, followlinks=True):
+        here = os.path.realpath(path)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(path), folders, files
+
+
 def existing_file(path: str, *, again: bool = False) -> Path:
     """The path, `~` expanded; raises UserError, with the nearest name, where there is nothing to read.
 

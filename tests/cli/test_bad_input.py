@@ -168,7 +168,10 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("callbacks.best.filename=last", "callbacks.best.filename=last"),
         ("optimizer.betas=[0.9]", "optimizer.betas=[0.9]: expected two numbers"),
         ("variants=['resume=true']", "say resume=true beside variants"),
-        ("+search.beam_size=3", "search.beam_size is no option of GreedySearch; leave it out, or take it away with '~search.beam_size'"),
+        (
+            "+search.beam_size=3",
+            "search.beam_size is no option of GreedySearch; leave it out, or take it away",
+        ),
         ("+callbacks.ema={_target_:seq2seq.training.averaging.ExponentialMovingAverage,decay:2}", "below 1"),
         ("pinned=3", "pinned=3: expected a list"),
         ("pinned=[true]", "pinned: True is no sentence"),

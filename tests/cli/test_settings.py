@@ -85,12 +85,18 @@ def test_setting_that_does_not_fit_is_found_before_the_training(
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["+optimizer.foo=1"], "optimizer.foo is no option of Adam; leave it out, or take it away with '~optimizer.foo'"),
+        (
+            ["+optimizer.foo=1"],
+            "is no option of Adam; leave it out, or take it away with '~optimizer.foo'",
+        ),
         (["+scheduler.scheduler.foo=1"], "scheduler.scheduler.foo is no option of cosine"),
         (["+callbacks.best.foo=1"], "callbacks.best.foo is no option of"),
         (["-m", "search=greedy,sample", "+search.beam_size=3"], "search.beam_size is no option of GreedySearch"),
         (["variants=['seed=1','+trainer.foo=1']"], "trainer.foo is no option of Trainer"),
-        (["experiment=multi30k_transformer_tiny"], "data.form is no option of TextCorpus; leave it out, or take it away"),
+        (
+            ["experiment=multi30k_transformer_tiny"],
+            "data.form is no option of TextCorpus; leave it out, or",
+        ),
         (["+trainer.callbacks=[]"], "trainer.callbacks: the run sets it itself; add them as callbacks.NAME"),
         (["+trainer.default_root_dir=x"], "trainer.default_root_dir: the run sets it itself; say hydra.run.dir="),
     ],

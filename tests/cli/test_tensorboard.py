@@ -21,6 +21,9 @@ def test_tensorboard_reads_the_runs_and_shows_every_picture(tmp_path: Path) -> N
     (tmp_path / "a" / "b" / "events.out.tfevents.1").touch()
     command = tensorboard_command(str(tmp_path), host="localhost", port=7007)
     assert command[1:3] == ["-m", "tensorboard.main"]
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "first").symlink_to(tmp_path / "a")
+    assert tensorboard_command(str(tmp_path / "some"), host="localhost", port=7007)[1:3] == command[1:3]
     options = dict(zip(command[3::2], command[4::2], strict=True))
     assert options["--logdir"] == str(tmp_path) and options["--port"] == "7007"
     assert "images=10000" in options["--samples_per_plugin"]

@@ -21,6 +21,17 @@ def test_runs_are_found_at_any_depth_and_hydras_own_folder_is_none(tmp_path: Pat
     assert [run.where for run in find_runs(tmp_path)] == ["a", "grammar/luong/2026-01-01_00-00-00"]
 
 
+def test_runs_that_are_put_together_by_links_are_found_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "all" / "a")
+    write_run(tmp_path / "all" / "b")
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "first").symlink_to(tmp_path / "all" / "b")
+    (few / "again").symlink_to(tmp_path / "all" / "b")
+    (few / "up").symlink_to(few)
+    assert [run.where for run in find_runs(few)] == ["again"]
+
+
 def test_a_config_of_something_else_is_no_run(tmp_path: Path) -> None:
     write_run(tmp_path / "a")
     (tmp_path / "other").mkdir()
