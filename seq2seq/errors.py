@@ -18,6 +18,12 @@ def nearest(word: str, options: Iterable[str]) -> str:
     options = list(options)
     by_last_part = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
     near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
+    ends = (
+        f"{word.split('.')[0]}.",
+        f".{word.rsplit('.')[-1]}",
+    )  # `search.max_length` for `search.candidates.max_length`
+    deeper = [option for option in options if "." in word and option.startswith(ends[0]) and option.endswith(ends[1])]
+    near = near or difflib.get_close_matches(word, deeper, n=1, cutoff=0.0)
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 

@@ -49,6 +49,7 @@ def fails(command: Command, text: list[str], tmp_path: Path) -> Command:
         ("trainer.max_epoch=1", "trainer.max_epochs?"),
         ("callbacks.early_stoping.patience=1", "callbacks.early_stopping.patience?"),
         ("modle=luong", "model?"),
+        ("search=mbr", "no key search.max_length; did you mean search.candidates.max_length?"),  # which the text has
         ("batch_size=3", "there is no key batch_size"),
     ],
 )
