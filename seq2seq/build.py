@@ -25,6 +25,9 @@ from seq2seq.models import EncoderDecoder
 from seq2seq.models.embedding import embedding_table
 
 MODEL_KEYS = ("model", "encoder", "decoder", "score", "normalizer", "cross_pattern")
+ONE_VOCABULARY = (
+    "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or model.tie_embeddings=false"
+)
 
 
 def build_corpus(options: DictConfig | None, checkpoint: Checkpoint, *, tag: str | None = None) -> Corpus:
@@ -99,9 +102,7 @@ def build_model(config: DictConfig, tokenizers: Tokenizers) -> EncoderDecoder:
     torch.backends.cuda.enable_cudnn_sdp(False)
     options = config.model
     if options.tie_embeddings and not tokenizers.one_vocabulary:
-        raise UserError(
-            "model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or tie_embeddings=false"
-        )
+        raise UserError(ONE_VOCABULARY)
     source_table = embedding_table(len(tokenizers.source), options.d_embedding, padding_index=PAD)
     target_table = source_table
     if not options.tie_embeddings:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, bleu_options, build_extraction, build_model, build_search
+from seq2seq.build import MODEL_KEYS, ONE_VOCABULARY, bleu_options, build_extraction, build_model, build_search
 from seq2seq.build_mixture import check_corpora, make_corpus
 from seq2seq.build_options import check_options
 from seq2seq.build_readings import build_readings
@@ -82,8 +82,10 @@ def check_parts(config: DictConfig) -> None:
     check_corpora(config.data)
     build_noise(config)
     check_places(config)
-    source = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
-    tokenizers = Tokenizers(source, source if config.tokenizer.joint else cast(Tokenizer, range(8)))
+    if config.model.tie_embeddings and _makes_two_vocabularies(config):
+        raise UserError(ONE_VOCABULARY)
+    stand_in = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
+    tokenizers = Tokenizers(stand_in, stand_in)
     guidance = config.training.guided_alignment
 
     def build() -> None:
@@ -102,6 +104,13 @@ def check_parts(config: DictConfig) -> None:
             raise error.__cause__ from None
         with torch.random.fork_rng(devices=[]):
             build()
+
+
+def _makes_two_vocabularies(config: DictConfig) -> bool:
+    """Whether a run makes a vocabulary a side, of other pieces each: those of a checkpoint, and bytes, may be equal."""
+    options = config.tokenizer
+    given = config.begin_with or options.get("checkpoint") or options.get("_target_", "").endswith(".ByteConfig")
+    return not given and not options.joint
 
 
 def check_places(config: DictConfig) -> None:

@@ -16,8 +16,14 @@ class UserError(ValueError):
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return a hint at the nearest option, or the list of them where none is near."""
     options = list(options)
-    by_last_part = [option for option in options if option.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]][:1]
-    near = by_last_part if "." not in word else []  # `beam_size` for `search.beam_size`
+    group, last = word.partition(".")[0], word.rpartition(".")[2]
+    by_last_part = [option for option in options if option.rpartition(".")[2] == last][:1]
+    # `search.max_length` for `search.candidates.max_length`
+    deeper = [option for option in options if option.startswith(f"{group}.") and option.endswith(f".{last}")]
+    if "." in word:
+        near = difflib.get_close_matches(word, deeper, n=1, cutoff=0.0)
+    else:
+        near = by_last_part  # `beam_size` for `search.beam_size`
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 

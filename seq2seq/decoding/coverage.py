@@ -5,14 +5,12 @@
 It joins the score of a hypothesis when that has ended. p is the mean over all heads and layers that look at the source.
 """
 
-import copy
-from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seq2seq.decoding.interface import Searchable, take
+from seq2seq.decoding.interface import Searchable, set_apart, take
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import cross_attentions
 
@@ -52,8 +50,7 @@ class Watched:
 
     def __init__(self, model: Searchable) -> None:
         assert isinstance(model, nn.Module)
-        shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-        self.model: Any = copy.deepcopy(model, shared)
+        self.model: Any = set_apart(model)
         self._looked: list[Tensor] = []
         parts: tuple[nn.Module, ...] = getattr(self.model, "models", (self.model,))  # of an ensemble
         names = [(part, name) for part in parts for name in cross_attentions(part)]

@@ -1,15 +1,19 @@
 """What all searches share: what they need of a model, what they are asked, and what they find."""
 
+import copy
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, Protocol
+from itertools import chain
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seq2seq.data.tokenizer import BOS, EOS, PAD
 from seq2seq.decoding.constraints import Constraints
 from seq2seq.decoding.prefix import Prefix
 from seq2seq.errors import UserError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 NEVER = (PAD, BOS)
 """Tokens that no translation contains."""
@@ -122,6 +126,15 @@ def next_log_probabilities(logits: Tensor, *, must_end: Tensor | None = None) ->
         end = log_probabilities[..., EOS].clone()
         log_probabilities.masked_fill_(must_end[:, None, None], -torch.inf)[..., EOS] = end
     return log_probabilities
+
+
+def set_apart(model: Module) -> Module:
+    """Return a copy of the modules of a model, which shares its weights.
+
+    It can be watched while searches in other threads use the model: hooks on one are none on the other.
+    """
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    return copy.deepcopy(model, shared)
 
 
 def take(x: Tensor, beams: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.batching import collate
 from seq2seq.data.text import nfc
 from seq2seq.data.tokenizer import UNK, Tokenizer
+from seq2seq.decoding.interface import set_apart
 from seq2seq.models import EncoderDecoder
 from seq2seq.reading import record_pass
 
@@ -24,6 +25,8 @@ class UnknownCopy:
     One forced pass shows where the model looks while it says `<unk>`. Of the source word that has most of the weight,
     the part that the vocabulary lacks is copied, or where it knows the word, all of it.
 
+    It works on a copy of the modules, which shares their weights: searches may use the model at the same time.
+
     Args:
         model: in evaluation mode, on its device.
         target: the tokenizer of its target.
@@ -31,7 +34,7 @@ class UnknownCopy:
     """
 
     def __init__(self, model: EncoderDecoder, target: Tokenizer, choice: AlignmentChoice) -> None:
-        self.model = model
+        self.model = set_apart(model)
         self.target = target
         self.choice = choice
 

@@ -49,6 +49,7 @@ def fails(command: Command, text: list[str], tmp_path: Path) -> Command:
         ("trainer.max_epoch=1", "trainer.max_epochs?"),
         ("callbacks.early_stoping.patience=1", "callbacks.early_stopping.patience?"),
         ("modle=luong", "model?"),
+        ("search=mbr", "no key search.max_length; did you mean search.candidates.max_length?"),  # which the text has
         ("batch_size=3", "there is no key batch_size"),
     ],
 )
@@ -258,6 +259,10 @@ def test_what_an_experiment_has_for_another_choice_is_taken_away_at_once(
         ("+score.size=3", ("+score.size=3: Additive has no option size", "'~KEY.size'")),
         ("score=[dot]", ("score=[dot]: there is no such choice", "additive, concat")),
         ("model=transformer positions=[rotary,alibi]", ("positions=[rotary,alibi]: there is no such choice",)),
+        (
+            "tokenizer.joint=false",
+            ("model.tie_embeddings=true needs one vocabulary; set tokenizer.joint=true, or model",),
+        ),
         ("score.d_attention=1.5", ("score.d_attention=1.5: expected a whole number, or null",)),
         ("model=transformer num_key_heads=many", ("num_key_heads=many: expected a whole number, or null",)),
         ("model=transformer num_key_heads=3", ("num_heads=4 is not a multiple of num_key_heads=3",)),

@@ -65,6 +65,7 @@ VARIANTS = [
     ["trainer.precision=64-true", "training.guided_alignment.weight=0.05", "model=luong", "optimizer=muon"],
     ["tokenizer=unigram", "tokenizer.vocab_size=120"],
     ["tokenizer.joint=false", "model.tie_embeddings=false", "tokenizer.vocab_size=100"],
+    ["tokenizer=byte", "tokenizer.vocab_size=260", "tokenizer.joint=false"],
     ["~logger", "callbacks.learning_rate=null", "data.train.links=null", "data.val.links=null"],
 ]
 

@@ -92,6 +92,18 @@ def test_translation_without_marks_has_words_of_the_source(kind: str, choice: Al
         assert after.score == before.score and ("⁇" in before.text or after.text == before.text)
         if "⁇" in before.text:
             assert any(word in after.text for word in line.split())
+    busy: list[str] = []
+
+    def meanwhile(*_: Any) -> None:
+        """Search with the model in the middle of the pass, as another thread does."""
+        if not busy:
+            busy.append("search")
+            list(Translator(model, tokenizers, **options).translate(ENGLISH[:3], search))
+            busy.clear()
+
+    copy.model.encoder.register_forward_hook(meanwhile)
+    disturbed = Translator(model, tokenizers, **options, unknown=copy).translate(ENGLISH, search)
+    assert [t[0] for t in disturbed] == found
 
 
 def test_model_without_attention_is_refused(tokenizers: Tokenizers) -> None:
