@@ -18,12 +18,10 @@ def nearest(word: str, options: Iterable[str]) -> str:
     options = list(options)
     group, last = word.partition(".")[0], word.rpartition(".")[2]
     by_last_part = [option for option in options if option.rpartition(".")[2] == last][:1]
-    # `search.max_length` for `search.candidates.max_length`
+    # Such as `search.candidates.max_length` for `search.max_length`.
     deeper = [option for option in options if option.startswith(f"{group}.") and option.endswith(f".{last}")]
-    if "." in word:
-        near = difflib.get_close_matches(word, deeper, n=1, cutoff=0.0)
-    else:
-        near = by_last_part  # `beam_size` for `search.beam_size`
+    # Such as `search.beam_size` for `beam_size`.
+    near = difflib.get_close_matches(word, deeper, n=1, cutoff=0.0) if "." in word else by_last_part
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
 
