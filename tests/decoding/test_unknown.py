@@ -101,7 +101,7 @@ def test_translation_without_marks_has_words_of_the_source(kind: str, choice: Al
             list(Translator(model, tokenizers, **options).translate(ENGLISH[:3], search))
             busy.clear()
 
-    copy.model.encoder.register_forward_hook(meanwhile)
+    copy.model.get_submodule("encoder").register_forward_hook(meanwhile)
     disturbed = Translator(model, tokenizers, **options, unknown=copy).translate(ENGLISH, search)
     assert [t[0] for t in disturbed] == found
 
