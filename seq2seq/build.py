@@ -147,9 +147,9 @@ def bleu_options(
     Raises:
         UserError: that tokeniser cannot be used here.
     """
-    asked, before = config.metrics, trained.get("metrics") or {}
-    tokenize = asked.tokenize or before.get("tokenize") or ("none" if corpus.tokenized else "13a")
-    lowercase = before.get("lowercase", False) if asked.lowercase is None else asked.lowercase
+    before, lowercase = trained.get("metrics") or {}, config.metrics.lowercase
+    tokenize = config.metrics.tokenize or before.get("tokenize") or ("none" if corpus.tokenized else "13a")
+    lowercase = before.get("lowercase", False) if lowercase is None else lowercase
     options = BleuOptions(str(tokenize), bool(lowercase))
     bleu_metric(options.tokenize, lowercase=options.lowercase)  # now, not after an epoch or a search
     return options

@@ -287,8 +287,8 @@ def test_every_key_is_read(command: str, key: str) -> None:
     if command == "train" and key.startswith("loader."):
         return  # compared with a signature above
     # A command's keys are read by its own file (train's by those of a run, too), or by build.py.
-    of_training = ["build_training.py", "check_run.py", "plan.py", "run.py", "begin.py", "objective.py"]
-    readers = [f"{command}.py", "build.py", *(of_training if command == "train" else [])]
+    of_training = ["build_training", "check_run", "variants", "plan", "run", "begin", "objective"]
+    readers = [f"{name}.py" for name in (command, "build", *(of_training if command == "train" else []))]
     files = [text for path, text in SOURCES.items() if path.name in readers]
     name = re.escape(key)
     attribute = rf"\bconfig(\.{name}\b|\[\"{name}\"\])"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.cli import run, train
+from seq2seq.cli import run, runs
 from seq2seq.cli.faults import explain_fault
 from seq2seq.data.batching import collate
 from seq2seq.training.module import TranslationModule
@@ -80,7 +80,7 @@ def test_reason_that_cannot_be_kept_is_said_all_the_same(
     def fails(*_: Any) -> None:
         raise RuntimeError("the reason")
 
-    monkeypatch.setattr(train, "run_training", fails)
+    monkeypatch.setattr(runs, "run_training", fails)
     (tmp_path / "run" / "error.txt").mkdir(parents=True)
     said = command("train", *text, "hydra.run.dir=run")
     assert said.status == 1 and said.err.startswith("error: RuntimeError: the reason ")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seq2seq.cli import align, run, signals, train
+from seq2seq.cli import align, run, runs, signals
 from seq2seq.cli.signals import ASKING, ending_in_a_line, requeue
 from seq2seq.errors import interrupt
 
@@ -144,7 +144,7 @@ def test_signal_that_python_swallows_ends_a_command_all_the_same(
 def test_hidden_signal_ends_all_runs(
     command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: list[str]
 ) -> None:
-    monkeypatch.setattr(train, "run_training", half_way(signal.SIGTERM))
+    monkeypatch.setattr(runs, "run_training", half_way(signal.SIGTERM))
     said = command("train", *text, *several)
     assert said.status == 128 + signal.SIGTERM and said.err.splitlines()[-1].startswith("stopped by SIGTERM; ")
     assert len(list(tmp_path.rglob("train.log"))) == 1 and not list(tmp_path.rglob("error.txt"))
