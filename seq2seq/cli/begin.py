@@ -14,6 +14,7 @@ from seq2seq.cli.begin_vocabulary import check_vocabulary, vocabulary_of
 from seq2seq.cli.resume import WholeCheckpoint
 from seq2seq.cli.shorthand import group_of
 from seq2seq.cli.sweep import configurations
+from seq2seq.cli.variants import is_override
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -52,14 +53,15 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
     """Return overrides to which is added what the checkpoint of `begin_with` decides: its vocabulary, heads it kept.
 
     Args:
-        overrides: quoted.
+        overrides: quoted, with Hydra's options among them.
         sweep: whether they are of several runs.
 
     Raises:
         UserError: that is no checkpoint, or its model differs in what the overrides do not say.
     """
     checkpoint: Checkpoint | None = None
-    for number, config in enumerate(configurations(overrides) if sweep else [compose_defaults("train", overrides)]):
+    given = list(filter(is_override, overrides))
+    for number, config in enumerate(configurations(given) if sweep else [compose_defaults("train", given)]):
         path = vocabulary_of(config)
         if number and str(path) != str(checkpoint.path if checkpoint else None):
             raise UserError("begin_with: the runs of a command begin with one checkpoint; give a file")
@@ -71,10 +73,10 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
         return overrides
     added = check_vocabulary(config, checkpoint, overrides)
     if config.begin_with is not None:
-        given = {override.partition("=")[0] for override in overrides}
+        said = {override.partition("=")[0] for override in given}
         for side, key in KEYS.values():
             heads = checkpoint.config.get(side, {}).get(key)
-            if heads is not None and f"{side}.{key}" not in given:
+            if heads is not None and f"{side}.{key}" not in said:
                 added.append(f"{side}.{key}={str(heads).replace(' ', '')}")
     return [*overrides, *added]
 

@@ -13,6 +13,7 @@ from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, read_write
 
 from seq2seq.cli.sweep import composed_once
+from seq2seq.cli.variants import is_override
 from seq2seq.options import compose_hydra, config_folder
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -47,7 +48,7 @@ def run_composed(overrides: list[str], job: TaskFunction) -> None:
 def run_by_hydra(overrides: list[str], job: TaskFunction) -> None:
     """Let Hydra run each of a sweep, or show what it is asked to show."""
     # Hydra's parser takes overrides together only, so options come before them all.
-    given = sorted(overrides, key=lambda given: not given.startswith("-") and ("=" in given or given[0] == "~"))
+    given = sorted(overrides, key=is_override)
     sys.argv = ["seq2seq train", *given, f"{SUBFOLDER}=null"]
     job.__module__ = "seq2seq.cli.train"  # by whose last part Hydra names the job, and its log
     with composed_once():

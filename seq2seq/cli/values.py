@@ -42,6 +42,9 @@ WHOLE_OR_NULL = (
 )
 """Last parts of keys whose default is null, and whose other values are whole numbers."""
 
+TRUTH_OR_NULL = ("lowercase",)
+"""Last parts of keys whose default may be null, and whose other values are true and false."""
+
 SHARES = ("dropout", "momentum")
 """Ends of keys whose numbers are from 0 to below 1."""
 
@@ -55,7 +58,6 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "deterministic": (True, False, "warn"),
     "form": ("raw", "tokenized"),
     "interval": ("step", "epoch"),
-    "lowercase": (True, False),
     "logging_interval": ("step", "epoch"),
     "mode": ("min", "max"),
     "model_type": ("bpe", "unigram", "char"),
@@ -219,6 +221,8 @@ def _kind_fault(key: str, value: Any, default: Any) -> str | None:
     if default is None and _last_part(key) in WHOLE_OR_NULL:
         whole = value is None or (isinstance(value, int) and not isinstance(value, bool))
         return None if whole else ": expected a whole number, or null"
+    if default is None and _last_part(key) in TRUTH_OR_NULL:
+        return None if value is None or isinstance(value, bool) else ": expected true or false, or null"
     name = other_kind(value, default)
     if name is None or value is None or key in OF_SEVERAL_KINDS:
         return None

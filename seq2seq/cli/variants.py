@@ -30,6 +30,11 @@ def as_set(overrides: list[str]) -> list[str]:
     return [o.lstrip("+") if o.partition("=")[0].lstrip("+") in LOOKED_FOR else o for o in overrides]
 
 
+def is_override(argument: str) -> bool:
+    """Return whether an argument is an override: not one of Hydra's options, and not what such an option is given."""
+    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
+
+
 def choosing_variants(overrides: list[str]) -> list[str]:
     """Return those overrides that say which variants there are."""
     return [override for override in overrides if override.startswith(("experiment=", "variants="))]

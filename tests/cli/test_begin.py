@@ -73,6 +73,12 @@ def test_what_does_not_fit_is_new_and_named_part_by_part(train_briefly: Any, bah
     assert "encoder.d_model is" not in said  # it follows from the model's
 
 
+def test_configuration_of_a_run_that_has_something_of_a_checkpoint_is_shown(command: Command, bahdanau: Any) -> None:
+    said = command("train", f"tokenizer.checkpoint={bahdanau.best}", "--cfg", "job")
+    assert said.status == 0 and f"checkpoint: {bahdanau.best}" in said.out, said.err
+    assert "there is no checkpoint absent" in command("train", "begin_with=absent", "--cfg", "job").err
+
+
 def test_another_score_of_the_same_shape_is_new(train_briefly: Any, transformer: Any) -> None:
     same = ["model=transformer", "model.num_layers=2", "encoder.num_heads=2", "decoder.num_heads=2"]
     begun = train_briefly(f"begin_with={transformer.best}", *same, "score=qk_norm", *FIXED_RATE)

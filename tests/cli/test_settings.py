@@ -46,6 +46,14 @@ def test_value_that_never_works_is_refused(override: str, line: str) -> None:
     assert line in str(refusal.value)
 
 
+@pytest.mark.parametrize("value", ["maybe", "3"])
+def test_truth_value_whose_default_is_null_is_checked(value: str) -> None:
+    with pytest.raises(UserError, match=f"metrics.lowercase={value}: expected true or false, or null"):
+        check_types("evaluate", ["checkpoint=x", f"metrics.lowercase={value}"])
+    for right in ("true", "false", "null"):
+        check_types("evaluate", ["checkpoint=x", f"metrics.lowercase={right}"])
+
+
 def test_values_at_the_edge_that_do_work_are_accepted() -> None:
     edges = ["betas=[0,0.999]", "eps=0"]
     check_types("train", [f"optimizer.{edge}" for edge in edges])
