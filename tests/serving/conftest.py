@@ -91,8 +91,8 @@ def run() -> Callable[..., Any]:
     return running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(models: list[Model]) -> Iterator[Client]:
-    """Asks a server of the three."""
+    """Asks a server of the three, which ends with the file: no thread of it goes on beside other tests."""
     with running(models) as client:
         yield client
