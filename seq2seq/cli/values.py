@@ -72,6 +72,14 @@ WORDS: dict[str, tuple[Any, ...]] = {
 }
 """What keys of one of these last parts may say. Where a default is another word, the command checks its key itself."""
 
+ELSEWHERE = {
+    **dict.fromkeys(("32", "fp32", "float32", "full"), "32-true"),
+    **dict.fromkeys(("16", "fp16", "float16", "half"), "16-mixed"),
+    **dict.fromkeys(("bf16", "bfloat16"), "bf16-mixed"),
+    **dict.fromkeys(("64", "fp64", "float64", "double"), "64-true"),
+}
+"""What other programs, or PyTorch, call such a word."""
+
 DEVICES = r"auto|-1|[1-9]\d*|\d+(,\d+)+|\[\d+(, \d+)*\]"
 FORMS = {
     "trainer.devices": (DEVICES, "a number of them, -1 for all, a list such as [0,1], or auto"),
@@ -200,7 +208,8 @@ def _word_fault(key: str, value: Any, default: Any) -> str | None:
     words = WORDS.get(_last_part(key))
     ours = words and (default in words or default is None)
     if words and ours and value not in (*words, None) and not isinstance(value, DictConfig):
-        return f" is not known; {nearest(str(value), map(str, words))}"
+        meant = ELSEWHERE.get(str(value), str(value))
+        return f" is not known; {nearest(meant, map(str, words))}"
     if key.endswith("_target_") and isinstance(value, str):
         return _class_fault(value, str(default))
     return None

@@ -280,6 +280,8 @@ def test_what_an_experiment_has_for_another_choice_is_taken_away_at_once(
         ("position=rotary", ("there is no key position; did you mean positions?",)),
         ("positions=rotery", ("positions=rotery does not exist; did you mean rotary?",)),
         ("encoder._targt_=x", ("there is no key encoder._targt_; did you mean encoder._target_?",)),
+        ("trainer.precision=32", ("trainer.precision=32 is not known; did you mean 32-true?",)),
+        ("trainer.precision=bf16", ("trainer.precision=bf16 is not known; did you mean bf16-mixed?",)),
         ("patern=window", ("there is no key patern; did you mean pattern?",)),
         ("cross_pattern=localp", ("cross_pattern=localp does not exist; did you mean local_p?",)),
         ("-m model=transformer,luong positions=rotary", ("both sides are recurrent with model=luong",)),
