@@ -11,8 +11,8 @@ the same vocabulary and as many steps.
 from arguments import above_0, mistakes_in_a_line
 from recipes.steps import GOES_ON, Recipe, parser
 
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.values import check_types
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.values import check_types
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 

@@ -21,7 +21,7 @@ from arguments import above_0
 from hydra.utils import instantiate
 
 from seq2seq.build import build_model, build_search
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import EOS, Tokenizer, Tokenizers
 from seq2seq.models import EncoderDecoder

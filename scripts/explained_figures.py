@@ -23,7 +23,7 @@ from seq2seq.alignment.colors import COLORMAP, GOLD, GRID, INK
 from seq2seq.alignment.heatmap import draw_image, heatmap
 from seq2seq.alignment.links import parse_links
 from seq2seq.attention import Attention, Dot, ScaledDot
-from seq2seq.cli.output import check_folder
+from seq2seq.cli.process.output import check_folder
 from seq2seq.data.grammar import Sentence, generate
 from seq2seq.evaluation.metrics import bleu_metric
 

@@ -25,9 +25,9 @@ from unittest import mock
 from arguments import above_0
 from omegaconf import OmegaConf
 
-from seq2seq.cli import runs
+from seq2seq.cli.keys.unknown_keys import keys
 from seq2seq.cli.main import main as seq2seq
-from seq2seq.cli.unknown_keys import keys
+from seq2seq.cli.training import runs
 from seq2seq.options import compose_defaults, config_folder
 
 BASES: tuple[list[str], ...] = (

@@ -16,7 +16,7 @@ from random import Random
 
 from arguments import above_0, mistakes_in_a_line
 
-from seq2seq.cli.output import check_folder, write_whole
+from seq2seq.cli.process.output import check_folder, write_whole
 from seq2seq.data.grammar import LONGEST, Sentence, generate, held_out, pharaoh, punctuate, split_of, text
 from seq2seq.data.grammar.clauses import verb_named
 from seq2seq.data.grammar.draw import FUTURE, PAST, PERFECT, PRESENT

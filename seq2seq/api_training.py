@@ -12,8 +12,8 @@ from seq2seq.api import Model
 from seq2seq.api import load as load_model
 from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.processes import as_program
 from seq2seq.cli.train import train as train_runs
+from seq2seq.cli.training.processes import as_program
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv
 from seq2seq.comparison.table import make_table

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
 from seq2seq.checkpoint import KEY, AlignmentChoice, pack
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.tokenizer import EOS, Tokenizers
 from seq2seq.options import compose_defaults
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from seq2seq.build import build_model
 from seq2seq.checkpoint import KEY, MODEL_PREFIX, AlignmentChoice, pack
-from seq2seq.cli.native import read_yaml_in_c
+from seq2seq.cli.process.native import read_yaml_in_c
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.options import compose_defaults

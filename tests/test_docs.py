@@ -12,8 +12,8 @@ import torch
 from torch.testing import assert_close
 
 from seq2seq.build import build_model
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.options import choices_of, compose_defaults
 

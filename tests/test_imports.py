@@ -6,6 +6,8 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
+from seq2seq import cli
+
 ROOT = Path(__file__).parents[1]
 IMPORT = re.compile(r"^\s*(?:from|import) seq2seq(?:\.(\w+)| import (\w+))", re.MULTILINE)
 
@@ -28,6 +30,15 @@ def test_no_part_imports_one_that_stands_below_it() -> None:
         if place(found[1] or found[2]) > place(path.relative_to(ROOT / "seq2seq").parts[0].removesuffix(".py"))
     ]
     assert not wrong
+
+
+def test_parts_of_the_command_line_know_only_what_stands_above_them() -> None:
+    order = [*re.findall(r"^    (\w+)/", cli.__doc__ or "", re.MULTILINE), ""]  # commands come last
+    assert len(order) == 4
+    for path in (ROOT / "seq2seq" / "cli").rglob("*.py"):
+        here = path.parent.name if path.parent.name in order else ""
+        for part, module in re.findall(r"(?m)^\s*from seq2seq\.cli\.(\w+)(\.\w+)? ", path.read_text(encoding="utf-8")):
+            assert order.index(part if module else "") <= order.index(here), f"{path} imports {part}"
 
 
 def test_commands_import_what_takes_seconds_only_where_it_is_used() -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.strategies import FSDPStrategy
 from lightning.pytorch.trainer.connectors import accelerator_connector
 
 from seq2seq.build_training import build_trainer
-from seq2seq.cli.processes import as_program
+from seq2seq.cli.training.processes import as_program
 from seq2seq.comparison.curves import read_curves
 from seq2seq.options import compose_defaults
 from tests.cli.conftest import _command

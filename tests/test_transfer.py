@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from seq2seq.build import build_model
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.options import compose_defaults
 from seq2seq.transfer import Vocabularies, transfer

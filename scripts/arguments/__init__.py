@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from seq2seq.cli.messages import explain
-from seq2seq.cli.signals import ending_in_a_line
+from seq2seq.cli.keys.messages import explain
+from seq2seq.cli.process.signals import ending_in_a_line
 from seq2seq.errors import Interrupted
 
 PICTURES = (".png", ".svg", ".pdf")

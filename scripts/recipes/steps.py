@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_mixture import make_corpus
 from seq2seq.checkpoint import BEST, LAST
-from seq2seq.cli.check_run import check_run
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand
+from seq2seq.cli.keys.values import check_types
 from seq2seq.cli.main import main as seq2seq
-from seq2seq.cli.output import check_folder, write_whole
-from seq2seq.cli.processes import as_program
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import expand
-from seq2seq.cli.values import check_types
+from seq2seq.cli.process.output import check_folder, write_whole
+from seq2seq.cli.training.check_run import check_run
+from seq2seq.cli.training.processes import as_program
 from seq2seq.data.files import read_lines
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults, compose_hydra

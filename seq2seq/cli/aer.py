@@ -5,7 +5,7 @@ import logging
 import sys
 
 from seq2seq.alignment.links import AlignmentScore, LinkFile, alignment_error_rate, read_links
-from seq2seq.cli.command import command_config
+from seq2seq.cli.keys.command import command_config
 from seq2seq.data.linked_text import NEVER_ZERO
 from seq2seq.errors import UserError
 

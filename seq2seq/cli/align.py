@@ -13,11 +13,11 @@ from seq2seq.build import build_extraction, find_device, load_model
 from seq2seq.build_readings import read_as
 from seq2seq.build_tags import tagging
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
-from seq2seq.cli.bar import line_bar
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import write_whole
-from seq2seq.cli.requests import check_count
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.requests import check_count
+from seq2seq.cli.process.bar import line_bar
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import write_whole
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.translator import CHUNK, Translator
 from seq2seq.errors import UserError, nearest

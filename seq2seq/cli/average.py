@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from seq2seq.averaging import average
-from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.keys.checkpoints import read_checkpoints
+from seq2seq.cli.keys.command import command_config
 
 
 def main(arguments: list[str]) -> None:

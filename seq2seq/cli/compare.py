@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from seq2seq.build import find_device
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import check_folder, write_whole
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import check_folder, write_whole
 from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention

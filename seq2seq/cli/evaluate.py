@@ -16,10 +16,10 @@ from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_tags import for_corpus, tagged_corpus, tagging
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
-from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config, warn_of_limit
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import results_folder, write_whole
+from seq2seq.cli.keys.checkpoints import read_checkpoints
+from seq2seq.cli.keys.command import command_config, warn_of_limit
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader

@@ -19,10 +19,10 @@ from seq2seq.attribution.table import table
 from seq2seq.build import build_method, build_search, find_device, load_model
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.lists import figure_formats
-from seq2seq.cli.output import check_folder, enter_together
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.lists import figure_formats
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import check_folder, enter_together
 from seq2seq.data.text import is_blank
 from seq2seq.decoding.translator import own_translation
 from seq2seq.errors import UserError

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli.command import command_config
+from seq2seq.cli.keys.command import command_config
 from seq2seq.export.exporting import check_export, export
 
 

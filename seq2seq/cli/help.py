@@ -7,9 +7,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand, group_of
 from seq2seq.cli.main import COMMANDS
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import expand, group_of
 from seq2seq.options import choices_of, compose_defaults, config_folder
 
 COMMENTS = 44

@@ -8,8 +8,8 @@ import torch
 from seq2seq.build import build_model
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.checkpoint_writing import check_new_file, write_model
-from seq2seq.cli.command import command_config
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.model_proto import type_of
 from seq2seq.errors import UserError
 from seq2seq.models.encoder_decoder import cross_attentions

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from seq2seq.alignment.links import format_links
 from seq2seq.alignment.symmetrization import SYMMETRIZATIONS
-from seq2seq.cli.command import command_config
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.process.output import write_whole
 from seq2seq.data.files import read_parallel
 from seq2seq.data.text import nfc, words
 from seq2seq.errors import UserError, nearest

@@ -6,10 +6,10 @@ import os
 import sys
 from contextlib import suppress
 
-from seq2seq.cli.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory, read_yaml_in_c
-from seq2seq.cli.quota import keep_to_quota
-from seq2seq.cli.signals import ending_in_a_line
-from seq2seq.cli.streams import open_streams, use_utf8
+from seq2seq.cli.process.native import keep_few_kernels, keep_folder_from_pandas, keep_freed_memory, read_yaml_in_c
+from seq2seq.cli.process.quota import keep_to_quota
+from seq2seq.cli.process.signals import ending_in_a_line
+from seq2seq.cli.process.streams import open_streams, use_utf8
 from seq2seq.errors import Interrupted, UserError
 
 COMMANDS = {
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None, *, hand_on: bool = False) -> int:
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        from seq2seq.cli.messages import explain
+        from seq2seq.cli.keys.messages import explain
 
         print(f"error: {explain(error, ''.join(arguments[:1]), arguments[1:])}", file=sys.stderr)
         return 1

@@ -11,8 +11,8 @@ from seq2seq.build_smaller import build_smaller
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.checkpoint_writing import check_new_file, write_model
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.data.encoding import first_rows
 from seq2seq.data.loader import batch_loader
 from seq2seq.decoding.search import GreedySearch

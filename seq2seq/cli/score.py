@@ -7,12 +7,12 @@ import sys
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
 from seq2seq.build_tags import tagging
-from seq2seq.cli.bar import line_bar
-from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.output import write_whole
-from seq2seq.cli.requests import check_count
+from seq2seq.cli.keys.checkpoints import read_checkpoints
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.requests import check_count
+from seq2seq.cli.process.bar import line_bar
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import write_whole
 from seq2seq.data.files import arriving_parallel
 from seq2seq.decoding.scoring import PairScore, Perplexity
 from seq2seq.decoding.translator import CHUNK, Translator

@@ -6,8 +6,8 @@ import sys
 from types import ModuleType
 
 from seq2seq.api import Model
-from seq2seq.cli.checkpoints import paths_of, read_checkpoints
-from seq2seq.cli.command import command_config
+from seq2seq.cli.keys.checkpoints import paths_of, read_checkpoints
+from seq2seq.cli.keys.command import command_config
 from seq2seq.decoding.ensemble import MEANS
 from seq2seq.errors import UserError
 

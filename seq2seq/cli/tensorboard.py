@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from seq2seq.cli.command import command_config
+from seq2seq.cli.keys.command import command_config
 from seq2seq.data.files import walk
 from seq2seq.errors import UserError
 

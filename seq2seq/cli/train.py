@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hydra.types import RunMode
 
-from seq2seq.cli.by_hydra import show
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.values import without_empty_groups
-from seq2seq.cli.variants import as_set, check_variants, choosing_variants, is_begun, variants_of
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.values import without_empty_groups
+from seq2seq.cli.training.by_hydra import show
+from seq2seq.cli.training.variants import as_set, check_variants, choosing_variants, is_begun, variants_of
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 
@@ -49,14 +49,14 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
         check_variants(variants, sweep=sweep)
     # Imported here: what is mistyped, or only shown, does not wait for PyTorch and Lightning, which take ten seconds.
     if any(is_begun(variant) for variant in variants):
-        from seq2seq.cli.begin import as_begun
+        from seq2seq.cli.training.begin import as_begun
 
         variants = [variant._replace(overrides=as_begun(variant.overrides, sweep=sweep)) for variant in variants]
     if shown:
         for variant in variants:
             show(variant.overrides)
         return []
-    from seq2seq.cli.runs import run_variants
+    from seq2seq.cli.training.runs import run_variants
 
     return run_variants(variants, sweep=sweep)
 

@@ -9,12 +9,12 @@ import torch
 from seq2seq.build import build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit, unknown_copy
 from seq2seq.build_tags import tagging
-from seq2seq.cli.bar import line_bar
-from seq2seq.cli.checkpoints import read_checkpoints
-from seq2seq.cli.command import command_config, warn_of_limit
-from seq2seq.cli.output import write_whole
-from seq2seq.cli.requests import check_count, read_requests
-from seq2seq.cli.streams import check_stdin
+from seq2seq.cli.keys.checkpoints import read_checkpoints
+from seq2seq.cli.keys.command import command_config, warn_of_limit
+from seq2seq.cli.keys.requests import check_count, read_requests
+from seq2seq.cli.process.bar import line_bar
+from seq2seq.cli.process.output import write_whole
+from seq2seq.cli.process.streams import check_stdin
 from seq2seq.data.files import arriving_lines, open_text, unpacked
 from seq2seq.decoding.translator import CHUNK, Translator
 from seq2seq.errors import UserError

@@ -21,11 +21,11 @@ from seq2seq.attribution.faithfulness import attention_ranking
 from seq2seq.build import build_corpus, build_method, find_device, load_model
 from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
-from seq2seq.cli.checkpoints import paths_of
-from seq2seq.cli.command import command_config
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.lists import names_of
-from seq2seq.cli.output import refuse_other_results, results_folder, write_whole
+from seq2seq.cli.keys.checkpoints import paths_of
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.lists import names_of
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
 from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split

@@ -15,9 +15,9 @@ from seq2seq.build import build_search, find_device, load_model
 from seq2seq.build_readings import read_as
 from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
-from seq2seq.cli.command import command_config
-from seq2seq.cli.lists import figure_formats, names_of
-from seq2seq.cli.output import check_folder, exchange, made_beside
+from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.keys.lists import figure_formats, names_of
+from seq2seq.cli.process.output import check_folder, exchange, made_beside
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer

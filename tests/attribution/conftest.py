@@ -8,7 +8,7 @@ import torch
 
 from seq2seq.attribution import Forced
 from seq2seq.build import build_model
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults

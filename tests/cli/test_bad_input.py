@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from seq2seq.build_mixture import make_corpus
 from seq2seq.build_training import check_parts
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import expand
-from seq2seq.cli.values import check_types
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand
+from seq2seq.cli.keys.values import check_types
 from seq2seq.options import compose_defaults
 
 Command = Callable[..., Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seq2seq.cli.bar import count_lines, line_bar
+from seq2seq.cli.process.bar import count_lines, line_bar
 
 Command = Callable[..., Any]
 

@@ -13,8 +13,8 @@ import hydra.core.utils
 import pytest
 import yaml
 
-from seq2seq.cli import runs
-from seq2seq.cli.run_folder import LOCK, claimed, free_folder
+from seq2seq.cli.training import runs
+from seq2seq.cli.training.run_folder import LOCK, claimed, free_folder
 
 Command = Callable[..., Any]
 SWEEP = "multirun.yaml"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2seq.cli.command import warn_of_limit
+from seq2seq.cli.keys.command import warn_of_limit
 from seq2seq.options import compose_defaults
 
 

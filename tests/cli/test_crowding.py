@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seq2seq.cli.crowding import LOOKS, PATIENCE, PERIOD, Plan, Usage, Watch, sharing_cores
+from seq2seq.cli.process.crowding import LOOKS, PATIENCE, PERIOD, Plan, Usage, Watch, sharing_cores
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) == 1, reason="needs Linux and two cores"
@@ -184,7 +184,7 @@ def test_work_of_others_on_its_cores_is_counted_and_no_pause(
         nice, idles = (round(100 * seconds * share) for share in (1 - idle, idle))
         stat.write_text("".join(f"cpu{core} 7 {nice} 0 {idles} 0 0 0\n" for core in watch.cores))
 
-    monkeypatch.setattr("seq2seq.cli.crowding.STAT", stat := tmp_path / "stat")
+    monkeypatch.setattr("seq2seq.cli.process.crowding.STAT", stat := tmp_path / "stat")
     watch.give_way()
     stand(0)
     before = watch._count()

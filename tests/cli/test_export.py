@@ -21,7 +21,7 @@ from torch.testing import assert_close
 from seq2seq.attention import record_attention
 from seq2seq.build import build_model, load_model
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint, read_checkpoint
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.batching import collate
 from seq2seq.data.tokenizer import BOS, EOS, PAD, Tokenizers
 from seq2seq.decoding.search import BeamSearch, GreedySearch, power_penalty

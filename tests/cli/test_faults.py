@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from seq2seq.cli import run, runs
-from seq2seq.cli.faults import explain_fault
+from seq2seq.cli.training import run, runs
+from seq2seq.cli.training.faults import explain_fault
 from seq2seq.data.batching import collate
 from seq2seq.training.module import TranslationModule
 

@@ -10,7 +10,7 @@ from typing import Any
 import hydra.core.utils
 import pytest
 
-import seq2seq.cli.by_hydra
+import seq2seq.cli.training.by_hydra
 import seq2seq.options
 
 BRIEF = [
@@ -52,13 +52,13 @@ def test_file_of_an_experiment_may_ask_for_a_sweep(
     shutil.copytree(seq2seq.options.config_folder(), folder)
     sweep = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
     (folder / "experiment/mine.yaml").write_text(sweep, encoding="utf-8")
-    for module in (seq2seq.options, seq2seq.cli.by_hydra):
+    for module in (seq2seq.options, seq2seq.cli.training.by_hydra):
         monkeypatch.setattr(module, "config_folder", lambda: folder)
     trained: list[tuple[int, list[str]]] = []
     monkeypatch.setattr(
-        seq2seq.cli.runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
+        seq2seq.cli.training.runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
     )
-    monkeypatch.setattr(seq2seq.cli.runs, "objective_of", lambda *_: 0.0)
+    monkeypatch.setattr(seq2seq.cli.training.runs, "objective_of", lambda *_: 0.0)
     assert command("train", "experiment=mine").status == 0
     # What another process of one run is started with asks for that run alone.
     assert trained == [(seed, [f"seed={seed}", "experiment=mine", "hydra.mode=RUN"]) for seed in (1, 2)]

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from seq2seq.cli.main import main
-from seq2seq.cli.native import keep_few_kernels
+from seq2seq.cli.process.native import keep_few_kernels
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems' C libraries are left as they are")
 
@@ -19,7 +19,7 @@ CAPACITY = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 FAULTS = """
 import resource, sys
-from seq2seq.cli.native import keep_freed_memory
+from seq2seq.cli.process.native import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()
@@ -35,7 +35,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 RESIDENT = """
 import re
 from pathlib import Path
-from seq2seq.cli.native import KEPT_BYTES, keep_freed_memory
+from seq2seq.cli.process.native import KEPT_BYTES, keep_freed_memory
 
 keep_freed_memory()
 blocks = [bytearray(1 << 20) for _ in range(2 * KEPT_BYTES >> 20)] + [bytearray(KEPT_BYTES + 1)]
@@ -50,7 +50,7 @@ print((before - resident()) / KEPT_BYTES)
 KERNELS = """
 import re, sys
 from pathlib import Path
-from seq2seq.cli.native import keep_few_kernels
+from seq2seq.cli.process.native import keep_few_kernels
 
 if sys.argv[1] == "few":
     keep_few_kernels()

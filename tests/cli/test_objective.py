@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from seq2seq.cli.objective import check_objective, objective_of
+from seq2seq.cli.training.objective import check_objective, objective_of
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seq2seq.cli.output import write_whole
+from seq2seq.cli.process.output import write_whole
 from seq2seq.decoding.translator import Translator
 from seq2seq.errors import UserError
 

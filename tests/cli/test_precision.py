@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from seq2seq.cli import runs
+from seq2seq.cli.training import runs
 from seq2seq.training import precision
 from seq2seq.training.callbacks import ValidationReport
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from torch.distributed import HashStore
 
-from seq2seq.cli import processes
-from seq2seq.cli.processes import Meeting, meeting, refuse_several
+from seq2seq.cli.training import processes
+from seq2seq.cli.training.processes import Meeting, meeting, refuse_several
 from seq2seq.errors import UserError
 
 

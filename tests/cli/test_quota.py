@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.cli import quota
-from seq2seq.cli.quota import granted_cores, keep_to_quota, share_quota
+from seq2seq.cli.process import quota
+from seq2seq.cli.process.quota import granted_cores, keep_to_quota, share_quota
 
 
 @pytest.fixture(autouse=True)

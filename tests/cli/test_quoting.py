@@ -4,7 +4,7 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from seq2seq.cli.quoting import quote
+from seq2seq.cli.keys.quoting import quote
 from seq2seq.options import compose_defaults
 
 PLAIN = [

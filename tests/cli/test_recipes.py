@@ -11,7 +11,8 @@ import pytest
 
 from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import read_checkpoint
-from seq2seq.cli import run, translate
+from seq2seq.cli import translate
+from seq2seq.cli.training import run
 from seq2seq.data.corpus import TextCorpus
 
 Script = Callable[..., tuple[int, str, str]]

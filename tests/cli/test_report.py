@@ -9,8 +9,8 @@ import pytest
 from datasets import Dataset
 
 from seq2seq.build import build_model
-from seq2seq.cli.report import describe_attention, report_results
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
+from seq2seq.cli.training.report import describe_attention, report_results
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.options import compose_defaults

@@ -14,7 +14,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from seq2seq.cli.run_folder import claimed
+from seq2seq.cli.training.run_folder import claimed
 from seq2seq.training.callbacks import Throughput, ValidationReport
 from seq2seq.training.module import TranslationModule
 from tests.cli.conftest import _command

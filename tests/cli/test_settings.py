@@ -10,8 +10,8 @@ import pytest
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from seq2seq.build import bleu_options
-from seq2seq.cli.messages import explain
-from seq2seq.cli.values import check_types, without_empty_groups
+from seq2seq.cli.keys.messages import explain
+from seq2seq.cli.keys.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
 from seq2seq.evaluation import metrics
 from seq2seq.evaluation.metrics import bleu_metric

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults
 

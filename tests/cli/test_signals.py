@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from seq2seq.cli import align, run, runs, signals
-from seq2seq.cli.signals import ASKING, ending_in_a_line, requeue
+from seq2seq.cli import align
+from seq2seq.cli.process import signals
+from seq2seq.cli.process.signals import ASKING, ending_in_a_line, requeue
+from seq2seq.cli.training import run, runs
 from seq2seq.errors import interrupt
 
 Command = Callable[..., Any]

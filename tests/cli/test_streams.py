@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.cli.streams import Output, check_stdin
+from seq2seq.cli.process.streams import Output, check_stdin
 from seq2seq.errors import UserError
 
 SCORED = "AER 0.0%  precision 100.0%  recall 100.0%\n"

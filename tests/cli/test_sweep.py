@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from seq2seq import options
-from seq2seq.cli.sweep import axes_of, configurations
+from seq2seq.cli.training.sweep import axes_of, configurations
 from seq2seq.errors import UserError
 from seq2seq.options import choices_of, compose_hydra
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seq2seq.cli.unknown_keys import OTHER_NAMES, known_keys, no_such_key
+from seq2seq.cli.keys.unknown_keys import OTHER_NAMES, known_keys, no_such_key
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from seq2seq.build import build_model
-from seq2seq.cli.shorthand import expand
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.batching import Batch, collate
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.models import EncoderDecoder

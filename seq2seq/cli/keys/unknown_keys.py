@@ -7,8 +7,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.cli.corpora import PART
-from seq2seq.cli.shorthand import SHORT, expand
+from seq2seq.cli.keys.corpora import PART
+from seq2seq.cli.keys.shorthand import SHORT, expand
 from seq2seq.errors import UserError, nearest
 from seq2seq.options import compose_defaults
 

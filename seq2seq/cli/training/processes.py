@@ -18,9 +18,9 @@ from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElastic
 from lightning.pytorch.utilities import rank_zero_only
 from torch.distributed import PrefixStore, Store, TCPStore
 
-from seq2seq.cli.messages import explain
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.run_folder import bears_time, free_folder
+from seq2seq.cli.keys.messages import explain
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.training.run_folder import bears_time, free_folder
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 

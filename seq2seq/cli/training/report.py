@@ -12,7 +12,7 @@ from torch import nn
 
 from seq2seq.attention import Attention
 from seq2seq.checkpoint import BEST, LAST
-from seq2seq.cli.output import from_here
+from seq2seq.cli.process.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import counted
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line

@@ -4,9 +4,9 @@ import logging
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.corpora import with_parts
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.values import check_types, without_empty_groups
+from seq2seq.cli.keys.corpora import with_parts
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.values import check_types, without_empty_groups
 from seq2seq.errors import UserError
 from seq2seq.options import compose_defaults, composed
 

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seq2seq.alignment.archive import save_attention
 from seq2seq.alignment.sentence import sentences_of_row
-from seq2seq.cli.messages import explain
-from seq2seq.cli.output import from_here, write_whole
+from seq2seq.cli.keys.messages import explain
+from seq2seq.cli.process.output import from_here, write_whole
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError, unwritable
 from seq2seq.evaluation.evaluator import Evaluation

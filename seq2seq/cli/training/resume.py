@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import group_of
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import group_of
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.text import EARLIER
 from seq2seq.data.tokenizer import Tokenizers

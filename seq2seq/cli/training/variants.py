@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 from omegaconf import ListConfig
 
-from seq2seq.cli.quoting import quote
-from seq2seq.cli.shorthand import expand
-from seq2seq.cli.sweep import configurations
-from seq2seq.cli.values import check_types
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand
+from seq2seq.cli.keys.values import check_types
+from seq2seq.cli.training.sweep import configurations
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 

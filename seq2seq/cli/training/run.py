@@ -19,15 +19,15 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
-from seq2seq.cli.begin import start_from, start_of
-from seq2seq.cli.crowding import sharing_cores
-from seq2seq.cli.faults import explain_fault
-from seq2seq.cli.output import from_here, write_whole
-from seq2seq.cli.processes import Meeting
-from seq2seq.cli.quota import share_quota
-from seq2seq.cli.report import count_parameters, describe_run, report_results
-from seq2seq.cli.resume import WholeCheckpoint, as_earlier, begin_from, whole_checkpoint
-from seq2seq.cli.run_folder import Record, go_on_with, keep_results
+from seq2seq.cli.process.crowding import sharing_cores
+from seq2seq.cli.process.output import from_here, write_whole
+from seq2seq.cli.process.quota import share_quota
+from seq2seq.cli.training.begin import start_from, start_of
+from seq2seq.cli.training.faults import explain_fault
+from seq2seq.cli.training.processes import Meeting
+from seq2seq.cli.training.report import count_parameters, describe_run, report_results
+from seq2seq.cli.training.resume import WholeCheckpoint, as_earlier, begin_from, whole_checkpoint
+from seq2seq.cli.training.run_folder import Record, go_on_with, keep_results
 from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError

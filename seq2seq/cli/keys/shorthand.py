@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
-from seq2seq.cli.corpora import with_parts
+from seq2seq.cli.keys.corpora import with_parts
 from seq2seq.errors import UserError
 from seq2seq.options import choices_of, composed
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from seq2seq.cli.added import check_added
-from seq2seq.cli.shorthand import group_of
+from seq2seq.cli.keys.added import check_added
+from seq2seq.cli.keys.shorthand import group_of
 from seq2seq.errors import UserError, nearest
 from seq2seq.options import choices_of, composed, config_folder, group_names, other_kind
 

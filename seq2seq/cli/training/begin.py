@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import MODEL_KEYS, tokenizers_of, untrained_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
-from seq2seq.cli.begin_vocabulary import check_vocabulary, vocabulary_of
-from seq2seq.cli.resume import WholeCheckpoint
-from seq2seq.cli.shorthand import group_of
-from seq2seq.cli.sweep import configurations
-from seq2seq.cli.variants import is_override
+from seq2seq.cli.keys.shorthand import group_of
+from seq2seq.cli.training.begin_vocabulary import check_vocabulary, vocabulary_of
+from seq2seq.cli.training.resume import WholeCheckpoint
+from seq2seq.cli.training.sweep import configurations
+from seq2seq.cli.training.variants import is_override
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder

@@ -11,9 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.cli.added import check_added
-from seq2seq.cli.shorthand import group_of, matching
-from seq2seq.cli.values import check_choices, check_values
+from seq2seq.cli.keys.added import check_added
+from seq2seq.cli.keys.shorthand import group_of, matching
+from seq2seq.cli.keys.values import check_choices, check_values
 from seq2seq.options import compose_hydra, composed, group_names
 
 

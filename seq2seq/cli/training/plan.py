@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from seq2seq.cli.check_run import check_run
-from seq2seq.cli.precision import settle_here, settled
-from seq2seq.cli.processes import Meeting, meeting, refuse_several
-from seq2seq.cli.resume import resumed
-from seq2seq.cli.run_folder import bears_time
-from seq2seq.cli.sweep import configurations
-from seq2seq.cli.variants import Variant
+from seq2seq.cli.training.check_run import check_run
+from seq2seq.cli.training.precision import settle_here, settled
+from seq2seq.cli.training.processes import Meeting, meeting, refuse_several
+from seq2seq.cli.training.resume import resumed
+from seq2seq.cli.training.run_folder import bears_time
+from seq2seq.cli.training.sweep import configurations
+from seq2seq.cli.training.variants import Variant
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 from seq2seq.training.precision import Precision

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.cli.unknown_keys import no_such_key
+from seq2seq.cli.keys.unknown_keys import no_such_key
 from seq2seq.errors import UserError
 
 PARTS_BY_NAME = ("callbacks", "logger")

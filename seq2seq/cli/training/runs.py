@@ -10,7 +10,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from seq2seq.build_training import own_stance
-from seq2seq.cli.by_hydra import (
+from seq2seq.cli.keys.messages import explain
+from seq2seq.cli.process.signals import unhidden
+from seq2seq.cli.training.by_hydra import (
     FULL_ERROR,
     SUBFOLDER,
     full_error,
@@ -19,15 +21,13 @@ from seq2seq.cli.by_hydra import (
     run_by_hydra,
     run_composed,
 )
-from seq2seq.cli.messages import explain
-from seq2seq.cli.objective import objective_of
-from seq2seq.cli.plan import Planned, check_sweeps, plan_runs
-from seq2seq.cli.precision import settle_here
-from seq2seq.cli.processes import Meeting, parted, rank
-from seq2seq.cli.run import run_training
-from seq2seq.cli.run_folder import COMMAND, own_folder
-from seq2seq.cli.signals import unhidden
-from seq2seq.cli.variants import Variant
+from seq2seq.cli.training.objective import objective_of
+from seq2seq.cli.training.plan import Planned, check_sweeps, plan_runs
+from seq2seq.cli.training.precision import settle_here
+from seq2seq.cli.training.processes import Meeting, parted, rank
+from seq2seq.cli.training.run import run_training
+from seq2seq.cli.training.run_folder import COMMAND, own_folder
+from seq2seq.cli.training.variants import Variant
 from seq2seq.errors import Interrupted, UserError
 from seq2seq.training.precision import Precision
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from seq2seq.cli.streams import check_stdout
+from seq2seq.cli.process.streams import check_stdout
 from seq2seq.errors import Interrupted, UserError, is_full, unwritable
 
 

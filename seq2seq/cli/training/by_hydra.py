@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode, TaskFunction
 from omegaconf import DictConfig, read_write
 
-from seq2seq.cli.sweep import composed_once
-from seq2seq.cli.variants import is_override
+from seq2seq.cli.training.sweep import composed_once
+from seq2seq.cli.training.variants import is_override
 from seq2seq.options import compose_hydra, config_folder
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
