@@ -1,6 +1,6 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.api_attention import SentenceAttention
 from seq2seq.api_loaded import LoadedModel
+from seq2seq.api_texts import pairs_of_texts, text, texts
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search
@@ -48,8 +49,8 @@ class Model(LoadedModel):
             options: keys of that file, such as `beam_size=10`.
 
         Raises:
-            UserError: there is no such search, or it has no such key; lines is a single text; what is asked cannot be
-                said, or contradicts itself.
+            UserError: there is no such search, or it has no such key; lines is a single text, or one is none; what is
+                asked cannot be said, or contradicts itself.
         """
         asked: dict[str, Any] = {"prefix": prefix, "constraints": constraints}
         return [found[0].text for found in self.translations(lines, search=search, **asked, **options)]
@@ -64,11 +65,10 @@ class Model(LoadedModel):
         **options: Any,
     ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
-        _refuse_text(lines)
+        lines = texts("lines", lines)
         chosen = build_search(choice_of("search", search, options))
         requests = None
         if prefix is not None or constraints is not None:
-            lines = list(lines)
             requests = requests_of(self.tokenizers.target, search=chosen, prefixes=prefix, constraints=constraints)
             if len(requests) != len(lines):
                 raise UserError(
@@ -96,9 +96,9 @@ class Model(LoadedModel):
             UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
         """
         chosen = build_search(choice_of("search", search, options))
-        ids = self._sentence("source", source).ids
+        ids, begun = self._sentence("source", source).ids, text("prefix", prefix)
         return find_alternatives(
-            self.network, self.tokenizers, ids, prefix, search=chosen, n=n, unit=unit, device=self._translator.device
+            self.network, self.tokenizers, ids, begun, search=chosen, n=n, unit=unit, device=self._translator.device
         )
 
     def align(self, pairs: Iterable[tuple[str, str]], *, links: str | None = None, **options: Any) -> list[set[Link]]:
@@ -115,7 +115,7 @@ class Model(LoadedModel):
         self.alone()
         chosen = None if links is None else choice_of("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
-        return list(self._translator.align(_each_of_two(pairs), self._alignment(), extraction))
+        return list(self._translator.align(pairs_of_texts(pairs), self._alignment(), extraction))
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> list[PairScore]:
         """Return how likely the model finds the target of each (source, target) pair, in order.
@@ -126,7 +126,7 @@ class Model(LoadedModel):
         Raises:
             UserError: one of them is no pair of texts.
         """
-        return list(self._translator.score(_each_of_two(pairs)))
+        return list(self._translator.score(pairs_of_texts(pairs)))
 
     def evaluate(
         self,
@@ -149,7 +149,7 @@ class Model(LoadedModel):
         Raises:
             UserError: there are no pairs, or one is no pair of texts; there is no such search, key or tokeniser.
         """
-        pairs = list(_each_of_two(pairs))
+        pairs = pairs_of_texts(pairs)
         said = self.translate([source for source, _ in pairs], search=search, **options)
         form = comparable(self.tokenizers.target.normalization)  # a model cannot say what its tokenizer leaves out
         texts = ([form(text) for text in of] for of in (said, [reference for _, reference in pairs]))
@@ -216,8 +216,8 @@ class Model(LoadedModel):
         chosen = build_method(choice_of("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length
-        read = read_sentence("source", self.tokenizers.source, source, max_length=length)
-        said = self._own_translation(read) if target is None else target
+        read = read_sentence("source", self.tokenizers.source, text("source", source), max_length=length)
+        said = self._own_translation(read) if target is None else text("target", target)
         return explain(
             network, self.tokenizers, read, said, method=chosen, contrast=contrast, at=at, unit=unit,
             max_length=length,
@@ -255,16 +255,3 @@ def load(
         raise UserError(f"trusted={trusted!r} is one name; give a list: [{trusted!r}]")
     first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)
-
-
-def _refuse_text(lines: Iterable[str]) -> None:
-    if isinstance(lines, str):
-        raise UserError("lines is one text, of which every letter would be a line; give a list: [text]")
-
-
-def _each_of_two(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield pairs as they are: of a text each letter would be taken for one, and of a third part nothing be said."""
-    for number, pair in enumerate(pairs):
-        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise UserError(f"pairs[{number}]={pair!r} is no pair of texts; give a list of them: [(source, target)]")
-        yield pair

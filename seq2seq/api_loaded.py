@@ -4,6 +4,7 @@ import copy
 from typing import Self
 
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
+from seq2seq.api_texts import text
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import check_one_vocabulary, load_models, shortest_limit
 from seq2seq.build_tags import with_tag
@@ -105,9 +106,9 @@ class LoadedModel:
             )
         return self.checkpoint.alignment
 
-    def _sentence(self, name: str, text: str) -> Sentence:
+    def _sentence(self, name: str, said: str) -> Sentence:
         tokenizer = getattr(self.tokenizers, name)
-        sentence = sentence_of(tokenizer, text, max_length=self.checkpoint.max_length)
+        sentence = sentence_of(tokenizer, text(name, said), max_length=self.checkpoint.max_length)
         if not sentence.ids:
-            raise UserError(f"{name}={text!r} has nothing that the model reads; give a sentence")
+            raise UserError(f"{name}={said!r} has nothing that the model reads; give a sentence")
         return readable(sentence)

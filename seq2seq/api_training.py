@@ -7,11 +7,15 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
+from seq2seq.api_texts import texts
 from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.keys.messages import explain
 from seq2seq.cli.train import train as train_runs
 from seq2seq.cli.training.processes import as_program
 from seq2seq.comparison.comparing import compare_runs
@@ -54,8 +58,12 @@ def train(overrides: Sequence[str] = ()) -> Run:
     """
     if isinstance(overrides, str):
         raise UserError(f"overrides={overrides!r} is one text; give a list: [{overrides!r}]")
-    with as_program():
-        (folder,) = train_runs(list(overrides), single=True)
+    given = texts("overrides", overrides)
+    try:
+        with as_program():
+            (folder,) = train_runs(given, single=True)
+    except (HydraException, OmegaConfBaseException) as error:  # of several lines, which `seq2seq train` tells in one
+        raise UserError(explain(error, "train", given)) from error
     return Run(folder)
 
 

@@ -214,6 +214,7 @@ def find_device(name: str) -> torch.device:
             return torch.empty(0, device=name).device
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
+            reason = "there is no such kind" if reason.startswith("Expected one of") else reason
             raise UserError(f"device={name} cannot be used here ({reason}); use device=auto or device=cpu") from None
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return accelerator or torch.device("cpu")

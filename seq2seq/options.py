@@ -64,7 +64,9 @@ def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
         keys = [str(key) for key in config if not str(key).startswith("_")]
         raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
     try:
-        config.merge_with(dict(options))  # into what has keys of its own, such as candidates
+        config.merge_with(
+            {key: _plain(value) for key, value in options.items()}
+        )  # into what has keys of its own, such as candidates
     except OmegaConfBaseException as error:
         raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
     _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
@@ -88,6 +90,11 @@ def _check_kinds(key: str, config: DictConfig, defaults: DictConfig) -> None:
             raise UserError(f"{inner}={value!r}: it has keys of its own, {keys}; give a dictionary of them")
         elif expected := other_kind(value, default) or (_is_endless(value) and "a number"):
             raise UserError(f"{inner}={value}: expected {expected}, such as {default}")
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's own number of one of NumPy or PyTorch, as of `numpy.arange`; all else as it is."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _is_endless(value: Any) -> bool:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -63,6 +64,17 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
     ("call", "said"),
     [
         (lambda model: model.translate("text"), "give a list"),
+        (lambda model: model.translate([SENTENCE, None]), r"lines\[1\]=None is no text"),
+        (lambda model: model.translate([b"wolf"]), r"lines\[0\]=b'wolf' is no text"),
+        (lambda model: model.translate(None), "lines=None is no list of texts"),
+        (lambda model: model.translate({"a": 1}), "lines=.* is no list of texts"),
+        (lambda model: model.score(None), "pairs=None is no list of pairs"),
+        (lambda model: model.align([None]), r"pairs\[0\]=None is no pair of texts"),
+        (lambda model: model.attention([SENTENCE]), "source=.* is no text"),
+        (lambda model: model.attention(SENTENCE, 3), "target=3 is no text"),
+        (lambda model: model.explain(None), "source=None is no text"),
+        (lambda model: model.explain(SENTENCE, 3), "target=3 is no text"),
+        (lambda model: model.alternatives(SENTENCE, None), "prefix=None is no text"),
         (lambda model: model.translate([SENTENCE], search="bem"), "did you mean beam"),
         (lambda model: model.translate([SENTENCE], beam_sise=3), "did you mean beam_size"),
         (lambda model: model.translate([SENTENCE], beam_size="5"), "beam_size=5: expected a whole number, such as 5"),
@@ -82,6 +94,11 @@ def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None
     with pytest.raises(UserError, match=said) as error:
         call(model)
     assert "\n" not in str(error.value)
+
+
+def test_number_of_numpy_is_a_number(model: Model) -> None:
+    for size in np.arange(1, 3):
+        assert model.translate([SENTENCE], beam_size=size) == model.translate([SENTENCE], beam_size=int(size))
 
 
 def test_examples_of_the_page_run(bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +185,27 @@ def test_training_of_several_runs_is_refused_before_it_begins(
         seq2seq.train([*text, *several])
     with pytest.raises(UserError, match="give a list"):
         seq2seq.train("seed=1")
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["modle=luong"], "there is no key modle; did you mean model?"),
+        (["model=luongg"], "model=luongg does not exist; did you mean luong?"),
+        (["seed=${nothing}"], "nothing"),
+        (["seed"], "seed"),
+        ([3], "overrides[0]=3 is no text"),
+        ({"seed": 1}, "overrides={'seed': 1} is no list of texts"),
+    ],
+)
+def test_training_that_cannot_be_is_refused_in_one_line(
+    overrides: Any, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(said)) as error:
+        seq2seq.train(overrides)
+    assert "\n" not in str(error.value)
     assert not (tmp_path / "outputs").exists()
 
 

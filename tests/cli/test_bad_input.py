@@ -492,7 +492,11 @@ def test_more_hypotheses_than_beams_are_refused(command: Command, bahdanau: Any)
 
 
 def test_unknown_device_is_named(command: Command, bahdanau: Any) -> None:
-    refused(command("translate", f"checkpoint={bahdanau.best}", "device=toaster", stdin=b"a\n"), "device=toaster")
+    refused(
+        command("translate", f"checkpoint={bahdanau.best}", "device=toaster", stdin=b"a\n"),
+        "device=toaster",
+        "no such kind",
+    )
 
 
 def test_unknown_split_names_those_that_exist(command: Command, bahdanau: Any, tmp_path: Path) -> None:
