@@ -14,7 +14,7 @@ from seq2seq.api import Model
 from seq2seq.api import load as load_model
 from seq2seq.api_texts import texts
 from seq2seq.averaging import average as write_average
-from seq2seq.checkpoint import read_checkpoint
+from seq2seq.checkpoint import checkpoint_of, read_checkpoint
 from seq2seq.cli.keys.messages import explain
 from seq2seq.cli.train import train as train_runs
 from seq2seq.cli.training.processes import as_program
@@ -43,8 +43,8 @@ class Run:
         return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
 
     def load(self, *, device: str = "auto") -> Model:
-        """Return its best model."""
-        return load_model(self.folder / "checkpoints" / "best.ckpt", device=device)
+        """Return its best model; where no validation has chosen one, its last."""
+        return load_model(checkpoint_of(self.folder), device=device)
 
 
 def train(overrides: Sequence[str] = ()) -> Run:

@@ -115,13 +115,19 @@ def read_checkpoint(path: str | Path, *, trusted: Iterable[str] = ()) -> Checkpo
     return Checkpoint(config, tokenizers, alignment, weights, str(path), tuple(trusted), averaged_from)
 
 
+def checkpoint_of(folder: Path) -> Path:
+    """Return the best checkpoint of a run's folder; where no validation has chosen one, the last."""
+    best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
+    return best if best.exists() else last
+
+
 def load_content(path: str | Path) -> Any:
     """Return what a checkpoint file holds, all of it plain data. Raises UserError as `read_checkpoint`."""
     path = Path(path)
     if path.is_dir():
         places = ("", "checkpoints/", "*/checkpoints/", "*/*/checkpoints/")
-        found = (file for place in places for file in path.glob(place + BEST))
-        inside = sorted(found, key=lambda file: file.stat().st_mtime)
+        best, last = ([file for place in places for file in path.glob(place + name)] for name in (BEST, LAST))
+        inside = sorted(best or last, key=lambda file: file.stat().st_mtime)
         example = inside[-1] if inside else f"<run folder>/checkpoints/{BEST}"
         raise UserError(f"{path} is a folder; give a file, such as {example}")
     if not path.exists() and str(path).startswith("[") and str(path).endswith("]"):

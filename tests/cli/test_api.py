@@ -174,6 +174,10 @@ def test_training_returns_its_folder_its_scores_and_its_model(
     assert run.folder.parent.name == "bahdanau-additive-s1" and run.metrics["steps"] == 2
     assert "test/bleu" in run.metrics
     assert run.load(device="cpu").translate([""]) == [""]
+    (run.folder / "checkpoints" / "best.ckpt").unlink()  # as of a run that ended before its first validation
+    assert run.load(device="cpu").checkpoint.path.endswith("last.ckpt")
+    with pytest.raises(UserError, match=re.escape("checkpoints/last.ckpt")):
+        seq2seq.load(run.folder)
 
 
 @pytest.mark.parametrize("several", [["--multirun", "seed=1,2"], ["variants=['seed=1','seed=2']"]], ids=str)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from seq2seq.attention import Attention
-from seq2seq.checkpoint import BEST, LAST
+from seq2seq.checkpoint import checkpoint_of
 from seq2seq.cli.process.output import from_here
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import counted
@@ -117,8 +117,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         lines.append(row)
         lines += [f"  {name:<14}{scores_line(own)}" for name, own in lines_by_corpus(metrics)]
     program = _program("seq2seq")
-    best, last = (folder / "checkpoints" / name for name in (BEST, LAST))
-    checkpoint = shlex.quote(f"checkpoint={best if best.exists() else last}")
+    checkpoint = shlex.quote(f"checkpoint={checkpoint_of(folder)}")
     first = data.dataset("val")[0]
     source = shlex.quote(f"source={first['source']}")
     tag = f" tag={first['tag']}" if first["tag"] else ""
