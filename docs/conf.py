@@ -11,7 +11,7 @@ from typing import Any
 from seq2seq import __version__
 from seq2seq.cli.help import print_help
 from seq2seq.cli.main import COMMANDS
-from seq2seq.options import config_folder
+from seq2seq.config_files import config_folder
 
 project = "seq2seq"
 release = __version__

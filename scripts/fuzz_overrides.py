@@ -28,7 +28,8 @@ from omegaconf import OmegaConf
 from seq2seq.cli.keys.unknown_keys import keys
 from seq2seq.cli.main import main as seq2seq
 from seq2seq.cli.training import runs
-from seq2seq.options import compose_defaults, config_folder
+from seq2seq.config_files import config_folder
+from seq2seq.options import compose_defaults
 
 BASES: tuple[list[str], ...] = (
     [],

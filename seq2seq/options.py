@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -14,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.config_files import choices_of, config_folder, own_state
 from seq2seq.errors import UserError, nearest
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -26,28 +26,10 @@ KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole nu
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
 
 
-def config_folder() -> Path:
-    """Return the folder of YAML files: inside an installed package, or beside the package in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parent / "configs"
-
-
-@cache
-def group_names() -> tuple[str, ...]:
-    """Return the groups of configuration files."""
-    return tuple(path.name for path in config_folder().iterdir() if path.is_dir())
-
-
-def choices_of(group: str) -> list[str]:
-    """Return the choices of a group of configuration files."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
-
-
 def compose_defaults(command: str, overrides: list[str]) -> DictConfig:
     """Return the composed configuration of a command."""
     composed(command, tuple(overrides))  # what `hydra:` means in it is asked of the last that was looked at
-    return _to_change(_without_hydra(command, tuple(overrides)))
+    return _to_change(_without_hydra(command, tuple(overrides), own_state()))
 
 
 def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
@@ -115,12 +97,12 @@ def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
 
 def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
     """Return the same to look at, not to change: kept, since a command looks several times at each of its runs."""
-    config, HydraConfig.instance().cfg = _composed(command, overrides)
+    config, HydraConfig.instance().cfg = _composed(command, overrides, own_state())
     return config
 
 
 @lru_cache(maxsize=256)
-def _composed(command: str, overrides: tuple[str, ...]) -> tuple[DictConfig, Any]:
+def _composed(command: str, overrides: tuple[str, ...], own: tuple[tuple[str, int], ...]) -> tuple[DictConfig, Any]:
     """Return a configuration and what `HydraConfig` makes of it."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
@@ -131,7 +113,7 @@ def _composed(command: str, overrides: tuple[str, ...]) -> tuple[DictConfig, Any
 
 
 @lru_cache(maxsize=256)
-def _without_hydra(command: str, overrides: tuple[str, ...]) -> DictConfig:
+def _without_hydra(command: str, overrides: tuple[str, ...], own: tuple[tuple[str, int], ...]) -> DictConfig:
     config = compose_hydra(command, list(overrides))
     with open_dict(config):
         del config["hydra"]

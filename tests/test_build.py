@@ -15,12 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.build import MODEL_KEYS, bleu_options, build_model, find_device, load_model, tokenizers_of
 from seq2seq.build_training import build_trainer
 from seq2seq.checkpoint import Checkpoint
+from seq2seq.config_files import config_folder
 from seq2seq.data.batching import collate
 from seq2seq.data.corpus import Corpus
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.errors import UserError
-from seq2seq.options import compose_defaults, config_folder
+from seq2seq.options import compose_defaults
 
 SMALL = ["model.d_model=12", "model.d_embedding=12", "model.num_layers=1"]
 CONFIGS = config_folder()

@@ -20,9 +20,10 @@ from seq2seq.build_mixture import make_corpus
 from seq2seq.build_options import check_options
 from seq2seq.build_training import build_trainer
 from seq2seq.cli.keys.shorthand import PARTS, expand, group_of
+from seq2seq.config_files import config_folder
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.options import compose_defaults, compose_hydra, config_folder
+from seq2seq.options import compose_defaults, compose_hydra
 from seq2seq.options import composed as composed_once
 
 CONFIGS = config_folder()

@@ -14,8 +14,9 @@ from torch.testing import assert_close
 from seq2seq.build import build_model
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand
+from seq2seq.config_files import choices_of
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.options import choices_of, compose_defaults
+from seq2seq.options import compose_defaults
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "explained").glob("*.md"))]

@@ -32,10 +32,10 @@ from seq2seq.attention import (
     record_attention,
 )
 from seq2seq.build import build_model
+from seq2seq.config_files import config_folder
 from seq2seq.data.batching import Batch
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
-from seq2seq.options import config_folder
 from seq2seq.training.loss import token_loss
 
 VOCAB = 211

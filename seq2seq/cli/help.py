@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -10,7 +9,8 @@ from omegaconf import OmegaConf
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand, group_of
 from seq2seq.cli.main import COMMANDS
-from seq2seq.options import choices_of, compose_defaults, config_folder
+from seq2seq.config_files import choices_of, config_folder, file_of
+from seq2seq.options import compose_defaults
 
 COMMENTS = 44
 """Column where comments begin."""
@@ -56,11 +56,10 @@ def _explained(text: str, comments: dict[str, str]) -> Iterator[str]:
 
 def _comments(command: str, chosen: dict[str, str | None]) -> dict[str, str]:
     """Return by dotted key what stands behind it in the files that a configuration is made of."""
-    folder = config_folder()
-    texts = [((folder / f"{command}.yaml").read_text(encoding="utf-8"), "")]
+    texts = [((config_folder() / f"{command}.yaml").read_text(encoding="utf-8"), "")]
     for key, choice in chosen.items():
         group, package = group_of(key)
-        texts += [(text, f"{package}.") for text in _with_parents(folder / group, choice)] if choice else []
+        texts += [(text, f"{package}.") for text in _with_parents(group, choice)] if choice else []
     found = {}
     for text, package in texts:
         prefix = "" if "@package _global_" in text.partition("\n")[0] else package
@@ -71,9 +70,9 @@ def _comments(command: str, chosen: dict[str, str | None]) -> dict[str, str]:
     return found
 
 
-def _with_parents(group: Path, choice: str) -> Iterator[str]:
+def _with_parents(group: str, choice: str) -> Iterator[str]:
     """Yield the texts of the files of its group that a choice is made of, its own last."""
-    text = (group / f"{choice}.yaml").read_text(encoding="utf-8")
+    text = file_of(group, choice).read_text(encoding="utf-8")
     for parent in re.findall(r"^  - (?!_self_)(\w+)$", text, re.MULTILINE):
         yield from _with_parents(group, parent)
     yield text

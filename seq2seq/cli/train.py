@@ -9,11 +9,15 @@ from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.values import without_empty_groups
 from seq2seq.cli.training.by_hydra import show
 from seq2seq.cli.training.variants import as_set, check_variants, choosing_variants, is_begun, variants_of
+from seq2seq.config_files import OWN
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 
 SWEEP = {"-m", "--multirun"}
 HYDRA_OPTIONS = {*SWEEP, "-c", "--cfg", "--resolve", "-p", "--package", "-i", "--info"}
+
+OF_FOLDERS = {"-cd", "--config-dir", "-cp", "--config-path"}
+"""Other options of Hydra's, for what needs none here."""
 
 MODE = re.compile(r"\+{0,2}hydra\.mode=(?P<value>.*)", re.DOTALL)
 MULTIRUN = re.compile(r"(['\"]?)((RunMode\.)?MULTIRUN|2)\1")
@@ -35,6 +39,8 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     sweep = bool(options & SWEEP)
     overrides = as_set(without_empty_groups("train", quote(arguments, sweep=sweep)))
     unknown = options - HYDRA_OPTIONS
+    if unknown & OF_FOLDERS:
+        raise UserError(f"{min(unknown & OF_FOLDERS)}: files of your own are read from {OWN}/ in the present folder")
     if unknown:
         raise UserError(f"{min(unknown)}: there is no such option; the options are {', '.join(sorted(HYDRA_OPTIONS))}")
     if params := next((override for override in overrides if PARAMS.match(override)), None):

@@ -27,6 +27,7 @@ from seq2seq.cli.keys.lists import names_of
 from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
+from seq2seq.config_files import choices_of
 from seq2seq.data import pair as data
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
@@ -35,7 +36,7 @@ from seq2seq.evaluation.changes import CHANGES, Outcome, Trained, heads_to_chang
 from seq2seq.evaluation.trust import Pair, Ranking, measure_trust
 from seq2seq.models import EncoderDecoder
 from seq2seq.models.encoder_decoder import cross_attentions
-from seq2seq.options import choices_of, compose_defaults
+from seq2seq.options import compose_defaults
 
 ATTENTION = "attention"
 """The weights of the head that is the model's alignment, as a method."""

@@ -18,11 +18,11 @@ from seq2seq.checkpoint import AlignmentChoice, read_checkpoint
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.keys.lists import figure_formats, names_of
 from seq2seq.cli.process.output import check_folder, exchange, made_beside
+from seq2seq.config_files import choices_of
 from seq2seq.data.batching import collate
 from seq2seq.data.text import is_blank, one_line
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import UserError
-from seq2seq.options import choices_of
 from seq2seq.pages.targets import Look, methods_for, targets_of
 from seq2seq.pages.visualize import Target, visualize_page
 

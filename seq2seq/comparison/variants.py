@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seq2seq.comparison.runs import Run, read_sentences
+from seq2seq.config_files import config_folder
 from seq2seq.errors import UserError
-from seq2seq.options import config_folder, with_new_keys
+from seq2seq.options import with_new_keys
 
 NEUTRAL = (
     *("seed", "output", "run_name", "resume", "loader.cache_dir", "variants", "training.test_splits", "logger"),

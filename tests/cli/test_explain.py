@@ -13,7 +13,7 @@ from PIL import Image
 
 from seq2seq.attribution import Explanation
 from seq2seq.cli.explain import write_folder
-from seq2seq.options import choices_of
+from seq2seq.config_files import choices_of
 
 Command = Callable[..., Any]
 SOURCE, TARGET = "source=the wolf slept", "target=der Wolf schlief"

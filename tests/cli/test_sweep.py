@@ -8,8 +8,9 @@ from omegaconf import OmegaConf
 
 from seq2seq import options
 from seq2seq.cli.training.sweep import axes_of, configurations
+from seq2seq.config_files import choices_of
 from seq2seq.errors import UserError
-from seq2seq.options import choices_of, compose_hydra
+from seq2seq.options import compose_hydra
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from seq2seq.attention import Additive, ScaledDot, SinusoidalPositions, Softmax, padding_mask
+from seq2seq.config_files import config_folder
 from seq2seq.models import (
     GRU,
     LSTM,
@@ -28,7 +29,6 @@ from seq2seq.models import (
     TransformerEncoder,
 )
 from seq2seq.models.embedding import embedding_table
-from seq2seq.options import config_folder
 from tests.shapes import Told, checked_shapes
 
 SOURCE_VOCAB, TARGET_VOCAB, PADDING = 23, 29, 1

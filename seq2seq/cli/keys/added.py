@@ -32,15 +32,21 @@ def check_added(command: str, overrides: list[str], config: DictConfig, defaults
     """
     if not any(override.startswith("+") for override in overrides):
         return  # Hydra itself refuses what is not there
+    for _, fault in unread(command, overrides, config, defaults):
+        raise UserError(fault)
+
+
+def unread(command: str, overrides: list[str], config: DictConfig, defaults: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yield each key that nothing reads, and what is to be said of it; arguments as of `check_added`."""
     text = " ".join([*overrides, OmegaConf.to_yaml(config)])
     references = [f".{name}." for name in REFERENCE.findall(text)]
     for key in _added(config, defaults):
         if key.rpartition(".")[0] in PARTS_BY_NAME:
             value = OmegaConf.select(config, key)
             if value is not None and not (isinstance(value, DictConfig) and "_target_" in value):
-                raise UserError(f"{key}: a part of your own needs a class: +{key}._target_=MODULE.CLASS")
+                yield key, f"{key}: a part of your own needs a class: +{key}._target_=MODULE.CLASS"
         elif not any(f".{key}.".endswith(name) or name.startswith(f".{key}.") for name in references):
-            raise UserError(no_such_key(key, command, overrides))
+            yield key, no_such_key(key, command, overrides)
 
 
 def _added(config: DictConfig, defaults: DictConfig, prefix: str = "") -> Iterator[str]:

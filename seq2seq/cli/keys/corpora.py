@@ -6,9 +6,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq.config_files import choices_of, file_of
 from seq2seq.data.mixture import check_name
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import choices_of, config_folder
 
 PART = re.compile(r"\+{0,2}data\.corpora\.([^.=]+)=(.*)", re.DOTALL)
 """An override that says which kind of corpus a part is."""
@@ -37,7 +37,7 @@ def _whole(override: str) -> str:
 
 def _keys_of(kind: str) -> dict[str, Any]:
     """Return what the file of a kind says of the corpus, with a weight and a tag that say nothing."""
-    config = OmegaConf.load(config_folder() / "data" / f"{kind}.yaml")
+    config = OmegaConf.load(file_of("data", kind))
     assert isinstance(config, DictConfig)
     keys: Any = OmegaConf.to_container(config.get("data", config), resolve=False)
     return {**keys, "weight": None, "tag": None}

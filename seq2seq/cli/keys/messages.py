@@ -22,8 +22,9 @@ from seq2seq.build_options import no_option, strange_options
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand, no_such_part, part_of_side
 from seq2seq.cli.keys.unknown_keys import choices_without, known_keys, no_key_of, no_such_key
+from seq2seq.config_files import choices_of
 from seq2seq.errors import UserError, is_full, nearest
-from seq2seq.options import choices_of, compose_defaults
+from seq2seq.options import compose_defaults
 
 KEY = r"[+~]*\w+([./@-]\w+)*"
 

@@ -9,8 +9,9 @@ from hydra.core.override_parser.types import Glob
 from hydra.errors import HydraException
 
 from seq2seq.cli.keys.corpora import with_parts
+from seq2seq.config_files import choices_of
 from seq2seq.errors import UserError
-from seq2seq.options import choices_of, composed
+from seq2seq.options import composed
 
 PARTS = {"positions": "positions", "pattern": "pattern", "self_score": "score", "self_normalizer": "normalizer"}
 """Keys of a Transformer's side that choose a file, and the group that the file is in."""

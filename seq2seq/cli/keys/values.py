@@ -10,9 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from seq2seq.cli.keys.added import check_added
+from seq2seq.cli.keys.own_files import check_own_files, check_own_name
 from seq2seq.cli.keys.shorthand import group_of
+from seq2seq.config_files import choices_of, config_folder, group_names
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import choices_of, composed, config_folder, group_names, other_kind
+from seq2seq.options import composed, other_kind
 
 MAY_BE_MINUS_1 = ("max_steps", "max_epochs", "save_top_k")
 """Last parts of keys whose numbers may be -1: without end, or all."""
@@ -107,6 +109,7 @@ def check_types(command: str, overrides: list[str]) -> None:
     config, defaults = composed(command, tuple(given)), composed(command, tuple(groups))
     check_added(command, given, config, defaults)
     check_values(given, config, defaults)
+    check_own_files(command, config, check_values)
 
 
 def without_empty_groups(command: str, overrides: list[str]) -> list[str]:
@@ -137,6 +140,7 @@ def check_choices(overrides: list[str]) -> None:
         if none or several or re.fullmatch(r"-?[\d.]+", choice):
             options = ", ".join(choices_of(group))
             raise UserError(f"{name}={choice}: there is no such choice; the options are {options}")
+        check_own_name(group, choice)
 
 
 def _is_one_object(group: str) -> bool:

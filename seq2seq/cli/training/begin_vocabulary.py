@@ -6,9 +6,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import Checkpoint
+from seq2seq.config_files import choices_of, file_of
 from seq2seq.data.growth import check_growth
 from seq2seq.errors import UserError
-from seq2seq.options import choices_of, config_folder
 
 SETTLED = ("vocab_size", "joint", "normalization")
 """Keys of a tokenizer that a vocabulary which is there has settled, beside its kind."""
@@ -73,7 +73,7 @@ def _settled(what: str, checkpoint: Checkpoint) -> str:
 def _choice(options: Any) -> str | None:
     """Return the file of the group `tokenizer` of which some options are; None: of none, such as a user's own."""
     for choice in choices_of("tokenizer"):
-        file: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "tokenizer" / f"{choice}.yaml"))
+        file: Any = OmegaConf.to_container(OmegaConf.load(file_of("tokenizer", choice)))
         file = file.get("tokenizer", file)  # of one that sets other keys, too
         if all(file.get(key) == options.get(key) for key in ("_target_", "model_type")):
             return choice

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, read_write
 
 from seq2seq.cli.training.sweep import composed_once
 from seq2seq.cli.training.variants import is_override
-from seq2seq.options import compose_hydra, config_folder
+from seq2seq.config_files import config_folder
+from seq2seq.options import compose_hydra
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """By which a user asks Hydra, and this program, for the whole trace of an error."""

@@ -6,8 +6,8 @@ from seq2seq.build_training import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.training.objective import check_objective
 from seq2seq.cli.training.run_folder import CACHE, check_places
+from seq2seq.config_files import config_folder
 from seq2seq.errors import UserError
-from seq2seq.options import config_folder
 
 NO_ATTENTION = {"score": "score/none", "normalizer": "normalizer/softmax", "cross_pattern": "pattern/full"}
 """Keys of the parts of an attention, and the files that a bottleneck has there."""

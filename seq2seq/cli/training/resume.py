@@ -13,12 +13,13 @@ from seq2seq.build_training import settle_precision
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import group_of
+from seq2seq.config_files import config_folder, group_names
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.text import EARLIER
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import tokenizer_of
 from seq2seq.errors import UserError
-from seq2seq.options import compose_defaults, config_folder, group_names
+from seq2seq.options import compose_defaults
 from seq2seq.training.precision import AUTO
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq.cli.keys.added import check_added
 from seq2seq.cli.keys.shorthand import group_of, matching
 from seq2seq.cli.keys.values import check_choices, check_values
-from seq2seq.options import compose_hydra, composed, group_names
+from seq2seq.config_files import group_names
+from seq2seq.options import compose_hydra, composed
 
 
 class Axis(NamedTuple):

@@ -1,0 +1,91 @@
+"""A user's own files of configuration: what they set is looked at like what is typed, and told with file and line."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seq2seq.cli.keys.added import unread
+from seq2seq.cli.keys.shorthand import group_of
+from seq2seq.config_files import OWN, config_folder, is_own, own_folder
+from seq2seq.errors import UserError
+from seq2seq.options import composed
+
+PACKAGE = re.compile(r"^# *@package +(\S+)", re.MULTILINE)
+"""The key below which Hydra puts what a file holds, where it is not the name of its group."""
+
+Check = Callable[[list[str], DictConfig, DictConfig], None]
+
+
+def check_own_name(group: str, choice: str) -> None:
+    """Refuse a choice of which the user and the package have a file: the package's would be taken.
+
+    Raises:
+        UserError: naming the user's.
+    """
+    both = [folder / group / f"{choice}.yaml" for folder in (OWN, config_folder())]
+    if own_folder() and all(file.exists() for file in both):
+        raise UserError(f"{group}={choice} is a choice of the package, so {both[0]} is not read; give it another name")
+
+
+def check_own_files(command: str, config: DictConfig, check_values: Check) -> None:
+    """Refuse keys of the user's own files that nothing reads, and values that never work.
+
+    Args:
+        command: whose configuration it is.
+        config: with the files, and Hydra's own part.
+        check_values: of `values`, for what is typed.
+
+    Raises:
+        UserError: naming the file, the line, the key, and what is expected.
+    """
+    choices = {key: choice for key, choice in config.hydra.runtime.choices.items() if isinstance(choice, str)}
+    own = {key: choice for key, choice in choices.items() if is_own(group_of(key)[0], choice)}
+    if not own:
+        return
+    usual = composed(command, ()).hydra.runtime.choices
+    others = [f"{key}={choice}" for key, choice in choices.items() if key not in own and choice != usual.get(key, "")]
+    places = {key: place for name, choice in own.items() for key, place in _places(name, choice)}
+    defaults = OmegaConf.create()
+    with suppress(HydraException, OmegaConfBaseException):  # others may need a file that is left out here
+        defaults = composed(command, tuple(others))
+        for key, fault in unread(command, others, config, defaults):
+            if place := next((places[name] for name in places if f"{name}.".startswith(f"{key}.")), None):
+                raise UserError(f"{place}: {fault}")
+    for key, place in places.items():
+        if OmegaConf.select(defaults, key, throw_on_missing=False) is not None:
+            try:
+                check_values([f"{key}="], config, defaults)
+            except UserError as error:
+                raise UserError(f"{place}: {error}") from None
+
+
+def _places(name: str, choice: str) -> Iterator[tuple[str, str]]:
+    """Yield each dotted key that the file of a choice sets, and where: file and line."""
+    group, package = group_of(name)
+    file = OWN / group / f"{choice}.yaml"
+    text = file.read_text(encoding="utf-8")
+    stated = PACKAGE.search(text)
+    package = stated[1] if stated else package
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    if node is not None and group == "experiment" and not stated:
+        raise UserError(f"{file}:1: an experiment begins with the line # @package _global_")
+    if node is not None and not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{file}:1: expected keys with values, such as dropout: 0.2")
+    if node is not None:
+        yield from _keys(node, "" if package == "_global_" else f"{package}.", file)
+
+
+def _keys(node: yaml.MappingNode, prefix: str, file: Path) -> Iterator[tuple[str, str]]:
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        if name in ("defaults", "hydra"):
+            continue
+        if isinstance(value, yaml.MappingNode):
+            yield from _keys(value, f"{name}.", file)
+        yield name, f"{file}:{key.start_mark.line + 1}"

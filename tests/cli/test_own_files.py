@@ -1,0 +1,106 @@
+"""Files of a user's own, in the folder `configs` of the present one, are choices like the package's."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.config_files import choices_of, file_of
+
+Command = Callable[..., Any]
+GLOBAL = "# @package _global_\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """`write("experiment/mine.yaml", "seed: 2")` in `configs` of the present folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name: str, text: str) -> Path:
+        file = tmp_path / "configs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def test_experiment_of_ones_own_is_trained_and_goes_on(
+    command: Command, text: list[str], tmp_path: Path, write: Callable[[str, str], Path]
+) -> None:
+    write(
+        "experiment/mine.yaml", f"{GLOBAL}defaults:\n  - override /model: luong\n\nseed: 7\nmodel:\n  dropout: 0.25\n"
+    )
+    own = ["experiment=mine", *text]
+    said = command("train", *own, "trainer.max_epochs=1", "hydra.run.dir=run")
+    assert said.status == 0, said.err
+    stored = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
+    assert "seed: 7" in stored and "dropout: 0.25" in stored and "LuongDecoder" in stored
+    said = command("train", *own, "trainer.max_epochs=2", "resume=run")
+    assert said.status == 0, said.err
+
+
+def test_file_that_changes_is_read_anew(command: Command, write: Callable[[str, str], Path]) -> None:
+    for seed in (3, 4):
+        write("experiment/mine.yaml", f"{GLOBAL}seed: {seed}\n{'#' * seed}")
+        assert command("train", "experiment=mine", "--cfg", "job", "-p", "seed").out.strip() == str(seed)
+
+
+def test_part_of_ones_own_is_a_choice_of_every_command(
+    command: Command, bahdanau: Any, write: Callable[[str, str], Path]
+) -> None:
+    write("search/narrow.yaml", "defaults:\n  - beam\n\nbeam_size: 2\n")
+    assert "narrow" in choices_of("search") and file_of("search", "narrow") == Path("configs/search/narrow.yaml")
+    found, usual = (
+        command("translate", f"checkpoint={bahdanau.best}", *search, stdin=b"the old wolf slept\n")
+        for search in (["search=narrow"], ["search=beam", "search.beam_size=2"])
+    )
+    assert found.status == 0 and found.out == usual.out
+    assert "[narrow]" in command("translate", "search=narrow", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modle: luong\n", ":2: there is no key modle; did you mean model?"),
+        ("trainer:\n  max_epochs: many\n", ":3: trainer.max_epochs=many: expected a whole number, such as 5"),
+        ("trainer: {precision: bf16}\n", ":2: trainer.precision=bf16 is not known; did you mean bf16-mixed?"),
+        ("seed: 1\noptimizer:\n  lr: -1\n", ":4: optimizer.lr=-1: expected 0 or above"),
+        ("callbacks:\n  mine: {x: 1}\n", ":3: callbacks.mine: a part of your own needs a class"),
+        ("a: [\n", 'mine.yaml", line 3'),
+    ],
+)
+def test_mistake_in_a_file_is_told_with_its_line(
+    command: Command, tmp_path: Path, write: Callable[[str, str], Path], text: str, said: str
+) -> None:
+    write("experiment/mine.yaml", GLOBAL + text)
+    found = command("train", "experiment=mine")
+    assert found.status == 1 and said in found.err and "configs/experiment/mine.yaml" in found.err
+    assert len(found.err.splitlines()) == 1 and not (tmp_path / "outputs").exists()
+
+
+def test_file_that_is_no_experiment_is_told_what_it_lacks(command: Command, write: Callable[[str, str], Path]) -> None:
+    write("experiment/mine.yaml", "seed: 2\n")
+    assert (
+        "mine.yaml:1: an experiment begins with the line # @package _global_" in command("train", "experiment=mine").err
+    )
+    write("search/mine.yaml", "- 1\n")
+    assert "mine.yaml:1: expected keys with values" in command("train", "search=mine").err
+
+
+def test_value_that_only_others_refer_to_is_read(command: Command, write: Callable[[str, str], Path]) -> None:
+    write("experiment/mine.yaml", f"{GLOBAL}size: 24\nmodel:\n  d_model: ${{size}}\noptimizer:\n  lr: two\n")
+    assert "mine.yaml:6: optimizer.lr=two: expected a number" in command("train", "experiment=mine").err
+
+
+def test_name_of_the_package_is_refused(command: Command, write: Callable[[str, str], Path]) -> None:
+    write("experiment/windows.yaml", f"{GLOBAL}seed: 5\n")
+    found = command("train", "experiment=windows")
+    assert "so configs/experiment/windows.yaml is not read; give it another name" in found.err
+    write("trainer/default.yaml", "foo: 1\n")  # nobody asks for it
+    assert command("train", "--cfg", "job", "-p", "seed").status == 0
+
+
+def test_other_ways_to_name_a_folder_lead_here(command: Command) -> None:
+    assert "--config-dir: files of your own are read from configs/" in command("train", "--config-dir", "mine").err
