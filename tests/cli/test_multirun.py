@@ -1,6 +1,5 @@
 """`--multirun`: one run for each value, each in a folder of its own, whatever becomes of the others."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -48,12 +47,12 @@ def test_mode_of_hydra_means_multirun_however_it_is_said(command: Command, said:
 def test_file_of_an_experiment_may_ask_for_a_sweep(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "configs"
-    shutil.copytree(seq2seq.options.config_folder(), folder)
-    sweep = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
-    (folder / "experiment/mine.yaml").write_text(sweep, encoding="utf-8")
-    for module in (seq2seq.options, seq2seq.cli.training.by_hydra):
-        monkeypatch.setattr(module, "config_folder", lambda: folder)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "configs/experiment/mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n", encoding="utf-8"
+    )
     trained: list[tuple[int, list[str]]] = []
     monkeypatch.setattr(
         seq2seq.cli.training.runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
