@@ -9,8 +9,7 @@ from typing import Any
 import hydra.core.utils
 import pytest
 
-import seq2seq.cli.training.by_hydra
-import seq2seq.options
+from seq2seq.cli.training import runs
 
 BRIEF = [
     "trainer.max_epochs=1",
@@ -54,10 +53,8 @@ def test_file_of_an_experiment_may_ask_for_a_sweep(
         "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n", encoding="utf-8"
     )
     trained: list[tuple[int, list[str]]] = []
-    monkeypatch.setattr(
-        seq2seq.cli.training.runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1]))
-    )
-    monkeypatch.setattr(seq2seq.cli.training.runs, "objective_of", lambda *_: 0.0)
+    monkeypatch.setattr(runs, "run_training", lambda config, *_: trained.append((config.seed, sys.argv[2:-1])))
+    monkeypatch.setattr(runs, "objective_of", lambda *_: 0.0)
     assert command("train", "experiment=mine").status == 0
     # What another process of one run is started with asks for that run alone.
     assert trained == [(seed, [f"seed={seed}", "experiment=mine", "hydra.mode=RUN"]) for seed in (1, 2)]
