@@ -67,6 +67,8 @@ def test_part_of_ones_own_is_a_choice_of_every_command(
         ("trainer:\n  max_epochs: many\n", ":3: trainer.max_epochs=many: expected a whole number, such as 5"),
         ("trainer: {precision: bf16}\n", ":2: trainer.precision=bf16 is not known; did you mean bf16-mixed?"),
         ("seed: 1\noptimizer:\n  lr: -1\n", ":4: optimizer.lr=-1: expected 0 or above"),
+        ("trainer:\n  max_epoch: 3\n", ":3: trainer.max_epoch is no option of Trainer"),
+        ("model:\n  d_model: 25\nencoder:\n  num_heads: 4\n", ":5: encoder.num_heads is no option"),
         ("callbacks:\n  mine: {x: 1}\n", ":3: callbacks.mine: a part of your own needs a class"),
         ("a: [\n", 'mine.yaml", line 3'),
     ],

@@ -19,6 +19,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.build_options import no_option, strange_options
+from seq2seq.cli.keys.own_files import with_place
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand, no_such_part, part_of_side
 from seq2seq.cli.keys.unknown_keys import choices_without, known_keys, no_key_of, no_such_key
@@ -48,6 +49,10 @@ FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]
 
 def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     """Return one line: what was wrong, where, and the remedy as far as it is known."""
+    return with_place(_explain(error, command, overrides), command, overrides)
+
+
+def _explain(error: BaseException, command: str, overrides: list[str]) -> str:
     known = _find(error, UserError)
     if known is not None:
         return _one_line(re.sub(FROM_WORKER, "", str(known)))

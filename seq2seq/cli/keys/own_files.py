@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.keys.added import unread
-from seq2seq.cli.keys.shorthand import group_of
+from seq2seq.cli.keys.quoting import quote
+from seq2seq.cli.keys.shorthand import expand, group_of
 from seq2seq.config_files import OWN, config_folder, is_own, own_folder
 from seq2seq.errors import UserError
 from seq2seq.options import composed
@@ -44,13 +45,13 @@ def check_own_files(command: str, config: DictConfig, check_values: Check) -> No
     Raises:
         UserError: naming the file, the line, the key, and what is expected.
     """
-    choices = {key: choice for key, choice in config.hydra.runtime.choices.items() if isinstance(choice, str)}
-    own = {key: choice for key, choice in choices.items() if is_own(group_of(key)[0], choice)}
-    if not own:
+    places = _places_of_all(config)
+    if not places:
         return
+    choices = _choices(config)
+    own = _own(choices)
     usual = composed(command, ()).hydra.runtime.choices
     others = [f"{key}={choice}" for key, choice in choices.items() if key not in own and choice != usual.get(key, "")]
-    places = {key: place for name, choice in own.items() for key, place in _places(name, choice)}
     defaults = OmegaConf.create()
     with suppress(HydraException, OmegaConfBaseException):  # others may need a file that is left out here
         defaults = composed(command, tuple(others))
@@ -63,6 +64,28 @@ def check_own_files(command: str, config: DictConfig, check_values: Check) -> No
                 check_values([f"{key}="], config, defaults)
             except UserError as error:
                 raise UserError(f"{place}: {error}") from None
+
+
+def with_place(said: str, command: str, overrides: list[str]) -> str:
+    """Return a message that begins with a key, behind the file and line where the user's own files set it."""
+    key = re.match(r"[\w.]+", said)
+    if own_folder() and key:
+        with suppress(Exception):  # what is wrong is known already; this only says more
+            place = _places_of_all(composed(command, tuple(expand(quote(overrides))[0])))[key[0]]
+            return f"{place}: {said}"
+    return said
+
+
+def _choices(config: DictConfig) -> dict[str, str]:
+    return {key: choice for key, choice in config.hydra.runtime.choices.items() if isinstance(choice, str)}
+
+
+def _own(choices: dict[str, str]) -> dict[str, str]:
+    return {key: choice for key, choice in choices.items() if is_own(group_of(key)[0], choice)}
+
+
+def _places_of_all(config: DictConfig) -> dict[str, str]:
+    return {key: place for name, choice in _own(_choices(config)).items() for key, place in _places(name, choice)}
 
 
 def _places(name: str, choice: str) -> Iterator[tuple[str, str]]:
