@@ -211,9 +211,12 @@ def find_device(name: str) -> torch.device:
     """Return the device of a name, `auto` meaning a GPU where there is one."""
     if name != "auto":
         try:
-            return torch.empty(0, device=name).device
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            device = torch.empty(0, device=name).device
+            if device.type == "meta":
+                raise RuntimeError("it holds no numbers")
+            return device
+        except (RuntimeError, AssertionError, TypeError) as error:
+            reason = "expected a name" if isinstance(error, TypeError) else str(error).splitlines()[0]
             reason = "there is no such kind" if reason.startswith("Expected one of") else reason
             raise UserError(f"device={name} cannot be used here ({reason}); use device=auto or device=cpu") from None
     accelerator = torch.accelerator.current_accelerator(check_available=True)

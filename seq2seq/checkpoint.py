@@ -1,5 +1,6 @@
 """What a checkpoint holds beside Lightning's own state: plain data, enough to use the model anywhere."""
 
+import hashlib
 import pickle
 import zipfile
 from collections.abc import Iterable
@@ -65,6 +66,15 @@ class Checkpoint(NamedTuple):
         length: int = self.config["loader"]["max_length"]
         return length
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the weights: an export holds it, too, so that it is not taken for one of another training."""
+        found = hashlib.sha256()
+        for name, weight in sorted(self.weights.items()):
+            found.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+            found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()
+
 
 def pack(config: dict[str, Any], tokenizers: list[bytes], alignment: AlignmentChoice | None) -> dict[str, Any]:
     """Return what to store under `KEY` in a Lightning checkpoint."""
@@ -123,6 +133,8 @@ def checkpoint_of(folder: Path) -> Path:
 
 def load_content(path: str | Path) -> Any:
     """Return what a checkpoint file holds, all of it plain data. Raises UserError as `read_checkpoint`."""
+    if not str(path):
+        raise UserError("a checkpoint is given by an empty name, as of a variable of the shell that is not set")
     path = Path(path)
     if path.is_dir():
         places = ("", "checkpoints/", "*/checkpoints/", "*/*/checkpoints/")

@@ -261,7 +261,7 @@ def test_devices_by_name() -> None:
     assert find_device("auto") == (accelerator or torch.device("cpu"))
 
 
-@pytest.mark.parametrize("name", ["gpu9000", "cuda:97"])
+@pytest.mark.parametrize("name", ["gpu9000", "cuda:97", "meta", ["cpu"]])
 def test_device_that_is_not_there_is_refused_with_the_remedy(name: str) -> None:
     with pytest.raises(UserError) as error:
         find_device(name)

@@ -186,6 +186,11 @@ def test_missing_file_names_what_its_folder_has(tmp_path: Path) -> None:
     assert message(tmp_path / "best.ckpt").endswith(", best-step=4.ckpt, ...")
 
 
+def test_empty_name_is_said_as_such() -> None:
+    with pytest.raises(UserError, match="a checkpoint is given by an empty name"):
+        read_checkpoint("")
+
+
 def test_folder_says_to_give_a_file(tmp_path: Path) -> None:
     assert "is a folder" in message(tmp_path) and "<run folder>/checkpoints/best.ckpt" in message(tmp_path)
     best = tmp_path / "a run" / "2026-01-01" / "checkpoints" / "best.ckpt"

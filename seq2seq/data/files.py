@@ -92,6 +92,8 @@ def _absent(file: Path) -> str:
         names = sorted(name for name in os.listdir(file.parent) if not name.startswith(".") or file.name[0] == ".")
     except OSError as error:
         return f"{file} does not exist, as far as can be seen: {file.parent}: {error.strerror}"
+    if str(file) == "-":
+        return "- does not exist: for what is piped in, give /dev/stdin"
     near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.5)
     return f"{file} does not exist: " + (
         f"did you mean {near[0]}?" if near else f"its folder holds {', '.join(names[:5]) or 'nothing'}"

@@ -50,6 +50,11 @@ def is_blank(text: str) -> bool:
     return WORD.search(text) is None
 
 
+def visible(text: str) -> str:
+    """A text of which everything can be seen: what does not print, such as a zero-width space, as Python escapes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def words_of_pieces(text: str, pieces: Sequence[str], offsets: Sequence[tuple[int, int]]) -> list[int]:
     """The index of the word for each piece of a text, whose offsets say from which character to which it stands."""
     word_of_character = _word_of_character(text)

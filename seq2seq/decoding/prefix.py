@@ -7,7 +7,7 @@ says that the last word is whole: then a new word follows, or nothing.
 
 from collections.abc import Sequence
 
-from seq2seq.data.text import words
+from seq2seq.data.text import visible, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.decoding.vocabulary import SPACE, Vocabulary
 from seq2seq.errors import UserError
@@ -102,7 +102,8 @@ def prefix_of(text: str, tokenizer: Tokenizer, vocabulary: Vocabulary, *, max_le
     if made is None:  # pieces that do not spell letters, such as bytes, are forced as they are
         if UNK in ids:
             unknown = ", ".join(word for word in words(said) if UNK in tokenizer.encode(word))
-            raise UserError(f"{where}: the vocabulary has no pieces for {unknown or said}; write it with other letters")
+            lacking = visible(unknown or said)
+            raise UserError(f"{where}: the vocabulary has no pieces for {lacking}; write it with other letters")
         made = Prefix(ids, "", vocabulary, closed=closed)
     if made.least + 1 > max_length:
         raise UserError(

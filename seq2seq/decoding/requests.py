@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from seq2seq.data.text import SURROGATE, is_blank, one_line, words
+from seq2seq.data.text import SURROGATE, is_blank, one_line, visible, words
 from seq2seq.data.tokenizer import UNK, Tokenizer
 from seq2seq.decoding.constraints import Constraints, Phrase, says
 from seq2seq.decoding.interface import Request, Search
@@ -149,7 +149,8 @@ def _phrases(text: str, tokenizer: Tokenizer, vocabulary: Vocabulary, where: str
     ids = ids[len(tokenizer.first) :]  # which stands before a whole sentence
     if UNK in ids or not ids:
         unknown = ", ".join(word for word in words(text) if UNK in tokenizer.encode(word))
-        raise UserError(f"{where}: the vocabulary has no pieces for {unknown or text}; write it with other letters")
+        lacking = visible(unknown or text)
+        raise UserError(f"{where}: the vocabulary has no pieces for {lacking}; write it with other letters")
     first = vocabulary.spellings[ids[0]]
     if not first.startswith(SPACE) and not is_glued(first):
         return [(*vocabulary.exactly(SPACE), *ids)]  # the space before a word is a piece of its own

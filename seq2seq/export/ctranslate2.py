@@ -38,6 +38,9 @@ ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: Activation.RELU, nn.GELU: Activation.GELU, nn.SiLU: Activation.SWISH
 }  # fmt: skip
 
+FINGERPRINT = "seq2seq_weights"
+"""The key of `config.json` that says of which weights an export is; CTranslate2 does not look at it."""
+
 POSITIONS = 2048
 """Positions of an unlimited encoding that are written: no sentence may be longer."""
 
@@ -107,6 +110,7 @@ def save(
     spec.config.add_source_eos = True
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = (vocabularies[1][i] for i in (UNK, BOS, EOS))
     spec.config.decoder_start_token = vocabularies[1][BOS]
+    spec.config.add_attribute(FINGERPRINT, checkpoint.fingerprint)
     spec.validate()
     spec.optimize(quantization)  # tensors that are shared are written once
     spec.save(str(folder))

@@ -106,19 +106,23 @@ async function answer() {
   }
   const begin = performance.now();
   tell("translating …");
-  try {
-    const answers = await Promise.all(names.map((name) => answerOf(name, signal)));
-    arrange(names);
-    names.forEach((name, i) => display(name, answers[i]));
-    tell(`${Math.round(performance.now() - begin)} ms`);
-  } catch (error) {
-    if (error.name !== "AbortError") tell(error.message, true);
-  }
+  const answers = await Promise.allSettled(names.map((name) => answerOf(name, signal)));
+  if (signal.aborted) return;
+  const answered = names.filter((_, i) => answers[i].status === "fulfilled");
+  if (answered.length) arrange(answered);
+  const refusals = new Map(); // by what is said: the models that say it
+  names.forEach((name, i) => {
+    if (answers[i].status === "fulfilled") return display(name, answers[i].value);
+    const said = answers[i].reason.message;
+    refusals.set(said, [...(refusals.get(said) ?? []), name]);
+  });
+  if (!refusals.size) return tell(`${Math.round(performance.now() - begin)} ms`);
+  tell([...refusals].map(([said, by]) => (by.length < names.length ? `${by.join(", ")}: ${said}` : said)).join("\n"), true);
 }
 
 /** Return the answer of a model: its attention, or its translations alone where it has none. */
 async function answerOf(model, signal) {
-  const search = { ...(asked.tag ? { tag: asked.tag } : {}), search: asked.search, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
+  const search = { ...tagOf(model), search: asked.search, n_best: asked.search === "greedy" ? 1 : Number(asked.count) };
   if (!DATA.models.find(({ name }) => name === model).attention) {
     return post("translate", { model, text: asked.source, ...search }, signal);
   }
@@ -128,14 +132,19 @@ async function answerOf(model, signal) {
   return { ...own, targets: [own, ...forced].flatMap((answer) => answer.targets) };
 }
 
+/** Return the tag of a request, if one is chosen: a model without tags, beside one that has some, takes none. */
+function tagOf(model) {
+  return asked.tag && DATA.models.find(({ name }) => name === model).tags.length ? { tag: asked.tag } : {};
+}
+
 /** Return what the server answers; its line where it refuses. */
 async function post(path, body, signal) {
   const said = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal };
   const response = await fetch(path, said).catch((error) => {
     throw error.name === "AbortError" ? error : new Error("the server does not answer; is it still running?");
   });
-  const found = await response.json();
-  if (!response.ok) throw new Error(found.detail);
+  const found = await response.json().catch(() => null); // a proxy, say, answers in another form
+  if (!response.ok || !found) throw new Error(found?.detail ?? `the server answers ${response.status}, and not why; try again in a moment`);
   return found;
 }
 

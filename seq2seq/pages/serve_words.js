@@ -27,7 +27,7 @@ async function openAlternatives(model, target, row, word) {
     field.select();
   }
   try {
-    const { alternatives } = await post("alternatives", { model, ...(asked.tag ? { tag: asked.tag } : {}), source: asked.source, prefix: before, n: ALTERNATIVES });
+    const { alternatives } = await post("alternatives", { model, ...tagOf(model), source: asked.source, prefix: before, n: ALTERNATIVES });
     list.replaceChildren(...roving(alternatives.map(alternative), { across: 1 }));
   } catch (error) {
     list.replaceChildren(element("p", { class: "note" }, error.message));

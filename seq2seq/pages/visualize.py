@@ -64,7 +64,7 @@ def page_data(
         choice = {"kind": site.kind, "layer": site.layer, "head": alignment.head, "reading": str(alignment.reading)}
     return {
         "source": source.text,
-        "checkpoint": "/".join(Path(checkpoint).resolve().parts[-4:]),  # run, time, checkpoints, file
+        "checkpoint": "/".join(Path(checkpoint).resolve().parts[1:][-4:]),  # run, time, checkpoints, file
         "alignment": choice,
         "statistics": STATISTICS,
         "one": ONE,

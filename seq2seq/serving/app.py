@@ -1,6 +1,7 @@
 """The addresses of the server, and what each answers."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from seq2seq.errors import UserError
 from seq2seq.pages.serve import LiveModel, description_page, live_page
 from seq2seq.serving.guard import App, Guard
 from seq2seq.serving.inputs import TooMuch
+from seq2seq.serving.mistakes import UNREADABLE, what_is_wrong
 from seq2seq.serving.models import Served
 from seq2seq.serving.routes import add_pairs, add_translations
 from seq2seq.serving.schemas import Health
@@ -24,8 +26,8 @@ KEY = re.compile(rf"\bsearch\.(?=(?:{'|'.join(FIELDS)})\b)")
 """What stands before the name of a field where it is a key of a command."""
 
 
-def create_app(service: Service) -> App:
-    """Return the application: the addresses, and the guard around them."""
+def create_app(service: Service, *, crowded: Callable[[], bool]) -> App:
+    """Return the application: the addresses, and the guard around them, which is told whether to refuse all."""
     about = "Translations and attention of trained models. The live page is at `/`."
     api = FastAPI(title="seq2seq", version=seq2seq.__version__, description=about, docs_url=None, redoc_url=None)
     _add_errors(api)
@@ -34,7 +36,12 @@ def create_app(service: Service) -> App:
     _add_pages(api, service)
     paths = [str(route.path) for route in api.routes if hasattr(route, "path")]
     return Guard(
-        api, limits=service.limits, measured=service.measurements, paths=paths, stopping=lambda: service.stopping
+        api,
+        limits=service.limits,
+        measured=service.measurements,
+        paths=paths,
+        stopping=lambda: service.stopping,
+        crowded=crowded,
     )
 
 
@@ -69,17 +76,14 @@ def _add_errors(api: FastAPI) -> None:
 
     @api.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        # Of a field that may be of several kinds, pydantic names the kind, too: `function-after[_text(), str]`.
-        place = ".".join(part for part in map(str, first["loc"][1:]) if not part.startswith("function-"))
         # What was sent is not sent back: it may be no text that can be written.
-        said = str(first["msg"]).removeprefix("Value error, ")
-        reason = f"{place}: {said}" if place else said
+        reason = what_is_wrong(error.errors(), error.body)
         return _problem(422, reason.encode("utf-8", "backslashreplace").decode())
 
     @api.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> JSONResponse:
-        return _problem(error.status_code, str(error.detail), error.headers)
+        detail = UNREADABLE if error.status_code == 400 else str(error.detail)
+        return _problem(error.status_code, detail, error.headers)
 
     @api.exception_handler(TooMuch)
     async def too_much(_: Request, error: TooMuch) -> JSONResponse:
@@ -88,6 +92,10 @@ def _add_errors(api: FastAPI) -> None:
     @api.exception_handler(UserError)
     async def mistaken(_: Request, error: UserError) -> JSONResponse:
         return _problem(422, KEY.sub("", str(error)))
+
+    @api.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:  # which is raised again, and so logged
+        return _problem(500, "the server failed; what it writes says why")
 
 
 def _problem(status: int, detail: str, headers: Any = None) -> JSONResponse:

@@ -102,7 +102,8 @@ class Batcher:
             def ready() -> bool:
                 return self._stopping or sum(job.pieces for job in self._jobs if job.task == first.task) >= self.tokens
 
-            self._changed.wait_for(ready, timeout=max(first.since + self.wait - time.monotonic(), 0))
+            rest = first.since + self.wait - time.monotonic()
+            self._changed.wait_for(ready, timeout=min(max(rest, 0), threading.TIMEOUT_MAX))
             taken: list[Job] = []
             pieces = 0
             for job in self._jobs:

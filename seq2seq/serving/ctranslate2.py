@@ -1,5 +1,6 @@
 """A folder of `seq2seq export format=ctranslate2` as what searches for translations."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from seq2seq.api import Model
 from seq2seq.data.text import is_blank
 from seq2seq.decoding.translator import Translation
 from seq2seq.errors import UserError
+from seq2seq.export.ctranslate2 import FINGERPRINT
 
 MAX_LENGTH = 256
 """Most target tokens, as in `configs/search`."""
@@ -37,6 +39,8 @@ class CTranslate2Engine:
                     raise UserError(
                         f"export={folder} has another vocabulary than {model.checkpoint.path}; export that again"
                     )
+        if _fingerprint(folder) not in (None, model.checkpoint.fingerprint):
+            raise UserError(f"export={folder} is of another training than {model.checkpoint.path}; export that again")
         self.tokenizers = model.tokenizers
         target = model.tokenizers.target
         self.ids = {piece: i for i, piece in enumerate(target.pieces(range(len(target))))}
@@ -71,3 +75,12 @@ class CTranslate2Engine:
                 best.setdefault(text, score)
             results[i] = [Translation(text, score) for text, score in best.items()]
         return results
+
+
+def _fingerprint(folder: str) -> str | None:
+    """Return of which weights an export is; None: it does not say, as those of an earlier version do not."""
+    try:
+        found = json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))[FINGERPRINT]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(found)

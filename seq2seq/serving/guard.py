@@ -14,6 +14,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+GONE = 499
+"""How a request is counted whose client left before its answer; nginx calls it so, too."""
+
+RETRY = {"Retry-After": "1"}
+"""Beside a refusal that is over in a moment."""
+
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 SENTENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -68,46 +74,82 @@ class Guard:
         measured: what is counted.
         paths: addresses that are counted by name; all others are together, so that nobody can invent a million.
         stopping: whether the server is about to end: then each answer asks the client to close the connection.
+        crowded: whether there are too many connections: then each request is refused.
     """
 
     def __init__(
-        self, app: App, *, limits: Limits, measured: Measurements, paths: Collection[str], stopping: Callable[[], bool]
+        self,
+        app: App,
+        *,
+        limits: Limits,
+        measured: Measurements,
+        paths: Collection[str],
+        stopping: Callable[[], bool],
+        crowded: Callable[[], bool],
     ) -> None:
         self.app = app
         self.limits = limits
         self.measured = measured
         self.paths = frozenset(paths)
         self.stopping = stopping
+        self.crowded = crowded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, status = time.monotonic(), 0
+        begin, status, crowded = time.monotonic(), 0, self.crowded()
 
         async def send_on(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                if self.stopping():
+                if self.stopping() or crowded:
                     ours.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", []), *ours]}
             await send(message)
 
         try:
+            if crowded:
+                await _refuse(send_on, 503, "there are too many connections; ask again in a moment")
+                return
             async with asyncio.timeout(self.limits.seconds):
-                await self.app(scope, self._limited(receive), send_on)
+                await self._while_wanted(scope, receive, send_on)
         except TimeoutError:
             if not status:
                 await _refuse(send_on, 504, f"no answer within {self.limits.seconds:g} seconds; ask for less, or later")
+        except asyncio.CancelledError:  # of a server that ends at once
+            if not status:
+                await _refuse(send_on, 503, "the server stops; ask again in a moment")
         finally:
             path = scope["path"] if scope["path"] in self.paths else "other"
-            self.measured.requests.labels(path, str(status)).inc()
+            self.measured.requests.labels(path, str(status or GONE)).inc()
             self.measured.seconds.labels(path).observe(time.monotonic() - begin)
 
-    def _limited(self, receive: Receive) -> Receive:
+    async def _while_wanted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, unless the client leaves before: then what waits for the model is taken back."""
+        read = asyncio.Event()  # the body, to its end
+
+        async def left() -> None:
+            await read.wait()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        work = asyncio.ensure_future(self.app(scope, self._limited(receive, read), send))
+        gone = asyncio.ensure_future(left())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            work.cancel()
+            gone.cancel()
+            await asyncio.gather(work, gone, return_exceptions=True)
+
+    def _limited(self, receive: Receive, ended: asyncio.Event) -> Receive:
+        """Return what receives a body of no more than the bytes allowed, and tells when it has ended."""
         read = 0
 
         async def receive_limited() -> MutableMapping[str, Any]:
@@ -116,6 +158,8 @@ class Guard:
             read += len(message.get("body", b""))
             if read > self.limits.bytes:
                 raise HTTPException(413, f"the request has more than {self.limits.bytes} bytes; send less at once")
+            if not message.get("more_body"):
+                ended.set()
             return message
 
         return receive_limited
@@ -123,5 +167,7 @@ class Guard:
 
 async def _refuse(send: Send, status: int, detail: str) -> None:
     headers = [(b"content-type", b"application/json")]
+    if status == 503:
+        headers += [(name.lower().encode(), value.encode()) for name, value in RETRY.items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

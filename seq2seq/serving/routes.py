@@ -40,7 +40,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {"model": Problem, "description": "A field is missing, unknown, or says what cannot be."},
     503: {
         "model": Problem,
-        "description": "The queue is full, or the server stops; Retry-After says when to ask again.",
+        "description": "The queue is full, there are too many connections, or the server stops; "
+        "Retry-After says when to ask again.",
     },
     504: {"model": Problem, "description": "It took too long."},
 }

@@ -82,15 +82,15 @@ class Server(uvicorn.Server):
         self.service = service
         logging.getLogger("uvicorn.error").addFilter(_is_no_advice)
         self._end: float | None = None  # when to close the connections
+        self.cut_off: int | None = None  # the number of a second signal, if one came
         super().__init__(
             uvicorn.Config(
-                create_app(service),
+                create_app(service, crowded=lambda: len(self.server_state.connections) > CONNECTIONS),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
                 server_header=False,
                 ws="none",
-                limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=int(service.limits.seconds) + 1,
             )
         )
@@ -115,9 +115,10 @@ class Server(uvicorn.Server):
         """Stop at a signal; at a second one without waiting."""
         if self.service.stopping:
             self.should_exit = self.force_exit = True
+            self.cut_off = sig
         else:
+            self.stop()  # before a word is said: another signal may come meanwhile
             log.info("%s: finishing what was taken", "Ctrl-C" if sig == signal.SIGINT else signal.Signals(sig).name)
-            self.stop()
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to end."""

@@ -10,11 +10,9 @@ from starlette.exceptions import HTTPException
 from seq2seq.api import Model
 from seq2seq.errors import UserError
 from seq2seq.serving.batching import Batcher, Full, Stopped, Task
-from seq2seq.serving.guard import Limits, Measurements
+from seq2seq.serving.guard import RETRY, Limits, Measurements
 from seq2seq.serving.models import Engine, Served, named
 from seq2seq.serving.searches import compose_all
-
-RETRY = {"Retry-After": "1"}
 
 
 class Service:

@@ -223,3 +223,18 @@ def test_training_that_cannot_be_is_refused_before_anything_is_made(
     found = command("train", *SMALL, *parts(text_folder), *given, "hydra.run.dir=run", "loader.cache_dir=cache")
     assert found.status and said in found.err and len(found.err.splitlines()) == 1
     assert not (tmp_path / "cache").exists()
+
+
+def test_models_with_tags_are_served_beside_those_without(
+    command: Command, mixed: Run, bahdanau: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = pytest.importorskip("seq2seq.serving.server", reason="install seq2seq[serve] to test the server")
+    served = []
+    monkeypatch.setattr(server.Server, "run", lambda self, sockets: served.append(self.service))
+    said = command("serve", f"checkpoint=[{bahdanau.best},{mixed.best}]", "tag=2de", "port=0")
+    assert said.status == 0, said.err
+    (service,) = served
+    service.batcher.stop()
+    assert [model.model.tokenizers.source.tag for model in service.models] == ["", "2de"]
+    said = command("serve", f"checkpoint={bahdanau.best}", "tag=2de", "port=0")
+    assert said.status == 1 and "it was trained without tags" in said.err

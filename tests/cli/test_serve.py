@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,12 @@ def test_limits_are_above_0(command: Command, key: str) -> None:
         refused(command("serve", "checkpoint=absent.ckpt", f"{key}={value}"), key)
 
 
+def test_wait_for_others_is_shorter_than_the_time_of_a_request(command: Command) -> None:
+    for value in ("3000", "9" * 23):
+        said = command("serve", "checkpoint=absent.ckpt", "limits.seconds=3", f"batching.milliseconds={value}")
+        refused(said, f"batching.milliseconds={value}", "limits.seconds=3")
+
+
 def test_mean_of_an_ensemble_is_checked_before_anything_is_read(command: Command) -> None:
     refused(command("serve", "checkpoint=[a.ckpt,b.ckpt]", "ensemble=median"), "ensemble=median", "log or linear")
     refused(command("serve", "checkpoint=a.ckpt", "ensemble=log"), "ensemble=log", "checkpoint=[FILE,FILE]")
@@ -101,6 +108,50 @@ def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number
             process.kill()
 
 
+def test_second_signal_ends_at_once_and_says_so_to_who_waits(bahdanau: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seq2seq", "serve", f"checkpoint={bahdanau.best}", "port=0", "batching.tokens=64"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+            assert found
+            statuses: list[int] = []
+            ask = {"text": ["the wolf slept ."] * 64, "beam_size": 16, "n_best": 16}  # takes long
+            clients = [threading.Thread(target=ask_once, args=(int(found[1]), ask, statuses)) for _ in range(8)]
+            for client in clients:
+                client.start()
+            while ask_waiting(int(found[1])) < 2 * 64:  # each has a call of its own
+                assert process.poll() is None and any(client.is_alive() for client in clients)
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr.readline() == "SIGTERM: finishing what was taken\n"
+            process.send_signal(signal.SIGTERM)
+            for client in clients:
+                client.join(60)
+            assert len(statuses) == 8 and set(statuses) <= {200, 503} and 503 in statuses
+            assert process.wait(60) == 128 + signal.SIGTERM
+            assert process.stderr.read() == "a second signal: ended at once\n"
+        finally:
+            process.kill()
+
+
+def ask_once(port: int, ask: Any, statuses: list[int]) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("POST", "/translate", json.dumps(ask), {"content-type": "application/json"})
+        response = connection.getresponse()
+        if response.status == 200 or list(json.loads(response.read())) == ["detail"]:
+            statuses.append(response.status)
+
+
+def ask_waiting(port: int) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", "/health")
+        waiting: int = json.loads(connection.getresponse().read())["waiting"]
+        return waiting
+
+
 def ask_until_refused(port: int, statuses: list[int]) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     while not statuses or statuses[-1] == 200:
@@ -140,5 +191,9 @@ def test_export_of_another_model_is_refused(command: Command, exported: str, tra
     refused(command("serve", f"checkpoint=[{best},{best}]", "port=0", f"export={exported}"), "of one model")
     other = tmp_path / "other"
     shutil.copytree(exported, other)
+    settings = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(settings | {"seq2seq_weights": "of others"}))
+    refused(command("serve", f"checkpoint={best}", "port=0", f"export={other}"), "of another training")
     (other / "source.spm").write_bytes(b"another")
+    (other / "config.json").unlink()  # as of an earlier version, which said nothing
     refused(command("serve", f"checkpoint={best}", "port=0", f"export={other}"), "another vocabulary")

@@ -238,6 +238,11 @@ def test_empty_name_is_no_file() -> None:
         existing_file("")
 
 
+def test_dash_is_no_file_but_there_is_one_for_what_is_piped_in() -> None:
+    with pytest.raises(UserError, match="give /dev/stdin"):
+        existing_file("-")
+
+
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no such file, which opens and cannot be read")
 def test_file_that_cannot_be_read_is_named_where_its_content_is_summed() -> None:
     with pytest.raises(UserError, match="/proc/self/mem cannot be read: Input/output error"):

@@ -214,6 +214,39 @@ def test_refusal_is_told_and_what_was_shown_stays(live: Live) -> None:
     assert live.all(".viewer") and not live.all("b")
 
 
+def test_refusal_of_one_model_hides_not_the_other(live: Live, server: Any) -> None:
+    first, second = server.service.names[:2]
+    live.open(source=SENTENCE, beside=second)
+    script = """
+        const [ask, name] = [window.fetch, arguments[0]];
+        window.fetch = (path, said) => JSON.parse(said.body).model === name
+            ? Promise.resolve(new Response('{"detail": "too long"}', {status: 413})) : ask(path, said);
+    """
+    live.browser.execute_script(script, second)
+    live.one("#source").send_keys(" slept", Keys.ENTER)
+    live.until(lambda: live.texts(".status.wrong") == [f"{second}: too long"])
+    assert live.texts(".models > section > h2") == [first]
+    assert live.texts("[data-column-word] bdi") == [*SENTENCE.split(), "slept", "</s>"]
+
+
+def test_answer_that_is_not_of_the_server_is_told_by_its_status(live: Live, server: Any) -> None:
+    live.open(source=SENTENCE, beside=server.service.names[1])
+    live.browser.execute_script("window.fetch = () => Promise.resolve(new Response('<p>no', {status: 502}))")
+    live.one("#source").send_keys(" a", Keys.ENTER)
+    live.until(lambda: live.texts(".status.wrong"))
+    assert live.texts(".status") == ["the server answers 502, and not why; try again in a moment"]
+
+
+def test_tag_is_asked_of_models_that_have_some(live: Live, server: Any) -> None:
+    live.open(source=SENTENCE)
+    script = """
+        DATA.models[0].tags = ["2de"];
+        asked.tag = "2de";
+        return DATA.models.map(({ name }) => tagOf(name));
+    """
+    assert live.browser.execute_script(script) == [{"tag": "2de"}, {}, {}]
+
+
 @pytest.mark.parametrize("key", ["source", "target"])
 def test_nothing_that_is_typed_is_read_as_html(live: Live, key: str) -> None:
     hostile = "<script>alert(1)</script> <img/src=x/onerror=alert(2)> &lt; </script><b>"

@@ -82,3 +82,4 @@ def test_alignment_is_named_by_its_place(head: int | None) -> None:
     data = page_data(SOURCE, targets, AlignmentChoice("cross.1", head), "runs/x.ckpt")
     assert data["alignment"] == {"kind": "cross", "layer": 1, "head": head, "reading": "output_weights"}
     assert data["checkpoint"].endswith("runs/x.ckpt")
+    assert page_data(SOURCE, targets, None, "/runs/x.ckpt")["checkpoint"] == "runs/x.ckpt"

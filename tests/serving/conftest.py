@@ -39,11 +39,19 @@ class Client(NamedTuple):
     port: int
     server: Any
 
-    def ask(self, path: str, body: Any = None, *, method: str | None = None, raw: bytes | None = None) -> Answer:
+    def ask(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str | None = None,
+        raw: bytes | None = None,
+        kind: str = "application/json",
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-            headers = {} if data is None else {"content-type": "application/json"}
+            headers = {} if data is None else {"content-type": kind}
             connection.request(method or ("GET" if data is None else "POST"), path, data, headers)
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())

@@ -1,5 +1,6 @@
 """What the addresses answer is what the model says; what cannot be answered has a status and one line."""
 
+import gzip
 import http.client
 import logging
 import socket
@@ -104,7 +105,13 @@ def test_many_at_once_get_each_their_own_answer(run: Run, models: list[Model]) -
     ("path", "body", "status", "said"),
     [
         ("/translate", {}, 422, "text: Field required"),
-        ("/translate", {"text": 3}, 422, "text"),
+        ("/translate", {"text": 3}, 422, "text: Input should be a valid string or a valid list"),
+        ("/translate", {"text": ["a", 3]}, 422, "text.1: Input should be a valid string"),
+        ("/translate", {"text": "a", "constraints": 3}, 422, "constraints: Input should be an object or a valid list"),
+        ("/translate", {"text": "a", "constraints": {"forbid": "b"}}, 422, "constraints.forbid: Input should be"),
+        ("/translate", {"text": "a", "constraints": [{"require": [["b", 3]]}]}, 422, "constraints.0.require.0.1: "),
+        ("/translate", {"text": "a", "constraints": {"forbids": []}}, 422, "constraints.forbids: Extra inputs"),
+        ("/translate", {"text": "a", "prefix": "\u200b"}, 422, "no pieces for \\u200b;"),
         ("/translate", {"text": "a\ud800"}, 422, "text: this is not text in UTF-8: half of a surrogate pair"),
         ("/translate", {"text": "a", "beams": 3}, 422, "beams: Extra inputs"),
         ("/translate", {"text": "a", "beam_size": "5"}, 422, "beam_size"),
@@ -143,6 +150,23 @@ def test_body_that_is_no_request_is_refused(client: Any, path: str, raw: bytes) 
     assert answer.status in (400, 422) and list(answer.json) == ["detail"]
 
 
+@pytest.mark.parametrize(
+    ("raw", "kind", "status", "said"),
+    [
+        (b'{"text": "a"}', "application/x-www-form-urlencoded", 422, "the header content-type: application/json"),
+        (b"{'text': 'a'}", "application/json", 422, "no JSON: Expecting property name enclosed in double quotes, at"),
+        (gzip.compress(b'{"text": "a"}'), "application/json", 400, "send JSON in UTF-8, not compressed"),
+        (b"", "application/json", 422, "the body is no JSON object"),
+        (b'[{"text": "a"}]', "application/json", 422, "the body is no JSON object"),
+    ],
+)
+def test_body_that_is_no_request_is_told_what_it_should_be(
+    client: Any, raw: bytes, kind: str, status: int, said: str
+) -> None:
+    answer = client.ask("/translate", raw=raw, kind=kind)
+    assert answer.status == status and said in answer.json["detail"]
+
+
 def test_unknown_addresses_and_methods_are_refused_and_counted_as_one(client: Any) -> None:
     for path in ("/nowhere", "/../etc/passwd", "/%2e%2e/etc/passwd", "/static/../../x", "//etc/passwd"):
         assert client.ask(path).status == 404
@@ -175,6 +199,51 @@ def test_request_that_takes_too_long_is_given_up(run: Run, models: list[Model]) 
         with socket.create_connection(("127.0.0.1", client.port), timeout=60) as slow:
             slow.sendall(b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{")
             assert slow.recv(1 << 16).startswith(b"HTTP/1.1 504")
+
+
+def test_request_whose_client_leaves_is_taken_back(run: Run, models: list[Model]) -> None:
+    with run(models[:1], wait=30.0) as client:
+        waiting = client.server.service.batcher
+        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+            body = b'{"text": ["the wolf", "a house"]}'
+            head = b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            within_10_seconds(lambda: waiting.waiting == 2)
+        within_10_seconds(lambda: waiting.waiting == 0)
+        assert 'path="/translate",status="499"} 1.0' in client.ask("/metrics").body.decode()
+
+
+def within_10_seconds(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_more_connections_than_allowed_are_refused_in_json(
+    run: Run, models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run(models[:1]) as client:
+        monkeypatch.setattr("seq2seq.serving.server.CONNECTIONS", 1)
+        with socket.create_connection(("127.0.0.1", client.port), timeout=60):
+            within_10_seconds(lambda: len(client.server.server_state.connections) == 1)
+            answer = client.ask("/health")
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+            assert "retry-after" in answer.headers and "too many connections" in answer.json["detail"]
+
+
+def test_fault_of_the_server_itself_is_told_in_json(
+    run: Run, models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    with run(models[:1]) as client:
+        monkeypatch.setattr(client.server.service.batcher, "submit", fail)
+        answer = client.ask("/translate", {"text": "a"})
+        assert answer.status == 500 and "the server failed" in answer.json["detail"]
+        monkeypatch.undo()
+        assert client.ask("/translate", {"text": "a"}).status == 200
 
 
 def test_stop_answers_what_was_taken_and_refuses_what_comes(run: Run, models: list[Model]) -> None:

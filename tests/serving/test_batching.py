@@ -111,3 +111,12 @@ def test_stop_finishes_what_was_taken_and_takes_nothing_more(task: Doubles, batc
     assert result.done() and result.result() == [2]
     with pytest.raises(Stopped):
         batcher.submit(task, [1], pieces=1)
+
+
+def test_wait_without_end_is_ended_by_a_full_call() -> None:
+    batcher = Batcher(tokens=2, wait=1e30, room=8, observe=lambda *_: None)
+    task = Doubles()
+    task.go.set()
+    results = [batcher.submit(task, [i], pieces=1) for i in (1, 2)]
+    assert [result.result(60) for result in results] == [[2], [4]]
+    batcher.stop()
