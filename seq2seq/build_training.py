@@ -1,10 +1,12 @@
-"""Configuration to a training: its data, its module, Lightning's trainer; and what is refused before."""
+"""Configuration to a training: its data, its module, Lightning's trainer."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from datasets import Dataset
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -12,18 +14,18 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from seq2seq.build import MODEL_KEYS, ONE_VOCABULARY, bleu_options, build_extraction, build_model, build_search
-from seq2seq.build_mixture import check_corpora, make_corpus
-from seq2seq.build_options import check_options
+from seq2seq.build import BleuOptions, bleu_options, build_extraction, build_model, build_search
+from seq2seq.build_mixture import make_corpus
 from seq2seq.build_readings import build_readings
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.data.growth import grown_tokenizers
 from seq2seq.data.loader import LoaderConfig
 from seq2seq.data.noise import Noise
-from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.models import EncoderDecoder
 from seq2seq.training.coverage import cover
 from seq2seq.training.freezing import freeze
 from seq2seq.training.guidance import guide
@@ -65,77 +67,6 @@ def build_noise(config: DictConfig) -> Noise:
     return Noise(drop=config.noise.drop, swap=config.noise.swap, mask=config.noise.mask, typo=config.noise.typo)
 
 
-def check_parts(config: DictConfig) -> None:
-    """Refuse parts of a model that are missing, or do not go together, before anything is read or written.
-
-    The model is built without data, and on the meta device; where that has none of a user's own parts, for real.
-
-    Raises:
-        UserError: naming the parts and the way out.
-    """
-    for key in MODEL_KEYS:
-        if not isinstance(config.get(key), DictConfig):
-            raise UserError(
-                f"{key}: a model needs it, and it is {config.get(key)}; leave it as it is, or say {key}=..."
-            )
-    check_options(config)
-    check_corpora(config.data)
-    build_noise(config)
-    check_places(config)
-    if config.model.tie_embeddings and _makes_two_vocabularies(config):
-        raise UserError(ONE_VOCABULARY)
-    stand_in = cast(Tokenizer, range(8))  # a vocabulary's length is all that a model wants of it
-    tokenizers = Tokenizers(stand_in, stand_in)
-    guidance = config.training.guided_alignment
-
-    def build() -> None:
-        model = build_model(config, tokenizers)
-        guide(model, **guidance, row=build_readings(config.reading, model)[0].row)
-        cover(model, **config.training.coverage)
-        freeze(model, config.freeze)
-
-    try:
-        with torch.device("meta"):
-            build()
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        with torch.random.fork_rng(devices=[]):
-            build()
-
-
-def _makes_two_vocabularies(config: DictConfig) -> bool:
-    """Whether a run makes a vocabulary a side, of other pieces each: those of a checkpoint, and bytes, may be equal."""
-    options = config.tokenizer
-    given = config.begin_with or options.get("checkpoint") or options.get("_target_", "").endswith(".ByteConfig")
-    return not given and not options.joint
-
-
-def check_places(config: DictConfig) -> None:
-    """Refuse parts that know fewer places than the longest sentence has: training would end at the first such.
-
-    Raises:
-        UserError: naming the part's key and the way out.
-    """
-    asked = {
-        "loader.max_length": config.loader.max_length + 1,  # and the end
-        "search.max_length": OmegaConf.select(config, "search.max_length") or 0,
-    }
-    for part in ("encoder.positions", "decoder.positions", "encoder.self_score", "decoder.self_score", "score"):
-        key = f"{part}.max_positions"
-        places = OmegaConf.select(config, key)
-        for length, needed in asked.items():
-            if length == "search.max_length" and not part.startswith("decoder"):
-                continue
-            if isinstance(places, int) and 0 < places < needed:
-                raise UserError(
-                    f"{key}={places}, but by {length} a sentence may have {needed} tokens; set it to {needed}, "
-                    f"or lower {length}"
-                )
-
-
 def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[str, Any]) -> TranslationModule:
     """Return the untrained LightningModule; plain is the configuration as plain data, for its checkpoints.
 
@@ -158,9 +89,32 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             # Layers are alike: what is compiled for one serves all. No two batches have one shape.
             for part in getattr(side, "layers", (side,)):
                 cast(nn.Module, part).compile(dynamic=True)  # `getattr` does not know what the parts are
+    return make_module(config, model, data.tokenizers, bleu_options(config, data.corpus), data.dataset, plain)
+
+
+def make_module(
+    config: DictConfig,
+    model: EncoderDecoder,
+    tokenizers: Tokenizers,
+    compared: BleuOptions,
+    dataset: Callable[[str], Dataset],
+    plain: dict[str, Any],
+) -> TranslationModule:
+    """Return the LightningModule of a model; nothing is asked of the data yet.
+
+    Args:
+        config: of the run.
+        model: untrained.
+        tokenizers: its vocabularies.
+        compared: how BLEU compares.
+        dataset: called with a split's name.
+        plain: as of `build_module`.
+
+    Raises:
+        UserError: a loss, the search, the links or the readings cannot be.
+    """
     search, extraction = build_search(config.search), build_extraction(config.links)
     readings = build_readings(config.reading, model)
-    compared = bleu_options(config, data.corpus)
     optimizer = instantiate(config.optimizer)
     if config.trainer.precision == "16-mixed":
         # A fused optimizer undoes the loss scale itself, after the gradient's norm was clipped at the wrong scale.
@@ -168,8 +122,8 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
 
     def evaluator(split: str, alignment: AlignmentChoice | None = None) -> Evaluator:
         return Evaluator(
-            data.dataset(split),
-            data.tokenizers,
+            dataset(split),
+            tokenizers,
             search,
             extraction=extraction,
             tokenize=compared.tokenize,
@@ -180,21 +134,15 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
 
     return TranslationModule(
         model,
-        tokenizers=data.tokenizers,
+        tokenizers=tokenizers,
         search=search,
         evaluator=evaluator,
         optimizer=optimizer,
         scheduler=instantiate(config.scheduler),
         label_smoothing=config.training.label_smoothing,
         r_drop=config.training.r_drop,
-        guidance=guide(
-            model,
-            weight=config.training.guided_alignment.weight,
-            layer=config.training.guided_alignment.layer,
-            head=config.training.guided_alignment.head,
-            row=readings[0].row,
-        ),
-        coverage=cover(model, weight=config.training.coverage.weight),
+        guidance=guide(model, **config.training.guided_alignment, row=readings[0].row),
+        coverage=cover(model, **config.training.coverage),
         compiled=config.training.compile,
         config=plain,
     )

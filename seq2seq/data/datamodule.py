@@ -58,12 +58,8 @@ class TranslationDataModule(LightningDataModule):
         self.variation = Variation(
             sampling=tokenizer.sampling, noise=noise or Noise(), max_length=loader.max_length, seed=seed
         )
-        if with_links and self.variation:
-            key = "tokenizer.sampling" if tokenizer.sampling else "noise"
-            raise UserError(
-                "training.guided_alignment needs the pieces that the links were spread over, "
-                f"which {key} changes: set that to 0, or training.guided_alignment.weight=0"
-            )
+        if with_links:
+            self.variation.check_linked()
         self.tokenizers: Tokenizers
         self.dropped: dict[str, int] = {}
         self._splits = EncodedSplits(corpus, tokenizer, loader, tokenizers=tokenizers)

@@ -13,6 +13,7 @@ from seq2seq.data.mapped_pages import MappedPages
 from seq2seq.data.noise import Noise
 from seq2seq.data.pair import Pair
 from seq2seq.data.tokenizer import UNK, Tokenizer, Tokenizers, marked
+from seq2seq.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,15 @@ class Variation:
 
     def __bool__(self) -> bool:
         return bool(self.sampling or self.noise)
+
+    def check_linked(self) -> None:
+        """Raises UserError where the text varies: links are spread over the pieces of a text that does not."""
+        if self:
+            key = "tokenizer.sampling" if self.sampling else "noise"
+            raise UserError(
+                "training.guided_alignment needs the pieces that the links were spread over, "
+                f"which {key} changes: set that to 0, or training.guided_alignment.weight=0"
+            )
 
     def encode(self, tokenizers: Tokenizers, pair: Pair, *, index: int, epoch: int) -> tuple[list[int], list[int]]:
         """The ids of both sides of pair `index` in an epoch."""

@@ -10,8 +10,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from seq2seq.build_checks import check_parts
 from seq2seq.build_mixture import make_corpus
-from seq2seq.build_training import check_parts
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand
 from seq2seq.cli.keys.values import check_types

@@ -162,6 +162,23 @@ def test_variants_that_are_no_list_are_refused(command: Command, text: list[str]
         ("['score=dot','optimiser.lr=1']", "there is no key optimiser.lr"),
         ("['score=dot','seed=abc']", "seed=abc: expected a whole number"),
         ("['score=dot','model=bottleneck score=dot']", "leave it out"),
+        *(
+            (f"['score=dot','{typed}']", part)
+            for typed, part in (
+                ("training.coverage.weight=1 training.compile=true", "leave out training.compile"),
+                ("noise.drop=0.1 training.guided_alignment.weight=1", "which noise changes"),
+                ("tokenizer.sampling=0.1 training.guided_alignment.weight=1", "which tokenizer.sampling changes"),
+                ("training.label_smoothing=1", "training.label_smoothing=1 must be from 0 to below 1"),
+                ("callbacks=ema callbacks.ema.decay=2", "callbacks.ema.decay=2 must be"),
+                ("callbacks.last.every_n_steps=0", "callbacks.last.every_n_steps=0 must be above 0"),
+                ("pinned=3", "pinned=3: expected a list"),
+                ("training.test_splits=test", "training.test_splits=test: expected a list"),
+                ("links=threshold links.threshold=7", "links.threshold=7: expected a share"),
+                ("search=beam search.beam_size=0", "search.beam_size=0 must be above 0"),
+                ("tokenizer=word tokenizer.min_count=0", "tokenizer.min_count=0 must be above 0"),
+                ("metrics.tokenize=bogus", "metrics.tokenize=bogus"),
+            )
+        ),
         ("5", "variants=5: expected a list"),
         ("[5]", "variants=[5]: expected a list"),
     ],

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build_training import check_parts
+from seq2seq.build_checks import check_parts
 from seq2seq.checkpoint import LAST, PREVIOUS
 from seq2seq.cli.training.objective import check_objective
 from seq2seq.cli.training.run_folder import CACHE, check_places

@@ -15,7 +15,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build_training import build_data, build_module, build_trainer
 from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
@@ -151,15 +151,8 @@ def _test_splits(config: DictConfig, data: TranslationDataModule) -> list[str]:
     splits = config.training.test_splits
     if splits is None:
         splits = [split for split in data.corpus.splits() if split.startswith("test")]
-    elif not isinstance(splits, ListConfig):
-        raise UserError(f"training.test_splits={splits}: expected a list, such as [{splits}]")
     for split in splits:
         data.dataset(split)
-    if not isinstance(config.pinned, ListConfig):
-        raise UserError(f"pinned={config.pinned}: expected a list of validation sentences, such as [0,1]")
-    wrong = [number for number in config.pinned if type(number) is not int or number < 0]
-    if wrong:
-        raise UserError(f"pinned: {wrong[0]} is no sentence of the validation set; they are counted from 0")
     absent = [number for number in config.pinned if number >= len(data.dataset("val"))]
     if absent:
         log.warning("pinned: there are %d validation sentences, so %s is not shown", len(data.dataset("val")), absent)
