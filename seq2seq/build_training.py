@@ -141,8 +141,14 @@ def make_module(
         scheduler=instantiate(config.scheduler),
         label_smoothing=config.training.label_smoothing,
         r_drop=config.training.r_drop,
-        guidance=guide(model, **config.training.guided_alignment, row=readings[0].row),
-        coverage=cover(model, **config.training.coverage),
+        guidance=guide(
+            model,
+            weight=config.training.guided_alignment.weight,
+            layer=config.training.guided_alignment.layer,
+            head=config.training.guided_alignment.head,
+            row=readings[0].row,
+        ),
+        coverage=cover(model, weight=config.training.coverage.weight),
         compiled=config.training.compile,
         config=plain,
     )
