@@ -89,7 +89,8 @@ def build_module(config: DictConfig, data: TranslationDataModule, plain: dict[st
             # Layers are alike: what is compiled for one serves all. No two batches have one shape.
             for part in getattr(side, "layers", (side,)):
                 cast(nn.Module, part).compile(dynamic=True)  # `getattr` does not know what the parts are
-    return make_module(config, model, data.tokenizers, bleu_options(config, data.corpus), data.dataset, plain)
+    compared = bleu_options(config, data.corpus)
+    return make_module(config, model, data.tokenizers, compared, lambda split: data.dataset(split), plain)
 
 
 def make_module(
