@@ -478,7 +478,7 @@ def test_empty_name_is_no_place_to_write_or_to_read(command: Command, bahdanau: 
 def test_text_in_a_message_gives_a_terminal_no_command(command: Command, bahdanau: Any, tmp_path: Path) -> None:
     (tmp_path / "prefix").write_text("\x1b[2J\rHund\n")
     said = command("translate", f"checkpoint={bahdanau.best}", "prefix=prefix", stdin=b"a\n")
-    refused(said, r"prefix:1: the vocabulary has no pieces for \x1b[2J Hund")
+    refused(said, r"prefix:1: the vocabulary has no pieces for \x1b[2J\rHund")
 
 
 def test_missing_input_is_named(command: Command, bahdanau: Any, tmp_path: Path) -> None:
