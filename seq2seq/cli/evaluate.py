@@ -19,7 +19,7 @@ from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.cli.keys.checkpoints import read_checkpoints
 from seq2seq.cli.keys.command import command_config, warn_of_limit
 from seq2seq.cli.process.crowding import sharing_cores
-from seq2seq.cli.process.output import results_folder, write_whole
+from seq2seq.cli.process.output import check_folder, results_folder, write_whole
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
@@ -36,6 +36,8 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("evaluate", arguments, text_keys=("checkpoint", "output", "baseline_links", "tag", "tags"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if config.output:
+        check_folder(Path(config.output))
     checkpoints = read_checkpoints("checkpoint", config.checkpoint, trusted=config.trusted)
     checkpoint = checkpoints[0]
     if len(checkpoints) > 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.keys.command import command_config
+from seq2seq.cli.process.output import check_folder
 from seq2seq.export.exporting import check_export, export
 
 
@@ -15,6 +16,7 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     output, form = Path(config.output), str(config.format)
     quantization = None if config.quantization is None else str(config.quantization)
+    check_folder(output)
     check_export(output, form=form, quantization=quantization)
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     export(checkpoint, output, form=form, quantization=quantization)

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -18,7 +19,7 @@ from seq2seq.build_tags import for_corpus
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.process.crowding import sharing_cores
-from seq2seq.cli.process.output import enter_together, refuse_other_results, results_folder
+from seq2seq.cli.process.output import check_folder, enter_together, refuse_other_results, results_folder
 from seq2seq.data.encoding import first_rows
 from seq2seq.data.loader import batch_loader
 from seq2seq.evaluation.evaluator import Evaluator
@@ -46,6 +47,8 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("heads", arguments, text_keys=("checkpoint", "output", "tag"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    if config.output:
+        check_folder(Path(config.output))
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)

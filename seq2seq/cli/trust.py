@@ -25,7 +25,7 @@ from seq2seq.cli.keys.checkpoints import paths_of
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.keys.lists import names_of
 from seq2seq.cli.process.crowding import sharing_cores
-from seq2seq.cli.process.output import refuse_other_results, results_folder, write_whole
+from seq2seq.cli.process.output import check_folder, refuse_other_results, results_folder, write_whole
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
 from seq2seq.config_files import choices_of
 from seq2seq.data import pair as data
@@ -61,6 +61,8 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
     if not 0 < config.epsilon < 1:
         raise UserError(f"epsilon={config.epsilon}: expected a total variation distance, above 0 and below 1")
+    if config.output:
+        check_folder(Path(config.output))
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
     device = find_device(config.device)
     model, tokenizers = load_model(checkpoint, device)

@@ -87,3 +87,13 @@ def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     child.join()
     assert child.exitcode == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == [f".out.{child.pid}.part"]
+
+
+@pytest.mark.parametrize("name", ["evaluate", "explain", "export", "heads", "trust", "visualize"])
+def test_folder_that_cannot_be_is_refused_before_a_checkpoint_is_read(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    more = {"export": ["format=safetensors"], "explain": ["source=x"], "visualize": ["source=x"]}
+    said = command(name, "checkpoint=not_there.ckpt", "output=file/out", *more.get(name, []))
+    assert (said.status, said.err) == (1, "error: cannot write output=file/out: file is a file; give a folder\n")
