@@ -57,7 +57,8 @@ def _strange(place: str, config: DictConfig) -> Iterator[tuple[str, str]]:
         with suppress(Exception):  # what is not installed, or tells no names
             kind, names = _taken(str(config["_target_"]))
             yield from ((f"{place}{key}", kind) for key in map(str, config) if key not in names and key[0] != "_")
-    for key in (key for key in config if key != "corpora"):  # their parts have more keys, and are looked at one by one
+    # Parts of a mixture have more keys, and are looked at one by one; Hydra's own say what only its runs know.
+    for key in (key for key in config if key not in ("corpora", "hydra")):
         if not OmegaConf.is_missing(config, key) and isinstance(config[key], DictConfig):
             yield from _strange(f"{place}{key!s}.", config[key])
 

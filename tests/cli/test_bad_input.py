@@ -159,6 +159,10 @@ def test_missing_checkpoint_is_asked_for(command: Command, name: str) -> None:
         ("++begin_with=nowhere.ckpt", "there is no checkpoint nowhere.ckpt"),
         ("++variants=['foo=1']", "there is no key foo"),
         ("variants=['label=-ä,b/c']", "label=-ä,b/c: a run is kept in a folder of its name"),
+        (
+            "callbacks.pinned=null callbacks.pinned.unit=words",
+            "callbacks.pinned=null leaves out what this is",
+        ),
         ("experiment=null debug=null seed=-1", "seed=-1: expected 0 or above"),
         ("optimizer.lr=nan", "optimizer.lr=nan: expected a finite number, 0 or above, such as"),
         ("links=null", "links=null: there is no such choice"),

@@ -8,9 +8,11 @@ import pytest
 
 import seq2seq
 from seq2seq.checkpoint import AlignmentChoice
+from seq2seq.cli.keys.shorthand import expand
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.units import ByteConfig, tokenizer_of
 from seq2seq.errors import UserError
+from seq2seq.options import compose_defaults
 from tests.checkpoints import write_random
 from tests.cli.conftest import ONE_STEP, TINY, Run, Said, _command
 
@@ -201,6 +203,12 @@ def test_model_in_python_has_a_tag_that_can_be_changed(mixed: Run) -> None:
     assert model.tagged("news").tokenizers.source.tag == "news" and model.tokenizers.source.tag == "2de"
     with pytest.raises(UserError, match="say which"):
         model.tagged(None)
+
+
+def test_kind_of_a_corpus_may_stand_behind_its_keys() -> None:
+    keys, kinds = ["data.corpora.de.weight=2", "data.corpora.de.form=raw"], ["data.corpora.de=multi30k"]
+    (first,), (last,) = expand(["data=mixture", *kinds, *keys]), expand(["data=mixture", *keys, *kinds])
+    assert compose_defaults("train", first) == compose_defaults("train", last)
 
 
 @pytest.mark.parametrize(("given", "said"), [

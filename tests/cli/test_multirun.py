@@ -75,6 +75,10 @@ def test_failing_run_lets_the_later_one_run_and_is_reported(command: Command, te
         ("trainer.precision=32-true,bf16-mixd", "did you mean bf16-mixed?"),
         ("optimizer.lr=0.1,fast", "optimizer.lr=fast"),
         ("model=luong,bottleneck score=dot", "a bottleneck asks nothing"),
+        ("training.guided_alignment.weight=1 noise.drop=0,0.1", "which noise changes"),
+        ("seed=1,2 hydra.sweep.subdir=same", "say 'hydra.sweep.subdir=same/${hydra:job.num}'"),
+        ("model.dropout=0.1,0.2 hydra.sweep.subdir=${run_name}", "hydra.sweep.subdir=bahdanau-additive-s1: a folder"),
+        ("experiment=controls,attention_zoo_small", "has variants of its own; give each a command of its own"),
     ],
 )
 def test_value_that_one_run_cannot_have_is_refused_before_the_first(
@@ -88,6 +92,27 @@ def test_value_that_one_run_cannot_have_is_refused_before_the_first(
 def test_values_that_a_pattern_means_have_a_run_each(command: Command, text: list[str], tmp_path: Path) -> None:
     assert command("train", "-m", *text, *BRIEF, "model=luong", "score=glob(*dot)").status == 0
     assert len(finished(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("subdir", "names"),
+    [("${hydra:job.num}", ["0", "1"]), ("${run_name}", ["bahdanau-additive-s1", "bahdanau-additive-s2"])],
+)
+def test_runs_have_the_folders_that_were_asked_for(
+    command: Command, text: list[str], tmp_path: Path, subdir: str, names: list[str]
+) -> None:
+    said = command("train", "-m", *text, *BRIEF, "seed=1,2", "hydra.sweep.dir=all", f"hydra.sweep.subdir={subdir}")
+    assert said.status == 0, said.err
+    assert sorted(path.parent.name for path in tmp_path.glob("all/*/metrics.json")) == names
+
+
+def test_experiments_have_a_run_each(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(runs, "run_training", lambda config, *_: names.append(config.run_name))
+    monkeypatch.setattr(runs, "objective_of", lambda *_: 0.0)
+    said = command("train", "-m", "experiment=multi30k_luong,multi30k_bahdanau", "trainer.precision=32-true")
+    assert said.status == 0, said.err
+    assert names == ["luong-general-s1", "bahdanau-additive-s1"]
 
 
 def test_runs_that_begin_in_the_same_second_keep_apart(

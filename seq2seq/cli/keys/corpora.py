@@ -17,10 +17,12 @@ PART = re.compile(r"\+{0,2}data\.corpora\.([^.=]+)=(.*)", re.DOTALL)
 def with_parts(overrides: list[str]) -> list[str]:
     """Return overrides in which the kind of a part of a mixture is all keys of that kind, as Hydra takes them.
 
+    Kinds come first: what follows under a part's name is merged into its keys, wherever it was typed.
+
     Raises:
         UserError: there is no such kind.
     """
-    return [_whole(override) for override in overrides]
+    return [_whole(override) for override in sorted(overrides, key=lambda override: not PART.fullmatch(override))]
 
 
 def _whole(override: str) -> str:

@@ -160,9 +160,17 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         key = inner[1]
     if key in known and any(override.partition("=")[0] == f"~{key}" for override in overrides):
         return f"~{key}: a run needs this key; leave it as it is, or say {key}=..."
+    if key in known and (parent := _left_out(key, overrides)):
+        return f"{key}: {parent} leaves out what this is a key of; leave out one of the two"
     if key in known:
         return f"{key} is not a key of all these runs; start those that have it by themselves"
     return no_key_of(known, key, command)
+
+
+def _left_out(key: str, overrides: list[str]) -> str | None:
+    """Return the override by which what a key is of is null."""
+    nulls = (o for o in overrides if o.endswith("=null"))
+    return next((o for o in nulls if key.startswith(f"{o.removesuffix('=null').lstrip('+')}.")), None)
 
 
 def _reason(error: BaseException, overrides: list[str], place: str = "") -> str:

@@ -1,6 +1,9 @@
 """What `seq2seq train` will do: each variant checked before any is trained, and where each run goes on."""
 
+import re
 from typing import NamedTuple
+
+from omegaconf import OmegaConf
 
 from seq2seq.cli.training.check_run import check_run
 from seq2seq.cli.training.precision import settle_here, settled
@@ -13,6 +16,9 @@ from seq2seq.errors import UserError
 from seq2seq.options import composed
 from seq2seq.training.precision import Precision
 from seq2seq.training.settings import check_devices
+
+OF_EACH = re.compile(r"\$\{(now:|hydra[:.]job\.)")
+"""What gives each run of a sweep a folder of another name: the time, for which there is another name, or its number."""
 
 
 class Planned(NamedTuple):
@@ -59,8 +65,17 @@ def check_sweeps(variants: list[Variant]) -> None:
     overrides = [override for variant in variants for override in variant.overrides]
     launcher = any(override.startswith("hydra/launcher=") for override in overrides)  # which may start it elsewhere
     refuse_several("--multirun", handed_on=launcher)
+    folders: set[str] = set()
     for variant in variants:
         for config in configurations(variant.overrides):
             check_run(variant.overrides, config, sweep=True)
+            if not OF_EACH.search(str(OmegaConf.to_container(config.hydra.sweep, resolve=False))):
+                subdir = str(config.hydra.sweep.subdir)
+                if subdir in folders:
+                    raise UserError(
+                        f"hydra.sweep.subdir={subdir}: a folder is for one run, and several would have it; leave it "
+                        f"out, or say 'hydra.sweep.subdir={subdir}/${{hydra:job.num}}'"
+                    )
+                folders.add(subdir)
             if not launcher:
                 settle_here(config)

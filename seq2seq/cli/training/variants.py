@@ -1,5 +1,6 @@
 """The runs that `seq2seq train` is asked for, and what of them is refused before PyTorch and Lightning are loaded."""
 
+from itertools import product
 from typing import NamedTuple
 
 from omegaconf import ListConfig
@@ -7,7 +8,7 @@ from omegaconf import ListConfig
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand
 from seq2seq.cli.keys.values import check_types
-from seq2seq.cli.training.sweep import configurations
+from seq2seq.cli.training.sweep import axes_of, configurations
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 
@@ -42,8 +43,13 @@ def choosing_variants(overrides: list[str]) -> list[str]:
 
 def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
-    config = composed("train", tuple(choosing_variants(overrides)))
-    variants = config.variants
+    chosen = choosing_variants(overrides)
+    runs = product(*(axis.values for axis in axes_of(chosen))) if sweep else [tuple(chosen)]
+    variants, *others = [composed("train", run).variants for run in runs]
+    if others and any((variants, *others)):
+        raise UserError(
+            "experiment: one of several experiments has variants of its own; give each a command of its own"
+        )
     if variants is not None and not (
         isinstance(variants, ListConfig) and all(isinstance(variant, str) for variant in variants)
     ):
