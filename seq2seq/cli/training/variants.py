@@ -45,7 +45,7 @@ def variants_of(overrides: list[str], *, sweep: bool) -> list[Variant]:
     """Return the variants of an experiment, else the one that the overrides are; with short names expanded."""
     chosen = choosing_variants(overrides)
     runs = product(*(axis.values for axis in axes_of(chosen))) if sweep else [tuple(chosen)]
-    variants, *others = [composed("train", run).variants for run in runs]
+    variants, *others = [config.variants for config in (composed("train", run) for run in runs)]
     if others and any((variants, *others)):
         raise UserError(
             "experiment: one of several experiments has variants of its own; give each a command of its own"
