@@ -51,7 +51,7 @@ def content(folder: Path) -> dict[str, tuple[bytes, int]]:
         (["data.train.source=nowhere"], "holds another run"),
         (["optimizer.lr=9", "hydra.output_subdir=.hydra"], "holds another run"),
         (["optimizer.lr=9", "hydra.verbose=true"], "holds another run"),
-        (["optimizer.lr=9,8", "--multirun", "hydra.sweep.dir={folder}", "hydra.sweep.subdir=."], "holds another run"),
+        (["optimizer.lr=9", "--multirun", "hydra.sweep.dir={folder}", "hydra.sweep.subdir=."], "holds another run"),
         (["optimizer.lr=9", "output={folder}", "hydra.run.dir=other"], "hydra.run.dir={folder}"),
         (["optimizer.lr=9", "resume={folder}"], "optimizer is not what that run was started with"),
     ],

@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import seq2seq
+import seq2seq.serving
 from seq2seq.cli.main import main
 
 pytest.importorskip("fastapi", reason="install seq2seq[serve] to test the server")
@@ -73,68 +73,66 @@ def test_mean_of_an_ensemble_is_checked_before_anything_is_read(command: Command
 
 
 def test_package_that_is_missing_is_named_with_its_extra(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seq2seq, "serving", seq2seq.serving)  # read anew below; other tests have this one
     for name in [name for name in sys.modules if name.startswith("seq2seq.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     refused(command("serve", "checkpoint=absent.ckpt"), "fastapi", "pip install 'seq2seq[serve]'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "seq2seq", "serve", f"checkpoint={bahdanau.best}", "port=0"]
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """A server in a process of its own, and its port."""
+    command = [sys.executable, "-m", "seq2seq", "serve", *arguments, "port=0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout is not None
             found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
             assert found
-            statuses: list[list[int]] = [[] for _ in range(8)]
-            clients = [threading.Thread(target=ask_until_refused, args=(int(found[1]), said)) for said in statuses]
-            for client in clients:
-                client.start()
-            while min(map(len, statuses)) < 3:
-                assert process.poll() is None and all(client.is_alive() for client in clients)
-                time.sleep(0.01)
-            process.send_signal(number)
-            for client in clients:
-                client.join(60)
-            assert all(set(said[:-1]) == {200} and said[-1] == 503 for said in statuses)
-            assert process.wait(60) == 0
-            name = "Ctrl-C" if number == signal.SIGINT else number.name
-            assert process.stderr.read() == f"{name}: finishing what was taken\n"
+            yield process, int(found[1])
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path, f"checkpoint={bahdanau.best}") as (process, port):
+        statuses: list[list[int]] = [[] for _ in range(8)]
+        clients = [threading.Thread(target=ask_until_refused, args=(port, said)) for said in statuses]
+        for client in clients:
+            client.start()
+        while min(map(len, statuses)) < 3:
+            assert process.poll() is None and all(client.is_alive() for client in clients)
+            time.sleep(0.01)
+        process.send_signal(number)
+        for client in clients:
+            client.join(60)
+        assert all(set(said[:-1]) == {200} and said[-1] == 503 for said in statuses)
+        assert process.wait(60) == 0
+        name = "Ctrl-C" if number == signal.SIGINT else number.name
+        assert process.stderr is not None and process.stderr.read() == f"{name}: finishing what was taken\n"
 
 
 def test_second_signal_ends_at_once_and_says_so_to_who_waits(bahdanau: Any, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "seq2seq", "serve", f"checkpoint={bahdanau.best}", "port=0", "batching.tokens=64"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None and process.stderr is not None
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
-            assert found
-            statuses: list[int] = []
-            ask = {"text": ["the wolf slept ."] * 64, "beam_size": 16, "n_best": 16}  # takes long
-            clients = [threading.Thread(target=ask_once, args=(int(found[1]), ask, statuses)) for _ in range(8)]
-            for client in clients:
-                client.start()
-            while ask_waiting(int(found[1])) < 2 * 64:  # each has a call of its own
-                assert process.poll() is None and any(client.is_alive() for client in clients)
-            process.send_signal(signal.SIGTERM)
-            assert process.stderr.readline() == "SIGTERM: finishing what was taken\n"
-            process.send_signal(signal.SIGTERM)
-            for client in clients:
-                client.join(60)
-            assert len(statuses) == 8 and set(statuses) <= {200, 503} and 503 in statuses
-            assert process.wait(60) == 128 + signal.SIGTERM
-            assert process.stderr.read() == "a second signal: ended at once\n"
-        finally:
-            process.kill()
+    with started(tmp_path, f"checkpoint={bahdanau.best}", "batching.tokens=64") as (process, port):
+        statuses: list[int] = []
+        ask = {"text": ["the wolf slept ."] * 64, "beam_size": 16, "n_best": 16}  # takes long
+        clients = [threading.Thread(target=ask_once, args=(port, ask, statuses)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        while ask_waiting(port) < 2 * 64:  # each has a call of its own
+            assert process.poll() is None and any(client.is_alive() for client in clients)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None and process.stderr.readline() == "SIGTERM: finishing what was taken\n"
+        process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(60)
+        assert len(statuses) == 8 and set(statuses) <= {200, 503} and 503 in statuses
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.stderr.read() == "a second signal: ended at once\n"
 
 
 def ask_once(port: int, ask: Any, statuses: list[int]) -> None:
