@@ -209,12 +209,11 @@ def tokenizers_of(checkpoint: Checkpoint) -> Tokenizers:
 
 def find_device(name: str) -> torch.device:
     """Return the device of a name, `auto` meaning a GPU where there is one."""
+    if str(name).partition(":")[0] == "meta":
+        raise UserError(f"device={name} cannot be used here (it holds no numbers); use device=auto or device=cpu")
     if name != "auto":
         try:
-            device = torch.empty(0, device=name).device
-            if device.type == "meta":
-                raise RuntimeError("it holds no numbers")
-            return device
+            return torch.empty(0, device=name).device
         except (RuntimeError, AssertionError, TypeError) as error:
             reason = "expected a name" if isinstance(error, TypeError) else str(error).splitlines()[0]
             reason = "there is no such kind" if reason.startswith("Expected one of") else reason

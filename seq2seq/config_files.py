@@ -31,7 +31,8 @@ def group_names() -> tuple[str, ...]:
 
 def choices_of(group: str) -> list[str]:
     """Return the choices of a group, the user's own among them."""
-    return sorted({path.stem for folder in (config_folder(), OWN) for path in (folder / group).glob("*.yaml")})
+    folders = (config_folder() / group, OWN / group)
+    return sorted({file.stem for folder in folders for file in folder.glob("*.yaml") if file.is_file()})
 
 
 def file_of(group: str, choice: str) -> Path:
@@ -42,13 +43,14 @@ def file_of(group: str, choice: str) -> Path:
 
 def is_own(group: str, choice: str) -> bool:
     """Return whether the file of a choice is the user's."""
-    return not (config_folder() / group / f"{choice}.yaml").exists() and (OWN / group / f"{choice}.yaml").exists()
+    return not (config_folder() / group / f"{choice}.yaml").exists() and (OWN / group / f"{choice}.yaml").is_file()
 
 
 def own_state() -> tuple[tuple[str, int], ...]:
     """Return what changes when the user's own files do: their whole paths and times of change."""
     folder = own_folder()
-    return tuple((str(path), path.stat().st_mtime_ns) for path in sorted(folder.glob("*/*.yaml"))) if folder else ()
+    files = sorted(file for file in folder.glob("*/*.yaml") if file.is_file()) if folder else ()
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files)
 
 
 class OwnFiles(SearchPathPlugin):

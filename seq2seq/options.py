@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.config_files import choices_of, config_folder, own_state
+from seq2seq.config_own import check_chosen
 from seq2seq.errors import UserError, nearest
 
 REFERENCE = re.compile(r"\$\{([^{}]*)\}")
@@ -104,6 +105,8 @@ def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
 @lru_cache(maxsize=256)
 def _composed(command: str, overrides: tuple[str, ...], own: tuple[tuple[str, int], ...]) -> tuple[DictConfig, Any]:
     """Return a configuration and what `HydraConfig` makes of it."""
+    if own:
+        check_chosen(overrides)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
         config = compose(command, list(overrides), return_hydra_config=True)

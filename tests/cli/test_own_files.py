@@ -70,7 +70,19 @@ def test_part_of_ones_own_is_a_choice_of_every_command(
         ("trainer:\n  max_epoch: 3\n", ":3: trainer.max_epoch is no option of Trainer"),
         ("model:\n  d_model: 25\nencoder:\n  num_heads: 4\n", ":5: encoder.num_heads is no option"),
         ("callbacks:\n  mine: {x: 1}\n", ":3: callbacks.mine: a part of your own needs a class"),
-        ("a: [\n", 'mine.yaml", line 3'),
+        ("model: luong\n", ":2: model: luong is a choice; below defaults, say - override /model: luong"),
+        ("positions: rotary\n", ":2: positions is short for encoder.positions and decoder.positions"),
+        ("a: 1\nseed: ${nope}\n", ":3: seed: ${nope}: there is no such key; did you mean noise?"),
+        ("a: [\n", ":3: no valid YAML: while parsing a flow node"),
+        ("seed: 1\nseed: 2\n", ":3: seed stands in line 2 too; say it once"),
+        ("seed: !!python/name:os.system\n", ":2: no valid YAML: could not determine a constructor"),
+        ("seed: '\x01'\n", ":2: no valid YAML: unacceptable character"),
+        ("defaults: luong\n", ":2: defaults: expected a list"),
+        ("defaults:\n  - base\n", ":3: experiment=base does not exist"),
+        ("defaults:\n  - model: luong\n", ":3: model: luong: say override /model: luong"),
+        ("defaults:\n  - /model: luong\n", ":3: /model: luong: say override /model: luong"),
+        ("defaults:\n  - override /modle: luong\n", ":3: there is no group modle; did you mean model?"),
+        ("defaults:\n  - override /model: luongg\n", ":3: model=luongg does not exist; did you mean luong?"),
     ],
 )
 def test_mistake_in_a_file_is_told_with_its_line(
@@ -80,6 +92,31 @@ def test_mistake_in_a_file_is_told_with_its_line(
     found = command("train", "experiment=mine")
     assert found.status == 1 and said in found.err and "configs/experiment/mine.yaml" in found.err
     assert len(found.err.splitlines()) == 1 and not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"seed: 3 # caf\xe9\n", ":1: this is not text in UTF-8; save the file as UTF-8"),
+        (b"\xef\xbb\xbf# @package _global_\n", ":1: a mark of the byte order comes first (BOM)"),
+    ],
+)
+def test_mistake_in_a_file_that_another_builds_on_is_told_with_its_line(
+    command: Command, write: Callable[[str, str], Path], content: bytes, said: str
+) -> None:
+    write("experiment/base.yaml", "").write_bytes(content)
+    write("experiment/mine.yaml", f"{GLOBAL}defaults:\n  - base\n")
+    found = command("train", "experiment=mine")
+    assert found.err.startswith(f"error: configs/experiment/base.yaml{said}") and found.status == 1
+
+
+def test_what_is_no_file_harms_nothing(command: Command, write: Callable[[str, str], Path]) -> None:
+    file = write("experiment/mine.yaml", f"{GLOBAL}seed: 4\n")
+    (file.parent / "gone.yaml").symlink_to("nowhere.yaml")
+    (file.parent / "folder.yaml").mkdir()
+    assert choices_of("experiment").count("mine") == 1 and "gone" not in choices_of("experiment")
+    assert command("train", "experiment=mine", "--cfg", "job", "-p", "seed").out.strip() == "4"
+    assert "experiment=gone does not exist" in command("train", "experiment=gone").err
 
 
 def test_file_that_is_no_experiment_is_told_what_it_lacks(command: Command, write: Callable[[str, str], Path]) -> None:

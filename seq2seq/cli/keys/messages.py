@@ -83,6 +83,10 @@ def _explain(error: BaseException, command: str, overrides: list[str]) -> str:
     if interpolated and unresolved:
         reason = _one_line(str(unresolved).partition("\n")[0])
         return f"{interpolated}: {reason}; ${{...}} stands for the value of a key: give a file with it another name"
+    if absent := re.match(r"Interpolation key '(\S+)' not found\s+full_key: (\S+)", str(unresolved)):
+        return (
+            f"{absent[2]}: ${{{absent[1]}}}: there is no such key; {nearest(absent[1], known_keys(command, overrides))}"
+        )
     if isinstance(error, ConfigCompositionException | OmegaConfBaseException | HydraException):
         return _unknown_key(error, command, overrides)
     return _one_line(f"{_reason(error, overrides)} {TRACE}")

@@ -12,8 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.cli.keys.added import unread
 from seq2seq.cli.keys.quoting import quote
-from seq2seq.cli.keys.shorthand import expand, group_of
+from seq2seq.cli.keys.shorthand import SHORT, SIDES, expand, group_of
 from seq2seq.config_files import OWN, config_folder, is_own, own_folder
+from seq2seq.config_own import mapping_of, place_of
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 
@@ -49,6 +50,8 @@ def check_own_files(command: str, config: DictConfig, check_values: Check) -> No
     if not places:
         return
     choices = _choices(config)
+    for key, place in places.items():
+        _check_choice(key, place, config, choices)
     own = _own(choices)
     usual = composed(command, ()).hydra.runtime.choices
     others = [f"{key}={choice}" for key, choice in choices.items() if key not in own and choice != usual.get(key, "")]
@@ -56,14 +59,25 @@ def check_own_files(command: str, config: DictConfig, check_values: Check) -> No
     with suppress(HydraException, OmegaConfBaseException):  # others may need a file that is left out here
         defaults = composed(command, tuple(others))
         for key, fault in unread(command, others, config, defaults):
-            if place := next((places[name] for name in places if f"{name}.".startswith(f"{key}.")), None):
-                raise UserError(f"{place}: {fault}")
+            if where := next((places[name] for name in places if f"{name}.".startswith(f"{key}.")), None):
+                raise UserError(f"{where}: {fault}")
     for key, place in places.items():
         if OmegaConf.select(defaults, key, throw_on_missing=False) is not None:
             try:
                 check_values([f"{key}="], config, defaults)
             except UserError as error:
                 raise UserError(f"{place}: {error}") from None
+
+
+def _check_choice(key: str, place: str, config: DictConfig, choices: dict[str, str]) -> None:
+    """Refuse the name of a choice where it would stand in place of what the choice holds."""
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    keys = (key, *(f"{side}.{key}" for side in SIDES))
+    meant = [f"- override /{choice}: {value}" for choice in choices if group_of(choice)[1] in keys]
+    if key in SHORT and not meant:
+        raise UserError(f"{place}: {key} is short for encoder.{key} and decoder.{key}; in a file, say it of a side")
+    if isinstance(value, str) and meant:
+        raise UserError(f"{place}: {key}: {value} is a choice; below defaults, say {' and '.join(meant)}")
 
 
 def with_place(said: str, command: str, overrides: list[str]) -> str:
@@ -92,14 +106,11 @@ def _places(name: str, choice: str) -> Iterator[tuple[str, str]]:
     """Yield each dotted key that the file of a choice sets, and where: file and line."""
     group, package = group_of(name)
     file = OWN / group / f"{choice}.yaml"
-    text = file.read_text(encoding="utf-8")
-    stated = PACKAGE.search(text)
+    node = mapping_of(file)
+    stated = PACKAGE.search(file.read_text(encoding="utf-8"))
     package = stated[1] if stated else package
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is not None and group == "experiment" and not stated:
         raise UserError(f"{file}:1: an experiment begins with the line # @package _global_")
-    if node is not None and not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{file}:1: expected keys with values, such as dropout: 0.2")
     if node is not None:
         yield from _keys(node, "" if package == "_global_" else f"{package}.", file)
 
@@ -111,4 +122,4 @@ def _keys(node: yaml.MappingNode, prefix: str, file: Path) -> Iterator[tuple[str
             continue
         if isinstance(value, yaml.MappingNode):
             yield from _keys(value, f"{name}.", file)
-        yield name, f"{file}:{key.start_mark.line + 1}"
+        yield name, place_of(file, key)
