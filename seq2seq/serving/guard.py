@@ -115,6 +115,8 @@ class Guard:
             if crowded:
                 await _refuse(send_on, 503, "there are too many connections; ask again in a moment")
                 return
+            if scope["method"] == "HEAD":  # as watchers ask; the answer of GET, of which the port leaves out the body
+                scope = {**scope, "method": "GET"}
             async with asyncio.timeout(self.limits.seconds):
                 await self._while_wanted(scope, receive, send_on)
         except TimeoutError:

@@ -175,6 +175,14 @@ def test_unknown_addresses_and_methods_are_refused_and_counted_as_one(client: An
     assert 'path="other",status="404"' in metrics and "passwd" not in metrics
 
 
+def test_head_is_answered_as_get_without_the_body(client: Any) -> None:
+    for path in ("/health", "/", "/metrics"):
+        head, get = client.ask(path, method="HEAD"), client.ask(path)
+        assert (head.status, head.body, get.status) == (200, b"", 200)
+        assert head.headers["content-type"] == get.headers["content-type"]
+    assert client.ask("/translate", method="HEAD").status == 405
+
+
 def test_body_without_a_length_is_measured_as_it_comes(client: Any) -> None:
     with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
         head = b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
