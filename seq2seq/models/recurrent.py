@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_exporting
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
@@ -155,6 +156,17 @@ def lstm_runs_in(dtype: torch.dtype) -> bool:
     return True
 
 
+def _sized_as(x: Tensor, states: Tensor) -> Tensor:
+    """Return the states (batch, length, d_hidden) over x; while a model is exported, of free batch and length.
+
+    There torch takes what a recurrence gives to be as large as that of the example, and what follows with it.
+    """
+    if not is_exporting():
+        return states
+    batch, length = (torch.arange(size, device=x.device) for size in x.shape[:2])
+    return states[batch[:, None], length]
+
+
 class RecurrentEncoder(nn.Module):
     """Bidirectional recurrent encoder (Bahdanau et al. 2015, A.2.1). What stands in the padding changes nothing.
 
@@ -197,7 +209,7 @@ class RecurrentEncoder(nn.Module):
         states = self.table(source)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
             states = self.dropout(states)
-            ahead = forwards.sequence(states)
-            back = backwards.sequence(states.gather(1, reversed_.expand(states.shape)))
+            ahead = _sized_as(states, forwards.sequence(states))
+            back = _sized_as(states, backwards.sequence(states.gather(1, reversed_.expand(states.shape))))
             states = torch.cat((ahead, back.gather(1, reversed_.expand(back.shape))), dim=-1)
         return EncoderOutput(states, source_mask, states[:, 0, self.d_summary :])
