@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.build import MODEL_KEYS, load_model
@@ -35,6 +36,7 @@ def average(checkpoints: Sequence[Checkpoint], output: Path) -> None:
     first = checkpoints[0]
     # Weights that are tied in the model are one tensor in what it hands out, and in the file.
     model, _ = load_model(first._replace(weights=mean_weights(checkpoints)), torch.device("cpu"))
+    _warn_of_strangers(checkpoints)
     write_model(
         output,
         model.state_dict(),
@@ -94,6 +96,55 @@ def check_one_model(checkpoints: Sequence[Checkpoint]) -> None:
             ours, theirs = (_shape(checkpoint.weights.get(name)) for checkpoint in (first, other))
             if ours != theirs:
                 raise UserError(f"{other.path}: {name} is {theirs}, but {ours} in {first.path}; average one model's")
+
+
+def _warn_of_strangers(checkpoints: Sequence[Checkpoint]) -> None:
+    """Say it where the trainings of two checkpoints began with other weights: between two models lies no third."""
+    first, *others = checkpoints
+    known = _beginnings(first)
+    for other in others:
+        if known.isdisjoint(_beginnings(other)):
+            seeds = [checkpoint.config.get("seed") for checkpoint in (first, other)]
+            why = f" (seed={seeds[0]} and seed={seeds[1]})" if seeds[0] != seeds[1] else ""
+            log.warning(
+                "%s and %s began with different weights%s, so their mean is no model; average checkpoints of one run, "
+                "or translate with both: checkpoint=[FILE,FILE]",
+                first.path,
+                other.path,
+                why,
+            )
+            return
+
+
+def _beginnings(checkpoint: Checkpoint) -> set[str]:
+    """Return the runs that a checkpoint comes from: its own, those that it began with, or the seed of the first."""
+    config = checkpoint.config
+    found = {_run_of(path) for path in (checkpoint.path, *checkpoint.averaged_from)}
+    if config.get("output"):
+        found.add(os.path.realpath(config["output"]))
+    begin = config.get("begin_with")
+    while begin is not None and _run_of(begin) not in found:
+        found.add(_run_of(begin))
+        config = _config_of(_run_of(begin))
+        begin = config.get("begin_with")
+    if begin is None and config.get("data") is not None:  # else it was trained elsewhere
+        found.add(f"seed={config.get('seed')}")
+    return found
+
+
+def _run_of(path: str) -> str:
+    """Return the folder of the run that keeps a checkpoint, or the file where it is kept elsewhere."""
+    file = Path(os.path.realpath(path))
+    return str(file.parent.parent if file.parent.name == "checkpoints" else file)
+
+
+def _config_of(run: str) -> dict[str, Any]:
+    """Return the configuration in the folder of a run; an empty one where it cannot be read."""
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(Path(run) / "config.yaml"))
+    except Exception:  # whatever a YAML reader makes of broken bytes; then nothing is known of it
+        return {}
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> tuple[str, Any, Any] | None:

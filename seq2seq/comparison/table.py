@@ -67,7 +67,7 @@ def rank(variants: Sequence[Variant], split: str) -> list[Variant]:
 def make_table(variants: Sequence[Variant], left_out: Sequence[Run], chance: Chance | None, split: str) -> Comparison:
     """Return the table of ranked variants whose scores on a split count."""
     columns = [column for column in _columns(variants, split, chance) if _has(variants, column, chance)]
-    rows = [_row(variant, columns, chance) for variant in variants]
+    rows = [_row(variant, columns, chance, split) for variant in variants]
     stories: dict[tuple[str, str], list[str]] = defaultdict(list)
     for run in (run for variant in variants for run in variant.runs if run.state != "finished"):
         stories[run.state, run.story].append(run.where)
@@ -146,7 +146,7 @@ def _tests(column: Column, chance: Chance | None) -> dict[str, Tested]:
     return chance.bleu if column.key.startswith("bleu") else chance.aer
 
 
-def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None) -> Row:
+def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None, split: str) -> Row:
     cells = {}
     for column in columns:
         statistic = variant.statistic(column.key)
@@ -158,7 +158,9 @@ def _row(variant: Variant, columns: Sequence[Column], chance: Chance | None) -> 
         elif variant.name in (tests := _tests(column, chance)):
             value = getattr(tests[variant.name], column.key.partition("_")[2])
             cells[column.key] = Cell(value * column.factor)
-    count, total = len(variant.finished), len(variant.runs)
+    # A finished run may not have been scored on the split.
+    count = sum(any(name.startswith(f"{split}/") for name in run.metrics) for run in variant.finished)
+    total = len(variant.runs)
     seeds = str(count) if count == total else f"{count} of {total}"
     story = "" if variant.finished else variant.runs[0].story
     baseline = chance is not None and chance.baseline == variant.name

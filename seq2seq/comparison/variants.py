@@ -24,6 +24,7 @@ NEUTRAL = (
 """Keys, with all below them, in which the runs of a variant may differ: which run it is, where it is kept, what it
 shows while it trains."""
 
+STREAMED = "data.streaming"
 SHOWN_KEYS = 4
 
 
@@ -205,9 +206,10 @@ def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
         UserError: two runs have different data, or different references in the split, naming both and the remedy.
     """
     known = [run for run in runs if run.config]
-    for run in known[1:]:
-        if run.config["data"] != known[0].config["data"]:
-            ours, theirs = (_flat_data(r) for r in (known[0], run))
+    data = [_flat_data(run) for run in known]
+    for run, theirs in zip(known[1:], data[1:], strict=True):
+        ours = data[0]
+        if ours != theirs:
             key = next(key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key))
             what = f"{key}={_short(key, ours.get(key))} and {_short(key, theirs.get(key))}"
             raise UserError(_different(known[0], run, root, f"were trained on different data ({what})"))
@@ -230,8 +232,9 @@ def check_same_data(runs: Sequence[Run], root: Path, split: str) -> None:
 
 
 def _flat_data(run: Run) -> dict[str, Any]:
+    """Return which data a run was trained on; how they were read, whole or as a stream, is another matter."""
     settings = _settings(run, with_new_keys(run.config))
-    return {key: value for key, value in settings.items() if key.split(".")[0] == "data"}
+    return {key: value for key, value in settings.items() if key.split(".")[0] == "data" and key != STREAMED}
 
 
 def _references(run: Run, split: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -65,6 +66,7 @@ def export(checkpoint: Checkpoint, output: Path, *, form: str, quantization: str
         )
     model, tokenizers = load_model(checkpoint, torch.device("cpu"))
     options = {} if quantization is None else {"quantization": quantization}
+    new = [parent for parent in output.absolute().parents if not parent.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
@@ -79,5 +81,10 @@ def export(checkpoint: Checkpoint, output: Path, *, form: str, quantization: str
             load = how_to_load(form, output.name, tokenizers, model.first_token)
             write_card(checkpoint, folder, form=form, parameters=parameters, load=load)
             os.replace(folder, output)
-    except OSError as error:
-        raise unwritable(f"output={output}", error) from None
+    except BaseException as error:
+        for parent in new:
+            with suppress(OSError):
+                parent.rmdir()
+        if isinstance(error, OSError):
+            raise unwritable(f"output={output}", error) from None
+        raise

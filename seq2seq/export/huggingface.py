@@ -128,8 +128,8 @@ def _config(
         "max_position_embeddings": PLACES,
         "activation_function": ACTIVATIONS[type(encoder.layers[0].feedforward[1])],
         "scale_embedding": encoder.embedding.scale != 1.0,
-        "dropout": options["model"]["dropout"],
-        "attention_dropout": options["model"]["attention_dropout"],
+        "dropout": options["encoder"]["dropout"],
+        "attention_dropout": options["encoder"]["attention_dropout"],
         "activation_dropout": options["encoder"]["feedforward_dropout"],
     }
     for side, stack in (("encoder", encoder), ("decoder", decoder)):

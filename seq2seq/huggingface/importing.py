@@ -29,7 +29,7 @@ from seq2seq.huggingface.options import M2M100, MARIAN, Model, read_model
 from seq2seq.huggingface.vocabulary import Vocabularies, read_vocabularies
 
 NO_CHANCE = -1000.0
-"""The bias of the start, which theirs does not have as a row of its own: nothing of it is left in a sum."""
+"""The bias of the start where theirs does not have it as a row of its own: nothing of it is left in a sum."""
 
 POSITIONS = re.compile(r"model\.(encoder|decoder)\.embed_positions\.weights?")
 OFFSET = 2
@@ -47,8 +47,20 @@ class Found(NamedTuple):
     def overrides(self) -> list[str]:
         """What `seq2seq train` is told to make such a model, in short names."""
         target = self.vocabularies.tokenizers.target
-        first = [f"model.first_token={target.tag_ids[target.tag]}"] if target.tag else []
-        return [*self.model.overrides, *first]
+        first = target.tag_ids[target.tag] if target.tag else self._forced
+        return [*self.model.overrides, *([] if first is None else [f"model.first_token={first}"])]
+
+    @property
+    def _forced(self) -> int | None:
+        """What every translation of a Marian model begins with: of M2M100 it is the language."""
+        forced = self.model.generation.get("forced_bos_token_id") if self.model.kind == MARIAN else None
+        if forced is None:
+            return None
+        if forced not in self.vocabularies.target_rows:
+            raise UserError(
+                f"{self.folder.path}: forced_bos_token_id={forced} is no piece of its vocabulary; fetch it again"
+            )
+        return self.vocabularies.target_rows.index(forced)
 
 
 def read(path: Path, *, source_language: str, target_language: str) -> Found:
@@ -130,7 +142,8 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
     if LOGITS_BIAS in weights:
         bias = take(LOGITS_BIAS, (1, target_size))[0]
     made[OUTPUT_BIAS] = bias[vocabularies.target_rows]
-    made[OUTPUT_BIAS][BOS] = NO_CHANCE
+    if vocabularies.target_rows.count(keys["decoder_start_token_id"]) > 1:
+        made[OUTPUT_BIAS][BOS] = NO_CHANCE
 
     if model.kind == M2M100:
         places = torch.arange(OFFSET, OFFSET + keys["max_position_embeddings"])

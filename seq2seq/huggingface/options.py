@@ -36,7 +36,7 @@ ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"
 
 FIXED: dict[str, dict[str, Any]] = {
     MARIAN: {"normalize_before": False, "normalize_embedding": False, "add_final_layer_norm": False,
-             "static_position_embeddings": True, "forced_bos_token_id": None},
+             "static_position_embeddings": True},
     M2M100: {"share_encoder_decoder_embeddings": True},
 }  # fmt: skip
 """Keys, most of earlier versions of transformers, with the only value that a model of ours can have."""

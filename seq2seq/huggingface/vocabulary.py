@@ -1,8 +1,8 @@
 """Their vocabularies as tokenizers of ours, and which row of their embeddings each id of ours has.
 
 Ours have the same four special ids everywhere, so the vocabulary is put in another order: `<unk>`, `<pad>`, the token
-that a translation starts with, `</s>`, and then all others in the order that they had. The start is a row more: theirs
-is the padding (Marian) or the end (M2M100), which keep their own rows.
+that a translation starts with, `</s>`, and then all others in the order that they had. Where theirs starts with the
+padding (Marian) or the end (M2M100), which keep their own rows, the start is a row more; an export of ours has its own.
 """
 
 import base64
@@ -70,7 +70,7 @@ def _marian(folder: Folder, model: Model, source_language: str, target_language:
         raise UserError(f"source_language={source_language}: a {MARIAN} model is not told it; leave it out")
     special = folder.read_json("tokenizer_config.json", optional=True)
     both = [Pieces(_ids(folder, "vocab.json"), model.keys["vocab_size"], "vocab.json")] * 2
-    if not model.one_vocabulary:
+    if special.get("separate_vocabs", not model.one_vocabulary):  # else embeddings alone are separate
         size = model.keys.get("decoder_vocab_size") or model.keys["vocab_size"]
         both[1] = Pieces(_ids(folder, "target_vocab.json"), size, "target_vocab.json")
     tags = {piece[2:-2]: piece for piece in both[0].ids if CODE.fullmatch(piece)}
@@ -163,8 +163,7 @@ def _order(pieces: Pieces, model: Model, special: dict[str, Any]) -> list[int]:
             raise UserError(f"config.json has {key}={model.keys[key]}, but {pieces.size} pieces; fetch it again")
     pad, start, end = (model.keys[key] for key in keys)
     first = (pieces.ids[unknown], pad, start, end)
-    taken = {pieces.ids[unknown], pad, end}
-    return [*first, *(i for i in range(pieces.size) if i not in taken)]
+    return [*first, *(i for i in range(pieces.size) if i not in first)]
 
 
 def _named(pieces: Pieces, order: list[int]) -> list[str]:

@@ -63,3 +63,28 @@ def test_what_cannot_be_averaged_is_refused(
     found = command("average", "output=mean.ckpt", *(option.format(**names) for option in options))
     assert found.status == 1 and said.format(**names) in found.err and found.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there"] and (tmp_path / "there").read_text() == "before\n"
+
+
+def test_mean_of_models_that_began_apart_is_warned_of(command: Command, train_briefly: Any, tmp_path: Path) -> None:
+    train_briefly(folder="one")
+    train_briefly("seed=2", folder="other")
+    train_briefly("seed=2", "begin_with=one/checkpoints/best.ckpt", folder="tuned")
+    train_briefly("seed=3", "begin_with=tuned/checkpoints/best.ckpt", folder="again")
+    train_briefly("optimizer.lr=0.1", folder="alike")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "one" / "checkpoints" / "last.ckpt").rename(tmp_path / "moved" / "one.ckpt")
+    names = {"moved": "moved/one.ckpt"}
+
+    def averaged(*runs: str) -> str:
+        files = [names.get(run, f"{run}/checkpoints/best.ckpt") for run in runs]
+        said = command("average", f"checkpoints=[{','.join(files)}]", f"output={'-'.join(runs)}.ckpt")
+        assert said.status == 0, said.err
+        return said.err
+
+    for runs in (["one", "moved"], ["one", "alike"], ["one", "tuned"], ["tuned", "moved"], ["again", "one", "tuned"]):
+        assert averaged(*runs) == "", runs
+    one, other = "one/checkpoints/best.ckpt", "other/checkpoints/best.ckpt"
+    found = averaged("one", "other", "tuned")
+    assert found.startswith(f"{one} and {other} began with different weights (seed=1 and seed=2), so their mean is no")
+    assert found.count("\n") == 1
+    assert "began with different weights" in averaged("again", "other")

@@ -405,6 +405,59 @@ def test_checkpoint_cannot_have_anything_removed_but_checkpoints_beside_it(
     assert (victim / "inside").exists()
 
 
+@pytest.fixture(scope="module")
+def averaged(text: list[str], whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A finished run that began with another and keeps averaged weights, and its overrides; tests only read it."""
+    folder = tmp_path_factory.mktemp("averaged")
+    overrides = [*BRIEF, f"begin_with={whole / 'checkpoints' / 'best.ckpt'}", "callbacks=ema", "trainer.max_epochs=1"]
+    said = _command("train", *text, *overrides, f"hydra.run.dir={folder}", folder=folder)
+    assert said.status == 0, said.err
+    return folder, overrides
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ("begin_with={last}", "begin_with"),
+        ("begin_with=null", "begin_with"),
+        ("callbacks=default", "callbacks.ema"),
+        ("callbacks.ema.decay=0.5", "callbacks.ema"),
+        ("callbacks.best.monitor=val/chrf", "callbacks.best.monitor"),
+        ("training.label_smoothing=0", "training.label_smoothing"),
+        ("training.guided_alignment.weight=0.05", "training.guided_alignment"),
+        ("noise.drop=0.1", "noise"),
+        ("scheduler=plateau", "scheduler"),
+        ("search=beam", "search"),
+        ("metrics.lowercase=true", "metrics"),
+    ],
+)
+def test_part_whose_state_a_run_keeps_is_not_changed(
+    command: Command, text: list[str], averaged: tuple[Path, list[str]], other: str, named: str
+) -> None:
+    folder, overrides = averaged
+    other = other.format(last=folder / "checkpoints" / "last.ckpt")
+    said = command("train", *text, *overrides, "trainer.max_epochs=2", other, f"resume={folder}")
+    assert said.status == 1 and said.err.count("\n") == 1
+    assert said.err.startswith(f"error: resume={folder}: {named} is not what that run was started with")
+
+
+def test_average_does_not_begin_within_a_run(command: Command, text: list[str], whole: Path) -> None:
+    said = command("train", *text, *BRIEF, "callbacks=ema", "trainer.max_epochs=3", f"resume={whole}")
+    assert said.status == 1 and "callbacks.ema is not what that run was started with" in said.err
+
+
+def test_what_no_state_hangs_on_may_differ(
+    command: Command, text: list[str], averaged: tuple[Path, list[str]], whole: Path, tmp_path: Path
+) -> None:
+    folder, overrides = averaged
+    run = shutil.copytree(folder, tmp_path / "run")
+    begin = tmp_path / "link.ckpt"  # the same file by another name
+    begin.symlink_to(whole / "checkpoints" / "best.ckpt")
+    free = ["trainer.max_epochs=2", "scheduler.scheduler.total_steps=9", "callbacks.early_stopping.patience=3"]
+    free += ["loader.tokens_per_batch=300", "logger=csv", "pinned=[0]", f"begin_with={begin}"]
+    assert command("train", *text, *overrides, *free, f"resume={run}").status == 0
+
+
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"
 
 

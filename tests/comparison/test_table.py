@@ -221,6 +221,13 @@ def test_page_counts_sentences_in_the_first_run_that_can_be_read(tmp_path: Path)
     assert found and json.loads(found[1])["sentences"] == {"test": {"1-5": 1, "6-10": 3}}
 
 
+def test_run_without_scores_on_the_split_is_no_seed_of_its_mean(tmp_path: Path) -> None:
+    for seed, metrics in ((1, {"test/bleu": 20.0}), (2, {"val/bleu": 30.0}), (3, {"test/bleu": 22.0})):
+        write_run(tmp_path / str(seed), seed=seed, metrics=metrics, sentences={"test": rows(WORSE)})
+    table, _ = _compare(tmp_path)
+    assert [row.seeds for row in table.rows] == ["2 of 3"]
+
+
 def test_tests_stand_before_other_splits(compared: tuple[Comparison, Chance]) -> None:
     assert splits_of(compared[0].variants) == ["test", "test_long"]
 

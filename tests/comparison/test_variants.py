@@ -165,6 +165,18 @@ def test_different_data_are_refused_with_both_runs_and_the_remedy(tmp_path: Path
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("streaming", [True, False, None])
+def test_stream_of_the_same_data_is_the_same_data(tmp_path: Path, streaming: bool | None) -> None:
+    write_run(tmp_path / "old", metrics=SCORES, sentences={"test": rows(REFERENCES)})  # before there were streams
+    write_run(
+        tmp_path / "new",
+        config={"data.streaming": streaming, "data.tag": None},
+        metrics=SCORES,
+        sentences={"test": rows(REFERENCES)},
+    )
+    _check(tmp_path)
+
+
 def test_different_references_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "a", metrics=SCORES, sentences={"test": rows(REFERENCES)})
     write_run(tmp_path / "b", seed=2, metrics=SCORES, sentences={"test": rows(REFERENCES, REFERENCES[::-1])})

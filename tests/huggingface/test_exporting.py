@@ -110,6 +110,46 @@ def test_exported_model_that_is_imported_again_reads_and_says_text_as_before(
         assert drawn[0] == drawn[1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "overrides"),
+    [
+        ("joint", []),
+        ("joint", ["model.tie_output=false", "model.output_bias=true"]),
+        ("joint", ["model.tie_embeddings=false", "model.first_token=7"]),
+        ("separate", ["model.tie_embeddings=false", "model.first_token=7"]),
+        ("separate", [*SEPARATE, *OTHER, "model.output_bias=true"]),
+    ],
+)
+def test_exported_model_that_is_imported_again_is_equal(
+    command: Command, text: list[tuple[str, str]], kind: str, overrides: list[str], request: Any, tmp_path: Path
+) -> None:
+    file = checkpoint(tmp_path / "ours.ckpt", request.getfixturevalue(kind), *POST, *overrides)
+    assert command("export", f"checkpoint={file}", "format=huggingface", "output=made").status == 0
+    said = command("import", "from=made", "output=back.ckpt")
+    assert said.status == 0, said.err
+    models = [seq2seq.load(path, device="cpu") for path in (file, tmp_path / "back.ckpt")]
+    found = []
+    for model in models:
+        source, target = model.tokenizers
+        pairs = [(source.encode(one), target.encode(other), i) for i, (one, other) in enumerate(text[:6])]
+        batch = collate(pairs)
+        with torch.no_grad():
+            logits = model.network(
+                batch.source, batch.source_mask, batch.source_lengths, batch.target_input, batch.target_indices
+            )
+        found.append((pairs, logits, model.translate([line for line, _ in text[:6]]), model.network.first_token))
+    assert found[0][0] == found[1][0] and found[0][2:] == found[1][2:]
+    assert torch.equal(found[0][1], found[1][1])
+
+
+def test_what_is_refused_leaves_no_folder(command: Command, joint: Tokenizers, tmp_path: Path) -> None:
+    file = checkpoint(tmp_path / "ours.ckpt", joint, "positions=learned")
+    (tmp_path / "empty").mkdir()
+    for output in ("new/deep/made", "empty", "empty/deep/made"):
+        assert command("export", f"checkpoint={file}", "format=huggingface", f"output={output}").status == 1
+    assert {path.name for path in tmp_path.rglob("*")} == {"ours.ckpt", "empty"}
+
+
 def test_imported_model_goes_back(command: Command, marian: Callable[..., Path], text: Any, tmp_path: Path) -> None:
     folder = marian()
     assert command("import", f"from={folder}", "output=a.ckpt").status == 0

@@ -396,6 +396,7 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (change_config(encoder_ffn_dim=25), "by config.json 25 × 16; they are not of one model"),
     (change_config(encoder_layers=3), "its weights have no model.encoder.layers.2.self_attn.q_proj.weight"),
     (change_config(decoder_layers=2), "its weights have model.decoder.layers.2."),
+    (change_config(forced_bos_token_id=10**6), "forced_bos_token_id=1000000 is no piece of its vocabulary"),
     (change_config(vocab_size=20), "but config.json says vocab_size=20"),
     (remove("config.json"), "has no config.json"),
     (remove("source.spm"), "has no source.spm"),

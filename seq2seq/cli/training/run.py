@@ -26,8 +26,9 @@ from seq2seq.cli.training.begin import start_from, start_of
 from seq2seq.cli.training.faults import explain_fault
 from seq2seq.cli.training.processes import Meeting
 from seq2seq.cli.training.report import count_parameters, describe_run, report_results
-from seq2seq.cli.training.resume import WholeCheckpoint, as_earlier, begin_from, whole_checkpoint
+from seq2seq.cli.training.resume import WholeCheckpoint, begin_from, whole_checkpoint
 from seq2seq.cli.training.run_folder import Record, go_on_with, keep_results
+from seq2seq.cli.training.same_run import as_earlier
 from seq2seq.data.cache import content_sum
 from seq2seq.data.datamodule import TranslationDataModule
 from seq2seq.errors import Interrupted, UserError
