@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.composition import compose
 from seq2seq.config_files import choices_of, config_folder, own_state
 from seq2seq.config_own import check_chosen
 from seq2seq.errors import UserError, nearest
@@ -107,9 +106,7 @@ def _composed(command: str, overrides: tuple[str, ...], own: tuple[tuple[str, in
     """Return a configuration and what `HydraConfig` makes of it."""
     if own:
         check_chosen(overrides)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
-        config = compose(command, list(overrides), return_hydra_config=True)
+    config = compose(command, overrides, own)
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config, True)
     return config, HydraConfig.instance().cfg

@@ -29,7 +29,9 @@ TINY = [
     "trainer.log_every_n_steps=2",
     "trainer.enable_progress_bar=false",
     "callbacks.progress_bar=null",
+    "pinned=[0]",  # a picture is a tenth of a run
 ]
+PICTURES = "pinned=[0,1,2,3]"
 QUICK_RISE = ["scheduler.scheduler.warmup_steps=2"]  # the default's rise is longer than a tiny run
 ONE_STEP = [
     "trainer.max_epochs=1",
@@ -187,14 +189,16 @@ def _session_run(text: list[str], tmp_path_factory: pytest.TempPathFactory, *ove
 @pytest.fixture(scope="session")
 def bahdanau(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of two epochs; tests only read it."""
-    return _session_run(text, tmp_path_factory, *QUICK_RISE)
+    return _session_run(text, tmp_path_factory, PICTURES, *QUICK_RISE)
 
 
 @pytest.fixture(scope="session")
 def transformer(text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of two epochs; tests only read it."""
     heads = ["encoder.num_heads=2", "decoder.num_heads=2", "callbacks.pinned.every_head=[cross,encoder,decoder]"]
-    return _session_run(text, tmp_path_factory, "model=transformer", "model.num_layers=2", *heads, *QUICK_RISE)
+    return _session_run(
+        text, tmp_path_factory, "model=transformer", "model.num_layers=2", PICTURES, *heads, *QUICK_RISE
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, cast
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.cli.keys.added import check_added
 from seq2seq.cli.keys.shorthand import group_of, matching
 from seq2seq.cli.keys.values import check_choices, check_values
+from seq2seq.composition import is_value
 from seq2seq.config_files import group_names
 from seq2seq.options import compose_hydra, composed
 
@@ -86,14 +87,7 @@ def _values(override: Override) -> list[str]:
 
 
 def _is_plain(override: Override) -> bool:
-    key = override.get_key_element()
-    return (
-        override.type == OverrideType.CHANGE
-        and key not in group_names()
-        and not key.startswith("hydra")
-        and not set("/@") & set(key)
-        and "{" not in str(override.input_line)  # a value that is merged into what is there
-    )
+    return is_value(override) and not override.is_hydra_override()
 
 
 def _setting(override: str) -> tuple[str, Any]:

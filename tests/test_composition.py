@@ -1,0 +1,74 @@
+"""What is composed from kept choices and values is what Hydra composes, and refuses, of the same overrides."""
+
+from typing import Any
+
+import hydra
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from seq2seq.composition import compose
+from seq2seq.config_files import config_folder
+
+
+def by_hydra(command: str, overrides: list[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
+        return hydra.compose(command, overrides, return_hydra_config=True)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "",
+        "seed=3 model.dropout=0.3",
+        "model.dropout=0.1 model=transformer model.dropout=0.3 decoder.num_layers=3",
+        "experiment=windows seed=2 hydra.run.dir=a hydra.job.chdir=false trainer.max_epochs=null",
+        r"data=text data.train.source=a\,b.txt run_name=x",
+        "positions@encoder.positions=rotary model=transformer encoder.positions.base=5.0",
+        "pinned=[1,2] label=null seed=${trainer.max_epochs} output='a-b'",
+        "+new.key=1 new.key=2 ~callbacks.best seed=4",
+        "search=beam search.length_penalty={alpha:0.5} search.beam_size=7",
+        "hydra/launcher=basic hydra.sweep.dir=x seed=8",
+        "hydra.mode=MULTIRUN seed=1 hydra.sweep.dir=many",
+        "loader.tokens_per_batch=1e3 trainer.precision=16-mixed",
+    ],
+)
+def test_configuration_is_that_of_hydra(overrides: str) -> None:
+    given = overrides.split()
+    ours, its = (
+        OmegaConf.to_container(config, resolve=False)
+        for config in (compose("train", tuple(given), ()), by_hydra("train", given))
+    )
+    assert ours == its
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "seed=1 modle.dropout=2",
+        "model.dropout.x=2",
+        "seed=1,2",
+        "seed=1 model=transfromer",
+        "hydra.job.num=many",
+        "hydra.nothing=1",
+        "~model.nothing seed=1",
+        "seed=[1",
+    ],
+)
+def test_refusal_is_that_of_hydra(overrides: str) -> None:
+    said: list[Any] = []
+    for made in (lambda given: compose("train", tuple(given), ()), lambda given: by_hydra("train", given)):
+        with pytest.raises((HydraException, OSError)) as raised:
+            made(overrides.split())
+        said.append((type(raised.value), str(raised.value)))
+    assert said[0] == said[1]
+
+
+def test_copy_may_be_changed() -> None:
+    first = compose("train", ("seed=5",), ())
+    first.model.dropout, first.seed = 0.9, 6
+    again = compose("train", ("seed=5",), ())
+    assert again.seed == 5 and again.model.dropout != 0.9
