@@ -147,8 +147,8 @@ class LastCheckpoint(Callback):
         data_of(trainer).took(batch)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        """Save what is about to be validated."""
-        if not trainer.sanity_checking:
+        """Save what is about to be validated; never within a step of several batches: their gradients are not kept."""
+        if not trainer.sanity_checking and not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer, "validation")
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
