@@ -478,6 +478,21 @@ def test_what_no_state_hangs_on_may_differ(
     assert command("train", *text, *overrides, *free, f"resume={run}").status == 0
 
 
+@pytest.mark.parametrize(
+    ("patience", "epochs"),
+    [("callbacks.early_stopping.patience=0", 2), ("callbacks.early_stopping.patience=9", 4),
+     ("callbacks.early_stopping=null", 4)],
+)  # fmt: skip
+def test_run_that_stopped_early_goes_on_with_more_patience(
+    command: Command, text: list[str], train: Any, patience: str, epochs: int
+) -> None:
+    never = [*BRIEF, "optimizer.lr=1e-9", "scheduler=constant"]  # so that BLEU does not rise
+    run = train(*never, "callbacks.early_stopping.patience=0", "trainer.max_epochs=3")
+    assert run.metrics["epochs"] == 2
+    assert command("train", *text, *never, patience, "trainer.max_epochs=4", f"resume={run.folder}").status == 0
+    assert run.metrics["epochs"] == epochs
+
+
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"
 
 
