@@ -22,6 +22,20 @@ OF_THE_RUN = {
 }
 """Options of Lightning's trainer that the run sets, and what to do about them."""
 
+USELESS = {
+    "overfit_batches": "each epoch would take other batches; say debug=overfit",
+    "fast_dev_run": "it would end as a finished run without a checkpoint; say debug=limit",
+    "barebones": "a run has checkpoints and curves; leave it out",
+    "limit_test_batches": "a test is whole; training.test_splits=[] leaves it out",
+    "limit_predict_batches": "a training predicts nothing; leave it out",
+    "use_distributed_sampler": "batches are shared out among processes already; leave it out",
+    "gradient_clip_algorithm": "the norm of the gradient is clipped; leave it out",
+}
+"""Options of Lightning's trainer that would change nothing here, or not what they say, and what to do instead."""
+
+OFF = (None, False, 0, "norm")
+"""Values of these that ask for nothing."""
+
 
 def check_options(config: DictConfig) -> None:
     """Refuse options that a part would not take when it is made, after other variants have been trained.
@@ -32,10 +46,25 @@ def check_options(config: DictConfig) -> None:
     for name, what in OF_THE_RUN.items():
         if name in config.trainer:
             raise UserError(f"trainer.{name}: the run sets it itself; {what}")
+    for name, why in USELESS.items():
+        if config.trainer.get(name) not in OFF:
+            raise UserError(f"trainer.{name}={config.trainer[name]}: {why}")
+    _check_reloading(config.trainer)
     found = strange_options(config)
     for key, kind in found.items():
         if key.partition(".")[0] in MADE:
             raise UserError(no_option(key, kind, found))
+
+
+def _check_reloading(trainer: DictConfig) -> None:
+    """Refuse to keep the loaders of an epoch, unless a few batches are wanted again and again."""
+    every = trainer.get("reload_dataloaders_every_n_epochs", 1)
+    few = isinstance(trainer.get("limit_train_batches"), int)
+    if every != 1 and not (every == 0 and few):
+        raise UserError(
+            f"trainer.reload_dataloaders_every_n_epochs={every}: epochs would have the same batches in the same order; "
+            "leave it at 1, or say debug=overfit"
+        )
 
 
 def no_option(key: str, kind: str, strange: dict[str, str]) -> str:

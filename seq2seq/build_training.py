@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -182,6 +182,8 @@ def build_trainer(config: DictConfig) -> Trainer:
     chosen = config.get("logger") or {}
     single = "_target_" in chosen  # as runs of earlier versions have it
     loggers: list[Logger] = [instantiate(options) for options in ([chosen] if single else chosen.values()) if options]
+    if not loggers:  # logger=[]: Lightning refuses what would have nowhere to write
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     return instantiate(
         config.trainer,
         precision=settle_precision(config).value if precision == AUTO else precision,

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -285,8 +286,8 @@ def keys_of(command: str) -> list[str]:
 
 @pytest.mark.parametrize(("command", "key"), [(command, key) for command in COMMANDS for key in keys_of(command)])
 def test_every_key_is_read(command: str, key: str) -> None:
-    if command == "train" and key.startswith("loader."):
-        return  # compared with a signature above
+    if command == "train" and key.startswith(("loader.", "callbacks.")):
+        return  # compared with signatures above
     # A command's keys are read by its own file (train's by those of a run, too), or by build.py.
     of_training = ["build_training", "check_run", "variants", "plan", "run", "begin", "objective"]
     readers = [f"{name}.py" for name in (command, "build", *(of_training if command == "train" else []))]
@@ -294,6 +295,20 @@ def test_every_key_is_read(command: str, key: str) -> None:
     name = re.escape(key)
     attribute = rf"\bconfig(\.{name}\b|\[\"{name}\"\])"
     assert any(re.search(attribute, text) for text in files) or f"${{{key}}}" in YAMLS
+
+
+ADDED = {"ema": "ema", "gradients": "score_gradients", "source_share": "source_share"}
+
+
+@pytest.mark.parametrize("names", [names for n in (1, 2, 3) for names in permutations([*ADDED, "default"], n)], ids=str)
+def test_callbacks_add_up_in_every_order(names: tuple[str, ...]) -> None:
+    usual, chosen = (
+        list(compose(f"callbacks={given}").callbacks.items()) for given in ("default", f"[{','.join(names)}]")
+    )
+    assert [key for key, _ in chosen] == [key for key, _ in usual]
+    added = {ADDED[name] for name in names if name in ADDED}
+    assert {key for (key, value), (_, other) in zip(chosen, usual, strict=True) if value != other} == added
+    assert {key for key, value in chosen if value} >= added
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml")))

@@ -90,12 +90,20 @@ class LastCheckpoint(Callback):
         self._saved_at = time.monotonic()
         self._signal: int | None = None
         self._stopped_early = False
+        self._patience: list[tuple[EarlyStopping, int]] = []
         self._metrics: dict[str, float] = {}
         self._place = ""  # while it is being written: before a step, before a validation
         self._events: dict[str, int] = {}
 
+    def setup(self, trainer: lightning.Trainer, _: lightning.LightningModule, stage: str) -> None:
+        """Note the patience that was asked for: Lightning takes that of the checkpoint in its place."""
+        self._patience = [(stopper, stopper.patience) for stopper in _stoppers(trainer)]
+
     def on_fit_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        """Do not go on where the training had been stopped early."""
+        """Do not go on where the training had been stopped early, unless more patience is asked for now."""
+        for stopper, patience in self._patience:
+            stopper.patience = patience
+        self._stopped_early = self._stopped_early and _out_of_patience(trainer)
         trainer.should_stop = self._stopped_early
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
@@ -147,8 +155,8 @@ class LastCheckpoint(Callback):
         data_of(trainer).took(batch)
 
     def on_validation_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        """Save what is about to be validated."""
-        if not trainer.sanity_checking:
+        """Save what is about to be validated; never within a step of several batches: their gradients are not kept."""
+        if not trainer.sanity_checking and not trainer.fit_loop.epoch_loop._should_accumulate():
             self._save(trainer, "validation")
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
@@ -162,8 +170,7 @@ class LastCheckpoint(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Save the end."""
-        stoppers = (callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping))
-        self._stopped_early = any(stopper.wait_count >= stopper.patience for stopper in stoppers)
+        self._stopped_early = _out_of_patience(trainer)
         self._save(trainer, "end")
 
     def _agreed(self, trainer: lightning.Trainer, index: int, mine: bool) -> bool:
@@ -206,6 +213,14 @@ class LastCheckpoint(Callback):
     def on_validation_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
         """Keep the scores."""
         self._metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val/"}
+
+
+def _stoppers(trainer: lightning.Trainer) -> list[EarlyStopping]:
+    return [callback for callback in callbacks_of(trainer) if isinstance(callback, EarlyStopping)]
+
+
+def _out_of_patience(trainer: lightning.Trainer) -> bool:
+    return any(stopper.wait_count >= stopper.patience for stopper in _stoppers(trainer))
 
 
 def rewind_events(files: list[Path], checkpoint: dict[str, Any]) -> None:

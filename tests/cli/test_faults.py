@@ -54,7 +54,7 @@ def test_memory_that_ran_out_before_the_first_batch() -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "more"),
     [
-        (TranslationModule, "validation_step", ["trainer.val_check_interval=1"]),
+        (TranslationModule, "validation_step", ["trainer.limit_train_batches=1"]),
         (run, "evaluate", ["trainer.limit_val_batches=0"]),
     ],
     ids=["validation", "test"],

@@ -97,3 +97,8 @@ def test_disk_that_is_full_while_tensorboard_writes_is_one_line(
 def test_unknown_logger_is_refused(command: Callable[..., Any], text: list[str]) -> None:
     said = command("train", *text, "logger=cvs")
     assert said.status == 1 and "csv, mlflow, tensorboard, wandb" in said.err
+
+
+def test_run_without_a_logger_is_a_run(train_briefly: Callable[..., Any]) -> None:
+    run = train_briefly("logger=[]")
+    assert run.metrics["steps"] == 2 and not list(run.folder.glob("events*"))

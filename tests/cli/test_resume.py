@@ -236,6 +236,26 @@ def test_run_that_fails_at_any_step_goes_on_at_that_very_step(
         assert logged(whole.folder) == logged(tmp_path / f"killed-{stop}")
 
 
+def test_run_that_fails_after_a_validation_within_a_step_makes_the_whole_step_again(
+    command: Command, text: list[str], train: Any, tmp_path: Path
+) -> None:
+    settings = [*BRIEF, "trainer.limit_train_batches=6", "trainer.max_epochs=1", "scheduler=constant"]
+    settings += ["trainer.accumulate_grad_batches=3", "trainer.val_check_interval=2"]
+    whole = train(*settings, folder="whole")
+    training_step = TranslationModule.training_step
+
+    def fail(module: TranslationModule, batch: Any, number: int) -> Any:
+        if number == 4:  # the second batch of the second step, after a validation
+            raise RuntimeError("the lights went out")
+        return training_step(module, batch, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TranslationModule, "training_step", fail)
+        assert command("train", *text, *settings, "hydra.run.dir=killed").status == 1
+    assert command("train", *text, *settings, "resume=killed").status == 0
+    assert differences(whole.folder, tmp_path / "killed") == []
+
+
 def logged(run: Path) -> list[str]:
     """Return the rows of metrics.csv, where there is one, but for times."""
     file = run / "metrics.csv"
@@ -456,6 +476,21 @@ def test_what_no_state_hangs_on_may_differ(
     free = ["trainer.max_epochs=2", "scheduler.scheduler.total_steps=9", "callbacks.early_stopping.patience=3"]
     free += ["loader.tokens_per_batch=300", "logger=csv", "pinned=[0]", f"begin_with={begin}"]
     assert command("train", *text, *overrides, *free, f"resume={run}").status == 0
+
+
+@pytest.mark.parametrize(
+    ("patience", "epochs"),
+    [("callbacks.early_stopping.patience=0", 2), ("callbacks.early_stopping.patience=9", 4),
+     ("callbacks.early_stopping=null", 4)],
+)  # fmt: skip
+def test_run_that_stopped_early_goes_on_with_more_patience(
+    command: Command, text: list[str], train: Any, patience: str, epochs: int
+) -> None:
+    never = [*BRIEF, "optimizer.lr=1e-9", "scheduler=constant"]  # so that BLEU does not rise
+    run = train(*never, "callbacks.early_stopping.patience=0", "trainer.max_epochs=3")
+    assert run.metrics["epochs"] == 2
+    assert command("train", *text, *never, patience, "trainer.max_epochs=4", f"resume={run.folder}").status == 0
+    assert run.metrics["epochs"] == epochs
 
 
 VARIANTS = "variants=['model=luong score=dot','model=bottleneck','model=luong score=general']"

@@ -87,8 +87,8 @@ FORMS = {
     "trainer.devices": (DEVICES, "a number of them, -1 for all, a list such as [0,1], or auto"),
     "trainer.max_time": (r"\d+:\d+:\d+:\d+", "days:hours:minutes:seconds, such as 00:12:00:00"),
     "trainer.val_check_interval": (
-        r"[1-9]\d*|0\.\d*[1-9]\d*|1\.0",
-        "a number of batches, or a share of an epoch, such as 0.5",
+        r"[2-9]|[1-9]\d+|0\.\d*[1-9]\d*|1\.0",  # 1 batch is a whole epoch for some of Lightning's parts
+        "a number of batches above 1, or a share of an epoch, such as 0.5",
     ),
 }
 """What the text of these keys looks like, as a pattern and in words."""
