@@ -16,6 +16,7 @@ from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand
 from seq2seq.cli.keys.values import check_types
 from seq2seq.options import compose_defaults
+from tests.cli.conftest import QUICK_RISE
 
 Command = Callable[..., Any]
 
@@ -556,7 +557,8 @@ def test_folder_of_another_run_is_refused_and_stays_as_it_was(command: Command, 
 def test_run_is_not_resumed_as_another_model(command: Command, text: list[str], bahdanau: Any) -> None:
     before = (bahdanau.folder / "config.yaml").read_text()
     for override, key in (("model=luong", "model"), ("seed=9", "seed"), ("optimizer.lr=0.1", "optimizer")):
-        refused(command("train", *text, override, f"resume={bahdanau.folder}"), "is not what that run", key)
+        said = command("train", *text, *QUICK_RISE, override, f"resume={bahdanau.folder}")
+        refused(said, "is not what that run", f": {key} ")
     assert (bahdanau.folder / "config.yaml").read_text() == before
 
 

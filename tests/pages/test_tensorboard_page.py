@@ -14,6 +14,8 @@ import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.cli.conftest import _command
+
 TRAINING = [
     "callbacks.pinned.every_head=[cross,encoder,decoder]",
     "debug=limit",
@@ -41,8 +43,7 @@ walk(document);
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tensorboard")
-    train = [sys.executable, "-m", "seq2seq", "train", *TRAINING]
-    subprocess.run(train, cwd=folder, check=True, capture_output=True, timeout=300)
+    assert _command("train", *TRAINING, folder=folder).status == 0
     return folder / "outputs"
 
 
