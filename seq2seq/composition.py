@@ -1,6 +1,7 @@
 """Hydra composes each combination of choices once; plain values are put into copies of that, as Hydra does it last."""
 
 import copy
+import os
 from functools import lru_cache
 
 import hydra
@@ -29,8 +30,9 @@ def compose(command: str, overrides: tuple[str, ...], own: object) -> DictConfig
     values = [override for override in parsed if is_value(override)]
     others = [override for override in parsed if not is_value(override)]
     if not all(map(_is_choice, others)) or any(override.is_sweep_override() for override in parsed):
-        return copy.deepcopy(_composed(command, overrides, own))  # their order counts, or Hydra refuses them
+        values, others = [], parsed  # their order counts, or Hydra refuses them
     config = copy.deepcopy(_composed(command, tuple(str(override.input_line) for override in others), own))
+    config.hydra.runtime.cwd = os.getcwd()
     # Not Hydra's public part, but so an override means what it does to Hydra, to its words where it cannot be.
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
     typed = [override for override in parsed if not override.is_hydra_override()]

@@ -1,5 +1,6 @@
 """What is composed from kept choices and values is what Hydra composes, and refuses, of the same overrides."""
 
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -65,6 +66,13 @@ def test_refusal_is_that_of_hydra(overrides: str) -> None:
             made(overrides.split())
         said.append((type(raised.value), str(raised.value)))
     assert said[0] == said[1]
+
+
+def test_another_folder_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose("train", ("seed=5",), ())
+    monkeypatch.chdir(tmp_path)
+    for overrides in (("seed=5",), ("seed=6",), ("+new=1", "seed=5")):
+        assert compose("train", overrides, ()).hydra.runtime.cwd == str(tmp_path)
 
 
 def test_copy_may_be_changed() -> None:
