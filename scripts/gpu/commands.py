@@ -16,7 +16,11 @@ MODELS = {"transformer": ["model=transformer"], "luong": ["model=luong", "encode
 def run(setting: Setting, report: Report) -> None:
     """Train, go on; then everything that takes a checkpoint, side by side."""
     folder = setting.folder / "commands"
-    text = [word for word in small_text(folder / "text", 400) if not word.startswith(("~", "callbacks."))]
+    text = [
+        word
+        for word in small_text(folder / "text", 100 if setting.rehearsal else 400)
+        if not word.startswith(("~", "callbacks."))
+    ]
     device = "gpu" if setting.device.type == "cuda" else "cpu"
     cache = f"loader.cache_dir={folder / 'cache'}"
     train = ["train", f"trainer={device}", "callbacks.progress_bar=null", *text, *SMALL, "search.max_length=9", cache]

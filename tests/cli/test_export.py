@@ -217,16 +217,16 @@ class WithOnnx:
      "decoder.self_score=linear", "score=cosine"],
     ["model=bottleneck"],
     ["model=bahdanau", "normalizer=monotonic", "score=coverage"],
-    ["model=luong", "encoder=transformer", "cross_pattern=local_p", "score=dot"],
-    ["model=transformer", "encoder=recurrent", "score=location"],
+    ["model=luong", "encoder=transformer", "cross_pattern=local_p", "score=dot", "encoder.positions=t5",
+     "encoder.num_key_heads=2"],
+    ["model=transformer", "encoder=recurrent", "score=location", "decoder.self_score=performer",
+     "decoder.positions=none", "normalizer=sink"],
     ["model=transformer", "encoder.self_score=synthesizer", "encoder.pattern=dilated", "decoder.positions=t5",
      "decoder.num_key_heads=2", "gate=true", "score=uniform", "cross_pattern=fixed"],
     ["model=transformer", "positions=alibi", "pattern=window", "self_normalizer=log_length"],
     ["model=transformer", "positions=shaw", "self_normalizer=differential", "normalizer=sigmoid"],
     ["model=transformer", "positions=rotary", "cross_pattern=local_m", "normalizer=leaky",
      "encoder.kept_heads=[[0,2]]", "decoder.kept_heads=[[0,1,2]]", "decoder.kept_cross_heads=[[0,3]]"],
-    ["model=transformer", "encoder.positions=t5", "encoder.num_key_heads=2", "decoder.self_score=performer",
-     "decoder.positions=none", "normalizer=sink"],
 ], ids=lambda overrides: " ".join(overrides[:3]))  # fmt: skip
 def test_onnx_graphs_search_as_the_model_does(
     bahdanau: Any, sentences: list[str], tmp_path: Path, overrides: list[str]
