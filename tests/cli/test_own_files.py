@@ -137,6 +137,11 @@ def test_name_of_the_package_is_refused(command: Command, write: Callable[[str, 
     write("experiment/windows.yaml", f"{GLOBAL}seed: 5\n")
     found = command("train", "experiment=windows")
     assert "so configs/experiment/windows.yaml is not read; give it another name" in found.err
+    write("experiment/windows.yaml", file_of("experiment", "windows").read_text(encoding="utf-8"))  # a copy of it
+    assert command("train", "experiment=windows", "--cfg", "job", "-p", "trainer.max_epochs").status == 0
+    assert command("train", "experiment=windows", "trainer.max_epochs=many").err.startswith(
+        "error: trainer.max_epochs="
+    )
     write("trainer/default.yaml", "foo: 1\n")  # nobody asks for it
     assert command("train", "--cfg", "job", "-p", "seed").status == 0
 

@@ -25,13 +25,15 @@ Check = Callable[[list[str], DictConfig, DictConfig], None]
 
 
 def check_own_name(group: str, choice: str) -> None:
-    """Refuse a choice of which the user and the package have a file: the package's would be taken.
+    """Refuse a choice of which the user and the package have files that differ: the package's would be taken.
+
+    They are equal where the program is installed and the present folder is a copy of its source.
 
     Raises:
         UserError: naming the user's.
     """
     both = [folder / group / f"{choice}.yaml" for folder in (OWN, config_folder())]
-    if own_folder() and all(file.exists() for file in both):
+    if own_folder() and all(file.is_file() for file in both) and both[0].read_bytes() != both[1].read_bytes():
         raise UserError(f"{group}={choice} is a choice of the package, so {both[0]} is not read; give it another name")
 
 
