@@ -97,7 +97,7 @@ def started(folder: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[s
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])  # SIGTERM: below
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_signal_under_load_loses_no_answer(bahdanau: Any, tmp_path: Path, number: signal.Signals) -> None:
     with started(tmp_path, f"checkpoint={bahdanau.best}") as (process, port):
         statuses: list[list[int]] = [[] for _ in range(8)]
