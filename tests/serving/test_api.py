@@ -155,7 +155,7 @@ def test_body_that_is_no_request_is_refused(client: Any, path: str, raw: bytes) 
     [
         (b'{"text": "a"}', "application/x-www-form-urlencoded", 422, "the header content-type: application/json"),
         (b"{'text': 'a'}", "application/json", 422, "no JSON: Expecting property name enclosed in double quotes, at"),
-        (gzip.compress(b'{"text": "a"}'), "application/json", 400, "send JSON in UTF-8, not compressed"),
+        (gzip.compress(b'{"text": "a"}', mtime=0), "application/json", 400, "send JSON in UTF-8, not compressed"),
         (b"", "application/json", 422, "the body is no JSON object"),
         (b'[{"text": "a"}]', "application/json", 422, "the body is no JSON object"),
     ],
