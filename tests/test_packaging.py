@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 # A training run of seconds: the smallest one that passes through every part.
@@ -143,6 +144,15 @@ def test_constraints_pin_every_transitive_dependency() -> None:
             waiting += _requirements_met_here(name)
     # A CUDA build of torch pins its own nvidia and triton packages.
     assert {name for name in needed - pinned if not name.startswith(("nvidia-", "cuda-", "triton"))} == set()
+
+
+def test_no_pin_wants_a_newer_python_than_the_project() -> None:
+    """A pin that wants 3.11.5 cannot be installed by Debian 12, whose Python is 3.11.2."""
+    (lowest,) = SpecifierSet(_pyproject()["project"]["requires-python"])
+    wanted = {each.name: ",".join(each.metadata.get_all("Requires-Python", [])) for each in metadata.distributions()}
+    assert len(wanted) > 100
+    refused = {name for name, versions in wanted.items() if f"{lowest.version}.0" not in SpecifierSet(versions)}
+    assert refused == set()
 
 
 def _requirements_met_here(name: str) -> list[str]:
