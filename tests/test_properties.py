@@ -52,7 +52,8 @@ def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
 def test_every_piece_has_a_word_and_known_text_comes_back(tokenizer: Tokenizer, text: str) -> None:
     ids, words = tokenizer.word_of_piece(text)
     assert ids == tokenizer.encode(text)
-    assert all(0 <= word < max(1, len(words_of(text))) for word in words) and words == sorted(words)
+    most = max(1, len(words_of(text)))
+    assert all(0 <= word < most for word in words) and words == sorted(words)
     again = tokenizer.encode(tokenizer.decode(ids))
     assert UNK in ids or again == ids
 
