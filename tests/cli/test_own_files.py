@@ -94,6 +94,16 @@ def test_mistake_in_a_file_is_told_with_its_line(
     assert len(found.err.splitlines()) == 1 and not (tmp_path / "outputs").exists()
 
 
+def test_option_that_a_part_does_not_have_is_to_be_taken_out_of_the_file(
+    command: Command, write: Callable[[str, str], Path]
+) -> None:
+    write("model/mine.yaml", f"{GLOBAL}defaults:\n  - luong\n\nencoder: {{positions: rotary}}\n")
+    assert command("train", "model=mine").err == (
+        "error: configs/model/mine.yaml:5: encoder.positions is no option of RecurrentEncoder; take it out there, or "
+        "for this run alone with '~encoder.positions'\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.build_options import AWAY
 from seq2seq.cli.keys.added import unread
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import SHORT, SIDES, expand, group_of
@@ -88,7 +89,7 @@ def with_place(said: str, command: str, overrides: list[str]) -> str:
     if own_folder() and key:
         with suppress(Exception):  # what is wrong is known already; this only says more
             place = _places_of_all(composed(command, tuple(expand(quote(overrides))[0])))[key[0]]
-            return f"{place}: {said}"
+            return f"{place}: {said.replace(AWAY, 'take it out there, or for this run alone with')}"
     return said
 
 
