@@ -73,6 +73,7 @@ def test_part_of_ones_own_is_a_choice_of_every_command(
         ("model: luong\n", ":2: model: luong is a choice; below defaults, say - override /model: luong"),
         ("positions: rotary\n", ":2: positions is short for encoder.positions and decoder.positions"),
         ("a: 1\nseed: ${nope}\n", ":3: seed: ${nope}: there is no such key; did you mean noise?"),
+        ("hydra:\n  run: {folder: a}\n", ":3: there is no key hydra.run.folder; did you mean hydra."),
         ("a: [\n", ":3: no valid YAML: while parsing a flow node"),
         ("seed: 1\nseed: 2\n", ":3: seed stands in line 2 too; say it once"),
         ("seed: !!python/name:os.system\n", ":2: no valid YAML: could not determine a constructor"),

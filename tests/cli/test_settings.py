@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ def test_values_at_the_edge_that_do_work_are_accepted() -> None:
     check_types("train", [f"optimizer.{edge}" for edge in edges])
     edges = ["max_epochs=-1", "max_time=00:00:10:00", "val_check_interval=0.5", "limit_val_batches=0", "devices=[0,1]"]
     check_types("train", [*(f"trainer.{edge}" for edge in edges), "trainer.gradient_clip_val=null"])
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"), ("++hydra.run.x=1", "hydra.run.x")],
+)
+def test_key_that_hydra_does_not_have_is_refused(given: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"^there is no key {re.escape(meant)}"):
+        check_types("train", [given])
+    check_types("train", ["+hydra.job.env_set.A=1", "+hydra.job_logging.loggers.mine.level=INFO", "hydra.verbose=true"])
 
 
 @pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])

@@ -93,6 +93,13 @@ def with_place(said: str, command: str, overrides: list[str]) -> str:
     return said
 
 
+def place_in(group: str, choice: str, key: str) -> str:
+    """Return where the file of a choice sets a key, file and line; the file alone where that cannot be seen."""
+    with suppress(OSError, UserError):
+        return dict(_places(group, choice)).get(key, f"{group}/{choice}")
+    return f"{group}/{choice}"
+
+
 def _choices(config: DictConfig) -> dict[str, str]:
     return {key: choice for key, choice in config.hydra.runtime.choices.items() if isinstance(choice, str)}
 
@@ -121,7 +128,7 @@ def _places(name: str, choice: str) -> Iterator[tuple[str, str]]:
 def _keys(node: yaml.MappingNode, prefix: str, file: Path) -> Iterator[tuple[str, str]]:
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if name in ("defaults", "hydra"):
+        if name == "defaults":
             continue
         if isinstance(value, yaml.MappingNode):
             yield from _keys(value, f"{name}.", file)
