@@ -33,6 +33,9 @@ USELESS = {
 }
 """Options of Lightning's trainer that would change nothing here, or not what they say, and what to do instead."""
 
+AWAY = "leave it out, or take it away with"
+"""What to do about a key that is typed; one of a file is mended there."""
+
 OFF = (None, False, 0, "norm")
 """Values of these that ask for nothing."""
 
@@ -70,7 +73,7 @@ def _check_reloading(trainer: DictConfig) -> None:
 def no_option(key: str, kind: str, strange: dict[str, str]) -> str:
     """Say that a key is no option of a kind, and how to take it away with all that would be refused after it."""
     away = " ".join(f"'~{name}'" for name in dict.fromkeys([key, *strange]))
-    return f"{key} is no option of {kind}; leave it out, or take it away with {away}"
+    return f"{key} is no option of {kind}; {AWAY} {away}"
 
 
 def strange_options(config: DictConfig) -> dict[str, str]:

@@ -136,6 +136,7 @@ class TranslationDataModule(LightningDataModule):
         epoch = self.trainer.current_epoch if self.trainer else 0
         progress = deepcopy(self._progress) if self._progress.epoch == epoch else EpochProgress(epoch)
         if self.corpus.streaming:
+            self._check_unknown_length()
             return self._stream(progress)
         rows = self.dataset("train")
         drawn = self._drawn(rows, epoch)
@@ -148,6 +149,7 @@ class TranslationDataModule(LightningDataModule):
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
         options["drawn"] = drawn
         loader = self._loader("train", rows, self.loader.tokens_per_batch, shuffle=True, **options)
+        self._check_share("limit_train_batches", len(loader))
         self._fit_interval(len(loader), epoch)
         return loader
 
@@ -159,10 +161,19 @@ class TranslationDataModule(LightningDataModule):
         places = [pc.index_in(chunk, value_set=names).to_numpy() for chunk in rows.data.column("corpus").chunks]
         return self.corpus.drawn(np.concatenate(places), seed=self.seed, epoch=epoch)
 
+    def _check_share(self, key: str, batches: int) -> None:
+        """Refuse a share of the batches that is less than one batch; `key` is the trainer's."""
+        share = getattr(self.trainer, key, None)
+        if isinstance(share, float) and share > 0 and int(share * batches) < 1:
+            raise UserError(
+                f"trainer.{key}={share}: of {batches:,} in all that is less than one batch; give a larger share, or a "
+                f"number of batches, such as trainer.{key}=1"
+            )
+
     def _fit_interval(self, batches: int, epoch: int) -> None:
         """Refuse a validation after more batches than an epoch has; a later epoch with fewer has it at its end."""
         trainer: Any = self.trainer
-        if getattr(trainer, "check_val_every_n_epoch", None) is None or type(trainer.val_check_interval) is not int:
+        if not _is_counted(trainer):
             return
         limit = trainer.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
@@ -173,6 +184,29 @@ class TranslationDataModule(LightningDataModule):
                 "trainer.check_val_every_n_epoch=null to count through all epochs"
             )
         trainer.val_check_interval = min(self._interval, batches)
+
+    def _check_unknown_length(self) -> None:
+        """Refuse shares of a stream, of which nobody knows the whole, and what its limit leaves no room for."""
+        for key in ("limit_train_batches", "val_check_interval"):
+            share = getattr(self.trainer, key, 1.0)
+            if isinstance(share, float) and share != 1:
+                raise UserError(
+                    f"trainer.{key}={share}: how many batches a stream has is not known; give a number of them, such "
+                    "as 1000, or null for a whole epoch"
+                )
+        if type(limit := getattr(self.trainer, "limit_train_batches", None)) is int:
+            self._fit_interval(limit, epoch=0)
+
+    def missed_validation(self, batches: int) -> str | None:
+        """What to say of an epoch of a stream that is over before its first validation; None: it had one."""
+        trainer: Any = self.trainer
+        if not (self.corpus.streaming and _is_counted(trainer)) or batches >= trainer.val_check_interval:
+            return None
+        return (
+            f"trainer.val_check_interval={trainer.val_check_interval}: the epoch had {batches} batches, so nothing is "
+            f"validated; stop, and go on by resume= with at most {batches}, or with "
+            "trainer.check_val_every_n_epoch=null to count through all epochs"
+        )
 
     def _stream(self, progress: EpochProgress) -> DataLoader[Batch]:
         batches = StreamedBatches(
@@ -197,7 +231,9 @@ class TranslationDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Example]:
         """Batches of the val split, longest first; `Batch.indices` tells the line."""
-        return self._evaluation("val")
+        loader = self._evaluation("val")
+        self._check_share("limit_val_batches", len(loader))
+        return loader
 
     def test_dataloader(self, split: str = "test") -> DataLoader[Example]:
         """Batches of a test split, longest first; `Batch.indices` tells the line."""
@@ -236,3 +272,9 @@ class TranslationDataModule(LightningDataModule):
             drawn=drawn,
             **share,
         )
+
+
+def _is_counted(trainer: Any) -> bool:
+    """Whether a trainer validates after so many batches of an epoch."""
+    counts = getattr(trainer, "check_val_every_n_epoch", None) is not None
+    return counts and type(trainer.val_check_interval) is int

@@ -1,7 +1,8 @@
 """Minimum Bayes risk: of many candidates, the one that is most like all the others."""
 
+import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,15 @@ class MinimumBayesRisk:
         # Without the key, so that a text which is found several times is there as often.
         found = self.candidates(model, source, source_mask, source_lengths, requests=requests)
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
+
+    def freer(self) -> Self | None:
+        """Return it with candidates of a search without `no_repeat_ngram`; None: theirs has none."""
+        candidates = getattr(self.candidates, "freer", lambda: None)()
+        if candidates is None:
+            return None
+        found = copy.copy(self)
+        found.candidates = candidates
+        return found
 
     def _best(self, hypotheses: Sequence[Hypothesis], texts: Sequence[str]) -> list[Hypothesis]:
         if not hypotheses:  # nothing that is asked may be said

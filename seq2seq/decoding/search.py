@@ -1,5 +1,6 @@
 """The searches. They know of a model only `begin`, `step`, `state.reorder` and `state.select`."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -40,6 +41,13 @@ __all__ = [
 ]
 
 
+log = logging.getLogger(__name__)
+
+REPEATS = "this one was made without search.no_repeat_ngram"
+EMPTY = "it is left empty; ask for less, or search with a larger beam"
+"""What becomes of a sentence for which nothing was found at first."""
+
+
 def search_batch(
     search: Search,
     model: Searchable,
@@ -47,6 +55,7 @@ def search_batch(
     *,
     key: Key | None = None,
     requests: Sequence[Request] | None = None,
+    lenient: bool = False,
 ) -> list[list[Hypothesis]]:
     """Return what a search finds for each source of a batch; for an empty one, which is EOS alone, the empty text.
 
@@ -56,25 +65,33 @@ def search_batch(
         batch: its sources count.
         key: as `Search`.
         requests: one for each source; None: each is the sentence of its index, of which nothing is asked.
+        lenient: whether a sentence for which nothing is found that meets its request is searched again without
+            `no_repeat_ngram`, and has no hypotheses where that does not help; a warning names it.
 
     Raises:
-        UserError: nothing was found that meets a request.
+        UserError: nothing was found that meets a request, unless lenient.
     """
-    requests = [Request(number) for number in batch.indices.tolist()] if requests is None else requests
-    lengths = batch.source_lengths.tolist()
-    wanted = [length > 1 or request.least > 0 for length, request in zip(lengths, requests, strict=True)]
-    found: list[list[Hypothesis]] = []
-    asked = list(requests)
-    if all(wanted):
-        found = search(model, batch.source, batch.source_mask, batch.source_lengths, key=key, requests=requests)
-    elif any(wanted):
-        some = torch.tensor(wanted, device=batch.source.device)
-        asked = [request for request, is_wanted in zip(requests, wanted, strict=True) if is_wanted]
+    asked = [Request(number) for number in batch.indices.tolist()] if requests is None else requests
+    found = [[Hypothesis([], 0.0, 0.0)] for _ in asked]
+
+    def look(search: Search, rows: list[int]) -> list[int]:
+        """Search for some sentences, and return those for which nothing was found."""
+        some = slice(None) if len(rows) == len(found) else torch.tensor(rows, device=batch.source.device)
         sources = batch.source[some], batch.source_mask[some], batch.source_lengths[some]
-        found = search(model, *sources, key=key, requests=asked)
-    for request, hypotheses in zip(asked, found, strict=False):
-        if not hypotheses:
-            where = request.where or f"sentence {request.number}"
-            raise UserError(f"{where}: no translation was found that says what is asked, and may; ask for less")
-    rest = iter(found)
-    return [next(rest) if is_wanted else [Hypothesis([], 0.0, 0.0)] for is_wanted in wanted]
+        results = search(model, *sources, key=key, requests=[asked[i] for i in rows])
+        for i, hypotheses in zip(rows, results, strict=True):
+            found[i] = hypotheses
+        return [i for i in rows if not found[i]]
+
+    lengths = batch.source_lengths.tolist()
+    wanted = [i for i, request in enumerate(asked) if lengths[i] > 1 or request.least > 0]
+    stuck = look(search, wanted) if wanted else []
+    freer = getattr(search, "freer", lambda: None)() if stuck and lenient else None
+    rest = look(freer, stuck) if freer else stuck
+    for i in stuck:
+        where = asked[i].where or f"sentence {asked[i].number}"
+        nothing = f"{where}: no translation was found that says what is asked, and may"
+        if not lenient:
+            raise UserError(f"{nothing}; ask for less")
+        log.warning("%s; %s", nothing, EMPTY if i in rest else REPEATS)
+    return found

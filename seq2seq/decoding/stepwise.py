@@ -6,8 +6,8 @@ A search says only how its hypotheses begin, and how they grow by a step; see `G
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -110,6 +110,10 @@ class StepwiseSearch(ABC):
     @abstractmethod
     def begin(self, task: Task) -> Growing:
         """Return the hypotheses before their first token."""
+
+    def freer(self) -> Self | None:
+        """Return the search without `no_repeat_ngram`, for where that leaves nothing to say; None: it has none."""
+        return replace(self, no_repeat_ngram=0) if self.no_repeat_ngram else None
 
     def searched(self, model: Searchable) -> Searchable:
         """Return what is asked in place of the model: the model itself, or one that tells more."""

@@ -1,6 +1,7 @@
 """Text in, text out: translation in the order of the lines, and word links by forced decoding."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import compress, islice, repeat
@@ -80,13 +81,20 @@ class Translator:
         requests: Iterable[Request] | None = None,
         tags: Iterable[str] | None = None,
         progress: Callable[[int], None] = lambda _: None,
+        strict: bool = False,
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
+
+        Where nothing is found that says what is asked of a line, and may, a warning names it: then its translation is
+        one without `no_repeat_ngram`, or an empty one with a score of -inf. `strict` makes an error of it.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
         of each translation, one a line; those without a number get that of their line. `tags` are what stands before
         each source, one a line; "" is what the tokenizer puts there. `progress` is told how many more lines are done,
         in any order.
+
+        Raises:
+            UserError: there are not as many requests or tags as lines; nothing was found, where that is strict.
         """
         tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)
@@ -107,10 +115,11 @@ class Translator:
                     f"{name} has more lines than there are prefixes or constraints, {start - 1 + len(numbered)}; give "
                     "one a line"
                 )
-            for indices, found in self._search(examples, search, numbered):
+            for indices, found in self._search(examples, search, numbered, lenient=not strict):
                 for i, hypotheses in zip(indices, found, strict=True):
                     texts = (self._text(h.tokens, chunk[i], read_by[i], ids[i]) for h in hypotheses)
                     results[i] = [Translation(text, h.score) for text, h in zip(texts, hypotheses, strict=True)]
+                    results[i] = results[i] or [Translation("", -math.inf)]
                 progress(len(indices))
             yield from results
 
@@ -127,7 +136,7 @@ class Translator:
         return self.unknown.text(line, read_by, source_ids, tokens)
 
     def _search(
-        self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request]
+        self, examples: Sequence[Numbered], search: Search, requests: Sequence[Request], *, lenient: bool
     ) -> Iterator[tuple[list[int], list[list[Hypothesis]]]]:
         """Yield the indices of each batch, and what was found for them.
 
@@ -137,8 +146,8 @@ class Translator:
 
         def found(batch: Batch) -> tuple[list[int], list[list[Hypothesis]]]:
             indices = batch.indices.tolist()
-            asked = [requests[i] for i in indices]
-            return indices, search_batch(search, self.model, batch, key=self.tokenizers.target.decode, requests=asked)
+            asked, key = [requests[i] for i in indices], self.tokenizers.target.decode
+            return indices, search_batch(search, self.model, batch, key=key, requests=asked, lenient=lenient)
 
         threads = torch.get_num_threads()
         searches = min(threads, MOST_SEARCHES) if self.device.type == "cpu" else 1

@@ -78,7 +78,13 @@ def read(path: Path, *, source_language: str, target_language: str) -> Found:
     config, generation = folder.read_json("config.json"), folder.read_json("generation_config.json", optional=True)
     model = read_model(config, generation, name=str(path))
     languages = {"source_language": source_language, "target_language": target_language}
-    return Found(folder, model, read_vocabularies(folder, model, **languages))
+    vocabularies = read_vocabularies(folder, model, **languages)
+    if not model.tied and vocabularies.source_rows == vocabularies.target_rows:
+        weights = folder.weights()
+        source, target = (weights.get(their_table(side)) for side in ("encoder", "decoder"))
+        equal = source is not None and target is not None and torch.equal(source, target)
+        model = model._replace(equal_tables=equal)
+    return Found(folder, model, vocabularies)
 
 
 def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:

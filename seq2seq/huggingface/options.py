@@ -48,6 +48,7 @@ class Model(NamedTuple):
     kind: str  # MARIAN or M2M100
     keys: dict[str, Any]  # all of the configuration, with defaults where it has none
     generation: dict[str, Any]  # how its translations are searched for
+    equal_tables: bool = False  # whether the embeddings of both sides are equal to the bit, of equal pieces
 
     @property
     def norm_first(self) -> bool:
@@ -61,8 +62,11 @@ class Model(NamedTuple):
 
     @property
     def tied(self) -> bool:
-        """Whether source and target share embeddings: nothing is shared where `tie_word_embeddings` is off."""
-        return self.one_vocabulary and bool(self.keys["tie_word_embeddings"])
+        """Whether source and target share embeddings.
+
+        Their configuration shares nothing where `tie_word_embeddings` is off: a shared table is written twice then.
+        """
+        return self.equal_tables or (self.one_vocabulary and bool(self.keys["tie_word_embeddings"]))
 
     @property
     def overrides(self) -> list[str]:

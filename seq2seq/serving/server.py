@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from types import FrameType
+from typing import Any, NamedTuple
 
 import uvicorn
 
@@ -71,8 +72,16 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(("Unsupported upgrade request", "No supported WebSocket library"))
 
 
+class Idle(NamedTuple):
+    """A connection that is at work on no request: while this stays the same, nothing comes of it."""
+
+    request: object  # the last one; None: none has come whole yet
+    unread: int  # bytes of answers that its client has not taken
+    since: float
+
+
 class Server(uvicorn.Server):
-    """Uvicorn, but for its end.
+    """Uvicorn, but for its end, and for clients that keep a connection without a request.
 
     Args:
         service: what is served.
@@ -81,6 +90,7 @@ class Server(uvicorn.Server):
     def __init__(self, service: Service) -> None:
         self.service = service
         logging.getLogger("uvicorn.error").addFilter(_is_no_advice)
+        self._idle: dict[Any, Idle] = {}  # by connection
         self._end: float | None = None  # when to close the connections
         self.cut_off: int | None = None  # the number of a second signal, if one came
         super().__init__(
@@ -121,6 +131,23 @@ class Server(uvicorn.Server):
             log.info("%s: finishing what was taken", "Ctrl-C" if sig == signal.SIGINT else signal.Signals(sig).name)
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to end."""
+        """Return whether to end; each tenth of a second, of which every tenth looks after connections."""
         ended = await super().on_tick(counter)
+        if counter % 10 == 0:
+            self._close_idle()
         return ended or (self._end is not None and time.monotonic() >= self._end)
+
+    def _close_idle(self) -> None:
+        """Close connections on which nothing has happened for too long: uvicorn waits for a whole request for ever."""
+        now, before, self._idle = time.monotonic(), self._idle, {}
+        for connection in list[Any](self.server_state.connections):
+            request, transport = connection.cycle, connection.transport
+            if request and not request.response_complete and not transport.is_closing():
+                continue  # the guard measures its time
+            idle = Idle(request, transport.get_write_buffer_size(), now)
+            if connection in before and before[connection][:2] == idle[:2]:
+                idle = before[connection]
+            if now - idle.since > self.service.limits.seconds:
+                transport.abort()
+            else:
+                self._idle[connection] = idle

@@ -71,7 +71,8 @@ class Translate:
         tokens = len(lines) * max(line.pieces for line in lines)
         length = self.served.max_length
         translator = Translator(model.network, model.tokenizers, tokens_per_batch=tokens, max_length=length)
-        return list(translator.translate(texts, self.search(), requests=[line.request for line in lines]))
+        requests = [line.request for line in lines]
+        return list(translator.translate(texts, self.search(), requests=requests, strict=True))
 
 
 @dataclass(frozen=True)

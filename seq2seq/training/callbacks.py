@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 
 from seq2seq.data.batching import Batch
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line
-from seq2seq.training.attached import callbacks_of
+from seq2seq.training.attached import callbacks_of, data_of
 from seq2seq.training.flops import StepFlops, matrix_rate, step_flops
 from seq2seq.training.loggers import boards, show_scores
 from seq2seq.training.module import TranslationModule
@@ -167,6 +167,13 @@ class ValidationReport(Callback):
             charts["alignment"]["share of the source, by place in the target"] = ["Multiline", [f"{SHARE}.*"]]
         for logger in boards(trainer):
             logger.experiment.add_custom_scalars(charts)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Say, once the first epoch is over, where none has as many batches as a validation waits for."""
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        missed = data_of(trainer).missed_validation(progress.current.completed) if progress.is_last_batch else None
+        if missed and trainer.current_epoch == 0:
+            log.warning("%s", missed)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Write the line."""

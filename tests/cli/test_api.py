@@ -1,5 +1,6 @@
 """A checkpoint in Python does what the commands do."""
 
+import math
 import re
 import subprocess
 import sys
@@ -39,6 +40,17 @@ def test_translations_are_those_of_the_command(model: Model, bahdanau: Any, comm
     several = model.translations(lines[:1], n_best=2, beam_size=4)[0]
     assert len(several) == 2 and several[0].score >= several[1].score
     assert model.translate(lines[:1], search="greedy", max_length=1)[0].count(" ") == 0
+
+
+def test_dead_end_hits_its_own_sentence_alone(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    options: dict[str, Any] = {"search": "beam", "n_best": 2, "max_length": 6}  # no room for a word between them
+    asked: dict[str, Any] = {
+        "prefix": ["", "Der "],
+        "constraints": [None, {"require": ["Wolf"], "forbid": ["Der Wolf"]}],
+    }
+    free, (stuck,) = model.translations([SENTENCE] * 2, **asked, **options)
+    assert [free] == model.translations([SENTENCE], **options) and stuck == ("", -math.inf)
+    assert "constraints[1]: no translation was found" in caplog.text and "it is left empty" in caplog.text
 
 
 def test_links_are_those_of_the_head_that_aligns_best(model: Model) -> None:

@@ -1,6 +1,7 @@
 """`begin_with`, `freeze`, `tokenizer.grow` and `tokenizer.checkpoint`: trainings that start from other weights."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.growth import parts_of_new
+from tests.cli.conftest import ONE_STEP
 
 Command = Callable[..., Any]
 FIXED_RATE = ["optimizer.lr=0.0", "scheduler=constant"]  # by which weights stay as they begin
@@ -166,6 +168,34 @@ def test_frozen_run_that_was_stopped_ends_like_one_that_was_not(train_briefly: A
         torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for run in (whole, rest)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("begin", ["begin_with", "tokenizer.checkpoint"])
+def test_run_goes_on_without_the_file_that_it_began_with(
+    command: Command,
+    train_briefly: Any,
+    text: list[str],
+    bahdanau: Any,
+    new_text: list[str],
+    tmp_path: Path,
+    begin: str,
+) -> None:
+    base = Path(shutil.copy(bahdanau.best, tmp_path / "base.ckpt"))
+    given = [f"{begin}={base}", *new_text, "tokenizer.grow=true", "tokenizer.vocab_size=215", "scheduler=constant"]
+    part = train_briefly(*given, folder="outputs/text/bahdanau-additive-s1/a")
+    longer = ["trainer.max_epochs=2", f"resume={part.folder}"]
+    base.unlink()
+    assert train_briefly(*given, *longer, folder="outputs/text/bahdanau-additive-s1/a").metrics["steps"] == 4
+    (part.folder / "metrics.json").unlink()
+    said = command("train", *text, *ONE_STEP, *given, "trainer.max_epochs=2", "resume=true")
+    assert said.status == 0 and part.metrics["steps"] == 4, said.err
+    # What begins anew needs the file.
+    (part.folder / "metrics.json").unlink()
+    shutil.rmtree(part.folder / "checkpoints")
+    for other in (["resume=true"], ["resume=auto", "seed=2"], [f"resume={part.folder}"]):
+        said = command("train", *text, *ONE_STEP, *given, "trainer.max_epochs=2", *other)
+        assert said.status == 1 and said.err.startswith(f"error: there is no checkpoint {base}"), said.err
+    assert [folder.name for folder in (tmp_path / "outputs" / "text").iterdir()] == ["bahdanau-additive-s1"]
 
 
 @pytest.mark.parametrize("given, says", [

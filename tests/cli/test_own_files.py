@@ -73,6 +73,7 @@ def test_part_of_ones_own_is_a_choice_of_every_command(
         ("model: luong\n", ":2: model: luong is a choice; below defaults, say - override /model: luong"),
         ("positions: rotary\n", ":2: positions is short for encoder.positions and decoder.positions"),
         ("a: 1\nseed: ${nope}\n", ":3: seed: ${nope}: there is no such key; did you mean noise?"),
+        ("hydra:\n  run: {folder: a}\n", ":3: there is no key hydra.run.folder; did you mean hydra."),
         ("a: [\n", ":3: no valid YAML: while parsing a flow node"),
         ("seed: 1\nseed: 2\n", ":3: seed stands in line 2 too; say it once"),
         ("seed: !!python/name:os.system\n", ":2: no valid YAML: could not determine a constructor"),
@@ -92,6 +93,16 @@ def test_mistake_in_a_file_is_told_with_its_line(
     found = command("train", "experiment=mine")
     assert found.status == 1 and said in found.err and "configs/experiment/mine.yaml" in found.err
     assert len(found.err.splitlines()) == 1 and not (tmp_path / "outputs").exists()
+
+
+def test_option_that_a_part_does_not_have_is_to_be_taken_out_of_the_file(
+    command: Command, write: Callable[[str, str], Path]
+) -> None:
+    write("model/mine.yaml", f"{GLOBAL}defaults:\n  - luong\n\nencoder: {{positions: rotary}}\n")
+    assert command("train", "model=mine").err == (
+        "error: configs/model/mine.yaml:5: encoder.positions is no option of RecurrentEncoder; take it out there, or "
+        "for this run alone with '~encoder.positions'\n"
+    )
 
 
 @pytest.mark.parametrize(

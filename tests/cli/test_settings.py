@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ def test_values_at_the_edge_that_do_work_are_accepted() -> None:
     check_types("train", [*(f"trainer.{edge}" for edge in edges), "trainer.gradient_clip_val=null"])
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"), ("++hydra.run.x=1", "hydra.run.x")],
+)
+def test_key_that_hydra_does_not_have_is_refused(given: str, meant: str) -> None:
+    with pytest.raises(UserError, match=f"^there is no key {re.escape(meant)}"):
+        check_types("train", [given])
+    check_types("train", ["+hydra.job.env_set.A=1", "+hydra.job_logging.loggers.mine.level=INFO", "hydra.verbose=true"])
+
+
 @pytest.mark.parametrize("key", ["decoder.self_normalizer.temperature", "encoder.norm_first"])
 def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
     check_types("train", ["model=transformer", f"~{key}"])
@@ -72,6 +83,11 @@ def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
     [
         (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: there is none here; use trainer=cpu"),
         (["trainer.val_check_interval=1000"], "trainer.val_check_interval=1000: an epoch has"),
+        (["trainer.limit_train_batches=0.001"], "in all that is less than one batch; give a larger share"),
+        (
+            ["trainer.limit_val_batches=0.001"],
+            "trainer.limit_val_batches=0.001: of 1 in all that is less than one batch; give",
+        ),
         (
             ["callbacks.early_stopping.monitor=val/aer", "data.val.links=null"],
             "callbacks.early_stopping.monitor=val/aer",

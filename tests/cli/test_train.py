@@ -254,7 +254,31 @@ def test_streamed_training_pairs_train(train: Any, command: Any, text: list[str]
     )
     run = train(*options, "scheduler=inverse_square_root")
     assert run.metrics["epochs"] == 1
-    assert 1 < run.metrics["steps"] < 40
+    steps = run.metrics["steps"]
+    assert 1 < steps < 40
+    seldom = ["scheduler=inverse_square_root", "trainer.val_check_interval=1000", "trainer.max_epochs=2"]
+    said = command("train", *text, *options, *seldom, "hydra.run.dir=seldom")
+    assert said.status == 0
+    warning = (
+        f"trainer.val_check_interval=1000: the epoch had {steps} batches, so nothing is validated; stop, and go on"
+    )
+    assert said.out.count(warning) == 1 and said.out.index(warning) < said.out.index("no validation chose")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("val_check_interval=0.5", "how many batches a stream has is not known; give a number of them"),
+        ("limit_train_batches=0.5", "how many batches a stream has is not known; give a number of them"),
+        ("val_check_interval=3", "an epoch has 2 batches; give at most that"),
+    ],
+)
+def test_limits_of_a_stream_that_cannot_be_are_refused_at_its_start(
+    command: Any, text: list[str], given: str, says: str
+) -> None:
+    options = ["data.streaming=true", "scheduler=constant", "trainer.limit_train_batches=2", "hydra.run.dir=run"]
+    said = command("train", *text, *options, f"trainer.{given}")
+    assert said.status == 1 and said.err.startswith(f"error: trainer.{given}: {says}") and said.err.count("\n") == 1
 
 
 def test_events_of_something_else_in_the_folder_are_left_alone(train_briefly: Any, tmp_path: Path) -> None:

@@ -247,6 +247,28 @@ def test_constraints_that_cannot_be_had_are_refused_before_work_begins(
     assert not (tmp_path / "out").exists()
 
 
+def test_dead_end_hits_its_own_sentence_alone(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    """There is no room for a word between two that may not stand side by side; no piece may come twice."""
+    options = [f"checkpoint={bahdanau.best}", SHORT, "search.no_repeat_ngram=3"]
+    (tmp_path / "begin").write_text("\nDer \n\n", encoding="utf-8")
+    (tmp_path / "words").write_text('\n{"require": ["Wolf"], "forbid": ["Der Wolf"]}\n\n', encoding="utf-8")
+    given = [*options, "prefix=begin", "constraints=words", "output=out"]
+    said = command("translate", *given, stdin=b"the wolf slept\n" * 3)
+    assert said.status == 0 and said.err.count("\n") == 1
+    assert said.err.startswith("words:2: no translation was found that says what is asked, and may; it is left empty; ")
+    free = command("translate", *options, stdin=b"the wolf slept\n").out
+    assert (tmp_path / "out").read_text(encoding="utf-8") == f"{free}\n{free}"
+
+    options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]
+    (tmp_path / "words").write_text('\n{"require": ["Wolf Wolf"]}\n', encoding="utf-8")
+    given = [*options, "search.no_repeat_ngram=1", "constraints=words"]
+    said = command("translate", *given, stdin=b"the wolf slept\n" * 2)
+    assert said.status == 0 and said.err.count("\n") == 1 and "words:2: no translation was found" in said.err
+    assert "this one was made without search.no_repeat_ngram" in said.err
+    plain = command("translate", *options, "constraints=words", stdin=b"the wolf slept\n" * 2).out
+    assert "Wolf Wolf" in said.out.splitlines()[1] == plain.splitlines()[1]
+
+
 def test_unknown_pieces_and_precision_are_keys(command: Command, bahdanau: Any) -> None:
     """The tiny vocabulary lacks letters, so that the model says `<unk>` now and then."""
     options = [f"checkpoint={bahdanau.best}", "search.max_length=20"]

@@ -125,6 +125,14 @@ def test_dead_end_is_no_translation_and_is_said(tiny: Any, search: str) -> None:
     batch = collate([(source[:-1].tolist(), [], i) for i, source in enumerate(sources)])
     with pytest.raises(UserError, match="file:3: no translation was found that says what is asked, and may; ask for"):
         search_batch(made, model, batch, requests=[stuck, free])
+    repeating, same = search_batch(made, model, batch, requests=[stuck, free], lenient=True)
+    assert same == others
+    assert repeating and all(
+        h.tokens[:5] == [C, B, BA, UNK, A] and not says(tiny.vocabulary.spell(h.tokens), "a", ended=True)
+        for h in repeating
+    )
+    short = SEARCHES[search](no_repeat_ngram=1, max_length=6)  # the end comes right after `a`
+    assert search_batch(short, model, batch, requests=[stuck, free], lenient=True)[0] == []
 
 
 @pytest.mark.parametrize(

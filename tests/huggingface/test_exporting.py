@@ -115,6 +115,7 @@ def test_exported_model_that_is_imported_again_reads_and_says_text_as_before(
     [
         ("joint", []),
         ("joint", ["model.tie_output=false", "model.output_bias=true"]),
+        ("joint", [*SEPARATE, "model.output_bias=true"]),
         ("joint", ["model.tie_embeddings=false", "model.first_token=7"]),
         ("separate", ["model.tie_embeddings=false", "model.first_token=7"]),
         ("separate", [*SEPARATE, *OTHER, "model.output_bias=true"]),
@@ -140,6 +141,14 @@ def test_exported_model_that_is_imported_again_is_equal(
         found.append((pairs, logits, model.translate([line for line, _ in text[:6]]), model.network.first_token))
     assert found[0][0] == found[1][0] and found[0][2:] == found[1][2:]
     assert torch.equal(found[0][1], found[1][1])
+    assert shared(models[0]) == shared(models[1])
+
+
+def shared(model: Model) -> list[bool]:
+    """Return whether the source, and the output, have the table of the target."""
+    network: Any = model.network
+    target = network.decoder.embedding.table.weight
+    return [network.encoder.embedding.table.weight is target, network.output.weight is target]
 
 
 def test_what_is_refused_leaves_no_folder(command: Command, joint: Tokenizers, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -184,7 +185,7 @@ def test_head_is_answered_as_get_without_the_body(client: Any) -> None:
 
 
 def test_body_without_a_length_is_measured_as_it_comes(client: Any) -> None:
-    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+    with connected(client) as connection:
         head = b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
         connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n")
         connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n" + b"1000\r\n" + b" " * 4096 + b"\r\n")
@@ -204,7 +205,7 @@ def test_request_that_takes_too_long_is_given_up(run: Run, models: list[Model]) 
         answer = client.ask("/translate", {"text": "a"})
         assert (answer.status, list(answer.json)) == (504, ["detail"])
         assert client.server.service.batcher.waiting == 0
-        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as slow:
+        with connected(client) as slow:
             slow.sendall(b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\n{")
             assert slow.recv(1 << 16).startswith(b"HTTP/1.1 504")
 
@@ -212,13 +213,17 @@ def test_request_that_takes_too_long_is_given_up(run: Run, models: list[Model]) 
 def test_request_whose_client_leaves_is_taken_back(run: Run, models: list[Model]) -> None:
     with run(models[:1], wait=30.0) as client:
         waiting = client.server.service.batcher
-        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+        with connected(client) as connection:
             body = b'{"text": ["the wolf", "a house"]}'
             head = b"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
             within_10_seconds(lambda: waiting.waiting == 2)
         within_10_seconds(lambda: waiting.waiting == 0)
         assert 'path="/translate",status="499"} 1.0' in client.ask("/metrics").body.decode()
+
+
+def connected(client: Any) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", client.port), timeout=60)
 
 
 def within_10_seconds(condition: Callable[[], bool]) -> None:
@@ -233,11 +238,33 @@ def test_more_connections_than_allowed_are_refused_in_json(
 ) -> None:
     with run(models[:1]) as client:
         monkeypatch.setattr("seq2seq.serving.server.CONNECTIONS", 1)
-        with socket.create_connection(("127.0.0.1", client.port), timeout=60):
+        with connected(client):
             within_10_seconds(lambda: len(client.server.server_state.connections) == 1)
             answer = client.ask("/health")
             assert (answer.status, answer.headers["connection"]) == (503, "close")
             assert "retry-after" in answer.headers and "too many connections" in answer.json["detail"]
+
+
+def test_connection_without_a_whole_request_is_closed(run: Run, models: list[Model]) -> None:
+    whole = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    with run(models[:1], seconds=0.3) as client, ExitStack() as stack:
+        sent = {b: stack.enter_context(connected(client)) for b in (b"", b"GET /hea", whole, whole + b"GET /hea")}
+        for text, slow in sent.items():
+            slow.sendall(text)
+        for text, slow in sent.items():
+            answer = slow.makefile("rb").read()  # until it is closed
+            assert answer.startswith(b"HTTP/1.1 200") == text.startswith(whole)
+        assert client.ask("/health").status == 200
+
+
+def test_connection_whose_client_reads_no_answer_is_closed(
+    run: Run, models: list[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seq2seq.serving.app.live_page", lambda _: "a" * (1 << 24))  # more than the system holds
+    with run(models[:1], seconds=0.3) as client, connected(client) as slow:
+        slow.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        within_10_seconds(lambda: len(client.server.server_state.connections) == 1)
+        within_10_seconds(lambda: not client.server.server_state.connections)
 
 
 def test_fault_of_the_server_itself_is_told_in_json(
@@ -283,7 +310,7 @@ def test_other_origins_are_told_nothing(client: Any) -> None:
 
 def test_form_of_a_web_page_is_no_request(client: Any) -> None:
     """A page of another origin may send text without asking, but not JSON that says it is JSON."""
-    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+    with connected(client) as connection:
         body = b'{"text": "the wolf"}'
         head = f"POST /translate HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)

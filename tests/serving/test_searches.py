@@ -66,6 +66,17 @@ def test_translation_begins_with_its_prefix_and_says_what_is_asked(client: Any, 
     assert one == found[0]
 
 
+def test_dead_end_refuses_its_own_request_alone_and_names_the_sentence(run: Any, models: list[Model]) -> None:
+    room = {"max_length": len(models[0].tokenizers.target.encode("schlief")) + 1}  # so that the word ends there
+    stuck = {"text": LINES[:1] * 2, "prefix": ["", "schlief"], "constraints": [None, {"forbid": ["schlief"]}], **room}
+    free = {"text": LINES[0], **room}
+    with run(models[:1], wait=0.2) as client, ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda one: client.ask("/translate", one), [free, stuck] * 2))
+    assert [answer.status for answer in answers] == [200, 422] * 2
+    assert answers[1].json["detail"].startswith("constraints[1]: no translation was found that says what is asked")
+    assert texts(answers[0]) == expected(models[0], LINES[:1], search="beam", **room)
+
+
 def test_requests_with_and_without_a_prefix_share_a_call(run: Any, models: list[Model]) -> None:
     asked: list[dict[str, Any]] = [{"text": "the old wolf"}, {"text": "the old wolf", "prefix": "ein Haus"}] * 4
     asked += [{"text": "the old wolf", "constraints": {"require": ["schlief"]}}] * 4

@@ -11,6 +11,9 @@ from seq2seq.errors import UserError
 PARTS_BY_NAME = ("callbacks", "logger")
 """Keys below which a name of the user's own may stand for a part of his own."""
 
+OF_HYDRA = ("hydra.callbacks", "hydra.hydra_logging", "hydra.job.env_set", "hydra.job_logging", "hydra.runtime")
+"""Keys of Hydra's below which stand names of the user's own, or what Hydra itself notes there."""
+
 REFERENCE = re.compile(r"\$\{\.*([\w.]+)\}")
 """What stands for the value of a key."""
 
@@ -54,8 +57,8 @@ def _added(config: DictConfig, defaults: DictConfig, prefix: str = "") -> Iterat
     if "_target_" in config:
         return
     for name in map(str, config):
-        if f"{prefix}{name}" == "hydra":
-            continue  # which is Hydra's own to check
+        if f"{prefix}{name}" in OF_HYDRA:
+            continue
         if name not in defaults.keys():  # noqa: SIM118, as `in` says no of what is ???
             yield f"{prefix}{name}"
         elif not any(OmegaConf.is_missing(c, name) or OmegaConf.is_interpolation(c, name) for c in (config, defaults)):

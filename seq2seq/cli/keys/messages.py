@@ -19,7 +19,7 @@ from omegaconf.errors import (
 )
 
 from seq2seq.build_options import no_option, strange_options
-from seq2seq.cli.keys.own_files import with_place
+from seq2seq.cli.keys.own_files import place_in, with_place
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand, no_such_part, part_of_side
 from seq2seq.cli.keys.unknown_keys import choices_without, known_keys, no_key_of, no_such_key
@@ -150,6 +150,10 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
     strange = [key for key in (o.partition("=")[0] for o in overrides) if not re.fullmatch(KEY, key)]
     if strange and isinstance(error, OverrideParseException):
         return no_such_key(strange[0], command, [])
+    strange_in = re.search(r"In '([^'/]+)/([^']+)': (?s:.*)Key '[^']*' not in '\w+'\s+full_key: (\S+)", message)
+    if strange_in:  # Hydra's own keys are those of a class, and a file has another
+        group, choice, key = strange_in.groups()
+        return f"{place_in(group, choice, key)}: {no_such_key(key, command, [])}"
     found = re.search(r"Could not override '([^']*)'|Key '([^']*)' is not in struct", message)
     if not found:
         return _one_line(message)

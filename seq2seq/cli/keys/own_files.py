@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seq2seq.build_options import AWAY
 from seq2seq.cli.keys.added import unread
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import SHORT, SIDES, expand, group_of
@@ -88,8 +89,15 @@ def with_place(said: str, command: str, overrides: list[str]) -> str:
     if own_folder() and key:
         with suppress(Exception):  # what is wrong is known already; this only says more
             place = _places_of_all(composed(command, tuple(expand(quote(overrides))[0])))[key[0]]
-            return f"{place}: {said}"
+            return f"{place}: {said.replace(AWAY, 'take it out there, or for this run alone with')}"
     return said
+
+
+def place_in(group: str, choice: str, key: str) -> str:
+    """Return where the file of a choice sets a key, file and line; the file alone where that cannot be seen."""
+    with suppress(OSError, UserError):
+        return dict(_places(group, choice)).get(key, f"{group}/{choice}")
+    return f"{group}/{choice}"
 
 
 def _choices(config: DictConfig) -> dict[str, str]:
@@ -120,7 +128,7 @@ def _places(name: str, choice: str) -> Iterator[tuple[str, str]]:
 def _keys(node: yaml.MappingNode, prefix: str, file: Path) -> Iterator[tuple[str, str]]:
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if name in ("defaults", "hydra"):
+        if name == "defaults":
             continue
         if isinstance(value, yaml.MappingNode):
             yield from _keys(value, f"{name}.", file)

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seq2seq.cli.keys.corpora import PART
 from seq2seq.cli.keys.shorthand import SHORT, expand
 from seq2seq.errors import UserError, nearest
-from seq2seq.options import compose_defaults
+from seq2seq.options import compose_defaults, composed
 
 KEY_OF_CLASS = re.compile(r"(^|\.)_|_$")
 """What a key has in it where somebody means `_target_` or `_partial_`, misspelt or not."""
@@ -40,6 +40,9 @@ OTHER_NAMES = {
 
 def no_such_key(key: str, command: str, overrides: list[str]) -> str:
     """Return that a command has no such key, and which was meant, under the choices that overrides make."""
+    if key.startswith("hydra."):
+        known = [name for name in keys(composed(command, ())) if name.startswith("hydra.")]
+        return f"there is no key {key}; {nearest(key, known)}"
     return no_key_of(known_keys(command, choices_without(key, overrides)), key, command)
 
 

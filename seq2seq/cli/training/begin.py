@@ -1,8 +1,10 @@
 """What `begin_with=FILE` means: a training that starts from the weights and the vocabulary of a checkpoint."""
 
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +14,10 @@ from seq2seq.build import MODEL_KEYS, tokenizers_of, untrained_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.keys.shorthand import group_of
 from seq2seq.cli.training.begin_vocabulary import check_vocabulary, vocabulary_of
-from seq2seq.cli.training.resume import WholeCheckpoint
+from seq2seq.cli.training.resume import WholeCheckpoint, earlier_runs, resumed, whole_checkpoint
 from seq2seq.cli.training.sweep import configurations
 from seq2seq.cli.training.variants import is_override
+from seq2seq.data.growth import check_growth
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -66,19 +69,57 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
         if number and str(path) != str(checkpoint.path if checkpoint else None):
             raise UserError("begin_with: the runs of a command begin with one checkpoint; give a file")
         if not number and path is not None:
-            checkpoint = read_checkpoint(path, trusted=_packages(config))
+            try:
+                checkpoint = read_checkpoint(path, trusted=_packages(config))
+            except UserError:
+                before = None if sweep else _decided_before(path, config, overrides)
+                if before is None:
+                    raise
+                return [*overrides, *before]
         if checkpoint and config.begin_with is not None:
             _check_same_model(config, checkpoint, overrides)
     if checkpoint is None:
         return overrides
+    if config.tokenizer.get("grow"):
+        check_growth(tokenizers_of(checkpoint), config.tokenizer.vocab_size)
+    return [*overrides, *_decided(config, checkpoint, overrides)]
+
+
+def _decided(config: DictConfig, checkpoint: Checkpoint, overrides: list[str]) -> list[str]:
+    """Return overrides that say what a checkpoint decides, its vocabulary and its heads, where none is given."""
     added = check_vocabulary(config, checkpoint, overrides)
     if config.begin_with is not None:
-        said = {override.partition("=")[0] for override in given}
+        said = {override.partition("=")[0] for override in overrides}
         for side, key in KEYS.values():
             heads = checkpoint.config.get(side, {}).get(key)
             if heads is not None and f"{side}.{key}" not in said:
                 added.append(f"{side}.{key}={str(heads).replace(' ', '')}")
-    return [*overrides, *added]
+    return added
+
+
+def _decided_before(path: str, config: DictConfig, overrides: list[str]) -> list[str] | None:
+    """Return what a checkpoint decided that cannot be read any more, where the run that goes on has one of its own.
+
+    That says the same, and nothing else of the first is needed. None: no such run goes on.
+    """
+    given = list(filter(is_override, overrides))
+    by_name = config.resume in (True, "auto")
+    for run in [] if config.resume is False else earlier_runs(config) if by_name else [Path(str(config.resume))]:
+        own = whole_checkpoint(run).path
+        checkpoint = read_checkpoint(own, trusted=_packages(config)) if own else None
+        if checkpoint is None or not _began_with(path, checkpoint.config):
+            continue
+        added = _decided(config, checkpoint, overrides)
+        goes_on = resumed([*given, *added], variant=by_name)
+        if goes_on is None or compose_defaults("train", goes_on).resume is not False:
+            return added
+    return None
+
+
+def _began_with(path: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a configuration names a file, under whatever name, as the one whose vocabulary it takes."""
+    named = (config.get("begin_with"), config.get("tokenizer", {}).get("checkpoint"))
+    return os.path.realpath(path) in {os.path.realpath(str(name)) for name in named if name is not None}
 
 
 def start_of(config: DictConfig, found: WholeCheckpoint) -> Start:

@@ -4,10 +4,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.build import tokenizers_of
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.config_files import choices_of, file_of
-from seq2seq.data.growth import check_growth
 from seq2seq.errors import UserError
 
 SETTLED = ("vocab_size", "joint", "normalization")
@@ -41,9 +39,9 @@ def check_vocabulary(config: DictConfig, checkpoint: Checkpoint, overrides: list
         overrides: that were given.
 
     Raises:
-        UserError: they ask for another vocabulary, or it cannot grow as they ask.
+        UserError: they ask for another vocabulary.
     """
-    tokenizers, theirs = tokenizers_of(checkpoint), checkpoint.config.get("tokenizer", {})
+    theirs = checkpoint.config.get("tokenizer", {})
     given = {override.partition("=")[0] for override in overrides}
     added = []
     kind = _choice(theirs)
@@ -58,8 +56,6 @@ def check_vocabulary(config: DictConfig, checkpoint: Checkpoint, overrides: list
         if f"tokenizer.{key}" in given:
             raise UserError(_settled(f"tokenizer.{key}={_as_typed(theirs[key])}", checkpoint))
         added.append(f"tokenizer.{key}={_as_typed(theirs[key])}")
-    if grows:
-        check_growth(tokenizers, config.tokenizer.vocab_size)
     return added
 
 

@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from omegaconf import DictConfig
+
 from seq2seq.checkpoint import LAST, PREVIOUS, load_content, read_checkpoint
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import group_of
@@ -51,10 +53,8 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
         if _finished(folder) and found.path is None:
             raise UserError(f"resume={folder}: that run is finished, and has no checkpoint to train on from")
         return _into(folder, overrides)
-    paths = sorted(
-        Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml"), key=lambda path: path.parent.name
-    )
-    runs = [path.parent for path in reversed(paths) if same(config, path, groups)]
+    earlier = earlier_runs(config)
+    runs = [run for run in earlier if same(config, run / "config.yaml", groups)]
     if variant and any(_finished(run) for run in runs):
         return None
     unfinished = [run for run in runs if not _finished(run)]
@@ -64,9 +64,15 @@ def resumed(overrides: list[str], *, variant: bool = False) -> list[str] | None:
     if variant or config.resume == "auto":
         return [*overrides, "resume=false"]
     raise UserError(
-        f"resume=true: there is no unfinished run of this configuration among the {len(paths)} in "
+        f"resume=true: there is no unfinished run of this configuration among the {len(earlier)} in "
         f"outputs/*/{config.run_name}/; leave resume out, or give resume=FOLDER, or resume=auto to start a new run"
     )
+
+
+def earlier_runs(config: DictConfig) -> list[Path]:
+    """Return the folders in `outputs` of the runs of a configuration's name, newest first."""
+    configs = Path("outputs").glob(f"*/{glob.escape(config.run_name)}/*/config.yaml")
+    return sorted((path.parent for path in configs), key=lambda run: run.name, reverse=True)
 
 
 class WholeCheckpoint(NamedTuple):
