@@ -1,5 +1,6 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,11 @@ class Model(LoadedModel):
         Raises:
             UserError: the model has no attention, or there is no such choice; one of them is no pair of texts.
         """
-        self.alone()
+        watched = copy.copy(self._translator)
+        watched.model = self._apart()
         chosen = None if links is None else choice_of("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
-        return list(self._translator.align(pairs_of_texts(pairs), self._alignment(), extraction))
+        return list(watched.align(pairs_of_texts(pairs), self._alignment(), extraction))
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> list[PairScore]:
         """Return how likely the model finds the target of each (source, target) pair, in order.
@@ -180,7 +182,7 @@ class Model(LoadedModel):
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
-        network = self.alone()
+        network = self._apart()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
@@ -212,7 +214,7 @@ class Model(LoadedModel):
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
-        network = self.alone()
+        network = self._apart()
         chosen = build_method(choice_of("method", method, options))
         chosen.check(network)
         length = self.checkpoint.max_length

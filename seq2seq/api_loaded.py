@@ -11,6 +11,7 @@ from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.interface import set_apart
 from seq2seq.decoding.translator import Translator
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -97,6 +98,10 @@ class LoadedModel:
         if not isinstance(self.network, EncoderDecoder):
             raise UserError("several models together have no attention; load one of them")
         return self.network
+
+    def _apart(self) -> EncoderDecoder:
+        """Return a copy of the one model that shares its weights: another thread may ask the model meanwhile."""
+        return set_apart(self.alone())
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:

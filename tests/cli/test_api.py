@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,35 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
     assert "Der" in forced.page() and forced._repr_html_().startswith("<iframe srcdoc=")
     own = model.attention(SENTENCE)
     assert own.target.text == model.translate([SENTENCE])[0]
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: model.attention(SENTENCE, "Der Wolf schlief .").view().weights,
+        lambda model: model.align([(SENTENCE, "Der Wolf schlief .")], links="argmax"),
+        lambda model: model.explain(SENTENCE, "Der Wolf schlief .").from_source,
+    ],
+    ids=["attention", "align", "explain"],
+)
+def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
+    model: Model, monkeypatch: pytest.MonkeyPatch, ask: Any
+) -> None:
+    alone, said = ask(model), model.translate([SENTENCE], max_length=9)
+    decoder, found = type(model.network.decoder), []
+    forward = decoder.forward
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=lambda: found.append(model.translate([SENTENCE], max_length=9)))
+            other.start()
+            other.join()
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(decoder, "forward", meanwhile)
+    together = ask(model)
+    assert torch.equal(together, alone) if torch.is_tensor(alone) else together == alone
+    assert found and all(each == said for each in found)
 
 
 @pytest.mark.parametrize(
