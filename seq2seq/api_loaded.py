@@ -43,6 +43,8 @@ class LoadedModel:
         ensemble: str = "log",
         tag: str | None = None,
     ) -> None:
+        if not all(isinstance(each, Checkpoint) for each in (checkpoint, *others)):
+            raise UserError("a model is made of what a checkpoint holds; for a file say seq2seq.load(path)")
         self.checkpoint = checkpoint
         self.others = others
         together = checkpoint, *others
@@ -80,6 +82,8 @@ class LoadedModel:
         Raises:
             UserError: the models have different vocabularies; there is no such mean.
         """
+        if not all(isinstance(other, LoadedModel) for other in others):
+            raise UserError("joined takes models, as seq2seq.load returns them, one after the other")
         made = copy.copy(self)
         made.others = tuple(other.checkpoint for other in others)
         check_one_vocabulary((made.checkpoint, *made.others))
