@@ -1,7 +1,7 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class Model(LoadedModel):
         lines: Iterable[str],
         *,
         search: str = "beam",
-        prefix: Sequence[str] | None = None,
-        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        prefix: Iterable[str] | None = None,
+        constraints: Iterable[Mapping[str, Any] | None] | None = None,
         **options: Any,
     ) -> list[str]:
         """Return the best translation of each line, in order.
@@ -61,8 +61,8 @@ class Model(LoadedModel):
         lines: Iterable[str],
         *,
         search: str = "nbest",
-        prefix: Sequence[str] | None = None,
-        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        prefix: Iterable[str] | None = None,
+        constraints: Iterable[Mapping[str, Any] | None] | None = None,
         **options: Any,
     ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
@@ -242,10 +242,10 @@ class Model(LoadedModel):
 
 
 def load(
-    path: str | Path | Sequence[str | Path],
+    path: str | Path | Iterable[str | Path],
     *,
     device: str = "auto",
-    trusted: Sequence[str] = (),
+    trusted: Iterable[str] = (),
     ensemble: str = "log",
     tag: str | None = None,
 ) -> Model:

@@ -24,6 +24,8 @@ from tests.cli.conftest import ONE_STEP
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SENTENCE = "The wolf slept ."
+PACKAGE: Any = seq2seq
+"""As one sees it who calls it with what it does not take."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,8 @@ def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
     model: Model, monkeypatch: pytest.MonkeyPatch, ask: Any
 ) -> None:
     alone, said = ask(model), model.translate([SENTENCE], max_length=9)
-    decoder, found = type(model.network.decoder), []
+    decoder: Any = type(model.network.decoder)
+    found: list[list[str]] = []
     forward = decoder.forward
 
     def meanwhile(*arguments: Any, **options: Any) -> Any:
@@ -152,21 +155,21 @@ def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
         (lambda model: model.export("new", None), "format=None is not known"),
         (lambda model: model.joined(None), "joined takes models"),
         (lambda model: Model(model.checkpoint.path), r"for a file say seq2seq.load"),
-        (lambda _: seq2seq.load(None), "path=None is no path"),
-        (lambda _: seq2seq.load(b"best.ckpt"), "path=b'best.ckpt' is no path"),
-        (lambda _: seq2seq.load([None]), "path.0.=None is no path"),
-        (lambda _: seq2seq.load({"best.ckpt": 1}), "path=.* is no list of paths"),
-        (lambda model: seq2seq.load(model.checkpoint.path, trusted=None), "trusted=None is no list of names"),
-        (lambda model: seq2seq.load(model.checkpoint.path, trusted=[3]), "trusted.0.=3 is no text"),
-        (lambda _: seq2seq.train(["a\nb=1"]), "there is no key a"),
-        (lambda _: seq2seq.train(["--cfg", "job"]), "--cfg is an option of the command line"),
-        (lambda _: seq2seq.average(None, "new.ckpt"), "paths=None is no list of paths"),
-        (lambda model: seq2seq.average([model.checkpoint.path] * 2, None), "output=None is no path"),
-        (lambda model: seq2seq.average([model.checkpoint.path] * 2, "new", trusted="a"), "trusted='a' is one name"),
-        (lambda _: seq2seq.compare(None), "folder=None is no path"),
-        (lambda _: seq2seq.compare("outputs", samples=1.5), "samples=1.5: expected a whole number"),
-        (lambda _: seq2seq.Run(None), "folder=None is no path"),
-        (lambda _: seq2seq.Run("nowhere").metrics, "nowhere/metrics.json is not there"),
+        (lambda _: PACKAGE.load(None), "path=None is no path"),
+        (lambda _: PACKAGE.load(b"best.ckpt"), "path=b'best.ckpt' is no path"),
+        (lambda _: PACKAGE.load([None]), "path.0.=None is no path"),
+        (lambda _: PACKAGE.load({"best.ckpt": 1}), "path=.* is no list of paths"),
+        (lambda model: PACKAGE.load(model.checkpoint.path, trusted=None), "trusted=None is no list of names"),
+        (lambda model: PACKAGE.load(model.checkpoint.path, trusted=[3]), "trusted.0.=3 is no text"),
+        (lambda _: PACKAGE.train(["a\nb=1"]), "there is no key a"),
+        (lambda _: PACKAGE.train(["--cfg", "job"]), "--cfg is an option of the command line"),
+        (lambda _: PACKAGE.average(None, "new.ckpt"), "paths=None is no list of paths"),
+        (lambda model: PACKAGE.average([model.checkpoint.path] * 2, None), "output=None is no path"),
+        (lambda model: PACKAGE.average([model.checkpoint.path] * 2, "new", trusted="a"), "trusted='a' is one name"),
+        (lambda _: PACKAGE.compare(None), "folder=None is no path"),
+        (lambda _: PACKAGE.compare("outputs", samples=1.5), "samples=1.5: expected a whole number"),
+        (lambda _: PACKAGE.Run(None), "folder=None is no path"),
+        (lambda _: PACKAGE.Run("nowhere").metrics, "nowhere/metrics.json is not there"),
     ],
 )
 def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None:
@@ -184,11 +187,12 @@ def test_what_can_be_gone_through_once_is_a_list(model: Model, tmp_path: Path) -
     )
     path = model.checkpoint.path
     assert seq2seq.load(map(Path, [path, path]), device="cpu").translate([""]) == [""]
-    assert len(model.alternatives(SENTENCE, n=np.int64(2), max_length=9)) == 2
 
 
 def test_number_of_numpy_is_a_number(model: Model) -> None:
+    size: Any
     for size in np.arange(1, 3):
+        assert len(model.alternatives(SENTENCE, n=size, max_length=9)) == size
         assert model.translate([SENTENCE], beam_size=size) == model.translate([SENTENCE], beam_size=int(size))
 
 
