@@ -1,6 +1,7 @@
 """A trained model in Python: `model = seq2seq.load("best.ckpt")`; the commands do the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,13 @@ from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence
 from seq2seq.api_attention import SentenceAttention
 from seq2seq.api_loaded import LoadedModel
-from seq2seq.api_texts import pairs_of_texts, text, texts
+from seq2seq.api_texts import listed, names, pairs_of_texts, place, places, text, texts, whole
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.data.text import comparable
-from seq2seq.decoding.alternatives import Alternative, find_alternatives
+from seq2seq.decoding.alternatives import MOST, Alternative, find_alternatives
 from seq2seq.decoding.requests import requests_of
 from seq2seq.decoding.scoring import PairScore
 from seq2seq.decoding.translator import Translation, own_translation
@@ -33,8 +34,8 @@ class Model(LoadedModel):
         lines: Iterable[str],
         *,
         search: str = "beam",
-        prefix: Sequence[str] | None = None,
-        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        prefix: Iterable[str] | None = None,
+        constraints: Iterable[Mapping[str, Any] | None] | None = None,
         **options: Any,
     ) -> list[str]:
         """Return the best translation of each line, in order.
@@ -60,14 +61,18 @@ class Model(LoadedModel):
         lines: Iterable[str],
         *,
         search: str = "nbest",
-        prefix: Sequence[str] | None = None,
-        constraints: Sequence[Mapping[str, Any] | None] | None = None,
+        prefix: Iterable[str] | None = None,
+        constraints: Iterable[Mapping[str, Any] | None] | None = None,
         **options: Any,
     ) -> list[list[Translation]]:
         """Return several translations of each line, best first, each with its score; arguments as `translate`."""
         lines = texts("lines", lines)
         chosen = build_search(choice_of("search", search, options))
         requests = None
+        if prefix is not None:
+            prefix = texts("prefix", prefix)
+        if constraints is not None:
+            constraints = listed("constraints", constraints, "dictionaries", '[{"require": ["Haus"]}, None]')
         if prefix is not None or constraints is not None:
             requests = requests_of(self.tokenizers.target, search=chosen, prefixes=prefix, constraints=constraints)
             if len(requests) != len(lines):
@@ -93,10 +98,12 @@ class Model(LoadedModel):
             options: keys of that file.
 
         Raises:
-            UserError: the prefix cannot be said or is too long; the source is empty; n or unit is none.
+            UserError: the prefix cannot be said or is too long; the source is empty; unit is none, or n is not from 1
+                to 200.
         """
         chosen = build_search(choice_of("search", search, options))
         ids, begun = self._sentence("source", source).ids, text("prefix", prefix)
+        n = whole("n", n, least=1, most=MOST)
         return find_alternatives(
             self.network, self.tokenizers, ids, begun, search=chosen, n=n, unit=unit, device=self._translator.device
         )
@@ -112,10 +119,13 @@ class Model(LoadedModel):
         Raises:
             UserError: the model has no attention, or there is no such choice; one of them is no pair of texts.
         """
-        self.alone()
+        if links is None and options:
+            raise UserError(f"{next(iter(options))} is a key of a way from weights to links; say which: links=...")
+        watched = copy.copy(self._translator)
+        watched.model = self._apart()
         chosen = None if links is None else choice_of("links", links, options)
         extraction = build_extraction(chosen, self.checkpoint)
-        return list(self._translator.align(pairs_of_texts(pairs), self._alignment(), extraction))
+        return list(watched.align(pairs_of_texts(pairs), self._alignment(), extraction))
 
     def score(self, pairs: Iterable[tuple[str, str]]) -> list[PairScore]:
         """Return how likely the model finds the target of each (source, target) pair, in order.
@@ -150,6 +160,8 @@ class Model(LoadedModel):
             UserError: there are no pairs, or one is no pair of texts; there is no such search, key or tokeniser.
         """
         pairs = pairs_of_texts(pairs)
+        if not isinstance(lowercase, bool):
+            raise UserError(f"lowercase={lowercase!r}: expected True or False")
         said = self.translate([source for source, _ in pairs], search=search, **options)
         form = comparable(self.tokenizers.target.normalization)  # a model cannot say what its tokenizer leaves out
         texts = ([form(text) for text in of] for of in (said, [reference for _, reference in pairs]))
@@ -168,7 +180,7 @@ class Model(LoadedModel):
         """
         if self.others:
             raise UserError("several models together have no one export; load one of them")
-        export(self.checkpoint, Path(folder), form=format, quantization=quantization)
+        export(self.checkpoint, place("folder", folder), form=format, quantization=quantization)
 
     def attention(self, source: str, target: str | None = None) -> SentenceAttention:
         """Return every attention of the model while it says a target.
@@ -180,7 +192,7 @@ class Model(LoadedModel):
         Raises:
             UserError: the model has no attention; a sentence is empty.
         """
-        network = self.alone()
+        network = self._apart()
         read = self._sentence("source", source)
         said = self._own_translation(read) if target is None else self._sentence("target", target)
         alignment = self._alignment()
@@ -212,9 +224,11 @@ class Model(LoadedModel):
         Raises:
             UserError: the model cannot have the method; a sentence is empty, or cannot be said.
         """
-        network = self.alone()
+        network = self._apart()
         chosen = build_method(choice_of("method", method, options))
         chosen.check(network)
+        contrast = None if contrast is None else text("contrast", contrast)
+        at = None if at is None else whole("at", at, least=1)
         length = self.checkpoint.max_length
         read = read_sentence("source", self.tokenizers.source, text("source", source), max_length=length)
         said = self._own_translation(read) if target is None else text("target", target)
@@ -228,10 +242,10 @@ class Model(LoadedModel):
 
 
 def load(
-    path: str | Path | Sequence[str | Path],
+    path: str | Path | Iterable[str | Path],
     *,
     device: str = "auto",
-    trusted: Sequence[str] = (),
+    trusted: Iterable[str] = (),
     ensemble: str = "log",
     tag: str | None = None,
 ) -> Model:
@@ -248,10 +262,10 @@ def load(
         UserError: a checkpoint or the device cannot be used; the models have different vocabularies; they need
             a tag, or do not know this one.
     """
-    paths = [path] if isinstance(path, str | Path) else list(path)
-    if not paths:
+    trusted = names("trusted", trusted)
+    if not isinstance(path, Iterable) or isinstance(path, str | bytes):
+        path = [place("path", path)] if path != "" else [path]
+    elif not (path := places("path", path)):
         raise UserError("there is no checkpoint in the list; give at least one")
-    if isinstance(trusted, str):
-        raise UserError(f"trusted={trusted!r} is one name; give a list: [{trusted!r}]")
-    first, *others = [read_checkpoint(str(each), trusted=trusted) for each in paths]
+    first, *others = [read_checkpoint(str(each), trusted=trusted) for each in path]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.maps import AttentionMap, View
 from seq2seq.alignment.sentence import Sentence
+from seq2seq.api_texts import unit_of
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.pages.visualize import Target, visualize_page
 
@@ -26,7 +27,11 @@ class SentenceAttention(NamedTuple):
 
         Args:
             unit: `words` or `pieces`.
+
+        Raises:
+            UserError: it is neither.
         """
+        unit = unit_of(unit)
         return next(m for m in self.maps if m.name == self.alignment.layer).view(unit)
 
     def plot(self, *, unit: str = "words") -> Figure:

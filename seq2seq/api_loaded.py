@@ -11,6 +11,7 @@ from seq2seq.build_tags import with_tag
 from seq2seq.checkpoint import AlignmentChoice, Checkpoint
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.decoding.ensemble import Ensemble
+from seq2seq.decoding.interface import set_apart
 from seq2seq.decoding.translator import Translator
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -42,6 +43,8 @@ class LoadedModel:
         ensemble: str = "log",
         tag: str | None = None,
     ) -> None:
+        if not all(isinstance(each, Checkpoint) for each in (checkpoint, *others)):
+            raise UserError("a model is made of what a checkpoint holds; for a file say seq2seq.load(path)")
         self.checkpoint = checkpoint
         self.others = others
         together = checkpoint, *others
@@ -79,6 +82,8 @@ class LoadedModel:
         Raises:
             UserError: the models have different vocabularies; there is no such mean.
         """
+        if not all(isinstance(other, LoadedModel) for other in others):
+            raise UserError("joined takes models, as seq2seq.load returns them, one after the other")
         made = copy.copy(self)
         made.others = tuple(other.checkpoint for other in others)
         check_one_vocabulary((made.checkpoint, *made.others))
@@ -97,6 +102,10 @@ class LoadedModel:
         if not isinstance(self.network, EncoderDecoder):
             raise UserError("several models together have no attention; load one of them")
         return self.network
+
+    def _apart(self) -> EncoderDecoder:
+        """Return a copy of the one model that shares its weights: another thread may ask the model meanwhile."""
+        return set_apart(self.alone())
 
     def _alignment(self) -> AlignmentChoice:
         if self.checkpoint.alignment is None:

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
-from seq2seq.api_texts import texts
+from seq2seq.api_texts import names, place, places, texts, whole
 from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import checkpoint_of, read_checkpoint
 from seq2seq.cli.keys.messages import explain
@@ -32,7 +32,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = place("folder", folder)
 
     def __repr__(self) -> str:
         return f"<seq2seq run {self.folder}>"
@@ -40,7 +40,11 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """What `metrics.json` holds: steps, speed, and the scores of each test split, such as `test/bleu`."""
-        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        file = self.folder / "metrics.json"
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{file} is not there: it is written when a training has ended") from None
 
     def load(self, *, device: str = "auto") -> Model:
         """Return its best model; where no validation has chosen one, its last."""
@@ -62,7 +66,7 @@ def train(overrides: Sequence[str] = ()) -> Run:
     try:
         with as_program():
             (folder,) = train_runs(given, single=True)
-    except (HydraException, OmegaConfBaseException) as error:  # of several lines, which `seq2seq train` tells in one
+    except (HydraException, OmegaConfBaseException, UserError) as error:  # `seq2seq train` tells them in one line
         raise UserError(explain(error, "train", given)) from error
     return Run(folder)
 
@@ -80,7 +84,8 @@ def average(paths: Sequence[str | Path], output: str | Path, *, trusted: Sequenc
     """
     if isinstance(paths, str | Path):
         raise UserError(f"paths={str(paths)!r} is one alone; give a list of at least two: [path, path]")
-    write_average([read_checkpoint(str(path), trusted=trusted) for path in paths], Path(output))
+    trusted, output = names("trusted", trusted), place("output", output)
+    write_average([read_checkpoint(path, trusted=trusted) for path in places("paths", paths)], output)
 
 
 def compare(
@@ -100,6 +105,7 @@ def compare(
     Raises:
         UserError: there are no runs, or they are not of the same data; there is no such split or baseline.
     """
-    found = compare_runs(Path(folder), split=split, baseline=baseline, samples=samples)
+    samples = whole("samples", samples, least=1)
+    found = compare_runs(place("folder", folder), split=split, baseline=baseline, samples=samples)
     table = make_table(found.ranked, found.left_out, found.chance, split)
     return pandas.read_csv(io.StringIO(as_csv(table, found.chance))).set_index("variant")

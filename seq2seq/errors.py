@@ -13,9 +13,9 @@ class UserError(ValueError):
     """A mistake in a file, a line, a config key or a checkpoint: what was wrong, where, and the remedy, in one line."""
 
 
-def nearest(word: str, options: Iterable[str]) -> str:
+def nearest(word: object, options: Iterable[str]) -> str:
     """Return a hint at the nearest option, or the list of them where none is near."""
-    options = list(options)
+    word, options = str(word), list(options)  # from Python, what is no text may be asked for
     group, last = word.partition(".")[0], word.rpartition(".")[2]
     by_last_part = [option for option in options if option.rpartition(".")[2] == last][:1]
     # Such as `search.candidates.max_length` for `search.max_length`.

@@ -41,17 +41,18 @@ def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
     if name not in choices_of(group):
         raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
     config = compose_defaults(COMMANDS[group], [f"{group}={name}"])[group]
-    unknown = [key for key in options if key not in config]
+    unknown = [key for key in options if key not in config or key.startswith("_")]
     if unknown:
         keys = [str(key) for key in config if not str(key).startswith("_")]
-        raise UserError(f"{group}={name} has no key {unknown[0]}; {nearest(unknown[0], keys)}")
+        hint = nearest(unknown[0], keys) if keys else "it has none at all"
+        raise UserError(f"{group}={name} has no key {unknown[0]}; {hint}")
     try:
         config.merge_with(
             {key: _plain(value) for key, value in options.items()}
         )  # into what has keys of its own, such as candidates
+        _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
     except OmegaConfBaseException as error:
         raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
-    _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
     return config
 
 

@@ -48,6 +48,8 @@ def train(arguments: list[str], *, single: bool = False) -> list[Path]:
     if sweep and any(override.startswith("resume=") for override in overrides):
         raise UserError("resume: --multirun starts new runs; resume each of its unfinished runs without it")
     variants = variants_of(overrides, sweep=sweep)
+    if single and options - SWEEP:
+        raise UserError(f"{min(options - SWEEP)} is an option of the command line; give overrides alone")
     if single and (options or len(variants) > 1):
         raise UserError("these overrides ask for several runs; train one at a time, or use the command line")
     shown = bool(options - SWEEP)

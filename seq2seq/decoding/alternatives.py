@@ -20,6 +20,9 @@ from seq2seq.decoding.search import search_batch
 from seq2seq.decoding.vocabulary import SPACE, Vocabulary
 from seq2seq.errors import UserError
 
+MOST = 200
+"""Alternatives that may be wanted."""
+
 WIDTH = 4
 """Beginnings of words that are followed at once, for each alternative that is wanted."""
 

@@ -106,10 +106,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _constraints_of(
     given: Mapping[str, Any] | None, tokenizer: Tokenizer, vocabulary: Vocabulary, *, where: str
 ) -> Constraints | None:
-    if not given:
+    if given is None:
         return None
     if not isinstance(given, Mapping):
         raise UserError(f"{where}: {given!r} is no dictionary; expected such as {EXAMPLE}")
+    if not given:
+        return None
     unknown = [key for key in given if key not in ("require", "forbid")]
     if unknown:
         raise UserError(f"{where}: {unknown[0]} is not known; expected such as {EXAMPLE}")

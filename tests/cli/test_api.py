@@ -4,6 +4,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.cli.conftest import ONE_STEP
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 SENTENCE = "The wolf slept ."
+PACKAGE: Any = seq2seq
+"""As one sees it who calls it with what it does not take."""
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,36 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: model.attention(SENTENCE, "Der Wolf schlief .").view().weights,
+        lambda model: model.align([(SENTENCE, "Der Wolf schlief .")], links="argmax"),
+        lambda model: model.explain(SENTENCE, "Der Wolf schlief .").from_source,
+    ],
+    ids=["attention", "align", "explain"],
+)
+def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
+    model: Model, monkeypatch: pytest.MonkeyPatch, ask: Any
+) -> None:
+    alone, said = ask(model), model.translate([SENTENCE], max_length=9)
+    decoder: Any = type(model.network.decoder)
+    found: list[list[str]] = []
+    forward = decoder.forward
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            other = threading.Thread(target=lambda: found.append(model.translate([SENTENCE], max_length=9)))
+            other.start()
+            other.join()
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(decoder, "forward", meanwhile)
+    together = ask(model)
+    assert torch.equal(together, alone) if torch.is_tensor(alone) else together == alone
+    assert found and all(each == said for each in found)
+
+
+@pytest.mark.parametrize(
     ("call", "said"),
     [
         (lambda model: model.translate("text"), "give a list"),
@@ -100,6 +133,55 @@ def test_attention_has_labels_a_picture_and_a_page(model: Model) -> None:
         (lambda model: model.translate([SENTENCE], prefix=[None]), "prefix.0.=None is no text"),
         (lambda model: model.translate([SENTENCE], constraints=[["require"]]), "constraints.0.: .* no dictionary"),
         (lambda model: model.attention(" "), "give a sentence"),
+        (lambda model: model.translate(["\ud800"]), r"lines.0.='.ud800' holds half of a surrogate pair"),
+        (lambda model: model.translate(b"wolf"), "lines=b'wolf' is no list of texts"),
+        (lambda model: model.translate(np.array("a")), "is no list of texts"),
+        (lambda model: model.score(torch.zeros(2, 2, 2)), r"pairs.0.=tensor.* is no pair of texts"),
+        (lambda model: model.score([{SENTENCE, "Der"}]), "is no pair of texts"),  # a set has no order
+        (lambda model: model.translate([SENTENCE], search=None), "search=None: there is no such choice"),
+        (lambda model: model.translate([SENTENCE], search=["beam"]), "did you mean beam"),
+        (lambda model: model.translate([SENTENCE], max_length="${x}"), "search=beam: Interpolation key 'x' not found"),
+        (lambda model: model.translate([SENTENCE], _target_="os.system"), "search=beam has no key _target_"),
+        (lambda model: model.translate([SENTENCE], prefix=3), "prefix=3 is no list of texts"),
+        (lambda model: model.translate([SENTENCE], prefix=["\ud800"]), "prefix.0.=.* surrogate pair"),
+        (lambda model: model.translate([SENTENCE], constraints=3), "constraints=3 is no list of dictionaries"),
+        (lambda model: model.translate([SENTENCE], constraints=[0]), "constraints.0.: 0 is no dictionary"),
+        (lambda model: model.translate([SENTENCE], constraints=[np.zeros(2)]), "constraints.0.: .* is no dictionary"),
+        (lambda model: model.alternatives(SENTENCE, n="3"), "n='3': expected a whole number"),
+        (lambda model: model.alternatives(SENTENCE, n=2.5), "n=2.5: expected a whole number"),
+        (lambda model: model.alternatives(SENTENCE, n=True), "n=True: expected a whole number"),
+        (lambda model: model.alternatives(SENTENCE, n=10**9), "n=1000000000 must be 1 to 200"),
+        (lambda model: model.align([], threshold=0.3), "threshold is a key of a way from weights to links"),
+        (lambda model: model.align([], links=3), "links=3: there is no such choice"),
+        (lambda model: model.evaluate([("a", "b")], tokenize=["13a"]), "is no tokeniser of sacreBLEU"),
+        (lambda model: model.evaluate([("a", "b")], lowercase="no"), "lowercase='no': expected True or False"),
+        (lambda model: model.explain(SENTENCE, "Der", method=None), "method=None: there is no such choice"),
+        (lambda model: model.explain(SENTENCE, "Der", foo=1), "method=erasure has no key foo; it has none at all"),
+        (lambda model: model.explain(SENTENCE, "Der", contrast=3), "contrast=3 is no text"),
+        (lambda model: model.explain(SENTENCE, "Der", contrast="die", at=1.0), "at=1.0: expected a whole number"),
+        (lambda model: model.attention(SENTENCE, "Der").view(unit="piece"), "unit='piece' is not known"),
+        (lambda model: model.attention(SENTENCE, "Der").plot(unit=None), "unit=None is not known"),
+        (lambda model: model.export(None, "onnx"), "folder=None is no path"),
+        (lambda model: model.export("a\0b", "onnx"), "folder=.* cannot be a path"),
+        (lambda model: model.export("x" * 300, "onnx"), "folder=.* is too long for a path"),
+        (lambda model: model.export("new", None), "format=None is not known"),
+        (lambda model: model.joined(None), "joined takes models"),
+        (lambda model: Model(model.checkpoint.path), r"for a file say seq2seq.load"),
+        (lambda _: PACKAGE.load(None), "path=None is no path"),
+        (lambda _: PACKAGE.load(b"best.ckpt"), "path=b'best.ckpt' is no path"),
+        (lambda _: PACKAGE.load([None]), "path.0.=None is no path"),
+        (lambda _: PACKAGE.load({"best.ckpt": 1}), "path=.* is no list of paths"),
+        (lambda model: PACKAGE.load(model.checkpoint.path, trusted=None), "trusted=None is no list of names"),
+        (lambda model: PACKAGE.load(model.checkpoint.path, trusted=[3]), "trusted.0.=3 is no text"),
+        (lambda _: PACKAGE.train(["a\nb=1"]), "there is no key a"),
+        (lambda _: PACKAGE.train(["--cfg", "job"]), "--cfg is an option of the command line"),
+        (lambda _: PACKAGE.average(None, "new.ckpt"), "paths=None is no list of paths"),
+        (lambda model: PACKAGE.average([model.checkpoint.path] * 2, None), "output=None is no path"),
+        (lambda model: PACKAGE.average([model.checkpoint.path] * 2, "new", trusted="a"), "trusted='a' is one name"),
+        (lambda _: PACKAGE.compare(None), "folder=None is no path"),
+        (lambda _: PACKAGE.compare("outputs", samples=1.5), "samples=1.5: expected a whole number"),
+        (lambda _: PACKAGE.Run(None), "folder=None is no path"),
+        (lambda _: PACKAGE.Run("nowhere").metrics, "nowhere/metrics.json is not there"),
     ],
 )
 def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None:
@@ -108,8 +190,21 @@ def test_mistake_is_said_in_one_line(model: Model, call: Any, said: str) -> None
     assert "\n" not in str(error.value)
 
 
+def test_what_can_be_gone_through_once_is_a_list(model: Model, tmp_path: Path) -> None:
+    said = model.translate([SENTENCE], prefix=["Der"], max_length=9)
+    assert model.translate(iter([SENTENCE]), prefix=iter(["Der"]), max_length=9) == said
+    asked = [{"forbid": ["Der"]}]
+    assert model.translate(iter([SENTENCE]), constraints=iter(asked), max_length=9) == model.translate(
+        [SENTENCE], constraints=asked, max_length=9
+    )
+    path = model.checkpoint.path
+    assert seq2seq.load(map(Path, [path, path]), device="cpu").translate([""]) == [""]
+
+
 def test_number_of_numpy_is_a_number(model: Model) -> None:
+    size: Any
     for size in np.arange(1, 3):
+        assert len(model.alternatives(SENTENCE, n=size, max_length=9)) == size
         assert model.translate([SENTENCE], beam_size=size) == model.translate([SENTENCE], beam_size=int(size))
 
 

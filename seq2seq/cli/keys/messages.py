@@ -49,7 +49,7 @@ FROM_WORKER = re.compile(r"(?s)^Caught \w+ in DataLoader worker process.*\n[\w.]
 
 def explain(error: BaseException, command: str, overrides: list[str]) -> str:
     """Return one line: what was wrong, where, and the remedy as far as it is known."""
-    return with_place(_explain(error, command, overrides), command, overrides)
+    return with_place(_one_line(_explain(error, command, overrides)), command, overrides)
 
 
 def _explain(error: BaseException, command: str, overrides: list[str]) -> str:
