@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seq2seq.checkpoint import KEY, LAST, MODEL_PREFIX, PREVIOUS, AlignmentChoice, pack
 from seq2seq.errors import UserError, is_full
+from seq2seq.unfinished import part_of
 
 
 def check_new_file(path: Path, given: Iterable[str], *, example: str) -> None:
@@ -56,22 +57,22 @@ def write_model(
     """
     state = {f"{MODEL_PREFIX}{name}": tensor.cpu() for name, tensor in weights.items()}
     content = {"state_dict": state, KEY: pack(config, tokenizers, alignment) | more}
-    save_whole(content, path, part=f"{os.getpid()}.part")  # nobody has claimed the place: another may write there, too
+    save_whole(content, path, part_of(path))  # nobody has claimed the place: another may write there, too
 
 
-def save_whole(content: dict[str, Any], path: Path, *, part: str = "part") -> None:
+def save_whole(content: dict[str, Any], path: Path, part: Path | None = None) -> None:
     """Write a checkpoint beside its place and rename it when it is whole; a run's last one keeps its predecessor.
 
     Args:
         content: of the checkpoint.
         path: its place.
-        part: how the name ends under which it is written. Two processes that share one must not write at once; where
-            one is killed, its part stays until the next writes under that name.
+        part: where it is written until it is whole; None: at `.NAME.part`, where two processes must not write at once,
+            and what one leaves that is killed stays until the next.
 
     Raises:
         UserError: it cannot be written, as when the disk is full. What was there before is still there.
     """
-    beside = path.with_name(f".{path.name}.{part}")
+    beside = part or path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:

@@ -21,6 +21,7 @@ from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_ang
 from seq2seq.alignment.links import Links
 from seq2seq.alignment.outlines import draw_links, draw_links_key
 from seq2seq.alignment.shares import NOWHERE, is_seen
+from seq2seq.unfinished import part_of
 
 FONT_MIN, FONT_MAX = 6.5, 10.0  # points
 TITLE_WIDTH = 4.5  # inches that a title may take even where the cells take less
@@ -92,9 +93,9 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write the figure, whole, as PNG or SVG, by the suffix of the path; a missing folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = part_of(path)
     try:
-        figure.savefig(part, dpi=figure.dpi)
+        figure.savefig(part, dpi=figure.dpi, format=path.suffix.removeprefix("."))
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -29,6 +31,7 @@ from seq2seq.cli.process.output import check_folder, refuse_other_results, resul
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
 from seq2seq.config_files import choices_of
 from seq2seq.data import pair as data
+from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
@@ -49,18 +52,7 @@ def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("trust", arguments, text_keys=("checkpoint", "output", "tag", "others"))
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    if type(config.sentences) is not int or config.sentences < 2:
-        raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
-    asked = None
-    if config.methods is not None:
-        known = [ATTENTION, *choices_of("method")]
-        asked = names_of("methods", config.methods, known, example="attention,erasure")
-    changes = names_of("changes", config.changes, CHANGES, example=CHANGES[0])
-    others = paths_of("others", config.others) if config.others not in ([], "[]") else []
-    if asked == [] and not (changes or others):
-        raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
-    if not 0 < config.epsilon < 1:
-        raise UserError(f"epsilon={config.epsilon}: expected a total variation distance, above 0 and below 1")
+    asked, changes, others = _asked(config)
     if config.output:
         check_folder(Path(config.output))
     checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
@@ -80,19 +72,7 @@ def main(arguments: list[str]) -> None:
         max_ratio=None,
         cache_dir=Path(config.loader.cache_dir),
     )
-    rows = encoded.dataset
-    linked = any(rows["links"])
-
-    def stands_for(row: dict[str, Any]) -> frozenset[Link]:
-        return corpus.antecedents(data.Pair(row["source"], row["target"], row["links"])) if linked else frozenset()
-
-    pairs = [
-        Pair(
-            *sentences_of_row(tokenizers, row), _gold(row["links"], i) if linked else None, row["tags"], stands_for(row)
-        )
-        for i, row in enumerate(rows.select(range(min(config.sentences, len(rows)))))
-        if len(row["source_ids"]) and len(row["target_ids"])
-    ]
+    pairs = _pairs(encoded.dataset, corpus, tokenizers, most=config.sentences)
     if not pairs:
         raise UserError(f"split={config.split}: no pair among the first {config.sentences} has words on both sides")
     folder = results_folder(config.output, config.checkpoint)
@@ -140,6 +120,27 @@ def main(arguments: list[str]) -> None:
         print(f"written to {files[kind]}")
 
 
+def _asked(config: DictConfig) -> tuple[list[str] | None, list[str], list[str]]:
+    """Return the methods (None: all), the changes and the other checkpoints that are asked for.
+
+    Raises:
+        UserError: a key has a value that cannot be, or nothing is asked for.
+    """
+    if type(config.sentences) is not int or config.sentences < 2:
+        raise UserError(f"sentences={config.sentences}: expected a number from 2 on, such as 100")
+    methods = None
+    if config.methods is not None:
+        known = [ATTENTION, *choices_of("method")]
+        methods = names_of("methods", config.methods, known, example="attention,erasure")
+    changes = names_of("changes", config.changes, CHANGES, example=CHANGES[0])
+    others = paths_of("others", config.others) if config.others not in ([], "[]") else []
+    if methods == [] and not (changes or others):
+        raise UserError(f"methods=[]: nothing is asked; use methods=[attention] or changes=[{CHANGES[0]}]")
+    if not 0 < config.epsilon < 1:
+        raise UserError(f"epsilon={config.epsilon}: expected a total variation distance, above 0 and below 1")
+    return methods, changes, others
+
+
 def _rankings(asked: list[str] | None, model: EncoderDecoder, checkpoint: Checkpoint) -> dict[str, Ranking]:
     """Return the methods that were asked for; where none was, all that the model can have.
 
@@ -163,8 +164,21 @@ def _rankings(asked: list[str] | None, model: EncoderDecoder, checkpoint: Checkp
     return found
 
 
-def _gold(links: str, index: int) -> Links:
-    return parse_links(links, where=f"links of pair {index + 1}")
+def _pairs(rows: Dataset, corpus: Corpus, tokenizers: Tokenizers, *, most: int) -> list[Pair]:
+    """Return the first pairs that have words on both sides, with their gold links where the split has any."""
+    linked = any(rows["links"])
+
+    def gold(links: str, number: int) -> Links | None:
+        return parse_links(links, where=f"links of pair {number}") if linked else None
+
+    def stands_for(row: dict[str, Any]) -> frozenset[Link]:
+        return corpus.antecedents(data.Pair(row["source"], row["target"], row["links"])) if linked else frozenset()
+
+    return [
+        Pair(*sentences_of_row(tokenizers, row), gold(row["links"], number), row["tags"], stands_for(row))
+        for number, row in enumerate(rows.select(range(min(most, len(rows)))), 1)
+        if len(row["source_ids"]) and len(row["target_ids"])
+    ]
 
 
 def _source_part(method: Method, forced: Forced) -> Tensor:

@@ -7,6 +7,8 @@ import weakref
 from functools import cached_property
 from pathlib import Path
 
+from seq2seq.unfinished import lives
+
 SAMPLED = "seq2seq-sampled-"
 """What names of temporary folders begin with; the number of the process follows."""
 
@@ -25,18 +27,8 @@ class SampledFiles:
     def _folder(self) -> Path:
         for left in Path(tempfile.gettempdir()).glob(f"{SAMPLED}*"):
             process = left.name.removeprefix(SAMPLED).partition("-")[0]
-            if process.isdecimal() and not _lives(int(process)):
+            if process.isdecimal() and not lives(int(process)):
                 shutil.rmtree(left, ignore_errors=True)  # its process was killed
         folder = Path(tempfile.mkdtemp(prefix=f"{SAMPLED}{os.getpid()}-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

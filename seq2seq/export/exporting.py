@@ -3,7 +3,7 @@
 import importlib
 import logging
 import os
-import tempfile
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from seq2seq.checkpoint import Checkpoint
 from seq2seq.errors import UserError, nearest, unwritable
 from seq2seq.export.card import write_card
 from seq2seq.export.loading import how_to_load
+from seq2seq.unfinished import part_of
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +67,23 @@ def export(checkpoint: Checkpoint, output: Path, *, form: str, quantization: str
         )
     model, tokenizers = load_model(checkpoint, torch.device("cpu"))
     options = {} if quantization is None else {"quantization": quantization}
+    folder = part_of(output.absolute())
     new = [parent for parent in output.absolute().parents if not parent.exists()]
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-            folder = Path(temporary) / "export"
-            folder.mkdir()
-            with torch.no_grad():
-                exporter.save(model, checkpoint, tokenizers, folder, **options)
-            for side, tokenizer in tokenizers._asdict().items():
-                for ending, content in tokenizer.files.items():
-                    (folder / f"{side}{ending}").write_bytes(content)
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            load = how_to_load(form, output.name, tokenizers, model.first_token)
-            write_card(checkpoint, folder, form=form, parameters=parameters, load=load)
-            os.replace(folder, output)
+        shutil.rmtree(folder, ignore_errors=True)  # of a killed process of the same number
+        folder.mkdir()
+        with torch.no_grad():
+            exporter.save(model, checkpoint, tokenizers, folder, **options)
+        for side, tokenizer in tokenizers._asdict().items():
+            for ending, content in tokenizer.files.items():
+                (folder / f"{side}{ending}").write_bytes(content)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        load = how_to_load(form, output.name, tokenizers, model.first_token)
+        write_card(checkpoint, folder, form=form, parameters=parameters, load=load)
+        os.replace(folder, output)
     except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
         for parent in new:
             with suppress(OSError):
                 parent.rmdir()

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from logging.handlers import BufferingHandler
@@ -29,6 +31,7 @@ from seq2seq.export import ctranslate2 as to_ctranslate2
 from seq2seq.export import onnx as to_onnx
 from seq2seq.models import EncoderDecoder
 from seq2seq.options import compose_defaults
+from seq2seq.unfinished import part_of
 
 Command = Callable[..., Any]
 MAX_LENGTH = 20
@@ -313,6 +316,17 @@ def test_recurrent_model_is_no_transformer(command: Command, bahdanau: Any, tmp_
     said = command("export", f"checkpoint={bahdanau.best}", "format=ctranslate2", "output=made")
     assert said.status == 1 and said.err.count("\n") == 1 and "use format=onnx" in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_left_goes_with_the_next(command: Command, bahdanau: Any, tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for process in (dead.pid, os.getpid()):
+        left = tmp_path / part_of(tmp_path / "made").name.replace(str(os.getpid()), str(process))
+        left.mkdir()
+        (left / "model.safetensors").touch()
+    said = command("export", f"checkpoint={bahdanau.best}", "format=safetensors", "output=made")
+    assert said.status == 0 and [path.name for path in tmp_path.iterdir()] == ["made"], said.err
 
 
 def test_folder_with_something_in_it_is_left_alone(command: Command, bahdanau: Any, tmp_path: Path) -> None:

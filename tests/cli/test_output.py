@@ -74,7 +74,7 @@ def test_file_that_takes_no_more_is_named(tmp_path: Path, number: int, said: str
 
 
 def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
-    """What is left is hidden, and says whose it was."""
+    """What is left is hidden, says whose it was, and goes when the file is written next."""
 
     def killed() -> None:
         with write_whole(tmp_path / "out") as file:
@@ -86,7 +86,15 @@ def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
-    assert [path.name for path in tmp_path.iterdir()] == [f".out.{child.pid}.part"]
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(f".out.{child.pid}-") and left.name.endswith(".part")
+    others = [tmp_path / left.name.replace(*pair) for pair in (("out", "out.x"), (str(child.pid), str(os.getppid())))]
+    others.append(tmp_path / f".out.{child.pid}-of another host.part")
+    for other in others:
+        other.touch()
+    with write_whole(tmp_path / "out") as file:
+        file.write("whole\n")
+    assert {*tmp_path.iterdir()} == {tmp_path / "out", *others}
 
 
 @pytest.mark.parametrize("name", ["evaluate", "explain", "export", "heads", "trust", "visualize"])

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from seq2seq.cli.process.streams import check_stdout
 from seq2seq.errors import Interrupted, UserError, is_full, unwritable
+from seq2seq.unfinished import part_of
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     # Written to, not replaced:
     direct = (of_system and path.is_symlink()) or (os.path.exists(path) and not os.path.isfile(path))
     whole = Path(os.path.realpath(path)) if path.is_symlink() and not direct else path
-    place = path if direct else whole.with_name(f".{whole.name}.{os.getpid()}.part")
+    place = path if direct else part_of(whole)
     try:
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
         with place.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
