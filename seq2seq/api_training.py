@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,10 @@ from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv
 from seq2seq.comparison.table import make_table
 from seq2seq.errors import UserError
+
+
+_training = threading.Lock()
+"""Is held while this process trains: Hydra's state and the random numbers are of the whole process."""
 
 
 class Run:
@@ -58,16 +63,23 @@ def train(overrides: Sequence[str] = ()) -> Run:
         overrides: as on the command line: `["model=luong", "trainer.max_epochs=2"]`.
 
     Raises:
-        UserError: an override cannot be; they ask for several runs.
+        UserError: an override cannot be; they ask for several runs; another thread is training.
     """
     if isinstance(overrides, str):
         raise UserError(f"overrides={overrides!r} is one text; give a list: [{overrides!r}]")
     given = texts("overrides", overrides)
+    if not _training.acquire(blocking=False):
+        raise UserError(
+            "another thread of this process is training, and both would share its random numbers; wait for that "
+            "training, or start a process for each"
+        )
     try:
         with as_program():
             (folder,) = train_runs(given, single=True)
     except (HydraException, OmegaConfBaseException, UserError) as error:  # `seq2seq train` tells them in one line
         raise UserError(explain(error, "train", given)) from error
+    finally:
+        _training.release()
     return Run(folder)
 
 

@@ -287,6 +287,27 @@ def test_training_returns_its_folder_its_scores_and_its_model(
         seq2seq.load(run.folder)
 
 
+def test_second_training_at_the_same_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    other: list[BaseException] = []
+
+    def both() -> None:
+        try:
+            seq2seq.train(["seed=2"])
+        except UserError as error:
+            other.append(error)
+
+    def first(*_: Any, **__: Any) -> list[Path]:
+        second = threading.Thread(target=both)
+        second.start()
+        second.join()
+        return [Path("first")]
+
+    monkeypatch.setattr("seq2seq.api_training.train_runs", first)
+    for _ in range(2):  # and the next one, after it, is not
+        assert seq2seq.train(["seed=1"]).folder == Path("first")
+    assert len(other) == 2 and "another thread of this process is training" in str(other[0])
+
+
 @pytest.mark.parametrize("several", [["--multirun", "seed=1,2"], ["variants=['seed=1','seed=2']"]], ids=str)
 def test_training_of_several_runs_is_refused_before_it_begins(
     text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: list[str]
