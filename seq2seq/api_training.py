@@ -24,7 +24,6 @@ from seq2seq.comparison.forms import as_csv
 from seq2seq.comparison.table import make_table
 from seq2seq.errors import UserError
 
-
 _training = threading.Lock()
 """Is held while this process trains: Hydra's state and the random numbers are of the whole process."""
 
