@@ -3,6 +3,7 @@
 import copy
 import math
 import re
+import threading
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -21,6 +22,9 @@ REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 
 COMMANDS = {"search": "translate", "links": "align", "method": "explain"}
 """Groups of which a choice can be had by itself, and a command that has each."""
+
+_composing = threading.RLock()
+"""Is held while Hydra composes, which it does for one thread at a time."""
 
 KINDS: tuple[tuple[Any, str], ...] = ((bool, "true or false"), (int, "a whole number"), (float | int, "a number"))
 """Types that a value must keep, and what to call them; the first that fits the default counts."""
@@ -98,7 +102,8 @@ def compose_hydra(command: str, overrides: list[str]) -> DictConfig:
 
 def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
     """Return the same to look at, not to change: kept, since a command looks several times at each of its runs."""
-    config, HydraConfig.instance().cfg = _composed(command, overrides, own_state())
+    with _composing:
+        config, HydraConfig.instance().cfg = _composed(command, overrides, own_state())
     return config
 
 

@@ -1,15 +1,19 @@
 """What is composed from kept choices and values is what Hydra composes, and refuses, of the same overrides."""
 
+import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import hydra
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from seq2seq import options
 from seq2seq.composition import compose
 from seq2seq.config_files import config_folder
 
@@ -80,3 +84,26 @@ def test_copy_may_be_changed() -> None:
     first.model.dropout, first.seed = 0.9, 6
     again = compose("train", ("seed=5",), ())
     assert again.seed == 5 and again.model.dropout != 0.9
+
+
+def test_threads_compose_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hydra's state is one for all threads."""
+    inside: list[int] = []
+    most: list[int] = []
+
+    def slow(*_: Any) -> tuple[DictConfig, Any]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return OmegaConf.create({}), None
+
+    monkeypatch.setattr(options, "_composed", slow)
+    before = HydraConfig.instance().cfg
+    threads = [Thread(target=options.composed, args=("train", (f"seed={i}",))) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    HydraConfig.instance().cfg = before
+    assert most == [1, 1, 1, 1]

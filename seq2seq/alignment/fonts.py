@@ -9,10 +9,14 @@ from matplotlib import get_cachedir
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
 
+from seq2seq.data.text import visible
+
 log = logging.getLogger(__name__)
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib
 MISSING = "\ufffd"
+UNSEEN = ("Cf", "Zs")
+"""Categories of characters that leave no ink: joiners, marks of direction, spaces."""
 
 
 class Writable(NamedTuple):
@@ -25,8 +29,10 @@ class Writable(NamedTuple):
 def make_writable(texts: list[str]) -> Writable:
     """Return the texts with `�` for control characters and for those that no installed font has, and the families.
 
+    A text in which nothing could be seen, such as the joiner of two emoji alone, is written as Python escapes it.
     What no font has is named in a warning, once a process for the same characters.
     """
+    texts = [visible(text) if text.strip(" ") and _is_unseen(text) else text for text in texts]
     region = _region("".join(texts))
     families = {character: _family_of(character, region) for character in sorted(set("".join(texts)))}
     absent = [character for character, family in families.items() if family is None and character.isprintable()]
@@ -40,6 +46,10 @@ def _region(text: str) -> str:
     """Return how the names of font families end whose shapes of Chinese characters suit the text."""
     scripts = {unicodedata.name(character, "").partition(" ")[0] for character in text}
     return "JP" if scripts & {"HIRAGANA", "KATAKANA"} else "KR" if "HANGUL" in scripts else "SC"
+
+
+def _is_unseen(text: str) -> bool:
+    return all(unicodedata.category(character) in UNSEEN for character in text)
 
 
 @cache

@@ -59,6 +59,11 @@ def test_joiners_inside_words_are_kept() -> None:
     assert make_writable(["می\u200cخواهم"]).texts == ["می\u200cخواهم"]
 
 
+def test_label_in_which_nothing_can_be_seen_is_named() -> None:
+    labels = ["\u200d", "\xa0", "\u200e\u200f", "", " ", "a\u200d"]
+    assert make_writable(labels).texts == [r"\u200d", r"\xa0", r"\u200e\u200f", "", " ", "a\u200d"]
+
+
 @pytest.mark.skipif(not CJK, reason="no CJK font is installed")
 @pytest.mark.parametrize("words", [["它太累了", "。"], ["疲れて", "いた"], ["너무", "피곤"], ["這", "隻"]])
 def test_chinese_japanese_and_korean_find_an_installed_font(words: list[str]) -> None:
