@@ -104,27 +104,8 @@ def run_training(
     begin()  # where no step was left to make
 
     module.float()  # in which any other command computes, whatever the training's precision was
-    best = _best(trainer, folder)
-    if not best and trainer.checkpoint_callback:
-        log.warning("no validation chose a best checkpoint: the scores are those of the last weights")
-    if best:
-        checkpoint = read_checkpoint(best)
-        module.model.load_state_dict(checkpoint.weights)
-        module.alignment = checkpoint.alignment
-    metrics = {
-        "parameters": count_parameters(module),
-        "seed": config.seed,
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
-    }
-    for callback in callbacks_of(trainer):
-        if isinstance(callback, Throughput):
-            metrics["train/seconds"] = round(callback.seconds, 3)
-            metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
-            metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
-    metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
-    gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
-    metrics |= {name: float(value) for name, value in gradients.items()}
+    _take_best(trainer, module, folder)
+    metrics = {"parameters": count_parameters(module), "seed": config.seed} | _training_metrics(trainer, device)
     module.to(device)  # Lightning has taken it back to the CPU
     with sharing_cores(device), _explaining(module, data, folder, testing=True):
         evaluations = _test(splits, data, module)
@@ -200,6 +181,30 @@ def _explaining(
         if begun and (folder / "checkpoints" / LAST).exists():
             raise UserError(f"{fault or error}; then {go_on_with(folder)}") from error
         raise UserError(fault or str(error)) from error
+
+
+def _take_best(trainer: lightning.Trainer, module: TranslationModule, folder: Path) -> None:
+    """Give the module the weights and the alignment of the best checkpoint; where there is none, say so."""
+    best = _best(trainer, folder)
+    if best:
+        checkpoint = read_checkpoint(best)
+        module.model.load_state_dict(checkpoint.weights)
+        module.alignment = checkpoint.alignment
+    elif trainer.checkpoint_callback:
+        log.warning("no validation chose a best checkpoint: the scores are those of the last weights")
+
+
+def _training_metrics(trainer: lightning.Trainer, device: torch.device) -> dict[str, float]:
+    """Return how long the training was, how fast, how much memory it took, and its gradients where they were asked."""
+    metrics: dict[str, float] = {"epochs": trainer.current_epoch, "steps": trainer.global_step}
+    for callback in callbacks_of(trainer):
+        if isinstance(callback, Throughput):
+            metrics["train/seconds"] = round(callback.seconds, 3)
+            metrics["train/target_tokens_per_second"] = round(callback.target_tokens_per_second, 1)
+            metrics["train/waiting_share"] = round(callback.waiting / max(callback.seconds, 1e-9), 5)
+    metrics["train/peak_memory_mib"] = round(peak_mib(device), 1)
+    gradients = {name: value for name, value in trainer.callback_metrics.items() if name.startswith(GRADIENTS)}
+    return metrics | {name: float(value) for name, value in gradients.items()}
 
 
 def _best(trainer: lightning.Trainer, folder: Path) -> Path | None:
