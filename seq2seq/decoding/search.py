@@ -86,7 +86,7 @@ def search_batch(
     lengths = batch.source_lengths.tolist()
     wanted = [i for i, request in enumerate(asked) if lengths[i] > 1 or request.least > 0]
     stuck = look(search, wanted) if wanted else []
-    freer = getattr(search, "freer", lambda: None)() if stuck and lenient else None
+    freer = search.allowing_repeats() if stuck and lenient else None
     rest = look(freer, stuck) if freer else stuck
     for i in stuck:
         where = asked[i].where or f"sentence {asked[i].number}"
