@@ -92,6 +92,9 @@ class Search(Protocol):
             requests: one for each source; None: nothing is asked.
         """
 
+    def allowing_repeats(self) -> "Search | None":
+        """Return the search without `no_repeat_ngram`, for where that leaves nothing to say; None: it has none."""
+
 
 def check_limits(max_length: int, max_ratio: float) -> None:
     """Refuse limits that leave no room for a token."""

@@ -75,9 +75,9 @@ class MinimumBayesRisk:
         found = self.candidates(model, source, source_mask, source_lengths, requests=requests)
         return [self._best(hypotheses, [str(key(h.tokens)) for h in hypotheses]) for hypotheses in found]
 
-    def freer(self) -> Self | None:
+    def allowing_repeats(self) -> Self | None:
         """Return it with candidates of a search without `no_repeat_ngram`; None: theirs has none."""
-        candidates = getattr(self.candidates, "freer", lambda: None)()
+        candidates = self.candidates.allowing_repeats()
         if candidates is None:
             return None
         found = copy.copy(self)

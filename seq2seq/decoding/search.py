@@ -69,7 +69,7 @@ def search_batch(
             `no_repeat_ngram`, and has no hypotheses where that does not help; a warning names it.
 
     Raises:
-        UserError: nothing was found that meets a request, unless lenient.
+        UserError: nothing was found that meets a request, unless lenient; the model's logits are no numbers.
     """
     asked = [Request(number) for number in batch.indices.tolist()] if requests is None else requests
     found = [[Hypothesis([], 0.0, 0.0)] for _ in asked]
@@ -86,7 +86,13 @@ def search_batch(
     lengths = batch.source_lengths.tolist()
     wanted = [i for i, request in enumerate(asked) if lengths[i] > 1 or request.least > 0]
     stuck = look(search, wanted) if wanted else []
-    freer = getattr(search, "freer", lambda: None)() if stuck and lenient else None
+    for i in stuck:
+        if asked[i].prefix is None and asked[i].constraints is None:  # then even the end alone is a translation
+            raise UserError(
+                f"sentence {asked[i].number}: nothing was found, since what the model computes of it is no number "
+                "(nan); take another checkpoint, or precision=float32"
+            )
+    freer = search.allowing_repeats() if stuck and lenient else None
     rest = look(freer, stuck) if freer else stuck
     for i in stuck:
         where = asked[i].where or f"sentence {asked[i].number}"

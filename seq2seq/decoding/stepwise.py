@@ -111,8 +111,8 @@ class StepwiseSearch(ABC):
     def begin(self, task: Task) -> Growing:
         """Return the hypotheses before their first token."""
 
-    def freer(self) -> Self | None:
-        """Return the search without `no_repeat_ngram`, for where that leaves nothing to say; None: it has none."""
+    def allowing_repeats(self) -> Self | None:
+        """Return the search without `no_repeat_ngram`, as `Search`."""
         return replace(self, no_repeat_ngram=0) if self.no_repeat_ngram else None
 
     def searched(self, model: Searchable) -> Searchable:

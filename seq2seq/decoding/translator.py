@@ -94,7 +94,8 @@ class Translator:
         in any order.
 
         Raises:
-            UserError: there are not as many requests or tags as lines; nothing was found, where that is strict.
+            UserError: there are not as many requests or tags as lines; nothing was found, where that is strict; the
+                model's logits are no numbers.
         """
         tag_of = repeat("") if tags is None else iter(tags)
         asked = repeat(Request()) if requests is None else iter(requests)

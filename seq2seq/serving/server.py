@@ -73,15 +73,15 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
 
 
 class Idle(NamedTuple):
-    """A connection that is at work on no request: while this stays the same, nothing comes of it."""
+    """A connection that waits for its client: while this stays the same, nothing comes of it."""
 
-    request: object  # the last one; None: none has come whole yet
+    request: object  # the last one; None: none has come yet
     unread: int  # bytes of answers that its client has not taken
     since: float
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, but for its end, and for clients that keep a connection without a request.
+    """Uvicorn, but for its end, and for clients that keep a connection and neither ask nor read.
 
     Args:
         service: what is served.
@@ -140,14 +140,15 @@ class Server(uvicorn.Server):
     def _close_idle(self) -> None:
         """Close connections on which nothing has happened for too long: uvicorn waits for a whole request for ever."""
         now, before, self._idle = time.monotonic(), self._idle, {}
-        for connection in list[Any](self.server_state.connections):
-            request, transport = connection.cycle, connection.transport
-            if request and not request.response_complete and not transport.is_closing():
-                continue  # the guard measures its time
-            idle = Idle(request, transport.get_write_buffer_size(), now)
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            request, unread = connection.cycle, connection.transport.get_write_buffer_size()
+            if request and not request.response_complete and not unread:
+                continue  # the guard measures its time; it cannot end one that waits for the client to read another
+            idle = Idle(request, unread, now)
             if connection in before and before[connection][:2] == idle[:2]:
                 idle = before[connection]
             if now - idle.since > self.service.limits.seconds:
-                transport.abort()
+                connection.transport.abort()
             else:
                 self._idle[connection] = idle

@@ -56,6 +56,15 @@ def test_dead_end_hits_its_own_sentence_alone(model: Model, caplog: pytest.LogCa
     assert "constraints[1]: no translation was found" in caplog.text and "it is left empty" in caplog.text
 
 
+def test_model_that_computes_no_numbers_is_no_dead_end(model: Model) -> None:
+    broken = seq2seq.load(model.checkpoint.path, device="cpu")
+    network: Any = broken.network
+    network.output.weight.data.fill_(math.nan)
+    for search in ("greedy", "beam", "sample"):
+        with pytest.raises(UserError, match=r"^sentence 1: .* is no number .nan.; take another checkpoint"):
+            broken.translate([SENTENCE], search=search)
+
+
 def test_links_are_those_of_the_head_that_aligns_best(model: Model) -> None:
     pair = (SENTENCE, "Der Wolf schlief .")
     (loose,), (strict,) = (model.align([pair], links=links) for links in ("argmax", "intersection"))

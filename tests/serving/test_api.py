@@ -257,12 +257,13 @@ def test_connection_without_a_whole_request_is_closed(run: Run, models: list[Mod
         assert client.ask("/health").status == 200
 
 
+@pytest.mark.parametrize("asked", [1, 2])  # the second waits until the first is read
 def test_connection_whose_client_reads_no_answer_is_closed(
-    run: Run, models: list[Model], monkeypatch: pytest.MonkeyPatch
+    run: Run, models: list[Model], monkeypatch: pytest.MonkeyPatch, asked: int
 ) -> None:
     monkeypatch.setattr("seq2seq.serving.app.live_page", lambda _: "a" * (1 << 24))  # more than the system holds
     with run(models[:1], seconds=0.3) as client, connected(client) as slow:
-        slow.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        slow.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * asked)
         within_10_seconds(lambda: len(client.server.server_state.connections) == 1)
         within_10_seconds(lambda: not client.server.server_state.connections)
 
