@@ -7,9 +7,9 @@ from typing import Any
 
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence
+from seq2seq.api_arguments import listed, names, pairs_of_texts, place, places, text, texts, whole
 from seq2seq.api_attention import SentenceAttention
 from seq2seq.api_loaded import LoadedModel
-from seq2seq.api_texts import listed, names, pairs_of_texts, place, places, text, texts, whole
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search

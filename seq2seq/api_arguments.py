@@ -1,4 +1,4 @@
-"""What a caller from Python gives, as texts, files and numbers, looked at before a model reads any of it."""
+"""What a caller from Python gives: texts, files, numbers. All are looked at before a model reads any of it."""
 
 import errno
 import operator
