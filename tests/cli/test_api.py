@@ -177,6 +177,8 @@ def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
         (lambda model: model.joined(None), "joined takes models"),
         (lambda model: Model(model.checkpoint.path), r"for a file say seq2seq.load"),
         (lambda _: PACKAGE.load(None), "path=None is no path"),
+        (lambda _: PACKAGE.load(""), "path is empty; give a path"),
+        (lambda _: PACKAGE.compare(""), "folder is empty; give a path"),
         (lambda _: PACKAGE.load(b"best.ckpt"), "path=b'best.ckpt' is no path"),
         (lambda _: PACKAGE.load([None]), "path.0.=None is no path"),
         (lambda _: PACKAGE.load({"best.ckpt": 1}), "path=.* is no list of paths"),
