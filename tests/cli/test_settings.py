@@ -65,7 +65,10 @@ def test_values_at_the_edge_that_do_work_are_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"), ("++hydra.run.x=1", "hydra.run.x")],
+    [
+        ("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"),
+        ("++hydra.run.x=1", "hydra.run.x; did you mean hydra.run.dir?"),
+    ],
 )
 def test_key_that_hydra_does_not_have_is_refused(given: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"^there is no key {re.escape(meant)}"):
