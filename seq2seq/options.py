@@ -51,9 +51,8 @@ def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
         hint = nearest(unknown[0], keys) if keys else "it has none at all"
         raise UserError(f"{group}={name} has no key {unknown[0]}; {hint}")
     try:
-        config.merge_with(
-            {key: _plain(value) for key, value in options.items()}
-        )  # into what has keys of its own, such as candidates
+        # Merged, not set: a key may have keys of its own, such as candidates.
+        config.merge_with({key: _plain(value) for key, value in options.items()})
         _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
     except OmegaConfBaseException as error:
         raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
