@@ -53,7 +53,7 @@ def test_dead_end_hits_its_own_sentence_alone(model: Model, caplog: pytest.LogCa
     }
     free, (stuck,) = model.translations([SENTENCE] * 2, **asked, **options)
     assert [free] == model.translations([SENTENCE], **options) and stuck == ("", -math.inf)
-    assert "constraints[1]: no translation was found" in caplog.text and "it is left empty" in caplog.text
+    assert "constraints[1]: no translation was found" in caplog.text and "its line is left empty" in caplog.text
 
 
 def test_model_that_computes_no_numbers_is_no_dead_end(model: Model) -> None:
