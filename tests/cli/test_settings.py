@@ -86,10 +86,10 @@ def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
     [
         (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: there is none here; use trainer=cpu"),
         (["trainer.val_check_interval=1000"], "trainer.val_check_interval=1000: an epoch has"),
-        (["trainer.limit_train_batches=0.001"], "in all that is less than one batch; give a larger share"),
+        (["trainer.limit_train_batches=0.001"], "in all, so that is less than one batch; give a larger share"),
         (
             ["trainer.limit_val_batches=0.001"],
-            "trainer.limit_val_batches=0.001: of 1 in all that is less than one batch; give",
+            "trainer.limit_val_batches=0.001: there are 1 in all, so that is less than one batch; give",
         ),
         (
             ["callbacks.early_stopping.monitor=val/aer", "data.val.links=null"],

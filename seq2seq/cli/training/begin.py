@@ -103,9 +103,11 @@ def _decided_before(path: str, config: DictConfig, overrides: list[str]) -> list
 
     The configuration of that run says the same, and it has a checkpoint of its own. None: no such run goes on.
     """
+    if config.resume is False:
+        return None
     given = list(filter(is_override, overrides))
     by_name = config.resume in (True, "auto")
-    for run in [] if config.resume is False else earlier_runs(config) if by_name else [Path(str(config.resume))]:
+    for run in earlier_runs(config) if by_name else [Path(str(config.resume))]:
         theirs = _config_of(run)
         if not _began_with(path, theirs):
             continue
