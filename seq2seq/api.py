@@ -7,9 +7,9 @@ from typing import Any
 
 from seq2seq.alignment.links import Link
 from seq2seq.alignment.sentence import Sentence
+from seq2seq.api_arguments import listed, names, pairs_of_texts, place, places, text, texts, whole
 from seq2seq.api_attention import SentenceAttention
 from seq2seq.api_loaded import LoadedModel
-from seq2seq.api_texts import listed, names, pairs_of_texts, place, places, text, texts, whole
 from seq2seq.attribution import Explanation, explain
 from seq2seq.attribution.sentences import read_sentence
 from seq2seq.build import build_extraction, build_method, build_search
@@ -263,9 +263,11 @@ def load(
             a tag, or do not know this one.
     """
     trusted = names("trusted", trusted)
-    if not isinstance(path, Iterable) or isinstance(path, str | bytes):
-        path = [place("path", path)] if path != "" else [path]
-    elif not (path := places("path", path)):
+    if isinstance(path, Iterable) and not isinstance(path, str | bytes):
+        paths = places("path", path)
+    else:
+        paths = [place("path", path)]
+    if not paths:
         raise UserError("there is no checkpoint in the list; give at least one")
-    first, *others = [read_checkpoint(str(each), trusted=trusted) for each in path]
+    first, *others = [read_checkpoint(each, trusted=trusted) for each in paths]
     return Model(first, *others, device=device, ensemble=ensemble, tag=tag)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from seq2seq.alignment.heatmap import heatmap
 from seq2seq.alignment.maps import AttentionMap, View
 from seq2seq.alignment.sentence import Sentence
-from seq2seq.api_texts import unit_of
+from seq2seq.api_arguments import unit_of
 from seq2seq.checkpoint import AlignmentChoice
 from seq2seq.pages.visualize import Target, visualize_page
 

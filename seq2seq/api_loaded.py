@@ -4,7 +4,7 @@ import copy
 from typing import Self
 
 from seq2seq.alignment.sentence import Sentence, readable, sentence_of
-from seq2seq.api_texts import text
+from seq2seq.api_arguments import text
 from seq2seq.build import find_device
 from seq2seq.build_ensemble import check_one_vocabulary, load_models, shortest_limit
 from seq2seq.build_tags import with_tag

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seq2seq.api import Model
 from seq2seq.api import load as load_model
-from seq2seq.api_texts import names, place, places, texts, whole
+from seq2seq.api_arguments import names, place, places, texts, whole
 from seq2seq.averaging import average as write_average
 from seq2seq.checkpoint import checkpoint_of, read_checkpoint
 from seq2seq.cli.keys.messages import explain

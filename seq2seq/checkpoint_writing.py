@@ -66,8 +66,8 @@ def save_whole(content: dict[str, Any], path: Path, part: Path | None = None) ->
     Args:
         content: of the checkpoint.
         path: its place.
-        part: where it is written until it is whole; None: at `.NAME.part`, where two processes must not write at once,
-            and what one leaves that is killed stays until the next.
+        part: where it is written until it is whole; None: `.NAME.part`, which no two may write at once. What a killed
+            process leaves there stays until that file is written next.
 
     Raises:
         UserError: it cannot be written, as when the disk is full. What was there before is still there.

@@ -4,7 +4,8 @@ import copy
 import math
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
@@ -44,17 +45,17 @@ def choice_of(group: str, name: str, options: Mapping[str, Any]) -> DictConfig:
     """
     if name not in choices_of(group):
         raise UserError(f"{group}={name}: there is no such choice; {nearest(name, choices_of(group))}")
-    config = compose_defaults(COMMANDS[group], [f"{group}={name}"])[group]
+    with _aside():
+        config, defaults = (compose_defaults(COMMANDS[group], [f"{group}={name}"])[group] for _ in range(2))
     unknown = [key for key in options if key not in config or key.startswith("_")]
     if unknown:
         keys = [str(key) for key in config if not str(key).startswith("_")]
         hint = nearest(unknown[0], keys) if keys else "it has none at all"
         raise UserError(f"{group}={name} has no key {unknown[0]}; {hint}")
     try:
-        config.merge_with(
-            {key: _plain(value) for key, value in options.items()}
-        )  # into what has keys of its own, such as candidates
-        _check_kinds(group, config, compose_defaults(COMMANDS[group], [f"{group}={name}"])[group])
+        # Merged, not set: a key may have keys of its own, such as candidates.
+        config.merge_with({key: _plain(value) for key, value in options.items()})
+        _check_kinds(group, config, defaults)
     except OmegaConfBaseException as error:
         raise UserError(f"{group}={name}: {str(error).splitlines()[0]}") from None
     return config
@@ -107,6 +108,17 @@ def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
     return config
 
 
+@contextmanager
+def _aside() -> Iterator[None]:
+    """Leave what `hydra:` means as it was: a training looks there for its own, and may be in another thread."""
+    with _composing:
+        before = HydraConfig.instance().cfg
+        try:
+            yield
+        finally:
+            HydraConfig.instance().cfg = before
+
+
 @lru_cache(maxsize=256)
 def _composed(command: str, overrides: tuple[str, ...], own: tuple[tuple[str, int], ...]) -> tuple[DictConfig, Any]:
     """Return a configuration and what `HydraConfig` makes of it."""
@@ -150,7 +162,8 @@ def with_new_keys(config: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _usual() -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return what a training is by default, and by the names of classes what the part of each is."""
-    usual: Any = OmegaConf.to_container(compose_defaults("train", []), resolve=False)
+    with _aside():
+        usual: Any = OmegaConf.to_container(compose_defaults("train", []), resolve=False)
     parts: dict[str, dict[str, Any]] = {}
     for file in sorted(config_folder().glob("*/*.yaml")):
         part: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)

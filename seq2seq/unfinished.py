@@ -4,16 +4,17 @@ import glob
 import os
 import shutil
 import socket
+import threading
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
 
 def part_of(path: Path) -> Path:
-    """Return the hidden place beside a file, or a folder, where this process writes it: `.NAME.PROCESS-HOST.part`.
+    """Return the hidden place beside a file or folder where this thread writes it: `.NAME.PROCESS-THREAD-HOST.part`.
 
-    Parts of the same name are removed that dead processes of this host left: of another host, whose folder this may
-    be, nobody here knows which processes live.
+    What dead processes of this host left of the same name is removed. Parts of another host stay: the folder may be
+    shared, and nobody here knows which of its processes live.
     """
     host = f"{zlib.crc32(socket.gethostname().encode()):08x}"
     for left in path.parent.glob(f".{glob.escape(path.name)}.*-{host}.part"):
@@ -22,14 +23,14 @@ def part_of(path: Path) -> Path:
             shutil.rmtree(left, ignore_errors=True)
             with suppress(OSError):
                 left.unlink()
-    return path.with_name(f".{path.name}.{os.getpid()}-{host}.part")
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}-{host}.part")
 
 
 def lives(process: int) -> bool:
     """Return whether there is a process of a number on this host."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process can have
         return False
     except PermissionError:
         return True

@@ -86,6 +86,15 @@ def test_copy_may_be_changed() -> None:
     assert again.seed == 5 and again.model.dropout != 0.9
 
 
+def test_what_a_training_asks_of_hydra_stays_while_models_are_read_and_asked() -> None:
+    options.compose_defaults("train", ["seed=5"])
+    before = HydraConfig.instance().cfg
+    options.choice_of("search", "greedy", {"max_length": 7})
+    options._usual.cache_clear()
+    options.with_new_keys({})
+    assert HydraConfig.instance().cfg is before and HydraConfig.get().overrides.task == ["seed=5"]
+
+
 def test_threads_compose_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hydra's state is one for all threads."""
     inside: list[int] = []

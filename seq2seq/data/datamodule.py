@@ -166,8 +166,8 @@ class TranslationDataModule(LightningDataModule):
         share = getattr(self.trainer, key, None)
         if isinstance(share, float) and share > 0 and int(share * batches) < 1:
             raise UserError(
-                f"trainer.{key}={share}: of {batches:,} in all that is less than one batch; give a larger share, or a "
-                f"number of batches, such as trainer.{key}=1"
+                f"trainer.{key}={share}: there are {batches:,} in all, so that is less than one batch; give a larger "
+                f"share, or a number of batches, such as trainer.{key}=1"
             )
 
     def _fit_interval(self, batches: int, epoch: int) -> None:

@@ -43,8 +43,8 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-REPEATS = "this one was made without search.no_repeat_ngram"
-EMPTY = "it is left empty; ask for less, or search with a larger beam"
+REPEATS = "its line is translated without search.no_repeat_ngram"
+EMPTY = "its line is left empty; ask for less, or search with a larger beam"
 """What becomes of a sentence for which nothing was found at first."""
 
 
@@ -96,7 +96,7 @@ def search_batch(
     rest = look(freer, stuck) if freer else stuck
     for i in stuck:
         where = asked[i].where or f"sentence {asked[i].number}"
-        nothing = f"{where}: no translation was found that says what is asked, and may"
+        nothing = f"{where}: no translation was found that keeps to what is asked"
         if not lenient:
             raise UserError(f"{nothing}; ask for less")
         log.warning("%s; %s", nothing, EMPTY if i in rest else REPEATS)

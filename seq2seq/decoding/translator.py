@@ -85,8 +85,8 @@ class Translator:
     ) -> Iterator[list[Translation]]:
         """Yield the translations of each line, no two alike, best first, in order; of an empty line, one that is empty.
 
-        Where nothing is found that says what is asked of a line, and may, a warning names it: then its translation is
-        one without `no_repeat_ngram`, or an empty one with a score of -inf. `strict` makes an error of it.
+        Where nothing is found that keeps to what is asked of a line, a warning names it: its translation is then one
+        without `no_repeat_ngram`, or an empty one with a score of -inf. `strict` makes an error of it.
 
         `name` is what warnings call the input, and `first` the number of its first line. `requests` are what is asked
         of each translation, one a line; those without a number get that of their line. `tags` are what stands before

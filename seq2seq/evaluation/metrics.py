@@ -118,7 +118,7 @@ def bleu_metric(tokenize: str, *, lowercase: bool) -> BLEU:
     Raises:
         UserError: there is no such tokeniser, or a package or a file that it needs is not here.
     """
-    if tokenize not in list(BLEU.TOKENIZERS):
+    if tokenize not in list(BLEU.TOKENIZERS):  # from Python, what has no hash may be asked for
         raise UserError(
             f"metrics.tokenize={tokenize} is no tokeniser of sacreBLEU: use one of {', '.join(BLEU.TOKENIZERS)}"
         )

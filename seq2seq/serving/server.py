@@ -131,7 +131,7 @@ class Server(uvicorn.Server):
             log.info("%s: finishing what was taken", "Ctrl-C" if sig == signal.SIGINT else signal.Signals(sig).name)
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to end; each tenth of a second, of which every tenth looks after connections."""
+        """Return whether to end. Is called ten times a second, and once a second closes idle connections."""
         ended = await super().on_tick(counter)
         if counter % 10 == 0:
             self._close_idle()

@@ -53,7 +53,7 @@ def test_dead_end_hits_its_own_sentence_alone(model: Model, caplog: pytest.LogCa
     }
     free, (stuck,) = model.translations([SENTENCE] * 2, **asked, **options)
     assert [free] == model.translations([SENTENCE], **options) and stuck == ("", -math.inf)
-    assert "constraints[1]: no translation was found" in caplog.text and "it is left empty" in caplog.text
+    assert "constraints[1]: no translation was found" in caplog.text and "its line is left empty" in caplog.text
 
 
 def test_model_that_computes_no_numbers_is_no_dead_end(model: Model) -> None:
@@ -177,6 +177,8 @@ def test_who_looks_and_who_translates_in_another_thread_do_not_meet(
         (lambda model: model.joined(None), "joined takes models"),
         (lambda model: Model(model.checkpoint.path), r"for a file say seq2seq.load"),
         (lambda _: PACKAGE.load(None), "path=None is no path"),
+        (lambda _: PACKAGE.load(""), "path is empty; give a path"),
+        (lambda _: PACKAGE.compare(""), "folder is empty; give a path"),
         (lambda _: PACKAGE.load(b"best.ckpt"), "path=b'best.ckpt' is no path"),
         (lambda _: PACKAGE.load([None]), "path.0.=None is no path"),
         (lambda _: PACKAGE.load({"best.ckpt": 1}), "path=.* is no list of paths"),

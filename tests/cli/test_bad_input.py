@@ -52,6 +52,7 @@ def fails(command: Command, text: list[str], tmp_path: Path) -> Command:
         ("modle=luong", "model?"),
         ("search=mbr", "no key search.max_length; did you mean search.candidates.max_length?"),  # which the text has
         ("batch_size=3", "there is no key batch_size"),
+        ("hydra.run.x=1", "there is no key hydra.run.x; did you mean hydra.run.dir?"),
     ],
 )
 def test_misspelt_key_names_the_nearest(fails: Command, typed: str, meant: str) -> None:

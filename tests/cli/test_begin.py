@@ -187,6 +187,11 @@ def test_run_goes_on_without_the_file_that_it_began_with(
     base.unlink()
     assert train_briefly(*given, *longer, folder="outputs/text/bahdanau-additive-s1/a").metrics["steps"] == 4
     (part.folder / "metrics.json").unlink()
+    newer = shutil.copytree(part.folder, part.folder.with_name("b"))  # another run of the name, which is no matter
+    settings = (newer / "config.yaml").read_text(encoding="utf-8")
+    (newer / "config.yaml").write_text(re.sub("(?m)^seed: 1$", "seed: 2", settings), encoding="utf-8")
+    for checkpoint in (newer / "checkpoints").iterdir():
+        checkpoint.write_bytes(b"damaged")
     said = command("train", *text, *ONE_STEP, *given, "trainer.max_epochs=2", "resume=true")
     assert said.status == 0 and part.metrics["steps"] == 4, said.err
     # What begins anew needs the file.

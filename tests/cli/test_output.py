@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -90,11 +91,29 @@ def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     assert left.name.startswith(f".out.{child.pid}-") and left.name.endswith(".part")
     others = [tmp_path / left.name.replace(*pair) for pair in (("out", "out.x"), (str(child.pid), str(os.getppid())))]
     others.append(tmp_path / f".out.{child.pid}-of another host.part")
+    (tmp_path / left.name.replace(str(child.pid), "9" * 20)).touch()  # the number of no process
     for other in others:
         other.touch()
     with write_whole(tmp_path / "out") as file:
         file.write("whole\n")
     assert {*tmp_path.iterdir()} == {tmp_path / "out", *others}
+
+
+def test_threads_that_write_one_file_have_a_part_each(tmp_path: Path) -> None:
+    def second() -> None:
+        with write_whole(tmp_path / "out") as file:
+            file.write("second\n")
+
+    with write_whole(tmp_path / "out") as file:
+        file.write("first\n")
+        file.flush()
+        thread = Thread(target=second)
+        thread.start()
+        thread.join()
+        assert (tmp_path / "out").read_text() == "second\n"
+        file.write("to its end\n")
+    assert (tmp_path / "out").read_text() == "first\nto its end\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize("name", ["evaluate", "explain", "export", "heads", "trust", "visualize"])

@@ -65,7 +65,10 @@ def test_values_at_the_edge_that_do_work_are_accepted() -> None:
 
 @pytest.mark.parametrize(
     ("given", "meant"),
-    [("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"), ("++hydra.run.x=1", "hydra.run.x")],
+    [
+        ("+hydra.swep.dir=a", "hydra.swep; did you mean hydra.sweep?"),
+        ("++hydra.run.x=1", "hydra.run.x; did you mean hydra.run.dir?"),
+    ],
 )
 def test_key_that_hydra_does_not_have_is_refused(given: str, meant: str) -> None:
     with pytest.raises(UserError, match=f"^there is no key {re.escape(meant)}"):
@@ -83,10 +86,10 @@ def test_key_that_is_taken_away_has_no_value_to_check(key: str) -> None:
     [
         (["trainer.accelerator=tpu"], "trainer.accelerator=tpu: there is none here; use trainer=cpu"),
         (["trainer.val_check_interval=1000"], "trainer.val_check_interval=1000: an epoch has"),
-        (["trainer.limit_train_batches=0.001"], "in all that is less than one batch; give a larger share"),
+        (["trainer.limit_train_batches=0.001"], "in all, so that is less than one batch; give a larger share"),
         (
             ["trainer.limit_val_batches=0.001"],
-            "trainer.limit_val_batches=0.001: of 1 in all that is less than one batch; give",
+            "trainer.limit_val_batches=0.001: there are 1 in all, so that is less than one batch; give",
         ),
         (
             ["callbacks.early_stopping.monitor=val/aer", "data.val.links=null"],

@@ -123,7 +123,7 @@ def test_dead_end_is_no_translation_and_is_said(tiny: Any, search: str) -> None:
     assert others == tiny.run(made, model, sources[1:], [free])[0]
     assert all(math.isfinite(h.score) and not says(tiny.vocabulary.spell(h.tokens), "a", ended=True) for h in others)
     batch = collate([(source[:-1].tolist(), [], i) for i, source in enumerate(sources)])
-    with pytest.raises(UserError, match="file:3: no translation was found that says what is asked, and may; ask for"):
+    with pytest.raises(UserError, match="file:3: no translation was found that keeps to what is asked; ask for"):
         search_batch(made, model, batch, requests=[stuck, free])
     repeating, same = search_batch(made, model, batch, requests=[stuck, free], lenient=True)
     assert same == others

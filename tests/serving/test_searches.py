@@ -73,7 +73,7 @@ def test_dead_end_refuses_its_own_request_alone_and_names_the_sentence(run: Any,
     with run(models[:1], wait=0.2) as client, ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda one: client.ask("/translate", one), [free, stuck] * 2))
     assert [answer.status for answer in answers] == [200, 422] * 2
-    assert answers[1].json["detail"].startswith("constraints[1]: no translation was found that says what is asked")
+    assert answers[1].json["detail"].startswith("constraints[1]: no translation was found that keeps to what is asked")
     assert texts(answers[0]) == expected(models[0], LINES[:1], search="beam", **room)
 
 

@@ -159,6 +159,8 @@ def _unknown_key(error: BaseException, command: str, overrides: list[str]) -> st
         return _one_line(message)
     key = next(group for group in found.groups() if group)
     key = next((o.split("=")[0].lstrip("+~") for o in overrides if o.split("=")[0].lstrip("+~").endswith(key)), key)
+    if key.startswith("hydra."):
+        return no_such_key(key, command, [])
     known = known_keys(command, choices_without(key, overrides))
     side, part = part_of_side(key)
     if command == "train" and part and f"{side}.{part}" not in known:

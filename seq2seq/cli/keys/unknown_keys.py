@@ -42,6 +42,7 @@ def no_such_key(key: str, command: str, overrides: list[str]) -> str:
     """Return that a command has no such key, and which was meant, under the choices that overrides make."""
     if key.startswith("hydra."):
         known = [name for name in keys(composed(command, ())) if name.startswith("hydra.")]
+        known = [name for name in known if not key.startswith(f"{name}.")]
         return f"there is no key {key}; {nearest(key, known)}"
     return no_key_of(known_keys(command, choices_without(key, overrides)), key, command)
 

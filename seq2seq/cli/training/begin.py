@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from seq2seq.data.growth import check_growth
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
-from seq2seq.options import compose_defaults
+from seq2seq.options import compose_defaults, compose_hydra
 from seq2seq.pruning import KEYS
 from seq2seq.transfer import Vocabularies, describe, transfer
 
@@ -82,38 +83,51 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
         return overrides
     if config.tokenizer.get("grow"):
         check_growth(tokenizers_of(checkpoint), config.tokenizer.vocab_size)
-    return [*overrides, *_decided(config, checkpoint, overrides)]
+    return [*overrides, *_decided(config, checkpoint.config, overrides, path=checkpoint.path)]
 
 
-def _decided(config: DictConfig, checkpoint: Checkpoint, overrides: list[str]) -> list[str]:
+def _decided(config: DictConfig, theirs: Mapping[str, Any], overrides: list[str], *, path: str) -> list[str]:
     """Return overrides that say what a checkpoint decides, its vocabulary and its heads, where none is given."""
-    added = check_vocabulary(config, checkpoint, overrides)
+    added = check_vocabulary(config, theirs, overrides, path=path)
     if config.begin_with is not None:
         said = {override.partition("=")[0] for override in overrides}
         for side, key in KEYS.values():
-            heads = checkpoint.config.get(side, {}).get(key)
+            heads = theirs.get(side, {}).get(key)
             if heads is not None and f"{side}.{key}" not in said:
                 added.append(f"{side}.{key}={str(heads).replace(' ', '')}")
     return added
 
 
 def _decided_before(path: str, config: DictConfig, overrides: list[str]) -> list[str] | None:
-    """Return what a checkpoint decided that cannot be read any more, where the run that goes on has one of its own.
+    """Return what a checkpoint decided that cannot be read any more, where a run goes on that began with it.
 
-    That says the same, and nothing else of the first is needed. None: no such run goes on.
+    The configuration of that run says the same, and it has a checkpoint of its own. None: no such run goes on.
     """
+    if config.resume is False:
+        return None
     given = list(filter(is_override, overrides))
     by_name = config.resume in (True, "auto")
-    for run in [] if config.resume is False else earlier_runs(config) if by_name else [Path(str(config.resume))]:
-        own = whole_checkpoint(run).path
-        checkpoint = read_checkpoint(own, trusted=_packages(config)) if own else None
-        if checkpoint is None or not _began_with(path, checkpoint.config):
+    for run in earlier_runs(config) if by_name else [Path(str(config.resume))]:
+        theirs = _config_of(run)
+        if not _began_with(path, theirs):
             continue
-        added = _decided(config, checkpoint, overrides)
+        added = _decided(config, theirs, overrides, path=path)
         goes_on = resumed([*given, *added], variant=by_name)
-        if goes_on is None or compose_defaults("train", goes_on).resume is not False:
+        if goes_on is None:
+            return added  # it is finished
+        found = compose_hydra("train", goes_on)
+        if found.resume is not False and whole_checkpoint(Path(found.hydra.run.dir)).path:
             return added
     return None
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    """Return what a run was started with; nothing where that cannot be read."""
+    with suppress(Exception):  # whatever a YAML reader makes of broken bytes
+        found = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"), resolve=True)
+        if isinstance(found, dict):
+            return {str(key): value for key, value in found.items()}
+    return {}
 
 
 def _began_with(path: str, config: Mapping[str, Any]) -> bool:

@@ -1,10 +1,10 @@
 """Whose vocabulary a training has that does not make its own: that of `begin_with`, or of `tokenizer.checkpoint`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from seq2seq.checkpoint import Checkpoint
 from seq2seq.config_files import choices_of, file_of
 from seq2seq.errors import UserError
 
@@ -30,38 +30,39 @@ def vocabulary_of(config: DictConfig) -> str | None:
     return str(begin or other) if begin is not None or other is not None else None
 
 
-def check_vocabulary(config: DictConfig, checkpoint: Checkpoint, overrides: list[str]) -> list[str]:
+def check_vocabulary(config: DictConfig, theirs: Mapping[str, Any], overrides: list[str], *, path: str) -> list[str]:
     """Return overrides that make a configuration say of its vocabulary what is true of the checkpoint's.
 
     Args:
         config: with the overrides.
-        checkpoint: whose vocabulary it will have.
+        theirs: the configuration of the checkpoint.
         overrides: that were given.
+        path: of the checkpoint.
 
     Raises:
         UserError: they ask for another vocabulary.
     """
-    theirs = checkpoint.config.get("tokenizer", {})
+    theirs = theirs.get("tokenizer", {})
     given = {override.partition("=")[0] for override in overrides}
     added = []
     kind = _choice(theirs)
     if kind is not None and kind != _choice(OmegaConf.to_container(config.tokenizer, resolve=True)):
         if given & {"tokenizer", "tokenizer.model_type"}:
-            raise UserError(_settled(f"tokenizer={kind}", checkpoint))
+            raise UserError(_settled(f"tokenizer={kind}", path))
         added.append(f"tokenizer={kind}")
     grows = bool(config.tokenizer.get("grow"))
     for key in SETTLED:
         if key not in theirs or config.tokenizer.get(key) == theirs[key] or (key == "vocab_size" and grows):
             continue
         if f"tokenizer.{key}" in given:
-            raise UserError(_settled(f"tokenizer.{key}={_as_typed(theirs[key])}", checkpoint))
+            raise UserError(_settled(f"tokenizer.{key}={_as_typed(theirs[key])}", path))
         added.append(f"tokenizer.{key}={_as_typed(theirs[key])}")
     return added
 
 
-def _settled(what: str, checkpoint: Checkpoint) -> str:
+def _settled(what: str, path: str) -> str:
     return (
-        f"the vocabulary is that of {checkpoint.path}, with {what}; leave that key out, "
+        f"the vocabulary is that of {path}, with {what}; leave that key out, "
         "or say tokenizer.grow=true and a larger tokenizer.vocab_size"
     )
 

@@ -1,4 +1,4 @@
-"""What a caller from Python gives, as texts, files and numbers, looked at before a model reads any of it."""
+"""What a caller from Python gives: texts, files, numbers. All are looked at before a model reads any of it."""
 
 import errno
 import operator
@@ -92,10 +92,12 @@ def place(name: str, value: str | Path) -> Path:
         value: a text or a path.
 
     Raises:
-        UserError: it is neither, or nothing can be called so.
+        UserError: it is neither, or empty, or nothing can be called so.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise UserError(f"{name}={_shown(value)} is no path; give a text or a pathlib.Path")
+    if not os.fspath(value):
+        raise UserError(f"{name} is empty; give a path")  # pathlib would take it for the present folder
     path = Path(value)
     try:
         os.lstat(path)
