@@ -116,6 +116,14 @@ def test_threads_that_write_one_file_have_a_part_each(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "ö" * 127])
+def test_longest_name_that_a_file_may_have_is_written(tmp_path: Path, name: str) -> None:
+    with write_whole(tmp_path / name) as file:
+        file.write("whole\n")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "whole\n"
+
+
 @pytest.mark.parametrize("name", ["evaluate", "explain", "export", "heads", "trust", "visualize"])
 def test_folder_that_cannot_be_is_refused_before_a_checkpoint_is_read(
     command: Command, tmp_path: Path, name: str
