@@ -288,9 +288,10 @@ def keys_of(command: str) -> list[str]:
 def test_every_key_is_read(command: str, key: str) -> None:
     if command == "train" and key.startswith(("loader.", "callbacks.")):
         return  # compared with signatures above
-    # A command's keys are read by its own file (train's by those of a run, too), or by build.py.
-    of_training = ["build_training", "check_run", "variants", "plan", "run", "begin", "objective"]
-    readers = [f"{name}.py" for name in (command, "build", *(of_training if command == "train" else []))]
+    # A command's keys are read by its own file, by build.py, or by what some of them share.
+    shared = dict.fromkeys(("heads", "prune", "trust"), ["subject"])
+    shared["train"] = ["build_training", "check_run", "variants", "plan", "run", "begin", "objective"]
+    readers = [f"{name}.py" for name in (command, "build", *shared.get(command, []))]
     files = [text for path, text in SOURCES.items() if path.name in readers]
     name = re.escape(key)
     attribute = rf"\bconfig(\.{name}\b|\[\"{name}\"\])"

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from omegaconf import DictConfig, OmegaConf
 
 from seq2seq.build import bleu_options, build_corpus, build_extraction, build_search, find_device
@@ -20,9 +21,11 @@ from seq2seq.cli.keys.checkpoints import read_checkpoints
 from seq2seq.cli.keys.command import command_config, warn_of_limit
 from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import check_folder, results_folder, write_whole
+from seq2seq.data.corpus import Corpus
 from seq2seq.data.encoding import encoded_split
 from seq2seq.data.fidelity import describe_losses
 from seq2seq.data.loader import batch_loader
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line, unlinked_rows
@@ -44,26 +47,10 @@ def main(arguments: list[str]) -> None:
         check_ensemble(config)
     device = find_device(config.device)
     model, tokenizers = load_models(checkpoints, device, mean=config.ensemble)
-    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag or config.tags)
-    if config.tags is None:
-        tokenizers = for_corpus(tokenizers, config.tag, checkpoints, corpus)
-    else:
-        corpus = tagged_corpus(corpus, tagging(tokenizers, config.tag, config.tags, checkpoints))
+    corpus, tokenizers = corpus_of(config, checkpoints, tokenizers)
     max_length = config.loader.max_length or shortest_limit(checkpoints)
-    encoded = encoded_split(
-        corpus,
-        config.split,
-        tokenizers,
-        max_length=max_length,
-        max_ratio=None,
-        cache_dir=Path(config.loader.cache_dir),
-    )
-    rows = encoded.dataset
-    if encoded.cut:
-        log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
+    rows = encoded_rows(config, corpus, tokenizers, max_length)
     compared = bleu_options(config, corpus, trained=checkpoint.config)
-    if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
-        log.warning("%s: %s", config.split, lost)
     readings, alignment = how_to_read(config.get("reading"), alignment_of(checkpoints), model)
     evaluator = Evaluator(
         rows,
@@ -77,41 +64,79 @@ def main(arguments: list[str]) -> None:
     )
     longest = max(map(len, rows["target_ids"][:])) + 1
     warn_of_limit(arguments, config.search, longest, "there are references of more pieces")
-    baseline = None
-    if config.baseline_links is not None:
-        gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
-        baseline = {"aer_baseline": baseline_error_rate(config.baseline_links, gold, unlinked=unlinked_rows(rows))}
-    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
+    baseline = baseline_of(config.baseline_links, rows)
     folder = results_folder(config.output, checkpoint.path)
     settings = {
         **whose(checkpoints, config),
-        "data": OmegaConf.to_container(config.data, resolve=True) if config.get("data") else checkpoint.config["data"],
+        "data": as_plain(config.get("data")) or checkpoint.config["data"],
         "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
         "tag": tokenizers.source.tag or None,
-        "search": OmegaConf.to_container(config.search, resolve=True),
-        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "search": as_plain(config.search),
+        "links": as_plain(config.get("links")),
         "readings": [*map(str, readings)] if config.get("reading") else None,
         "max_length": max_length,
         **compared._asdict(),
     }
+    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
     with sharing_cores(device):
         evaluation = evaluate(model, batches, evaluator)
-    evaluation.metrics.update(baseline or {})
+    evaluation.metrics.update(baseline)
+    said = write_results(folder, settings, evaluation, by_reading=len(readings) > 1)
+    print_scores(evaluation)
+    print(said)
+
+
+def corpus_of(
+    config: DictConfig, checkpoints: Sequence[Checkpoint], tokenizers: Tokenizers
+) -> tuple[Corpus, Tokenizers]:
+    """Return the corpus of `data`, by default that of the training, and the tokenizers with the tag that it needs."""
+    corpus = build_corpus(config.get("data"), checkpoints[0], tag=config.tag or config.tags)
+    if config.tags is None:
+        return corpus, for_corpus(tokenizers, config.tag, checkpoints, corpus)
+    return tagged_corpus(corpus, tagging(tokenizers, config.tag, config.tags, checkpoints)), tokenizers
+
+
+def encoded_rows(config: DictConfig, corpus: Corpus, tokenizers: Tokenizers, max_length: int) -> Dataset:
+    """Return the encoded pairs of the split, and warn of what is cut or cannot be said in pieces."""
+    folder = Path(config.loader.cache_dir)
+    encoded = encoded_split(corpus, config.split, tokenizers, max_length=max_length, max_ratio=None, cache_dir=folder)
+    if encoded.cut:
+        log.warning("%s: %d lines are longer than loader.max_length and were cut", config.split, len(encoded.cut))
+    if lost := describe_losses(encoded.losses, tokenizers, remedy=None):
+        log.warning("%s: %s", config.split, lost)
+    return encoded.dataset
+
+
+def baseline_of(links: str | None, rows: Dataset) -> dict[str, float]:
+    """Return the alignment error rate of a file of links, where there is one."""
+    if links is None:
+        return {}
+    gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
+    return {"aer_baseline": baseline_error_rate(links, gold, unlinked=unlinked_rows(rows))}
+
+
+def as_plain(config: DictConfig | None) -> Any:
+    """Return a group of keys as it is written into JSON."""
+    return OmegaConf.to_container(config, resolve=True) if config else None
+
+
+def write_results(folder: Path, settings: dict[str, Any], evaluation: Evaluation, *, by_reading: bool) -> str:
+    """Write scores and translations, both or none, and return what to say about the files."""
     result = settings | {"signatures": evaluation.signatures, "metrics": evaluation.metrics}
-    if len(readings) > 1:
+    if by_reading:
         result["by_reading"] = evaluation.readings
+    split = settings["split"]
     with (
-        write_whole(folder / f"evaluation-{config.split}.json") as scores,
-        write_whole(folder / f"translations-{config.split}.txt") as translations,
+        write_whole(folder / f"evaluation-{split}.json") as scores,
+        write_whole(folder / f"translations-{split}.txt") as translations,
     ):
         json.dump(result, scores, indent=2, ensure_ascii=False)
         translations.writelines(f"{hypothesis}\n" for hypothesis in evaluation.hypotheses)
         for file in (scores, translations):
             file.flush()  # before either takes its name
         kept = keep_earlier(folder, settings)
-    print_scores(evaluation)
-    print(f"written to {folder / f'evaluation-{config.split}.json'}{kept and f'; {kept}'}")
+    return f"written to {folder / f'evaluation-{split}.json'}{kept and f'; {kept}'}"
 
 
 def check_ensemble(config: DictConfig) -> None:

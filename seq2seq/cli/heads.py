@@ -2,27 +2,25 @@
 
 import json
 import logging
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.build import bleu_options, build_corpus, build_extraction, build_search, find_device, load_model
+from seq2seq.build import bleu_options, build_extraction, build_search
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_smaller import build_smaller
-from seq2seq.build_tags import for_corpus
-from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import check_folder, enter_together, refuse_other_results, results_folder
-from seq2seq.data.encoding import first_rows
-from seq2seq.data.loader import batch_loader
-from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.cli.subject import Subject, read_subject
+from seq2seq.data.batching import Batch
+from seq2seq.evaluation.evaluator import Evaluator, evaluate
 from seq2seq.models.encoder_decoder import cross_attentions, site_of
 from seq2seq.pruning import (
     Kept,
@@ -49,71 +47,73 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if config.output:
         check_folder(Path(config.output))
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    device = find_device(config.device)
-    model, tokenizers = load_model(checkpoint, device)
-    units = units_of(model)
-    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
-    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
-    compared = bleu_options(config, corpus, trained=checkpoint.config)
-    search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
-    max_length = config.loader.max_length or checkpoint.max_length
-    settings = {
-        "checkpoint": os.path.abspath(config.checkpoint),
-        "fingerprint": corpus.fingerprint(config.split),
-        "split": config.split,
-        "sentences": config.sentences,
-        "by": config.by,
-        "seed": config.seed if config.by == "random" else None,
-        "search": OmegaConf.to_container(config.search, resolve=True),
-        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
-        "max_length": max_length,
-        **compared._asdict(),
-        **({"tag": tokenizers.source.tag} if tokenizers.source.tag else {}),
-    }
+    subject = read_subject(config)
+    model, units = subject.model, units_of(subject.model)
+    settings = settings_of(subject)
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
     refuse_other_results(place.with_suffix(".json"), settings)
-    cache, sentences = config.loader.cache_dir, config.sentences
-    rows = first_rows(corpus, config.split, tokenizers, max_length=max_length, sentences=sentences, cache_dir=cache)
-    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
-    readings, _ = how_to_read(None, checkpoint.alignment, model)
-
-    def score(kept: Kept) -> dict[str, float]:
-        small = build_smaller(model, checkpoint, tokenizers, kept)[0]
-        # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
-        options: dict[str, Any] = {"readings": readings, **compared._asdict()}
-        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
-        for batch in batches:
-            evaluator.update(small, batch.to(device))
-        metrics = evaluator.compute().metrics
-        return {name: metrics[name] for name in SCORES if name in metrics}
-
+    rows = subject.rows(config.sentences)
+    batches = subject.batches(rows)
+    score = scorer(subject, rows, batches)
     single = [name for name in cross_attentions(model) if name.rpartition(".")[0] not in {u.attention for u in units}]
     for name in single:
         print(f"{name} has one head, which stays")
-    with sharing_cores(device):
+    with sharing_cores(subject.device):
         importance = head_importance(model, batches)
         alone: dict[Unit, dict[str, float]] = {}
         heads = list(printed_heads(importance, without_each(model, score), alone))
         loss = {unit: scores["perplexity"] for unit, scores in alone.items()}
         order = in_order(config.by, units, importance, lambda: loss, config.seed)
         points = list(printed_points(with_fewer(model, order, score)))
-    enough = fewest_within(points, ENOUGH)
-    gone = points[0].heads - enough.heads
+    gone = points[0].heads - fewest_within(points, ENOUGH).heads
     print(f"{gone} of {points[0].heads} heads can go for {ENOUGH} BLEU")
     result = settings | {
         "heads": heads,
         "curve": [{"heads": p.heads, "removed": [u._asdict() for u in p.removed[-1:]], **p.scores} for p in points],
         "can_go": gone,
     }
-    title = f"{len(rows)} sentences of {config.split}; order: {config.by}"
+    figure = heads_figure(heads, points, title=f"{len(rows)} sentences of {config.split}; order: {config.by}")
     with enter_together(place.parent, ".heads-") as made:
         with (made / f"{place.name}.json").open("w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(result, file, indent=2, ensure_ascii=False)
-        figure = heads_figure(heads, points, title=title)
         for suffix in (".png", ".svg"):
             save_figure(figure, made / f"{place.name}{suffix}")
     print(f"written to {place}.json, .png and .svg")
+
+
+def settings_of(subject: Subject) -> dict[str, Any]:
+    """Return all that the results depend on."""
+    config, tag = subject.config, subject.tokenizers.source.tag
+    return {
+        **subject.settings(),
+        "sentences": config.sentences,
+        "by": config.by,
+        "seed": config.seed if config.by == "random" else None,
+        "search": OmegaConf.to_container(config.search, resolve=True),
+        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "max_length": subject.max_length,
+        **bleu_options(config, subject.corpus, trained=subject.checkpoint.config)._asdict(),
+        **({"tag": tag} if tag else {}),
+    }
+
+
+def scorer(subject: Subject, rows: Dataset, batches: Iterable[Batch]) -> Callable[[Kept], dict[str, float]]:
+    """Return what scores the model with the heads that it keeps, on some rows of the split."""
+    model, checkpoint, tokenizers, config = subject.model, subject.checkpoint, subject.tokenizers, subject.config
+    search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
+    # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
+    options: dict[str, Any] = {
+        "readings": how_to_read(None, checkpoint.alignment, model)[0],
+        **bleu_options(config, subject.corpus, trained=checkpoint.config)._asdict(),
+    }
+
+    def score(kept: Kept) -> dict[str, float]:
+        small = build_smaller(model, checkpoint, tokenizers, kept)[0]
+        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
+        metrics = evaluate(small, batches, evaluator, detailed=False).metrics
+        return {name: metrics[name] for name in SCORES if name in metrics}
+
+    return score
 
 
 def printed_heads(

@@ -5,19 +5,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seq2seq.build import build_corpus, build_extraction, find_device, load_model
+from seq2seq.build import build_extraction
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_smaller import build_smaller
-from seq2seq.build_tags import for_corpus
-from seq2seq.checkpoint import read_checkpoint
 from seq2seq.checkpoint_writing import check_new_file, write_model
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.process.crowding import sharing_cores
-from seq2seq.data.encoding import first_rows
-from seq2seq.data.loader import batch_loader
+from seq2seq.cli.subject import read_subject
 from seq2seq.decoding.search import GreedySearch
 from seq2seq.errors import UserError
-from seq2seq.evaluation.evaluator import Evaluator
+from seq2seq.evaluation.evaluator import Evaluator, evaluate
 from seq2seq.pruning import (
     Kept,
     Unit,
@@ -42,23 +39,13 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"heads={config.heads}: expected how many heads are left, such as heads=12")
     output = Path(config.output)
     check_new_file(output, [config.checkpoint], example="pruned.ckpt")
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    device = find_device(config.device)
-    model, tokenizers = load_model(checkpoint, device)
+    subject = read_subject(config)
+    model, checkpoint, tokenizers = subject.model, subject.checkpoint, subject.tokenizers
     units = units_of(model)
     removed_for(units, config.heads)  # a number that cannot be is refused before the work
-    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
-    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
-    rows = first_rows(
-        corpus,
-        config.split,
-        tokenizers,
-        max_length=config.loader.max_length or checkpoint.max_length,
-        sentences=config.sentences,
-        cache_dir=config.loader.cache_dir,
-    )
+    rows = subject.rows(config.sentences)
+    batches = subject.batches(rows)
     extraction = build_extraction(config.get("links"), checkpoint)
-    batches = batch_loader(rows, tokens_per_batch=config.loader.tokens_per_batch, shuffle=False, num_workers=0)
 
     def loss_without() -> dict[Unit, float]:
         def score(kept: Kept) -> dict[str, float]:
@@ -66,7 +53,7 @@ def main(arguments: list[str]) -> None:
 
         return {unit: scores["loss"] for unit, scores in without_each(model, score) if scores}
 
-    with sharing_cores(device):
+    with sharing_cores(subject.device):
         importance = head_importance(model, batches) if config.by.endswith("importance") else {}
         order = in_order(config.by, units, importance, loss_without, config.seed)
         kept = kept_after(model, removed_for(order, config.heads))
@@ -77,9 +64,7 @@ def main(arguments: list[str]) -> None:
         readings, _ = how_to_read(None, checkpoint.alignment, model)
         options: dict[str, Any] = {"readings": readings, "tokenize": "none", "lowercase": False}
         evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
-        for batch in batches:
-            evaluator.update(small, batch.to(device))
-        found = evaluator.compute()
+        found = evaluate(small, batches, evaluator, detailed=False)
     write_model(output, small.state_dict(), config=plain, tokenizers=checkpoint.tokenizers, alignment=found.alignment)
     before, after = (sum(parameter.numel() for parameter in m.parameters()) for m in (model, small))
     print(f"{config.heads} of {sum(len(unit.heads) for unit in units)} heads, {after:,} of {before:,} parameters")

@@ -4,12 +4,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from datasets import Dataset
 from omegaconf import DictConfig
 from rich.console import Console
@@ -20,19 +19,18 @@ from seq2seq.alignment.links import Link, Links, parse_links
 from seq2seq.alignment.sentence import sentences_of_row
 from seq2seq.attribution import Forced, Method
 from seq2seq.attribution.faithfulness import attention_ranking
-from seq2seq.build import build_corpus, build_method, find_device, load_model
-from seq2seq.build_tags import for_corpus
+from seq2seq.build import build_method, load_model
 from seq2seq.checkpoint import Checkpoint, read_checkpoint
 from seq2seq.cli.keys.checkpoints import paths_of
 from seq2seq.cli.keys.command import command_config
 from seq2seq.cli.keys.lists import names_of
 from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import check_folder, refuse_other_results, results_folder, write_whole
+from seq2seq.cli.subject import Subject, read_subject
 from seq2seq.cli.trust_tables import changes_table, methods_table, phenomena_table
 from seq2seq.config_files import choices_of
 from seq2seq.data import pair as data
 from seq2seq.data.corpus import Corpus
-from seq2seq.data.encoding import encoded_split
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.errors import UserError
 from seq2seq.evaluation.changes import CHANGES, Outcome, Trained, heads_to_change, measure_changes
@@ -48,6 +46,15 @@ WIDTH = 100
 """Columns where the output is no terminal."""
 
 
+class Part(NamedTuple):
+    """One of the two results: how methods do, or what changes of the weights do."""
+
+    key: str  # what it is called in its file
+    file: Path
+    settings: dict[str, Any]  # all that it depends on
+    measure: Callable[..., tuple[Any, list[Table | str]]]  # measure(progress=...): its data, and what is printed
+
+
 def main(arguments: list[str]) -> None:
     """Run the command."""
     config = command_config("trust", arguments, text_keys=("checkpoint", "output", "tag", "others"))
@@ -55,69 +62,61 @@ def main(arguments: list[str]) -> None:
     asked, changes, others = _asked(config)
     if config.output:
         check_folder(Path(config.output))
-    checkpoint = read_checkpoint(config.checkpoint, trusted=config.trusted)
-    device = find_device(config.device)
-    model, tokenizers = load_model(checkpoint, device)
-    rankings = _rankings(asked, model, checkpoint)
-    change = None
-    if changes or others:
-        change = _changing(checkpoint, model, tokenizers, changes, others, config.epsilon, device)
-    corpus = build_corpus(config.get("data"), checkpoint, tag=config.tag)
-    tokenizers = for_corpus(tokenizers, config.tag, [checkpoint], corpus)
-    encoded = encoded_split(
-        corpus,
-        config.split,
-        tokenizers,
-        max_length=config.loader.max_length or checkpoint.max_length,
-        max_ratio=None,
-        cache_dir=Path(config.loader.cache_dir),
-    )
-    pairs = _pairs(encoded.dataset, corpus, tokenizers, most=config.sentences)
+    subject = read_subject(config)
+    rankings = _rankings(asked, subject.model, subject.checkpoint) if asked != [] else {}
+    change = _changing(subject, changes, others) if changes or others else None
+    pairs = _pairs(subject.rows(None), subject.corpus, subject.tokenizers, most=config.sentences)
     if not pairs:
         raise UserError(f"split={config.split}: no pair among the first {config.sentences} has words on both sides")
     folder = results_folder(config.output, config.checkpoint)
-    settings = {
-        "checkpoint": os.path.abspath(config.checkpoint),
-        "fingerprint": corpus.fingerprint(config.split),
-        "split": config.split,
-        "sentences": len(pairs),
-    }
-    files = {"methods": folder / f"trust-{config.split}.json", "changes": folder / f"changes-{config.split}.json"}
-    wanted = {"methods": settings} if asked != [] else {}
+    settings = subject.settings() | {"sentences": len(pairs)}
+    parts = []
+    if rankings:
+        measure = partial(_compare_methods, subject, pairs, rankings)
+        parts.append(Part("methods", folder / f"trust-{config.split}.json", settings, measure))
     if change:
         more = {"changes": changes, "others": [os.path.abspath(path) for path in others], "epsilon": config.epsilon}
-        wanted["changes"] = settings | {"asked": more}
-    for kind, own in wanted.items():
-        refuse_other_results(files[kind], own)
+        measure = partial(_try_changes, change, pairs)
+        parts.append(Part("changes", folder / f"changes-{config.split}.json", settings | {"asked": more}, measure))
+    for part in parts:
+        refuse_other_results(part.file, part.settings)
 
     def say(done: int) -> None:
         if sys.stderr.isatty():
             print(f"\r{done} of {len(pairs)} sentences", end="", file=sys.stderr, flush=True)
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    results: dict[str, Any] = {}
-    tables: list[Table | str] = []
-    with sharing_cores(device):
-        if asked != []:
-            per_batch = config.loader.tokens_per_batch
-            found = measure_trust(model, pairs, rankings, tokens_per_batch=per_batch, progress=say)
-            results["methods"] = {name: trust.as_data() for name, trust in found.items()}
-            tables += [methods_table(found), *([phenomena_table(found)] if config.phenomena else [])]
-        if change:
-            outcomes = change(pairs, progress=say)
-            results["changes"] = [outcome.as_data() for outcome in outcomes]
-            tables.append(changes_table(outcomes))
+    with sharing_cores(subject.device):
+        found = [part.measure(progress=say) for part in parts]
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     try:
-        for kind, result in results.items():
-            with write_whole(files[kind]) as file:
-                json.dump(wanted[kind] | {kind: result}, file, indent=2)
+        for part, (data_of_part, _) in zip(parts, found, strict=True):
+            with write_whole(part.file) as file:
+                json.dump(part.settings | {part.key: data_of_part}, file, indent=2)
     finally:  # neither a full disk nor a reader that has gone, as of `| head`, costs the other
-        for made in tables:
-            console.print(made)
-    for kind in results:
-        print(f"written to {files[kind]}")
+        for table in (table for _, tables in found for table in tables):
+            console.print(table)
+    for part in parts:
+        print(f"written to {part.file}")
+
+
+def _compare_methods(
+    subject: Subject, pairs: Sequence[Pair], rankings: dict[str, Ranking], *, progress: Callable[[int], None]
+) -> tuple[Any, list[Table | str]]:
+    config = subject.config
+    found = measure_trust(
+        subject.model, pairs, rankings, tokens_per_batch=config.loader.tokens_per_batch, progress=progress
+    )
+    tables: list[Table | str] = [methods_table(found), *([phenomena_table(found)] if config.phenomena else [])]
+    return {name: trust.as_data() for name, trust in found.items()}, tables
+
+
+def _try_changes(
+    change: Callable[..., list[Outcome]], pairs: Sequence[Pair], *, progress: Callable[[int], None]
+) -> tuple[Any, list[Table | str]]:
+    outcomes = change(pairs, progress=progress)
+    return [outcome.as_data() for outcome in outcomes], [changes_table(outcomes)]
 
 
 def _asked(config: DictConfig) -> tuple[list[str] | None, list[str], list[str]]:
@@ -185,20 +184,13 @@ def _source_part(method: Method, forced: Forced) -> Tensor:
     return method(forced).source
 
 
-def _changing(
-    checkpoint: Checkpoint,
-    model: EncoderDecoder,
-    tokenizers: Tokenizers,
-    changes: list[str],
-    others: list[str],
-    epsilon: float,
-    device: torch.device,
-) -> Callable[..., list[Outcome]]:
+def _changing(subject: Subject, changes: list[str], others: list[str]) -> Callable[..., list[Outcome]]:
     """Return what measures other weights, and other models.
 
     Raises:
         UserError: a model has no attention, or cannot be read.
     """
+    checkpoint, model = subject.checkpoint, subject.model
     if checkpoint.alignment is None:
         raise UserError(
             f"{checkpoint.path} has no attention that was chosen, to change its weights; leave out changes and others"
@@ -209,7 +201,8 @@ def _changing(
         if other.alignment is None:
             raise UserError(f"others: {path} has no attention that was chosen; leave it out")
         name = str(other.config.get("run_name") or path)
-        rivals[path if name in rivals else name] = Trained(*load_model(other, device), other.alignment)
+        rivals[path if name in rivals else name] = Trained(*load_model(other, subject.device), other.alignment)
     places = heads_to_change(model, checkpoint.alignment, cross_attentions(model))
-    mine = Trained(model, tokenizers, checkpoint.alignment)
+    mine = Trained(model, subject.tokenizers, checkpoint.alignment)
+    epsilon = subject.config.epsilon
     return partial(measure_changes, mine, places=places, asked=changes, epsilon=epsilon, others=rivals)

@@ -211,7 +211,9 @@ class Evaluator:
         )
 
 
-def evaluate(model: EncoderDecoder | Ensemble, batches: Iterable[Batch], evaluator: Evaluator) -> Evaluation:
+def evaluate(
+    model: EncoderDecoder | Ensemble, batches: Iterable[Batch], evaluator: Evaluator, *, detailed: bool = True
+) -> Evaluation:
     """Return the scores of a model over all batches of a data set."""
     device = next(model.parameters()).device
     was_training = model.training
@@ -219,7 +221,7 @@ def evaluate(model: EncoderDecoder | Ensemble, batches: Iterable[Batch], evaluat
     for batch in batches:
         evaluator.update(model, batch.to(device))
     model.train(was_training)
-    return evaluator.compute(detailed=True)
+    return evaluator.compute(detailed=detailed)
 
 
 def _aer_by_tag(sentences: Iterable[dict[str, Any]]) -> dict[str, float]:
