@@ -1,14 +1,13 @@
 """Attention weights as labelled heatmaps, drawn by matplotlib without pyplot or any other global state."""
 
 import os
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -17,15 +16,24 @@ from torch import Tensor
 
 from seq2seq.alignment.colors import COLORMAP, GREY, GRID, INK
 from seq2seq.alignment.fonts import make_writable
-from seq2seq.alignment.layout import EDGE, GAP, Place, arrange_panels, label_angles, place_parts
+from seq2seq.alignment.labels import (
+    FONT_MAX,
+    FONT_MIN,
+    draw_title,
+    label_columns,
+    label_rows,
+    line_height,
+    shorten,
+    text_width,
+    title_lines,
+)
+from seq2seq.alignment.layout import GAP, Place, arrange_panels, label_angles, place_parts
 from seq2seq.alignment.links import Links
 from seq2seq.alignment.outlines import draw_links, draw_links_key
 from seq2seq.alignment.shares import NOWHERE, is_seen
 from seq2seq.unfinished import part_of
 
-FONT_MIN, FONT_MAX = 6.5, 10.0  # points
 TITLE_WIDTH = 4.5  # inches that a title may take even where the cells take less
-LABEL_MAX = 24  # characters
 
 
 def heatmap(
@@ -121,14 +129,14 @@ def _draw(
             f"{tuple(weights.shape)}; expected at least one token of each and a label for every token"
         )
     values = weights.detach().float().cpu().numpy()
-    labels = [_shorten(label) for label in [*source_labels, *target_labels]]
+    labels = [shorten(label) for label in [*source_labels, *target_labels]]
     texts, families = make_writable([*labels, *title.splitlines()])
     sources, targets, lines = texts[:num_source], texts[num_source : len(labels)], texts[len(labels) :]
 
     panels = arrange_panels(num_panels, num_target, num_source)
     font = FontProperties(family=families, size=min(max(0.6 * 72 * panels.cell, FONT_MIN), FONT_MAX))
     source_widths = [text_width(label, font) for label in sources]
-    title_lines = _title_lines(lines, families, max(panels.across * num_source * panels.cell, TITLE_WIDTH))
+    titles = title_lines(lines, families, max(panels.across * num_source * panels.cell, TITLE_WIDTH))
     layout = place_parts(
         panels,
         num_panels=num_panels,
@@ -136,30 +144,27 @@ def _draw(
         source_widths=source_widths,
         target_widths=[text_width(label, font) for label in targets],
         font_height=font.get_size() / 72,
-        title_width=max((text_width(line, title_font) for line, title_font in title_lines), default=0.0),
-        title_height=sum(_line_height(title_font) for _, title_font in title_lines),
+        title_width=max((text_width(line, title_font) for line, title_font in titles), default=0.0),
+        title_height=sum(line_height(title_font) for _, title_font in titles),
         key=gold is not None,
     )
 
     figure = Figure(figsize=(layout.width, layout.height), dpi=layout.dpi, facecolor="white")
     figure.suppressComposite = True  # in an SVG each panel stays an image of its own
-    _draw_title(figure, title_lines)
+    draw_title(figure, titles)
     # One axes for all, in inches from the top left: to make an axes takes longer than to draw what is in it.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, layout.width), ylim=(layout.height, 0), autoscale_on=False)
     axes.set_axis_off()
     angles = label_angles(source_widths, panels.cell)
     for panel, (name, place) in enumerate(zip(names, layout.panels, strict=True)):
-        left, top, width, height = place
         _draw_image(axes, place, values[panel])
         if gold is not None:
             draw_links(axes, place, panels.cell, gold)
         if panel < panels.across:
-            for x, (label, angle) in enumerate(zip(sources, angles, strict=True)):
-                _label_column(axes, left + x * panels.cell, top - GAP, panels.cell, label, angle, font)
+            label_columns(axes, place, panels.cell, sources, angles, font)
         if panel % panels.across == 0:
-            for y, label in enumerate(targets):
-                middle = top + (y + 0.5) * panels.cell
-                _write(axes, left - GAP, middle, label, font, ha="right", va="center_baseline")
+            label_rows(axes, place, panels.cell, targets, font)
+        left, top, width, height = place
         axes.text(left + width / 2, top + height + GAP, name, ha="center", va="top", size=8, color=GREY)
     _draw_grids(axes, layout.panels, panels.cell)
     if apart:
@@ -198,24 +203,6 @@ def _draw_border(axes: Axes, panels: Sequence[Place], cell: float) -> None:
     axes.add_collection(LineCollection(lines, colors=INK, linewidths=1.2), autolim=False)
 
 
-def _label_column(axes: Axes, left: float, y: float, cell: float, label: str, angle: int, font: FontProperties) -> None:
-    """Write a label that starts above the middle of its column, or stands on it where it is upright."""
-    if angle == 0:
-        _write(axes, left + 0.5 * cell, y, label, font, ha="center", va="baseline")
-    elif angle == 45:
-        _write(axes, left + 0.65 * cell, y, label, font, ha="left", va="baseline", rotation=45)
-    else:
-        _write(axes, left + 0.5 * cell, y, label, font, ha="left", va="center_baseline", rotation=90)
-
-
-def _write(
-    axes: Axes, x: float, y: float, text: str, font: FontProperties, *, ha: str, va: str, rotation: int = 0
-) -> None:
-    """Write text as it is: `$` starts no formula."""
-    place = {"ha": ha, "va": va, "rotation": rotation, "rotation_mode": "anchor"}
-    axes.text(x, y, text, place, fontproperties=font, color=INK, parse_math=False, usetex=False)
-
-
 def _draw_bar(axes: Axes, place: Place) -> None:
     """Draw the scale of the colours, 1 on top."""
     left, top, width, height = place
@@ -224,37 +211,3 @@ def _draw_bar(axes: Axes, place: Place) -> None:
     axes.add_collection(LineCollection([frame], colors=GRID, linewidths=0.8), autolim=False)
     for value, label in ((0, "0"), (0.5, ".5"), (1, "1")):
         axes.text(left + 1.6 * width, top + (1 - value) * height, label, size=8, color=GREY, va="center")
-
-
-def _title_lines(lines: Sequence[str], families: list[str], width: float) -> list[tuple[str, FontProperties]]:
-    """Return the lines of the title with their fonts; one wider than `width` is wrapped, then cut after two lines."""
-    fitted: list[tuple[str, FontProperties]] = []
-    for number, line in enumerate(lines):
-        font = FontProperties(family=families, size=9 if number else 11, weight="normal" if number else "bold")
-        line_width = text_width(line, font)
-        characters = int(len(line) * width / line_width) if line_width > width else len(line) + 1
-        fitted.extend((piece, font) for piece in textwrap.wrap(line, characters, max_lines=2, placeholder=" …"))
-    return fitted
-
-
-def _draw_title(figure: Figure, lines: list[tuple[str, FontProperties]]) -> None:
-    width, height = figure.get_size_inches()
-    top = EDGE
-    for text, font in lines:
-        color = INK if font.get_weight() == "bold" else GREY
-        x, y = EDGE / width, 1 - top / height
-        figure.text(x, y, text, fontproperties=font, color=color, va="top", parse_math=False, usetex=False)
-        top += _line_height(font)
-
-
-def _shorten(label: str) -> str:
-    return label if len(label) <= LABEL_MAX else label[: LABEL_MAX - 1] + "…"
-
-
-def _line_height(font: FontProperties) -> float:
-    return 1.4 * font.get_size() / 72
-
-
-def text_width(text: str, font: FontProperties) -> float:
-    """Return the width of a line of text in inches."""
-    return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72

@@ -15,7 +15,7 @@ sparse_normalizers.py  among few                       Sparsemax, Entmax15, Entm
 open_normalizers.py    or not all of it                Sigmoid, Sink, OffByOne, Leaky, Differential, Monotonic
 
 attention.py    the choices put together               Attention; memory.py: Memory, Past; masks.py: padding, causal
-multihead.py    several at once, projected             MultiHeadAttention; kept.py: without some of its heads
+multihead.py    several at once, projected             MultiHeadAttention; heads.py: which of them share keys
 kernels.py      the same, faster, without weights      linear_attention.py: in O(n); sliced.py: in O(n · width)
 energies.py     the additive score, never held whole
 recorder.py     look at the weights of any model       record_attention

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention.attention import Attention
-from seq2seq.attention.kept import check_kept, part_of_kept
+from seq2seq.attention.heads import Heads
 from seq2seq.attention.memory import Memory, Sums
 from seq2seq.attention.normalizers import Normalizer, Softmax
 from seq2seq.attention.patterns import Full, Pattern
@@ -60,64 +60,55 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if num_heads < 1 or d_model % num_heads:
             raise UserError(f"d_model={d_model} is not a multiple of num_heads={num_heads}; change one of them")
-        key_heads = num_heads if num_key_heads is None else num_key_heads
-        if not isinstance(key_heads, int) or key_heads < 1:
-            raise UserError(f"num_key_heads={key_heads}: set 1 (all query heads share one), or more, or null")
-        if num_heads % key_heads:
-            raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={key_heads}; change one of them")
+        self.heads = heads = Heads.of(num_heads, num_key_heads, kept_heads)
+        self.num_heads, self.num_key_heads = heads.left, heads.keys_left
+        self.d_value = d_value = d_model // num_heads
+        made = heads.part(lambda n: normalizer(num_heads=n, d_value=d_value, layer=layer))
+        if d_value % made.streams:
+            raise UserError(f"{type(made).__name__} needs heads of even size, not {d_value}; change num_heads")
+        self.d_head = d_head = d_value // made.streams
         d_memory = d_memory or d_model
-        kept = check_kept(kept_heads, num_heads, key_heads)
-        self.all_heads, self.all_key_heads = num_heads, key_heads
-        self.kept_heads = tuple(range(num_heads)) if kept is None else kept
-        """What its heads were called before others were pruned."""
-        self.num_heads = len(self.kept_heads)
-        # Query heads that share keys stay or go together; where all share one key head, each by itself.
-        self.num_key_heads = max(1, key_heads * self.num_heads // num_heads)
-        self.d_value = d_model // num_heads
-
-        def made_normalizer(heads: int) -> Normalizer:
-            return normalizer(num_heads=heads, d_value=self.d_value, layer=layer)
-
-        made = part_of_kept(made_normalizer, num_heads, kept)
-        if self.d_value % made.streams:
-            raise UserError(f"{type(made).__name__} needs heads of even size, not {self.d_value}; change num_heads")
-        self.d_head = self.d_value // made.streams
-        self.query = nn.Linear(d_model, self.num_heads * self.d_value)
-        self.key = nn.Linear(d_memory, self.num_key_heads * self.d_value)
-        self.value = nn.Linear(d_memory, self.num_key_heads * self.d_value)
-        self.output = nn.Linear(self.num_heads * self.d_value, d_model)
-        self.gate = nn.Linear(d_model, self.num_heads) if gate else None
+        self.query = nn.Linear(d_model, heads.left * d_value)
+        self.key = nn.Linear(d_memory, heads.keys_left * d_value)
+        self.value = nn.Linear(d_memory, heads.keys_left * d_value)
+        self.output = nn.Linear(heads.left * d_value, d_model)
+        self.gate = nn.Linear(d_model, heads.left) if gate else None
         # Positions that only join the embeddings are none of an attention's business.
         self.positions = positions if positions is not None and (positions.turns or positions.biases) else None
-        d_head, streams = self.d_head, made.streams
         self.attention = Attention(
-            part_of_kept(lambda heads: score(d_head, d_head, num_heads=streams * heads), num_heads, kept),
+            heads.part(lambda n: score(d_head, d_head, num_heads=made.streams * n)),
             made,
-            pattern=part_of_kept(lambda heads: pattern(d_head, num_heads=heads), num_heads, kept),
+            pattern=heads.part(lambda n: pattern(d_head, num_heads=n)),
             dropout=dropout,
             biased=self.positions is not None and self.positions.biases,
         )
         self.placed = self.attention.placed or self.positions is not None
-        # Of what comes with all heads, those that are here: positions are of the whole stack, and queries that no score
-        # asks for are not projected.
-        self.bias_heads: Tensor | None
-        self.query_heads: Tensor | None
-        of_stack = self.positions is not None and self.positions.per_head
-        every_stream = None if kept is None else [s * num_heads + head for s in range(streams) for head in kept]
-        for name, index, wanted in (
-            ("bias_heads", kept, of_stack),
-            ("query_heads", every_stream, not self.attention.score.asks_query),
-        ):
-            self.register_buffer(name, torch.tensor(index) if index and wanted else None, persistent=False)
-        _check_parts(self, shares_keys=key_heads < num_heads)
+        _check_parts(self)
         for linear in (self.query, self.key, self.value, self.output):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)
+        self._drop_unasked()
+
+    def _drop_unasked(self) -> None:
+        """Leave out the projections that the score does not ask for, and what comes for heads that were pruned."""
+        score, heads = self.attention.score, self.heads
         # What nobody looks at would get no gradient, which several processes that train together wait for. As modules
         # that are None they are passed over in the checkpoints of earlier versions, which had them.
-        for name, asked in (("query", self.attention.score.asks_query), ("key", self.attention.score.asks_key)):
+        for name, asked in (("query", score.asks_query), ("key", score.asks_key)):
             if not asked:
                 self.register_module(name, None)
+        # Positions are of the whole stack, and queries that are not projected are of all streams of all heads.
+        of_stack = self.positions is not None and self.positions.per_head
+        streams = self.attention.normalizer.streams
+        every_stream = [stream * heads.total + head for stream in range(streams) for head in heads.kept]
+        self.bias_heads: Tensor | None
+        self.query_heads: Tensor | None
+        for name, index, wanted in (
+            ("bias_heads", heads.kept, of_stack),
+            ("query_heads", every_stream, not score.asks_query),
+        ):
+            chosen = torch.tensor(index) if wanted and heads.pruned else None
+            self.register_buffer(name, chosen, persistent=False)
 
     def memory(self, key: Tensor, value: Tensor, mask: Tensor | None = None, *, places: Tensor | None = None) -> Memory:
         """Return projected keys and values, (batch, key heads, key, d), of key and value (batch, key, d_memory).
@@ -190,7 +181,7 @@ class MultiHeadAttention(nn.Module):
         return value @ self.output.weight.unflatten(1, (self.num_heads, self.d_value)).movedim(0, -1)
 
 
-def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
+def _check_parts(made: MultiHeadAttention) -> None:
     """Refuse parts that do not go together."""
     score, normalizer, positions = made.attention.score, made.attention.normalizer, made.positions
     if made.attention.remembers:
@@ -217,7 +208,7 @@ def _check_parts(made: MultiHeadAttention, *, shares_keys: bool) -> None:
             f"{type(normalizer).__name__} makes one row of weights of {normalizer.streams} rows of scores, each of "
             f"which {type(pattern).__name__} would weigh in its own way; use another pattern, or normalizer=softmax"
         )
-    if shares_keys and score.key_parameters:
+    if made.heads.total_keys < made.heads.total and score.key_parameters:
         raise UserError(
             f"{type(score).__name__} has parameters for each head's own keys, so heads cannot share keys; "
             "leave num_key_heads out, or use the score scaled_dot, dot or cosine"

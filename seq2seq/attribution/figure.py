@@ -11,7 +11,7 @@ from matplotlib.font_manager import FontProperties
 
 from seq2seq.alignment.colors import COLORMAP, COLORS, GOLD, GREY, GRID, INK
 from seq2seq.alignment.fonts import make_writable
-from seq2seq.alignment.heatmap import FONT_MAX, FONT_MIN, LABEL_MAX, text_width
+from seq2seq.alignment.labels import FONT_MAX, FONT_MIN, LABEL_MAX, text_width
 from seq2seq.alignment.layout import BAR_WIDTH, CELL_MAX, CELL_MIN, CELLS_SIZE, DPI_MAX, DPI_MIN, EDGE, GAP, PIXELS_MAX
 from seq2seq.attribution.explanation import Explanation
 

@@ -93,7 +93,7 @@ def save(
         _feed(made.ffn, ours.feedforward, ours.feedforward_residual)
     for number, (made, theirs) in enumerate(zip(spec.decoder.layer, decoder.layers, strict=True)):
         first = alignment.head or 0 if alignment is not None and number == layer else 0
-        first = theirs.cross_attention.kept_heads[first]
+        first = theirs.cross_attention.heads.kept[first]
         _attend(made.self_attention, theirs.self_attention, theirs.self_residual, is_self=True)
         _attend(made.attention, theirs.cross_attention, theirs.cross_residual, is_self=False, first_head=first)
         _feed(made.ffn, theirs.feedforward, theirs.feedforward_residual)
@@ -121,8 +121,8 @@ def _options(side: TransformerEncoder | TransformerDecoder) -> dict[str, Any]:
     attention, positions = side.layers[0].self_attention, side.embedding.positions
     options = {
         "num_layers": len(side.layers),
-        "num_heads": attention.all_heads,
-        "num_heads_kv": None if attention.all_key_heads == attention.all_heads else attention.all_key_heads,
+        "num_heads": attention.heads.total,
+        "num_heads_kv": None if attention.heads.total_keys == attention.heads.total else attention.heads.total_keys,
         "pre_norm": side.layers[0].self_residual.norm_first,
         "activation": ACTIVATIONS[type(side.layers[0].feedforward[1])],
     }
@@ -200,11 +200,9 @@ def _attend(
     first_head: int | None = None,
 ) -> None:
     """Fill in an attention; with one of its heads first, and pruned ones last: CTranslate2 reports the first."""
-    all_heads, all_key_heads = attention.all_heads, attention.all_key_heads
-    each = all_heads // all_key_heads
-    kept = attention.kept_heads
-    kept_keys = tuple(dict.fromkeys(head // each for head in kept))
-    heads, key_heads = list(range(all_heads)), list(range(all_key_heads))
+    kept = attention.heads.kept
+    kept_keys = tuple(dict.fromkeys(head // attention.heads.each for head in kept))
+    heads, key_heads = list(range(attention.heads.total)), list(range(attention.heads.total_keys))
     if first_head is not None:
         heads, key_heads = _orders(attention, first_head)
     query = attention.query
@@ -225,10 +223,11 @@ def _orders(attention: MultiHeadAttention, first: int) -> tuple[list[int], list[
 
     Heads are called as they were before any was pruned.
     """
-    each = attention.all_heads // attention.all_key_heads
-    pruned = set(range(attention.all_heads)) - set(attention.kept_heads)
+    each = attention.heads.each
+    pruned = set(range(attention.heads.total)) - set(attention.heads.kept)
     key_heads = sorted(
-        range(attention.all_key_heads), key=lambda key: (key != first // each, pruned >= set(_sharing(key, each)), key)
+        range(attention.heads.total_keys),
+        key=lambda key: (key != first // each, pruned >= set(_sharing(key, each)), key),
     )
     heads = [
         head for key in key_heads for head in sorted(_sharing(key, each), key=lambda h: (h != first, h in pruned, h))

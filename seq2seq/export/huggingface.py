@@ -106,9 +106,9 @@ def _misfits_of_attention(side: str, module: MultiHeadAttention, *, cross: bool)
         f"{own}score=scaled_dot": type(attention.score) is ScaledDot,
         f"{own}normalizer=softmax": type(normalizer) is Softmax and normalizer.temperature == 1,
         "cross_pattern=full" if cross else f"{side}.pattern=full": attention.pattern is None,
-        f"{side}.num_key_heads=null": module.all_key_heads == module.all_heads,
+        f"{side}.num_key_heads=null": module.heads.total_keys == module.heads.total,
         f"{side}.gate=false": module.gate is None,
-        f"{side}.kept_{'cross_' if cross else ''}heads=null": module.num_heads == module.all_heads,
+        f"{side}.kept_{'cross_' if cross else ''}heads=null": not module.heads.pruned,
     }
     return [key for key, fits in needs.items() if not fits]
 

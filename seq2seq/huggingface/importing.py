@@ -97,70 +97,98 @@ def convert(found: Found, shapes: Mapping[str, Sequence[int]]) -> dict[str, Tens
     Raises:
         UserError: weights are missing, left over, no numbers, or of another size than the configuration says.
     """
-    _, model, vocabularies = found
-    name, weights, keys = str(found.folder.path), found.folder.weights(), model.keys
-    left = dict(weights)
+    model, keys = found.model, found.model.keys
+    theirs = _Theirs(str(found.folder.path), found.folder.weights())
     order = marian_order(keys["d_model"]) if model.kind == MARIAN else None
     made: dict[str, Tensor] = {}
-
-    def take(theirs: str, shape: Sequence[int]) -> Tensor:
-        if theirs not in weights:
-            raise UserError(f"{name}: its weights have no {theirs}; save the model with `save_pretrained`")
-        tensor = weights[theirs].float()
-        left.pop(theirs, None)
-        if tuple(tensor.shape) != tuple(shape):
-            raise UserError(
-                f"{name}: {theirs} has the sizes {_sizes(tensor.shape)}, but by config.json {_sizes(shape)}; "
-                "they are not of one model"
-            )
-        if not torch.isfinite(tensor).all():
-            raise UserError(f"{name}: {theirs} holds nan or inf, no number; fetch it again")
-        return tensor
-
-    def table(names: Sequence[str], vocab_size: int, rows: list[int]) -> Tensor:
-        """Return embeddings in our order; they may be there under several names, which are one."""
-        there = [theirs for theirs in names if theirs in weights] or names[:1]
-        tensors = [take(theirs, (vocab_size, keys["d_model"])) for theirs in there]
-        picked = tensors[0][rows]
-        return picked if order is None else picked[:, order]
-
-    for part in parts(
-        encoder_layers=keys["encoder_layers"], decoder_layers=keys["decoder_layers"], norm_first=model.norm_first
-    ):
+    layers = {side: keys[side] for side in ("encoder_layers", "decoder_layers")}
+    for part in parts(**layers, norm_first=model.norm_first):
         for kind in ("weight", "bias"):
             ours = f"{part.ours}.{kind}"
-            made[ours] = reorder(part, kind, take(f"{part.theirs}.{kind}", shapes[ours]), order)
-
-    source_size = keys["vocab_size"]
-    target_size = source_size if model.one_vocabulary else keys.get("decoder_vocab_size") or source_size
-    sides = [their_table("encoder"), their_table("decoder")]
-    if model.tied:  # then any of these may be there
-        made[SOURCE_TABLE] = made[TARGET_TABLE] = table([SHARED, *sides], source_size, vocabularies.source_rows)
-    else:
-        made[SOURCE_TABLE] = table([sides[0], SHARED], source_size, vocabularies.source_rows)
-        made[TARGET_TABLE] = table([sides[1], SHARED], target_size, vocabularies.target_rows)
-    if keys["tie_word_embeddings"]:
-        made[OUTPUT] = made[TARGET_TABLE]
-        left.pop(LOGITS, None)  # the same once more
-    else:
-        made[OUTPUT] = table([LOGITS], target_size, vocabularies.target_rows)
-    bias = torch.zeros(target_size)
-    if LOGITS_BIAS in weights:
-        bias = take(LOGITS_BIAS, (1, target_size))[0]
-    made[OUTPUT_BIAS] = bias[vocabularies.target_rows]
-    if vocabularies.target_rows.count(keys["decoder_start_token_id"]) > 1:
-        made[OUTPUT_BIAS][BOS] = NO_CHANCE
-
+            made[ours] = reorder(part, kind, theirs.take(f"{part.theirs}.{kind}", shapes[ours]), order)
+    made |= _tables(found, theirs, order)
     if model.kind == M2M100:
         places = torch.arange(OFFSET, OFFSET + keys["max_position_embeddings"])
         for side in ("encoder", "decoder"):
             made[f"{side}.embedding.positions.weight"] = _fairseq_waves(places, keys["d_model"])
-    _check_positions(left, model, name)
-    if other := [theirs for theirs in left if not POSITIONS.fullmatch(theirs)]:
-        raise UserError(
-            f"{name}: its weights have {other[0]}, which a {model.kind} model has not"
-            + (f" (and {len(other) - 1} more)" if len(other) > 1 else "")
-        )
+    theirs.check_left(model)
+    return made
+
+
+class _Theirs:
+    """The weights of a folder, of which each is to be taken.
+
+    Args:
+        name: of the folder, for messages.
+        weights: by their names.
+    """
+
+    def __init__(self, name: str, weights: Mapping[str, Tensor]) -> None:
+        self.name = name
+        self.weights = weights
+        self.left = dict(weights)
+
+    def __contains__(self, theirs: str) -> bool:
+        return theirs in self.weights
+
+    def take(self, theirs: str, shape: Sequence[int]) -> Tensor:
+        """Return a weight, which is of that shape."""
+        if theirs not in self:
+            raise UserError(f"{self.name}: its weights have no {theirs}; save the model with `save_pretrained`")
+        tensor = self.weights[theirs].float()
+        self.left.pop(theirs, None)
+        if tuple(tensor.shape) != tuple(shape):
+            raise UserError(
+                f"{self.name}: {theirs} has the sizes {_sizes(tensor.shape)}, but by config.json {_sizes(shape)}; "
+                "they are not of one model"
+            )
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{self.name}: {theirs} holds nan or inf, no number; fetch it again")
+        return tensor
+
+    def take_one(self, names: Sequence[str], shape: Sequence[int]) -> Tensor:
+        """Return a weight that may be there under several names, which are one."""
+        there = [theirs for theirs in names if theirs in self] or names[:1]
+        return [self.take(theirs, shape) for theirs in there][0]
+
+    def check_left(self, model: Model) -> None:
+        """Refuse what was not taken, but for positions, which are computed: these must be the usual ones."""
+        _check_positions(self.left, model, self.name)
+        if other := [theirs for theirs in self.left if not POSITIONS.fullmatch(theirs)]:
+            raise UserError(
+                f"{self.name}: its weights have {other[0]}, which a {model.kind} model has not"
+                + (f" (and {len(other) - 1} more)" if len(other) > 1 else "")
+            )
+
+
+def _tables(found: Found, theirs: _Theirs, order: Tensor | None) -> dict[str, Tensor]:
+    """Return the embeddings of both sides, the output and its bias, with our order of pieces and of dimensions."""
+    _, model, vocabularies = found
+    keys = model.keys
+    source_rows, target_rows = vocabularies.source_rows, vocabularies.target_rows
+    source_size = keys["vocab_size"]
+    target_size = source_size if model.one_vocabulary else keys.get("decoder_vocab_size") or source_size
+
+    def table(names: Sequence[str], vocab_size: int, rows: list[int]) -> Tensor:
+        picked = theirs.take_one(names, (vocab_size, keys["d_model"]))[rows]
+        return picked if order is None else picked[:, order]
+
+    made: dict[str, Tensor] = {}
+    sides = [their_table("encoder"), their_table("decoder")]
+    if model.tied:  # then any of these may be there
+        made[SOURCE_TABLE] = made[TARGET_TABLE] = table([SHARED, *sides], source_size, source_rows)
+    else:
+        made[SOURCE_TABLE] = table([sides[0], SHARED], source_size, source_rows)
+        made[TARGET_TABLE] = table([sides[1], SHARED], target_size, target_rows)
+    if keys["tie_word_embeddings"]:
+        made[OUTPUT] = made[TARGET_TABLE]
+        theirs.left.pop(LOGITS, None)  # the same once more
+    else:
+        made[OUTPUT] = table([LOGITS], target_size, target_rows)
+    bias = theirs.take(LOGITS_BIAS, (1, target_size))[0] if LOGITS_BIAS in theirs else torch.zeros(target_size)
+    made[OUTPUT_BIAS] = bias[target_rows]
+    if target_rows.count(keys["decoder_start_token_id"]) > 1:
+        made[OUTPUT_BIAS][BOS] = NO_CHANCE
     return made
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.attention import MultiHeadAttention
-from seq2seq.attention.kept import copy_heads
+from seq2seq.attention.heads import copy_heads
 from seq2seq.data.batching import collate
 from seq2seq.errors import UserError
 from seq2seq.models import EncoderDecoder
@@ -50,7 +50,7 @@ def kept_options(model: nn.Module, kept: Kept) -> dict[tuple[str, str], list[lis
         side, *_, own = name.split(".")
         if (side, own) not in KEYS:
             raise UserError(f"{name} is no attention of a Transformer of ours, so no head can be taken out of it")
-        options.setdefault(KEYS[side, own], []).append([attention.kept_heads[head] for head in kept[name]])
+        options.setdefault(KEYS[side, own], []).append([attention.heads.kept[head] for head in kept[name]])
     return options
 
 

@@ -30,7 +30,7 @@ def units_of(model: nn.Module) -> list[Unit]:
     """
     found = []
     for name, attention in multihead_attentions(model).items():
-        together = attention.all_heads // attention.all_key_heads if attention.all_key_heads > 1 else 1
+        together = attention.heads.each if attention.heads.total_keys > 1 else 1
         starts = range(0, attention.num_heads, together)
         found += [Unit(name, tuple(range(start, start + together))) for start in starts]
     if not found:

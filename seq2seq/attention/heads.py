@@ -1,7 +1,7 @@
-"""Attention that has lost some of its heads: which are left, and what of a part is theirs."""
+"""The heads of an attention: which share keys, which are left when some are pruned, and what of a part is theirs."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +11,66 @@ from seq2seq.errors import UserError
 Part = TypeVar("Part", bound=nn.Module)
 
 
-def check_kept(kept: Sequence[int] | None, num_heads: int, num_key_heads: int) -> tuple[int, ...] | None:
-    """Return which heads an attention keeps; None where all.
+class Heads(NamedTuple):
+    """The heads of an attention."""
 
-    Raises:
-        UserError: they are not some of its heads, or heads that share keys are parted.
-    """
-    if kept is None:
-        return None
+    total: int  # before any was pruned
+    total_keys: int  # how many key heads these shared
+    kept: tuple[int, ...]  # those that are left
+
+    @classmethod
+    def of(cls, num_heads: int, num_key_heads: int | None, kept: Sequence[int] | None) -> Self:
+        """Return the heads that an attention is to have.
+
+        Args:
+            num_heads: at least 1.
+            num_key_heads: a divisor of num_heads; None: as many.
+            kept: of 0 to num_heads - 1; None: all.
+
+        Raises:
+            UserError: there cannot be so many key heads, `kept` are not some of the heads, or heads that share keys
+                are parted.
+        """
+        keys = num_heads if num_key_heads is None else num_key_heads
+        if not isinstance(keys, int) or keys < 1:
+            raise UserError(f"num_key_heads={keys}: set 1 (all query heads share one), or more, or null")
+        if num_heads % keys:
+            raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={keys}; change one of them")
+        if kept is None:
+            return cls(num_heads, keys, tuple(range(num_heads)))
+        return cls(num_heads, keys, _checked(kept, num_heads, keys))
+
+    @property
+    def each(self) -> int:
+        """How many heads shared a key head, before any was pruned."""
+        return self.total // self.total_keys
+
+    @property
+    def left(self) -> int:
+        """How many are left."""
+        return len(self.kept)
+
+    @property
+    def keys_left(self) -> int:
+        """How many key heads are left: heads that share one go together, but where all share one, each by itself."""
+        return max(1, self.total_keys * self.left // self.total)
+
+    @property
+    def pruned(self) -> bool:
+        """Whether any is gone."""
+        return self.left < self.total
+
+    def part(self, make: Callable[[int], Part]) -> Part:
+        """Return a part (a score, a normaliser, a pattern) for the heads that are left: make(a number of heads)."""
+        if not self.pruned:
+            return make(self.total)
+        small = make(self.left)
+        copy_heads(make(self.total), small, self.kept, self.total)
+        return small
+
+
+def _checked(kept: Sequence[int], num_heads: int, num_key_heads: int) -> tuple[int, ...]:
+    """Return which heads are left, or refuse what cannot be."""
     listed = isinstance(kept, Sequence) and not isinstance(kept, str)
     heads = tuple(kept) if listed else ()
     known = all(type(head) is int and 0 <= head < num_heads for head in heads)
@@ -33,27 +85,12 @@ def check_kept(kept: Sequence[int] | None, num_heads: int, num_key_heads: int) -
             f"kept_heads: of {list(heads)} some share keys with heads that are not kept; heads "
             f"0 to {each - 1} share theirs, and so on: keep all {each} or none"
         )
-    return None if len(heads) == num_heads else heads
+    return heads
 
 
 def _sharing(head: int, each: int) -> range:
     """Return the heads that share keys with a head, itself included, where `each` do."""
     return range(head // each * each, (head // each + 1) * each)
-
-
-def part_of_kept(make: Callable[[int], Part], num_heads: int, kept: Sequence[int] | None) -> Part:
-    """Return a part of an attention (a score, a normaliser, a pattern) for the heads that it keeps.
-
-    Args:
-        make: makes the part for a number of heads.
-        num_heads: of the attention before.
-        kept: which are left; None: all.
-    """
-    if kept is None:
-        return make(num_heads)
-    small = make(len(kept))
-    copy_heads(make(num_heads), small, kept, num_heads)
-    return small
 
 
 def copy_heads(whole: nn.Module, small: nn.Module, kept: Sequence[int], num_heads: int) -> None:
