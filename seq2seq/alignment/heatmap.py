@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image
 from torch import Tensor
 
-from seq2seq.alignment.colors import COLORMAP, GREY, GRID, INK
+from seq2seq.alignment.cells import draw_border, draw_cells, draw_grids, draw_scale
+from seq2seq.alignment.colors import GREY
 from seq2seq.alignment.fonts import make_writable
 from seq2seq.alignment.labels import (
     FONT_MAX,
@@ -27,7 +26,7 @@ from seq2seq.alignment.labels import (
     text_width,
     title_lines,
 )
-from seq2seq.alignment.layout import GAP, Place, arrange_panels, label_angles, place_parts
+from seq2seq.alignment.layout import GAP, arrange_panels, label_angles, place_parts
 from seq2seq.alignment.links import Links
 from seq2seq.alignment.outlines import draw_links, draw_links_key
 from seq2seq.alignment.shares import NOWHERE, is_seen
@@ -157,7 +156,7 @@ def _draw(
     axes.set_axis_off()
     angles = label_angles(source_widths, panels.cell)
     for panel, (name, place) in enumerate(zip(names, layout.panels, strict=True)):
-        _draw_image(axes, place, values[panel])
+        draw_cells(axes, place, values[panel])
         if gold is not None:
             draw_links(axes, place, panels.cell, gold)
         if panel < panels.across:
@@ -166,48 +165,10 @@ def _draw(
             label_rows(axes, place, panels.cell, targets, font)
         left, top, width, height = place
         axes.text(left + width / 2, top + height + GAP, name, ha="center", va="top", size=8, color=GREY)
-    _draw_grids(axes, layout.panels, panels.cell)
+    draw_grids(axes, layout.panels, panels.cell)
     if apart:
-        _draw_border(axes, layout.panels, panels.cell)
-    _draw_bar(axes, layout.bar)
+        draw_border(axes, layout.panels, panels.cell)
+    draw_scale(axes, layout.bar)
     if gold is not None:
         draw_links_key(axes, layout.key)
     return figure
-
-
-def _draw_image(axes: Axes, place: Place, values: np.ndarray) -> None:
-    left, top, width, height = place
-    axes.imshow(
-        values,
-        cmap=COLORMAP,
-        vmin=0,
-        vmax=1,
-        aspect="auto",
-        interpolation="nearest",
-        extent=(left, left + width, top + height, top),
-    )
-
-
-def _draw_grids(axes: Axes, panels: Sequence[Place], cell: float) -> None:
-    lines = []
-    for left, top, width, height in panels:
-        right, bottom = left + width, top + height
-        lines += [[(left, top + y * cell), (right, top + y * cell)] for y in range(round(height / cell) + 1)]
-        lines += [[(left + x * cell, top), (left + x * cell, bottom)] for x in range(round(width / cell) + 1)]
-    axes.add_collection(LineCollection(lines, colors=GRID, linewidths=0.5), autolim=False)
-
-
-def _draw_border(axes: Axes, panels: Sequence[Place], cell: float) -> None:
-    """Part the last column of each panel, which is no token, from the others."""
-    lines = [[(left + width - cell, top), (left + width - cell, top + height)] for left, top, width, height in panels]
-    axes.add_collection(LineCollection(lines, colors=INK, linewidths=1.2), autolim=False)
-
-
-def _draw_bar(axes: Axes, place: Place) -> None:
-    """Draw the scale of the colours, 1 on top."""
-    left, top, width, height = place
-    _draw_image(axes, place, np.linspace(1, 0, 256)[:, None])
-    frame = [(left, top), (left + width, top), (left + width, top + height), (left, top + height), (left, top)]
-    axes.add_collection(LineCollection([frame], colors=GRID, linewidths=0.8), autolim=False)
-    for value, label in ((0, "0"), (0.5, ".5"), (1, "1")):
-        axes.text(left + 1.6 * width, top + (1 - value) * height, label, size=8, color=GREY, va="center")

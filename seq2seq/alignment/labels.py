@@ -26,25 +26,25 @@ def label_columns(
 def label_rows(axes: Axes, place: Place, cell: float, labels: Sequence[str], font: FontProperties) -> None:
     """Write the target to the left of a panel."""
     for y, label in enumerate(labels):
-        _write(axes, place[0] - GAP, place[1] + (y + 0.5) * cell, label, font, ha="right", va="center_baseline")
+        write(axes, place[0] - GAP, place[1] + (y + 0.5) * cell, label, font, ha="right", va="center_baseline")
 
 
 def _label_column(axes: Axes, left: float, y: float, cell: float, label: str, angle: int, font: FontProperties) -> None:
     """Write a label that starts above the middle of its column, or stands on it where it is upright."""
     if angle == 0:
-        _write(axes, left + 0.5 * cell, y, label, font, ha="center", va="baseline")
+        write(axes, left + 0.5 * cell, y, label, font, ha="center", va="baseline")
     elif angle == 45:
-        _write(axes, left + 0.65 * cell, y, label, font, ha="left", va="baseline", rotation=45)
+        write(axes, left + 0.65 * cell, y, label, font, ha="left", va="baseline", rotation=45)
     else:
-        _write(axes, left + 0.5 * cell, y, label, font, ha="left", va="center_baseline", rotation=90)
+        write(axes, left + 0.5 * cell, y, label, font, ha="left", va="center_baseline", rotation=90)
 
 
-def _write(
-    axes: Axes, x: float, y: float, text: str, font: FontProperties, *, ha: str, va: str, rotation: int = 0
+def write(
+    axes: Axes, x: float, y: float, text: str, font: FontProperties, *, color: str = INK, **place: str | int
 ) -> None:
-    """Write text as it is: `$` starts no formula."""
-    place = {"ha": ha, "va": va, "rotation": rotation, "rotation_mode": "anchor"}
-    axes.text(x, y, text, place, fontproperties=font, color=INK, parse_math=False, usetex=False)
+    """Write text as it is: `$` starts no formula. It begins at x, on the line y, where `place` says nothing else."""
+    where = {"ha": "left", "va": "baseline", "rotation_mode": "anchor", **place}
+    axes.text(x, y, text, where, fontproperties=font, color=color, parse_math=False, usetex=False)
 
 
 def title_lines(lines: Sequence[str], families: list[str], width: float) -> list[tuple[str, FontProperties]]:
@@ -69,9 +69,9 @@ def draw_title(figure: Figure, lines: list[tuple[str, FontProperties]]) -> None:
         top += line_height(font)
 
 
-def shorten(label: str) -> str:
-    """Return a label of at most LABEL_MAX characters."""
-    return label if len(label) <= LABEL_MAX else label[: LABEL_MAX - 1] + "…"
+def shorten(label: str, most: int = LABEL_MAX) -> str:
+    """Return a label of at most so many characters."""
+    return label if len(label) <= most else label[: most - 1] + "…"
 
 
 def text_width(text: str, font: FontProperties) -> float:

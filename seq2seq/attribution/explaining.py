@@ -1,6 +1,7 @@
 """From two sentences and a method to an explanation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,6 +53,61 @@ def explain(
             contrast, or a contribution is no number.
     """
     method.check(model)
+    _check_asked(method, unit, contrast, at)
+    if isinstance(source, str):
+        source = read_sentence("source", tokenizers.source, source, max_length=max_length)
+    if isinstance(target, str):
+        target = read_target("target", tokenizers.target, target, max_length=max_length)
+    source, target = words_read(source), words_read(target)
+
+    def forced(said: Sentence) -> Forced:
+        return Forced(
+            model,
+            source.ids,
+            said.ids,
+            source_units=_units(source.ending(), unit),
+            prefix_units=_units(said.beginning(), unit),
+            tokens_per_batch=tokens_per_batch,
+            progress=progress,
+        )
+
+    if contrast is None:
+        rows = _every_word(method, forced, target, unit)
+    else:
+        other = read_target("contrast", tokenizers.target, contrast, max_length=max_length).without_tags()
+        rows = _one_word(method, forced, target, unit, other, at)
+    found = rows.found
+    made = Explanation(
+        method=method.name,
+        meaning=method.meaning,
+        contrast=contrast is not None,
+        signed=method.of_token,
+        source=source.ending().labels(unit),
+        prefix=rows.prefix,
+        target=rows.labels,
+        from_source=found.source.cpu(),
+        from_prefix=found.prefix.cpu(),
+        log_probability=rows.log_probability.cpu(),
+        gap=None if found.gap is None else found.gap.cpu(),
+        remark=found.remark,
+        source_text=source.text,
+        target_text=target.text,
+    )
+    check_numbers(made)
+    return made
+
+
+class _Rows(NamedTuple):
+    """What an explanation says of the target."""
+
+    found: Contributions  # (rows, source units) and (rows, prefix units)
+    log_probability: Tensor  # (rows,)
+    labels: list[str]  # of the rows
+    prefix: list[str]  # of the columns of the prefix
+
+
+def _check_asked(method: Method, unit: str, contrast: str | None, at: int | None) -> None:
+    """Refuse what does not go together."""
     if unit not in UNITS:
         raise UserError(f"unit={unit} is not known; use {' or '.join(UNITS)}")
     if contrast is not None and not method.of_token:
@@ -61,61 +117,29 @@ def explain(
         )
     if at is not None and contrast is None:
         raise UserError(f'at={at} is the word that a contrast stands for; give one, such as contrast="sie"')
-    if isinstance(source, str):
-        source = read_sentence("source", tokenizers.source, source, max_length=max_length)
-    if isinstance(target, str):
-        target = read_target("target", tokenizers.target, target, max_length=max_length)
-    source, target = words_read(source), words_read(target)
-    other = None
-    if contrast is not None:
-        other = read_target("contrast", tokenizers.target, contrast, max_length=max_length).without_tags()
 
-    def forced(ids: Sequence[int], prefix: Axis) -> Forced:
-        return Forced(
-            model,
-            source.ids,
-            ids,
-            source_units=_units(source.ending(), unit),
-            prefix_units=_units(prefix, unit),
-            tokens_per_batch=tokens_per_batch,
-            progress=progress,
-        )
 
-    pair = forced(target.ids, target.beginning())
-    prefix_labels = target.beginning().labels(unit)
-    if other is None:
-        labels = target.ending().labels(unit)
-        found, log_probability = attribute(method, pair)
-        rows = _units(target.ending(), unit)
-        found, log_probability = _join_rows(found, log_probability, rows, add=method.of_token)
-    else:
-        place = _place(pair, target, other, at)
-        rival = _in_its_place(target, other, place)
-        pairs = [(pair, target.ending()), (forced(rival.ids, rival.beginning()), rival.ending())]
-        found, log_probability = _difference(method, pairs, place)
-        labels = [f"{target.ending().words[place]} - {' '.join(other.words)}"]
-        before = found.prefix.shape[-1] - 1
-        prefix_labels = [*prefix_labels[:before], labels[0]]
-        if not found.prefix[:, -1].any():  # both are of one piece: they have no earlier ones
-            found, prefix_labels = found._replace(prefix=found.prefix[:, :-1]), prefix_labels[:-1]
-    made = Explanation(
-        method=method.name,
-        meaning=method.meaning,
-        contrast=other is not None,
-        signed=method.of_token,
-        source=source.ending().labels(unit),
-        prefix=prefix_labels,
-        target=labels,
-        from_source=found.source.cpu(),
-        from_prefix=found.prefix.cpu(),
-        log_probability=log_probability.cpu(),
-        gap=None if found.gap is None else found.gap.cpu(),
-        remark=found.remark,
-        source_text=source.text,
-        target_text=target.text,
-    )
-    check_numbers(made)
-    return made
+def _every_word(method: Method, forced: Callable[[Sentence], Forced], target: Sentence, unit: str) -> _Rows:
+    """Return a row for each word, or piece, of the target."""
+    found, log_probability = attribute(method, forced(target))
+    units = _units(target.ending(), unit)
+    found, log_probability = _join_rows(found, log_probability, units, add=method.of_token)
+    return _Rows(found, log_probability, target.ending().labels(unit), target.beginning().labels(unit))
+
+
+def _one_word(
+    method: Method, forced: Callable[[Sentence], Forced], target: Sentence, unit: str, other: Sentence, at: int | None
+) -> _Rows:
+    """Return one row: a word of the target against another in its place."""
+    pair = forced(target)
+    place = _place(pair, target, other, at)
+    rival = _in_its_place(target, other, place)
+    found, log_probability = _difference(method, [(pair, target.ending()), (forced(rival), rival.ending())], place)
+    label = f"{target.ending().words[place]} - {' '.join(other.words)}"
+    prefix = [*target.beginning().labels(unit)[: found.prefix.shape[-1] - 1], label]
+    if not found.prefix[:, -1].any():  # both are of one piece: they have no earlier ones
+        found, prefix = found._replace(prefix=found.prefix[:, :-1]), prefix[:-1]
+    return _Rows(found, log_probability, [label], prefix)
 
 
 def _units(axis: Axis, unit: str) -> list[int]:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from seq2seq.comparison.comparing import compare_runs
 from seq2seq.comparison.forms import as_csv, as_markdown, as_rich
 from seq2seq.comparison.page import as_page, collect_attention
 from seq2seq.comparison.readings import Options
-from seq2seq.comparison.table import make_table
-from seq2seq.comparison.ways import find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
+from seq2seq.comparison.table import Comparison, make_table
+from seq2seq.comparison.ways import Way, find_ways, heads_curves, notes_of, ways_as_csv, ways_as_markdown, ways_as_rich
 from seq2seq.errors import counted, unwritable
 
 WIDTH = 120
@@ -57,17 +58,24 @@ def main(arguments: list[str]) -> None:
     attention = collect_attention(ranked, config.split)  # before the table: it says which files were damaged
     ways, heads = find_ways(ranked, read, config.split), heads_curves(ranked)
     table = make_table(ranked, left_out, chance, config.split)
+    title = f"{root.resolve().name}: {counted(len(ranked), 'variants')}, {counted(len(runs), 'runs')}"
     files = {
         "comparison.md": as_markdown(table) + (f"\n{ways_as_markdown(ways)}" if ways else ""),
         "comparison.csv": as_csv(table, chance),
-        "comparison.html": as_page(
-            table,
-            attention,
-            ways,
-            heads,
-            f"{root.resolve().name}: {counted(len(ranked), 'variants')}, {counted(len(runs), 'runs')}",
-        ),
+        "comparison.html": as_page(table, attention, ways, heads, title),
     } | ({"readings.csv": ways_as_csv(ways)} if ways else {})
+    write_together(output, files)
+    print_tables(table, ways)
+    for name in files:
+        print(os.path.join(output, name))
+
+
+def write_together(output: Path, files: dict[str, str]) -> None:
+    """Write texts by the names of their files in a folder, all or none.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,6 +86,9 @@ def main(arguments: list[str]) -> None:
             file.write(text)
             file.flush()  # what is left of it must not fail when another has its name
 
+
+def print_tables(table: Comparison, ways: Sequence[Way]) -> None:
+    """Print the comparison, and that of the ways to read a model, with what there is to say about both."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     console.print(as_rich(table, console.width))
     for note in table.notes:
@@ -89,5 +100,3 @@ def main(arguments: list[str]) -> None:
     for state, where, story in table.remarks:
         console.print(f"{state}: {where}: {story}", markup=False)
     console.print()
-    for name in files:
-        print(os.path.join(output, name))
