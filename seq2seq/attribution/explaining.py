@@ -18,6 +18,7 @@ from seq2seq.models import EncoderDecoder
 UNITS = ("words", "pieces")
 
 
+@torch.inference_mode(False)  # in which a caller may be, and where there is no gradient
 def explain(
     model: EncoderDecoder,
     tokenizers: Tokenizers,

@@ -15,6 +15,7 @@ from seq2seq.data.tokenizer import EOS, Tokenizers
 from seq2seq.models import EncoderDecoder
 
 
+@torch.inference_mode(False)  # in which a caller may be, and where there is no gradient
 def explain_beside_runner_up(
     model: EncoderDecoder,
     tokenizers: Tokenizers,

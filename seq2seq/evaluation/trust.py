@@ -70,6 +70,7 @@ class _Sums:
     seconds: float = 0.0
 
 
+@torch.inference_mode(False)  # in which a caller may be, and where there is no gradient
 def measure_trust(
     model: EncoderDecoder,
     pairs: Iterable[Pair],

@@ -15,6 +15,7 @@ ROWS = 1024
 """Target tokens whose logits are at hand at once."""
 
 
+@torch.inference_mode(False)  # in which a caller may be, and where there is no gradient
 def head_importance(model: EncoderDecoder, batches: Iterable[Batch]) -> dict[str, Tensor]:
     """Return I_h = E |∂L(x, y) / ∂ξ_h| of all heads, (heads,) by attention (Michel et al. 2019, eq. 2).
 

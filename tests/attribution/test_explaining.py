@@ -94,6 +94,16 @@ def test_shares_of_a_word_are_the_mean_of_its_pieces_and_sum_to_one(ask: Callabl
     assert_close(made.source_share, made.from_source.sum(-1))
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+@pytest.mark.parametrize("method", [GradientTimesInput(), Erasure()], ids=lambda method: method.name)
+def test_it_is_the_same_where_a_caller_wants_no_gradients(
+    ask: Callable[..., Explanation], mode: Any, method: Method
+) -> None:
+    with mode():
+        made = ask(method)
+    assert_close(made.from_source, ask(method).from_source)
+
+
 def test_share_of_the_source_is_that_of_the_sizes(ask: Callable[..., Explanation]) -> None:
     made = ask(GradientTimesInput())
     row = made.from_source[2].abs().sum().item(), made.from_prefix[2].abs().sum().item()
