@@ -1,6 +1,5 @@
 """What is refused of a run before anything is read or written: parts that cannot be, or do not go together."""
 
-import copy
 from typing import Any, cast
 
 import torch
@@ -11,6 +10,7 @@ from seq2seq.build import MODEL_KEYS, ONE_VOCABULARY, BleuOptions, build_model
 from seq2seq.build_mixture import check_corpora
 from seq2seq.build_options import check_options
 from seq2seq.build_training import build_noise, make_module
+from seq2seq.composition import copied
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers
 from seq2seq.data.variation import Variation
 from seq2seq.errors import UserError
@@ -84,7 +84,7 @@ def _check_text(config: DictConfig) -> None:
 
 
 def _check_callbacks(config: DictConfig) -> None:
-    whole = copy.deepcopy(config)
+    whole = copied(config)
     OmegaConf.set_readonly(whole, None)
     whole.output = "."  # which Hydra tells when the run begins
     for options in whole.callbacks.values():

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from seq2seq.composition import compose
+from seq2seq.composition import compose, copied
 from seq2seq.config_files import choices_of, config_folder, own_state
 from seq2seq.config_own import check_chosen
 from seq2seq.errors import UserError, nearest
@@ -139,7 +139,7 @@ def _without_hydra(command: str, overrides: tuple[str, ...], own: tuple[tuple[st
 
 
 def _to_change(config: DictConfig) -> DictConfig:
-    own = copy.deepcopy(config)
+    own = copied(config)
     OmegaConf.set_readonly(own, None)
     return own
 

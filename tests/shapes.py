@@ -9,11 +9,9 @@ Within one call a name has one size; `...` are any axes, `query or 1` is either,
 import functools
 import importlib
 import inspect
-import os
 import pkgutil
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -33,9 +31,6 @@ FIELD = re.compile(rf"^    (\w+): .*Tensor.*# (.*{SHAPE.pattern})", re.MULTILINE
 ARGUMENT = re.compile(r"^    (\w+): (.*(?:\n     .*)*)", re.MULTILINE)
 ASIDE = re.compile(r";|\b(of|from|for|after|before|with|over|at|under|like|what|how)\b")
 """After these words, a shape is not that of what comes back."""
-
-FIRST_CALLS = 3
-"""How many calls of a function are checked in a test."""
 
 EACH = -1
 """The place of a shape that each of several results has."""
@@ -149,10 +144,10 @@ def _documented(home: Any, name: str, value: Any, functions: Sequence[Callable[.
 def checked_shapes() -> Iterator[set[tuple[str, Told]]]:
     """Check calls of documented functions meanwhile; yield what was met. A call that raises is not looked at.
 
-    Of each function of each class every test has its first calls checked: in a long search the others are like them.
+    What fitted once is not looked at again where a call has the same shapes: most calls are such.
     """
     met: set[tuple[str, Told]] = set()
-    calls: Counter[tuple[str, str, type]] = Counter()
+    fitting: dict[Any, list[tuple[str, Told]]] = {}
 
     def checking(function: Callable[..., Any], document: Documented) -> Callable[..., Any]:
         named = str(document)
@@ -162,12 +157,11 @@ def checked_shapes() -> Iterator[set[tuple[str, Told]]]:
             if torch.compiler.is_compiling():  # first of all: what stands below would be traced, calls so far included
                 return function(*args, **options)
             result = function(*args, **options)
-            whose = (os.environ.get("PYTEST_CURRENT_TEST", ""), named, type(args[0]) if args else type(None))
-            calls[whose] += 1
-            if calls[whose] > FIRST_CALLS:
-                return result
-            given = document.signature.bind(*args, **options).arguments
-            met.update((named, told) for told in check_call(document, given, result))
+            seen = named, _seen(args), tuple(options), _seen([*options.values()]), _seen(result), _sizes(args)
+            if seen not in fitting:
+                given = document.signature.bind(*args, **options).arguments
+                fitting[seen] = [(named, told) for told in check_call(document, given, result)]
+            met.update(fitting[seen])
             return result
 
         return call
@@ -183,6 +177,20 @@ def checked_shapes() -> Iterator[set[tuple[str, Told]]]:
                 if vars(module).get(name) is value:
                     patch.setattr(module, name, call)
         yield met
+
+
+def _seen(value: Any) -> Any:
+    """Return what `check_call` sees of a value: its shape or number, and of a tuple or a list those of its parts."""
+    if isinstance(value, Tensor | np.ndarray):
+        return value.shape
+    if isinstance(value, tuple | list):
+        return type(value), *map(_seen, value)
+    return value if type(value) is int else type(value)
+
+
+def _sizes(args: tuple[Any, ...]) -> tuple[tuple[str, int], ...]:
+    """Return the whole numbers that the first argument, mostly a module, keeps."""
+    return tuple((k, v) for k, v in getattr(args[0] if args else None, "__dict__", {}).items() if type(v) is int)
 
 
 def check_call(document: Documented, given: dict[str, Any], result: Any) -> Iterator[Told]:

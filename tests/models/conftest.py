@@ -73,6 +73,18 @@ PAIRS = [
 ]
 
 
+def few_pairs() -> list[tuple[str, str]]:
+    """Return pairs in which each encoder and decoder is met, and each family of one side beside each of the other."""
+    met: set[Any] = set()
+    few = []
+    for encoder, decoder in PAIRS:
+        new = {encoder, decoder, ("transformer" in encoder, decoder.partition("-")[0])} - met
+        if new:
+            few.append((encoder, decoder))
+            met |= new
+    return few
+
+
 def build_model(
     encoder: str,
     decoder: str,
@@ -260,6 +272,12 @@ def case(request: pytest.FixtureRequest) -> Case:
     return request.param
 
 
+@pytest.fixture(params=[*(_pair_case(*pair) for pair in few_pairs()), *variant_cases()], ids=lambda case: case.name)
+def any_part(request: pytest.FixtureRequest) -> Case:
+    """Return a model of each encoder, each decoder and each attention, not of all pairs of a side with each other."""
+    return request.param
+
+
 @pytest.fixture(params=VARIANTS, ids=lambda variant: f"{variant.name} in {variant.seat}")
 def variant(request: pytest.FixtureRequest) -> Variant:
     return request.param
@@ -281,10 +299,24 @@ def with_fewer_heads(request: pytest.FixtureRequest) -> Callable[..., EncoderDec
     return made
 
 
+@pytest.fixture(scope="module")
+def built() -> dict[str, EncoderDecoder]:
+    """Models that have been built for an earlier test of the module, by the name of their case."""
+    return {}
+
+
 @pytest.fixture
-def model(case: Case) -> EncoderDecoder:
-    """Return any encoder under any decoder with any attention, in float64, without dropout."""
-    return case.build().double().eval()
+def model(case: Case, built: dict[str, EncoderDecoder]) -> EncoderDecoder:
+    """Return any encoder under any decoder with any attention, in float64, without dropout or gradients.
+
+    To build it takes as long as many a test, so tests share it: they may not change its weights.
+    """
+    if case.name not in built:
+        built[case.name] = case.build().double()
+    torch.default_generator.manual_seed(0)  # what a test draws is the same, whether it built the model or not
+    model = built[case.name].eval()
+    model.zero_grad()
+    return model
 
 
 @pytest.fixture
