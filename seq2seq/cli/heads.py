@@ -132,9 +132,8 @@ def printed_heads(
     shares = normalized(importance)
     for unit, scores in found:
         site = site_of(unit.attention)
-        name = f"{unit.heads[0]}" if len(unit.heads) == 1 else f"{unit.heads[0]}-{unit.heads[-1]}"
         raw, share = (x[unit.attention][list(unit.heads)].mean().item() for x in (importance, shares))
-        print(f"{site!s:<16} {name:>5}  {raw:11.4f}  {share:12.3f}  {'':<11}{_shown(scores)}", flush=True)
+        print(f"{site!s:<16} {_numbers(unit):>5}  {raw:11.4f}  {share:12.3f}  {'':<11}{_shown(scores)}", flush=True)
         if scores:
             alone[unit] = scores
         row = {"attention": unit.attention, **site._asdict(), "heads": list(unit.heads)}
@@ -143,12 +142,17 @@ def printed_heads(
 
 def printed_points(points: Iterable[Point]) -> Iterator[Point]:
     """Yield the points of a curve, and print each as soon as it is known."""
-    print("\nheads kept       also without      BLEU  perplexity  AER, %")
+    print("\nheads kept       also without            BLEU  perplexity  AER, %")
     for point in points:
         last = point.removed[-1] if point.removed else None
-        name = f"{site_of(last.attention)} {', '.join(map(str, last.heads))}" if last else ""
-        print(f"{point.heads:>10}       {name:<16}{_shown(point.scores)}", flush=True)
+        name = f"{site_of(last.attention)} {_numbers(last)}" if last else ""
+        print(f"{point.heads:>10}       {name:<21} {_shown(point.scores)}", flush=True)
         yield point
+
+
+def _numbers(unit: Unit) -> str:
+    """Return a unit's heads: `3`, or `4-7` where several share their keys."""
+    return "-".join(str(head) for head in dict.fromkeys((unit.heads[0], unit.heads[-1])))
 
 
 def _shown(scores: dict[str, float] | None) -> str:

@@ -196,7 +196,7 @@ class ValidationReport(Callback):
             parts.append(f"{float(speed):,.0f} tokens/s")
         log.info("   ".join(parts))
         for name, own in lines_by_corpus(metrics):
-            log.info("  %-24s%s", name, scores_line(own))
+            log.info("  %-23s %s", name, scores_line(own))
 
 
 def log_hyperparameters(trainer: lightning.Trainer, config: dict[str, Any], metrics: dict[str, float]) -> None:

@@ -61,7 +61,7 @@ def choose_precision(
     Raises:
         UserError: a run that begins is to have one that cannot train here.
     """
-    device, speed = _device(accelerator), speed or bfloat16_speed
+    device, speed = device_of(accelerator), speed or bfloat16_speed
     wanted = stored if stored and asked == AUTO else asked
     if wanted == AUTO:
         return _fastest(device, speed)
@@ -100,7 +100,8 @@ def choose_inference(asked: str, device: str, *, speed: Callable[[], float] | No
     return Precision(asked, warning=f"precision={asked}: {slow}; precision=auto takes float32" if slow else "")
 
 
-def _device(accelerator: str) -> str:
+def device_of(accelerator: str) -> str:
+    """Return the type of the device that Lightning's word means here, such as `cpu` or `cuda`."""
     if accelerator not in ("auto", "gpu"):
         return accelerator
     found = torch.accelerator.current_accelerator(check_available=True)

@@ -19,6 +19,16 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 UNLOGGED = ValueError("you tried to log 2.5 which is currently not supported. Try a dict or a scalar/tensor.")
 UNLOGGED.__cause__ = FULL  # as Lightning's logger has it
 
+
+class BackendCompilerFailed(RuntimeError):
+    """As PyTorch calls it, in a module that takes a second to import."""
+
+
+UNCOMPILED = BackendCompilerFailed(
+    "backend='inductor' raised:\nCppCompileError: C++ compile error\n\nCommand:\ng++ main.cpp -Wno-error -O3\n\n"
+    "Output:\nmain.cpp:1:10: fatal error: Python.h: No such file or directory\n    1 | #include <Python.h>\n"
+)
+
 BATCH = collate([([4, 5, 6], [7, 8], 0), ([4], [9, 10, 7, 8, 5], 1)])
 MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces long: lower loader.tokens_per_batch=64 "
 
@@ -40,6 +50,7 @@ MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces 
         (RuntimeError("unable to write to file </torch_7>: No space left on device (28)"), None),  # shared memory
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (OSError(errno.EACCES, "Permission denied"), None),
+        (UNCOMPILED, "could not compile the model (fatal error: Python.h: No such file or directory): see whether a"),
     ],
 )
 def test_fault_is_explained(error: Exception, line: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from seq2seq.cli.training import precision as machine
 from seq2seq.cli.training import runs
+from seq2seq.errors import UserError
 from seq2seq.training import precision
 from seq2seq.training.callbacks import ValidationReport
 
@@ -166,3 +169,51 @@ def test_run_of_another_precision_is_not_continued(
     interrupted("trainer.precision=bf16-mixed")
     said = command("train", *text, *BRIEF, "trainer.precision=32-true", "resume=true")
     assert said.status == 1 and said.err.startswith("error: resume=true: there is no unfinished run")
+
+
+@pytest.mark.parametrize(
+    ("device", "compilers", "variables", "said"),
+    [
+        ("cpu", ["g++", "clang++"], {}, None),
+        (
+            "cpu",
+            ["gcc", "my-c++"],
+            {},
+            r"needs a C\+\+ compiler, and there is no (g|clang)\+\+ on the path; install one",
+        ),
+        ("cpu", ["my-c++"], {"CXX": "my-c++"}, None),
+        ("cpu", ["g++", "clang++"], {"CXX": "my-c++"}, "there is no my-c.. on the path.*name one by CXX=FILE"),
+        ("cuda", ["cc"], {}, None),
+        ("cuda", [], {}, "needs a C compiler, and there is no gcc or clang or cc on the path"),
+        ("mps", [], {}, None),
+    ],
+)
+def test_what_is_to_be_compiled_needs_a_compiler(
+    device: str,
+    compilers: list[str],
+    variables: dict[str, str],
+    said: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in compilers:
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, name in variables.items():
+        monkeypatch.setenv(variable, name)
+    monkeypatch.setattr(machine, "check_devices", lambda *_: None)
+    monkeypatch.setattr(machine, "device_of", lambda _: device)
+    config = OmegaConf.create({"trainer": {"accelerator": "auto", "devices": 1}, "training": {"compile": True}})
+    with pytest.raises(UserError, match=said) if said else nullcontext():
+        machine.check_machine(config)
+
+
+def test_run_without_a_compiler_is_refused_before_it_has_a_folder(
+    command: Command, text: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    said = command("train", *text, "training.compile=true", "trainer=cpu")
+    assert said.status == 1 and "training.compile=true needs a C++ compiler" in said.err
+    assert not (tmp_path / "outputs").exists()

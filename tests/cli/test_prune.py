@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 from seq2seq.alignment.links import parse_links
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
+from seq2seq.cli.heads import printed_points
 from seq2seq.pruning.curve import Point
 from seq2seq.pruning.picture import heads_figure
+from seq2seq.pruning.units import Unit
 
 Command = Callable[..., Any]
 HEADS = {"encoder": 4, "decoder": 4, "cross": 4}
@@ -68,6 +70,16 @@ def test_heads_are_measured_printed_and_drawn(command: Command, transformer: Any
     refused = command("heads", f"checkpoint={transformer.best}", *options, "by=random")
     assert refused.status == 1 and "other settings (by, seed); give another folder" in refused.err
     assert (tmp_path / "made" / "heads-val.json").read_bytes() == before
+
+
+def test_columns_of_a_perfect_model_stay_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    scores = {"bleu": 100.0, "perplexity": 1.0, "aer": 0.0}
+    units = [Unit("decoder.layers.2.cross_attention", (3,)), Unit("encoder.layers.10.self_attention", (12, 13, 14))]
+    list(printed_points(Point(number, tuple(units[:number]), scores) for number in range(3)))
+    _, head, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-3:] for line in lines] == [["100.00", "1.000", "0.0"]] * 3
+    assert lines[2].split()[1:3] == ["encoder/layer10", "12-14"]
+    assert len({len(line) for line in (head, *lines)}) == 1
 
 
 def test_heads_that_cannot_be_drawn_leave_no_numbers_alone(

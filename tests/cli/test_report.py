@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from datasets import Dataset
@@ -14,6 +14,8 @@ from seq2seq.cli.training.report import describe_attention, report_results
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.evaluation.evaluator import Evaluation
 from seq2seq.options import compose_defaults
+from seq2seq.training.callbacks import ValidationReport
+from seq2seq.training.module import TranslationModule
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,23 @@ def test_table_has_error_rates_where_there_are_links(
     row = next(line for line in caplog.text.splitlines() if line.startswith("val"))
     assert head.split() == ["split", "BLEU", "chrF", *(["AER", "AER", "of", "the", "diagonal"] if linked else [])]
     assert len(head) == len(row)
+
+
+def test_long_name_of_a_corpus_stays_apart_from_its_scores(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    metrics = {"bleu": 50.0, "chrf": 60.0}
+    own = {"loss": 1.0, **metrics}
+    metrics |= {f"{name}_by_corpus/parliament_speeches_of_2019": value for name, value in own.items()}
+    evaluation = Evaluation(metrics, [{"hypothesis": "c"}], [], {}, None, [], None)
+    trainer = SimpleNamespace(current_epoch=0, global_step=1, callback_metrics={})
+    module = object.__new__(TranslationModule)
+    object.__setattr__(module, "evaluation", evaluation)
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path, data, {"val": evaluation})
+        evaluation.metrics["perplexity"] = 2.0
+        ValidationReport().on_validation_end(cast(Any, trainer), module)
+    assert caplog.text.count("  parliament_speeches_of_2019 loss") == 2
 
 
 def test_file_of_the_profiler_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -87,6 +87,7 @@ def test_every_weight_of_the_network_is_trained(train_briefly: Train) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # what the compiler warns of itself
 def test_compiled_model_learns_the_same(train_briefly: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", sys.executable)  # no kernel is compiled
     calls: Counter[str] = Counter()
     read = torch._dynamo.lookup_backend("aot_eager")  # all of the compiler but the kernels, which take minutes
 
@@ -120,6 +121,7 @@ def test_runs_of_a_process_do_not_share_the_forms_that_are_compiled(
     train_briefly: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of one function there may be eight; a ninth variant would not be compiled, without an error."""
+    monkeypatch.setenv("CXX", sys.executable)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
         for kind in ("t5", "shaw"):

@@ -1,4 +1,4 @@
-"""What befalls a training from outside: out of memory, a dead worker, a lost process, a full disk."""
+"""What befalls a training from outside: out of memory, a dead worker, a lost process, a full disk, no compiler."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,9 @@ DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (?:is )?(exited unexpectedly|killed by signal: \w+)"
 )
 LOST = re.compile(r"gloo/|Connection (closed|reset) by peer|NCCL.*(remote|system) ?error", re.IGNORECASE)
+COMPILERS_REASON = re.compile(r"(?:fatal )?error: .+|No working C\+\+ compiler.+|Failed to find C compiler")
+"""What a compiler says in the message of PyTorch's, after its command of hundreds of words."""
+
 AROUND = re.compile(r"^\[\S+:\d+\] *|\. This .*")
 """What a library puts around its reason: its line of code, and how it is to be reported."""
 
@@ -48,6 +51,13 @@ def explain_fault(
     if isinstance(error, RuntimeError) and LOST.search(str(error)):
         reason = re.sub(AROUND, "", str(error).splitlines()[0])
         return f"lost another process of this training ({reason}): see what befell it, or the network"
+    if any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__):  # whose module takes a second
+        lines = str(error).splitlines()
+        reason = next((found[0] for line in lines if (found := COMPILERS_REASON.search(line))), lines[0])
+        return (
+            f"training.compile=true: PyTorch could not compile the model ({reason}): see whether a C++ compiler and "
+            "Python's headers are installed (Debian: g++ and python3-dev); or leave training.compile out"
+        )
     if isinstance(error, OSError) and is_full(error):  # a RuntimeError may speak of shared memory
         return f"no space left on the disk of {folder}: make some"
     return None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from omegaconf import OmegaConf
 
 from seq2seq.cli.training.check_run import check_run
-from seq2seq.cli.training.precision import settle_here, settled
+from seq2seq.cli.training.precision import check_machine, settle_here, settled
 from seq2seq.cli.training.processes import Meeting, meeting, refuse_several
 from seq2seq.cli.training.resume import resumed
 from seq2seq.cli.training.run_folder import bears_time
@@ -15,7 +15,6 @@ from seq2seq.cli.training.variants import Variant
 from seq2seq.errors import UserError
 from seq2seq.options import composed
 from seq2seq.training.precision import Precision
-from seq2seq.training.settings import check_devices
 
 OF_EACH = re.compile(r"\$\{(now:|hydra[:.]job\.)")
 """What gives each run of a sweep a folder of another name: the time, for which there is another name, or its number."""
@@ -35,7 +34,7 @@ def plan_runs(variants: list[Variant]) -> tuple[Meeting, list[Planned]]:
     for variant in variants:
         config = composed("train", tuple(variant.overrides))
         check_run(variant.overrides, config, sweep=False)
-        check_devices(config.trainer.accelerator, config.trainer.devices)
+        check_machine(config)
         if config.resume in (False, "auto") and not bears_time(config.hydra.run):
             folder = config.hydra.run.dir
             if folder in folders:

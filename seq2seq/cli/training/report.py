@@ -115,7 +115,7 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
         if "aer" in metrics:
             row += f"{100 * metrics['aer']:7.1f} %{100 * metrics['aer_diagonal']:20.1f} %"
         lines.append(row)
-        lines += [f"  {name:<14}{scores_line(own)}" for name, own in lines_by_corpus(metrics)]
+        lines += [f"  {name:<13} {scores_line(own)}" for name, own in lines_by_corpus(metrics)]
     program = _program("seq2seq")
     checkpoint = shlex.quote(f"checkpoint={checkpoint_of(folder)}")
     first = data.dataset("val")[0]
