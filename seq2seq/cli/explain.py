@@ -89,7 +89,7 @@ def progress_bar(name: str) -> Iterator[Progress]:
 
 def write_folder(folder: Path, explanation: Explanation, checkpoint: str, formats: list[str]) -> None:
     """Write the numbers and the figures, named by the method; the files appear, or are replaced, together."""
-    with enter_together(folder, ".explain-") as made:
+    with enter_together(folder, "explain") as made:
         for suffix in formats:
             save_figure(figure(explanation), made / f"{explanation.name}.{suffix}")
         data = {"checkpoint": checkpoint, **explanation.as_data()}

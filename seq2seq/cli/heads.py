@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
         "can_go": gone,
     }
     figure = heads_figure(heads, points, title=f"{len(rows)} sentences of {config.split}; order: {config.by}")
-    with enter_together(place.parent, ".heads-") as made:
+    with enter_together(place.parent, "heads") as made:
         with (made / f"{place.name}.json").open("w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(result, file, indent=2, ensure_ascii=False)
         for suffix in (".png", ".svg"):

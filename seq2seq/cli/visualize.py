@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
 """Lists the files beside it, which alone may be replaced."""
 
-MAKING = ".visualize-"
-"""Begins the name of a folder in which a page is made; one that was killed leaves it behind."""
+MAKING = ".visualize"
+"""Begins the name of a folder in which a page is made; a process that was killed leaves it behind."""
 
 
 def main(arguments: list[str]) -> None:
@@ -145,7 +145,7 @@ def write_folder(
     formats: list[str],
 ) -> None:
     """Write page, figures in some formats, and weights; the folder appears, or is replaced, when all of it is there."""
-    with made_beside(folder, MAKING) as (made, old):
+    with made_beside(folder, MAKING[1:]) as (made, old):
         page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
         (made / "index.html").write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -166,7 +166,7 @@ def write_folder(
         text = json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
         (made / SUMMARY).write_text(text, encoding="utf-8", errors="backslashreplace")
         before = folder.iterdir() if folder.exists() else ()
-        leaving = [path for path in before if path.name != made.parent.name]
+        leaving = [path for path in before if not path.name.startswith(f"{MAKING}.")]  # those of other processes
         # Without the summary, nobody would know afterwards what may be replaced: it leaves last, and enters first.
         exchange(
             folder,

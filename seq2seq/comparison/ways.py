@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from seq2seq.comparison.forms import plain
+from seq2seq.comparison.forms import GAP, plain
 from seq2seq.comparison.readings import ReadVariant
 from seq2seq.comparison.runs import Run, read_json
 from seq2seq.comparison.variants import Variant
@@ -29,6 +30,10 @@ NOTES = {
     "without": "without and alone: nats of log p that a token loses without the words that rank highest, and with them "
     "alone; linked: how often the first is a linked one, in percent. By seq2seq trust.",
 }
+
+
+LEAST = 10
+"""Characters of a name in a terminal before it is folded for the sake of figures."""
 
 
 @dataclass
@@ -142,18 +147,28 @@ def notes_of(ways: Sequence[Way]) -> list[str]:
 
 
 def ways_as_rich(ways: Sequence[Way], width: int) -> RichTable:
-    """Return the table for a terminal; a variant is named once."""
+    """Return the table for a terminal, with as many figures as fit the width; a variant is named once."""
+    first, *figures = _shown(ways)
+    rows = [way.cells() for way in ways]
+    room = width - sum(min(max(map(cell_len, texts)), LEAST) + GAP for texts in zip(*map(_names, ways), strict=True))
     made = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     made.add_column("variant", overflow="fold", max_width=width // 3)
-    columns = _shown(ways)
-    for i in columns:
-        made.add_column(HEADS[i], justify="left" if i == 0 else "right", no_wrap=True)
+    made.add_column(HEADS[first], overflow="fold")
+    columns = []
+    for i in figures:
+        room -= max(cell_len(text) for text in (HEADS[i], *(row[i] for row in rows))) + GAP
+        if room >= 0:
+            columns.append(i)
+            made.add_column(HEADS[i], justify="right", no_wrap=True)
     before = None
-    for way in ways:
-        cells = way.cells()
-        made.add_row(*map(Text, (way.variant if way.variant != before else "", *(cells[i] for i in columns))))
+    for way, row in zip(ways, rows, strict=True):
+        made.add_row(*map(Text, (way.variant if way.variant != before else "", *(row[i] for i in (first, *columns)))))
         before = way.variant
     return made
+
+
+def _names(way: Way) -> tuple[str, str]:
+    return way.variant, way.cells()[0]
 
 
 def ways_as_markdown(ways: Sequence[Way]) -> str:

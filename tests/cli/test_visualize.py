@@ -222,6 +222,28 @@ def test_page_that_was_killed_while_it_was_exchanged_is_made_anew(
     assert sorted(path.name for path in (tmp_path / "page").iterdir()) == ["hypothesis-1", "index.html", "summary.json"]
 
 
+def test_page_that_is_made_while_another_ends_there_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = Sentence("a", [4], ["▁a"], ["a"], [0])
+    maps = list(attention_maps({"decoder.attention": torch.eye(2)[None, None]}, 0, sentence, sentence))
+    page = visualize.visualize_page
+
+    def write(name: str) -> None:
+        visualize.write_folder(tmp_path, sentence, [Target(name, sentence, None, maps)], None, "best.ckpt", [])
+
+    def beside_another(*arguments: Any, **options: Any) -> str:
+        monkeypatch.undo()
+        child = multiprocessing.get_context("fork").Process(target=write, args=("hypothesis-1",))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        return page(*arguments, **options)
+
+    write("reference")
+    monkeypatch.setattr(visualize, "visualize_page", beside_another)
+    write("hypothesis-2")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["hypothesis-2", "index.html", "summary.json"]
+
+
 def test_full_disk_is_said_of_the_output(
     command: Command, bahdanau: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

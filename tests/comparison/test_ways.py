@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from seq2seq.comparison import chance
 from seq2seq.comparison.readings import ReadVariant
 from seq2seq.comparison.runs import find_runs
 from seq2seq.comparison.variants import Variant, group_runs, statistic_of
-from seq2seq.comparison.ways import find_ways, heads_curves, ways_as_csv, ways_as_markdown
+from seq2seq.comparison.ways import Way, find_ways, heads_curves, ways_as_csv, ways_as_markdown, ways_as_rich
 from tests.comparison.writer import write_run
 
 OWN = ReadVariant("luong-general", "output_weights", 2, "0", statistic_of([0.04, 0.06]), None, 2.5)
@@ -95,3 +96,17 @@ def test_file_that_cannot_be_read_is_told(variants: list[Variant], text: str) ->
     assert heads_curves(variants) == [[]]
     assert run.problems == ["trust-test.json: it cannot be read", "heads-val.json: it cannot be read"]
     assert ways[0].without == 6.0  # that of the other seed
+
+
+@pytest.mark.parametrize(("width", "shown"), [(40, 1), (60, 3), (118, 4)])
+def test_terminal_shows_whole_figures_of_as_many_columns_as_fit(width: int, shown: int) -> None:
+    ways = [
+        Way("bahdanau-additive", name, without=5.06, alone=0.48, linked=0.862, milliseconds=1476.9)
+        for name in ("attention", "integrated_gradients")
+    ]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(ways_as_rich(ways, width))
+    said = console.export_text()
+    figures = ["5.06", "0.48", "86.2", "1476.9"]
+    assert [said.count(figure) for figure in figures] == [2] * shown + [0] * (4 - shown)
+    assert "…" not in said and "bahdanau" in said

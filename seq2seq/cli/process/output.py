@@ -3,8 +3,8 @@
 import errno
 import json
 import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,12 +64,12 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
 
 
 @contextmanager
-def made_beside(folder: Path, prefix: str) -> Iterator[tuple[Path, Path]]:
+def made_beside(folder: Path, name: str) -> Iterator[tuple[Path, Path]]:
     """Yield two empty folders on the disk of another, gone in the end: what is made, and what leaves, for `exchange`.
 
     Args:
         folder: that `exchange` is to fill.
-        prefix: of a name in it, or beside it while it is not there; a process that is killed leaves that behind.
+        name: of a part (`unfinished.part_of`) in it, or beside it while it is not there.
 
     Raises:
         UserError: they cannot be written.
@@ -77,27 +77,31 @@ def made_beside(folder: Path, prefix: str) -> Iterator[tuple[Path, Path]]:
     near = folder if folder.exists() else folder.parent
     try:
         near.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=near) as name:
-            made, old = Path(name, "new"), Path(name, "old")
-            made.mkdir()
+        part = part_of(near / name)
+        made, old = part / "new", part / "old"
+        shutil.rmtree(part, ignore_errors=True)  # of an earlier process with our number
+        try:
+            made.mkdir(parents=True)
             old.mkdir()
             yield made, old
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise unwritable(f"output={folder}", error) from None
 
 
 @contextmanager
-def enter_together(folder: Path, prefix: str) -> Iterator[Path]:
+def enter_together(folder: Path, name: str) -> Iterator[Path]:
     """Yield an empty folder whose files enter another when the block ends well, in place of those of their names.
 
     Args:
-        folder: as of `made_beside`, like the prefix.
-        prefix: of a name in it.
+        folder: as of `made_beside`, like the name.
+        name: of the part.
 
     Raises:
         UserError: they cannot be written; then all is as it was.
     """
-    with made_beside(folder, prefix) as (made, old):
+    with made_beside(folder, name) as (made, old):
         yield made
         entering = list(made.iterdir())
         leaving = [folder / path.name for path in entering if (folder / path.name).exists()]
