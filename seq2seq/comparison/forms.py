@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 
 from rich import box
 from rich.cells import cell_len
@@ -45,8 +46,13 @@ def as_rich(table: Comparison, width: int) -> RichTable:
         made.add_column(column.label, justify="right", no_wrap=True)
     for number, row in enumerate(table.rows, 1):
         cells = [rendered[column.key][number] for column in columns]
-        made.add_row(*map(Text, (row.name, _seeds(row), *cells)))
+        made.add_row(*map(Text, (_folded(row.name, name_width), _seeds(row), *cells)))
     return made
+
+
+def _folded(name: str, width: int) -> str:
+    """Return a name in lines of that width, which end at its hyphens where they can."""
+    return "\n".join(textwrap.wrap(name, max(width, 1), drop_whitespace=False))
 
 
 def _brief(row: Row, column: Column, split: str) -> str:

@@ -54,6 +54,14 @@ def _rich(table: Comparison, width: int) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_long_name_is_folded_at_its_hyphens(compared: tuple[Comparison, Chance]) -> None:
+    table, _ = compared
+    rows = [table.rows[0]._replace(name="luong-general-coverage"), *table.rows[1:]]
+    lines = [line.strip() for line in _rich(table._replace(rows=rows), 60).splitlines()]
+    begin = next(i for i, line in enumerate(lines) if line.startswith("luong-general-"))
+    assert lines[begin].split()[0] == "luong-general-" and lines[begin + 1] == "coverage"
+
+
 def test_markdown_holds_means_deviations_states_and_notes(compared: tuple[Comparison, Chance]) -> None:
     text = as_markdown(compared[0])
     lines = text.splitlines()
