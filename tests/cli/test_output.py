@@ -74,6 +74,22 @@ def test_file_that_takes_no_more_is_named(tmp_path: Path, number: int, said: str
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/dev/fd/{}"])
+def test_file_behind_a_descriptor_keeps_what_stands_in_it(name: str, tmp_path: Path) -> None:
+    stdout = os.dup(1)
+    with (tmp_path / "log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        try:
+            os.write(1, b"before\n")
+            with write_whole(name.format(log.fileno())) as file:
+                file.write("output\n")
+            os.write(1, b"after\n")
+        finally:
+            os.dup2(stdout, 1)
+            os.close(stdout)
+    assert (tmp_path / "log").read_text() == "before\noutput\nafter\n"
+
+
 def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     """What is left is hidden, says whose it was, and goes when the file is written next."""
 

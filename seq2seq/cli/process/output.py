@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +45,9 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     place = path if direct else part_of(whole)
     try:
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
-        with place.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        # A descriptor of our own is written to as it is: opened anew, a file behind it would begin anew, too.
+        opened = _descriptor(path) if direct else place
+        with open(opened, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield file
         if not direct:
             os.replace(place, whole)
@@ -61,6 +64,16 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
         if not direct:
             with suppress(OSError):
                 place.unlink()
+
+
+def _descriptor(path: Path) -> int | Path:
+    """Return a copy of the descriptor of this process that a path means, as `/dev/stdout` does; else the path."""
+    found = re.fullmatch(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)", str(path.absolute()))
+    if found is None:
+        return path
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return os.dup(int(found[2] or {"stdout": 1, "stderr": 2}[found[1]]))
 
 
 @contextmanager
