@@ -79,6 +79,23 @@ def test_another_folder_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert compose("train", overrides, ()).hydra.runtime.cwd == str(tmp_path)
 
 
+def test_file_may_refer_to_a_choice_and_is_read_again_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "configs" / "experiment" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    (tmp_path / "configs" / "kind").mkdir()
+    (tmp_path / "configs" / "kind" / "sgd.yaml").write_text("x: 1\n", encoding="utf-8")
+    for seed, other in ((7, "${kind}"), (81, "sgd")):
+        lines = "# @package _global_", f"defaults: [{{/kind: sgd}}, {{/optimizer@again: '{other}'}}]", f"seed: {seed}"
+        file.write_text("\n".join(lines), encoding="utf-8")
+        found = compose("train", ("experiment=mine", "optimizer=sgd"), seed)
+        assert found.seed == seed and found.again._target_ == found.optimizer._target_
+        its = by_hydra("train", ["experiment=mine", "optimizer=sgd"])
+        assert OmegaConf.to_container(found, resolve=False) == OmegaConf.to_container(its, resolve=False)
+
+
 def test_copy_may_be_changed() -> None:
     first = compose("train", ("seed=5",), ())
     first.model.dropout, first.seed = 0.9, 6

@@ -301,7 +301,11 @@ def test_every_key_is_read(command: str, key: str) -> None:
 ADDED = {"ema": "ema", "gradients": "score_gradients", "source_share": "source_share"}
 
 
-@pytest.mark.parametrize("names", [names for n in (1, 2, 3) for names in permutations([*ADDED, "default"], n)], ids=str)
+# Where one of many takes away what another adds, it does so in a pair; of more, two orders will do.
+ORDERS = [names for n in (1, 2) for names in permutations([*ADDED, "default"], n)]
+
+
+@pytest.mark.parametrize("names", [*ORDERS, ("default", *ADDED), (*reversed(ADDED), "default")], ids=str)
 def test_callbacks_add_up_in_every_order(names: tuple[str, ...]) -> None:
     usual, chosen = (
         list(compose(f"callbacks={given}").callbacks.items()) for given in ("default", f"[{','.join(names)}]")
