@@ -2,27 +2,17 @@
 
 import os
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
-from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seq2seq.config_files import config_folder, group_names
-
-_choices_so_far, _load = defaults_list._create_interpolation_map, FileConfigSource.load_config
-
-_parsed: dict[tuple[Any, ...], bytes] = {}
-"""What stands in each file, by its path, time and size, pickled: Hydra changes what it is given."""
 
 
 def compose(command: str, overrides: tuple[str, ...], own: object) -> DictConfig:
@@ -81,37 +71,5 @@ def _is_choice(override: Override) -> bool:
 @lru_cache(maxsize=256)
 def _composed(command: str, overrides: tuple[str, ...], own: object) -> DictConfig:
     GlobalHydra.instance().clear()
-    with _quicker(), initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
+    with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
         return hydra.compose(command, list(overrides), return_hydra_config=True)
-
-
-@contextmanager
-def _quicker() -> Iterator[None]:
-    """Spare Hydra two fifths of its time meanwhile: what it parses again and again, and what it makes for no use."""
-    places: tuple[tuple[Any, str, Any, Any], ...] = (
-        (defaults_list, "_create_interpolation_map", _choices_if_asked, _choices_so_far),
-        (FileConfigSource, "load_config", _load_once, _load),
-    )
-    for owner, name, quick, _ in places:
-        setattr(owner, name, quick)
-    try:
-        yield
-    finally:
-        for owner, name, _, own in places:
-            setattr(owner, name, own)
-
-
-def _choices_if_asked(overrides: Any, defaults: list[Any], self_added: bool) -> DictConfig:
-    """Return the choices so far where an entry of a list of defaults refers to one; Hydra lists them for every file."""
-    asked = any(default.is_interpolation() for default in defaults)
-    return _choices_so_far(overrides, defaults, self_added) if asked else OmegaConf.create()
-
-
-def _load_once(source: FileConfigSource, name: str) -> Any:
-    """Return what a file holds, parsed at the first time, and again where it has changed."""
-    path = os.path.join(source.path, source._normalize_file_name(name))
-    state = os.stat(path)
-    key = source.provider, source.path, path, state.st_mtime_ns, state.st_size
-    if key not in _parsed:
-        _parsed[key] = pickle.dumps(_load(source, name), pickle.HIGHEST_PROTOCOL)
-    return pickle.loads(_parsed[key])

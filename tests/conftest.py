@@ -20,6 +20,9 @@ from seq2seq.cli.process.native import read_yaml_in_c
 from seq2seq.data.tokenizer import Tokenizer, TokenizerConfig, Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizer
 from seq2seq.options import compose_defaults
+from tests import quick_hydra
+
+quick_hydra.hasten()  # here already: parameters of tests are composed while they are collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

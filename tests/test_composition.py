@@ -16,11 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from seq2seq import options
 from seq2seq.composition import compose
 from seq2seq.config_files import config_folder
+from tests.quick_hydra import as_it_is
 
 
 def by_hydra(command: str, overrides: list[str]) -> DictConfig:
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
+    with as_it_is(), initialize_config_dir(str(config_folder()), job_name=command, version_base="1.3"):
         return hydra.compose(command, overrides, return_hydra_config=True)
 
 
