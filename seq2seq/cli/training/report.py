@@ -4,6 +4,7 @@ import logging
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import lightning
@@ -98,8 +99,13 @@ def count_parameters(module: TranslationModule) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
-    """Show some translations, the scores, and where the rest is."""
+def report_results(
+    folder: Path,
+    data: TranslationDataModule,
+    evaluations: dict[str, Evaluation],
+    packages: Iterable[str] = (),
+) -> None:
+    """Show some translations, the scores, and where the rest is; packages are those that the model's parts are from."""
     folder = from_here(folder)
     split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
     lines = ["", f"Translations of {split}:"]
@@ -121,6 +127,8 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     first = data.dataset("val")[0]
     source = shlex.quote(f"source={first['source']}")
     tag = f" tag={first['tag']}" if first["tag"] else ""
+    if own := sorted({*packages} - {"seq2seq", "torch"}):
+        checkpoint += " " + shlex.quote(f"trusted=[{','.join(own)}]")
     runs = shlex.quote(f"runs={folder.parent.parent}")
     looks = evaluation.alignment is not None  # without attention there is nothing to draw
     lines += [
