@@ -107,9 +107,9 @@ def report_results(
 ) -> None:
     """Show some translations, the scores, and where the rest is; packages are those that the model's parts are from."""
     folder = from_here(folder)
-    split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
-    lines = ["", f"Translations of {split}:"]
-    for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
+    shown, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
+    lines = ["", f"Translations of {shown}:"]
+    for row, hypothesis in zip(data.dataset(shown).select(range(min(SHOWN, len(evaluation.hypotheses)))),
                                evaluation.hypotheses, strict=False):  # fmt: skip
         lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
     linked = any("aer" in evaluation.metrics for evaluation in evaluations.values())
@@ -130,13 +130,14 @@ def report_results(
     if own := sorted({*packages} - {"seq2seq", "torch"}):
         checkpoint += " " + shlex.quote(f"trusted=[{','.join(own)}]")
     runs = shlex.quote(f"runs={folder.parent.parent}")
+    split = "" if "test" in evaluations else f" split={shown}"
     looks = evaluation.alignment is not None  # without attention there is nothing to draw
     lines += [
         "",
         *([f"pictures      {folder / 'alignments'}"] if looks else []),
         *([f"one sentence  {program} visualize {checkpoint}{tag} {source}"] if looks else []),
         f"translate     {program} translate {checkpoint}{tag}",
-        f"compare       {program} compare {runs}",
+        f"compare       {program} compare {runs}{split}",
     ]
     if any(folder.glob("events.out.*")):  # logger= may have said another one
         lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")
