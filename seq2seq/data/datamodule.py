@@ -144,8 +144,8 @@ class TranslationDataModule(LightningDataModule):
             if drawn is not None:  # a row that comes twice is varied twice
                 rows, drawn = rows.select(drawn), None
             # A file that the next epoch deletes.
-            path = self._sampled_files.place_of(epoch)
-            rows = varied_ids(rows, self.tokenizers, self.variation, epoch=epoch, path=path)
+            with self._sampled_files.place_of(epoch) as path:
+                rows = varied_ids(rows, self.tokenizers, self.variation, epoch=epoch, path=path)
         options: dict[str, Any] = {"epoch": epoch, "with_links": self.with_links, "taken": progress.taken}
         options["drawn"] = drawn
         loader = self._loader("train", rows, self.loader.tokens_per_batch, shuffle=True, **options)

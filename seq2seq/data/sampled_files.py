@@ -4,9 +4,12 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from seq2seq.errors import UserError, is_full
 from seq2seq.unfinished import lives
 
 SAMPLED = "seq2seq-sampled-"
@@ -16,12 +19,25 @@ SAMPLED = "seq2seq-sampled-"
 class SampledFiles:
     """Names a file for each epoch; that of the epoch before is deleted."""
 
-    def place_of(self, epoch: int) -> Path:
-        """Where the ids of an epoch are to be written."""
-        self._folder.mkdir(exist_ok=True)  # a system may clear its temporary files after some days
-        for file in self._folder.iterdir():
-            file.unlink()
-        return self._folder / f"epoch-{epoch}.arrow"
+    @contextmanager
+    def place_of(self, epoch: int) -> Iterator[Path]:
+        """Yield where the ids of an epoch are to be written.
+
+        Raises:
+            UserError: there the block finds no space left.
+        """
+        try:
+            self._folder.mkdir(exist_ok=True)  # a system may clear its temporary files after some days
+            for file in self._folder.iterdir():
+                file.unlink()
+            yield self._folder / f"epoch-{epoch}.arrow"
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise UserError(
+                f"no space left for the ids of an epoch in {tempfile.gettempdir()}: make some, or say TMPDIR=DIR, on "
+                "another disk, before the command"
+            ) from error
 
     @cached_property
     def _folder(self) -> Path:

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from seq2seq.build import build_model
 from seq2seq.cli.keys.shorthand import expand
+from seq2seq.cli.training.begin import packages_of
 from seq2seq.cli.training.report import describe_attention, report_results
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.evaluation.evaluator import Evaluation
@@ -73,6 +74,30 @@ def test_long_name_of_a_corpus_stays_apart_from_its_scores(tmp_path: Path, caplo
         evaluation.metrics["perplexity"] = 2.0
         ValidationReport().on_validation_end(cast(Any, trainer), module)
     assert caplog.text.count("  parliament_speeches_of_2019 loss") == 2
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"), [(["val"], " split=val"), (["val", "test"], ""), (["val", "test_2016"], " split=test_2016")]
+)
+def test_comparison_is_of_a_split_that_was_scored(
+    splits: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path / "data" / "run" / "time", data, dict.fromkeys(splits, found))
+    assert f" compare runs={tmp_path / 'data'}{said}\n" in f"{caplog.text}\n"
+
+
+def test_commands_name_the_packages_of_a_model_of_ones_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = Dataset.from_list([{"source": "a", "target": "b", "tag": ""}])
+    data: Any = SimpleNamespace(dataset=lambda _: rows)
+    found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
+    configuration = compose_defaults("train", expand(["output=none", "score._target_=my_scores.Near"])[0])
+    with caplog.at_level(logging.INFO):
+        report_results(tmp_path, data, {"val": found}, packages_of(configuration))
+    assert ".ckpt 'trusted=[my_scores]'\ncompare" in caplog.text
 
 
 def test_file_of_the_profiler_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

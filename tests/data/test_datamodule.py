@@ -1,5 +1,7 @@
+import errno
 import logging
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import fields
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from seq2seq.data import variation
 from seq2seq.data.batching import Batch
 from seq2seq.data.corpus import Multi30kCorpus, TextCorpus
 from seq2seq.data.datamodule import TranslationDataModule
@@ -240,6 +243,19 @@ def test_segmentations_of_a_process_that_was_killed_are_cleared_away(
     assert left == sorted(
         ["seq2seq-sampled", *(f"seq2seq-sampled-{process}" for process in (os.getpid(), os.getppid()))]
     )
+
+
+def test_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of the run may have room: the line must not speak of that."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    data = ready(tmp_path, sampling=0.1)
+    monkeypatch.setattr(variation, "write_rows", full)
+    with pytest.raises(UserError, match=f"ids of an epoch in {re.escape(str(tmp_path))}: make some, or say TMPDIR="):
+        epoch(data, 0)
 
 
 def test_fewer_pairs_than_processes_are_refused_with_the_split(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def as_begun(overrides: list[str], *, sweep: bool) -> list[str]:
             raise UserError("begin_with: the runs of a command begin with one checkpoint; give a file")
         if not number and path is not None:
             try:
-                checkpoint = read_checkpoint(path, trusted=_packages(config))
+                checkpoint = read_checkpoint(path, trusted=packages_of(config))
             except UserError:
                 before = None if sweep else _decided_before(path, config, overrides)
                 if before is None:
@@ -141,7 +141,7 @@ def start_of(config: DictConfig, found: WholeCheckpoint) -> Start:
     path = vocabulary_of(config)
     if found.path is not None or path is None:
         return Start(tokenizers=found.tokenizers)
-    checkpoint = read_checkpoint(path, trusted=_packages(config))
+    checkpoint = read_checkpoint(path, trusted=packages_of(config))
     weights = checkpoint if config.begin_with is not None else None
     return Start(weights, tokenizers_of(checkpoint), bool(config.tokenizer.get("grow")))
 
@@ -263,7 +263,7 @@ def _class(target: Any) -> str:
     return str(target).rpartition(".")[2]
 
 
-def _packages(config: DictConfig) -> list[str]:
-    """Return the packages whose code the user's own configuration of the model runs anyway."""
+def packages_of(config: DictConfig) -> list[str]:
+    """Return the packages whose code the user's own configuration of the model runs."""
     model = OmegaConf.to_container(OmegaConf.masked_copy(config, list(MODEL_KEYS)), resolve=False)
     return sorted(set(re.findall(r"'_target_': '(\w+)\.", str(model))))

@@ -4,6 +4,7 @@ import logging
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import lightning
@@ -98,12 +99,17 @@ def count_parameters(module: TranslationModule) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[str, Evaluation]) -> None:
-    """Show some translations, the scores, and where the rest is."""
+def report_results(
+    folder: Path,
+    data: TranslationDataModule,
+    evaluations: dict[str, Evaluation],
+    packages: Iterable[str] = (),
+) -> None:
+    """Show some translations, the scores, and where the rest is; packages are those that the model's parts are from."""
     folder = from_here(folder)
-    split, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
-    lines = ["", f"Translations of {split}:"]
-    for row, hypothesis in zip(data.dataset(split).select(range(min(SHOWN, len(evaluation.hypotheses)))),
+    shown, evaluation = list(evaluations.items())[min(1, len(evaluations) - 1)]
+    lines = ["", f"Translations of {shown}:"]
+    for row, hypothesis in zip(data.dataset(shown).select(range(min(SHOWN, len(evaluation.hypotheses)))),
                                evaluation.hypotheses, strict=False):  # fmt: skip
         lines += ["", f"  source      {row['source']}", f"  hypothesis  {hypothesis}", f"  reference   {row['target']}"]
     linked = any("aer" in evaluation.metrics for evaluation in evaluations.values())
@@ -121,14 +127,17 @@ def report_results(folder: Path, data: TranslationDataModule, evaluations: dict[
     first = data.dataset("val")[0]
     source = shlex.quote(f"source={first['source']}")
     tag = f" tag={first['tag']}" if first["tag"] else ""
+    if own := sorted({*packages} - {"seq2seq", "torch"}):
+        checkpoint += " " + shlex.quote(f"trusted=[{','.join(own)}]")
     runs = shlex.quote(f"runs={folder.parent.parent}")
+    split = "" if "test" in evaluations else f" split={shown}"
     looks = evaluation.alignment is not None  # without attention there is nothing to draw
     lines += [
         "",
         *([f"pictures      {folder / 'alignments'}"] if looks else []),
         *([f"one sentence  {program} visualize {checkpoint}{tag} {source}"] if looks else []),
         f"translate     {program} translate {checkpoint}{tag}",
-        f"compare       {program} compare {runs}",
+        f"compare       {program} compare {runs}{split}",
     ]
     if any(folder.glob("events.out.*")):  # logger= may have said another one
         lines.append(f"TensorBoard   {program} tensorboard {runs}   then open its {'Images' if looks else 'Text'} tab")

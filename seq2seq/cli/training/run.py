@@ -22,7 +22,7 @@ from seq2seq.checkpoint import BEST, LAST, load_content, read_checkpoint
 from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import from_here, write_whole
 from seq2seq.cli.process.quota import share_quota
-from seq2seq.cli.training.begin import start_from, start_of
+from seq2seq.cli.training.begin import packages_of, start_from, start_of
 from seq2seq.cli.training.faults import explain_fault
 from seq2seq.cli.training.processes import Meeting
 from seq2seq.cli.training.report import count_parameters, describe_run, report_results
@@ -116,7 +116,7 @@ def run_training(
         keep_results(folder, config.pinned, data, module, evaluations)
         with write_whole(folder / "metrics.json") as file:
             json.dump(metrics, file, indent=2)
-        report_results(folder, data, evaluations)
+        report_results(folder, data, evaluations, packages_of(config))
     return metrics
 
 
