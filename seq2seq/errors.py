@@ -23,7 +23,9 @@ def nearest(word: object, options: Iterable[str]) -> str:
     # Such as `search.beam_size` for `beam_size`.
     near = difflib.get_close_matches(word, deeper, n=1, cutoff=0.0) if "." in word else by_last_part
     near = near or difflib.get_close_matches(word, options, n=1, cutoff=0.5) or by_last_part
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(options)[:20])}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there {'is' if len(options) == 1 else 'are'} {', '.join(sorted(options)[:20])}"
 
 
 def counted(number: int, things: str) -> str:
