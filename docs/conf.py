@@ -47,7 +47,7 @@ def _commands() -> str:
     for command in COMMANDS:
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
-            print_help(command, [])
+            print_help(command, [], does=COMMANDS[command])
         parts.append(f"## {command}\n\n```text\n{text.getvalue().rstrip()}\n```")
     return "\n\n".join(parts)
 

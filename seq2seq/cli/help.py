@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 
 from seq2seq.cli.keys.quoting import quote
 from seq2seq.cli.keys.shorthand import expand, group_of
-from seq2seq.cli.main import COMMANDS
 from seq2seq.config_files import choices_of, config_folder, file_of
 from seq2seq.options import compose_defaults
 
@@ -21,8 +20,8 @@ FIRST = ("model", "score", "normalizer", "encoder", "decoder", "data", "tokenize
 KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?P<value>.*?)(?:\s+# (?P<comment>.*))?$")
 
 
-def print_help(command: str, arguments: list[str]) -> None:
-    """Print what can be overridden, as it is under the overrides already given."""
+def print_help(command: str, arguments: list[str], *, does: str) -> None:
+    """Print what a command does, and what can be overridden, as it is under the overrides already given."""
     overrides = quote([argument for argument in arguments if not argument.startswith("-")])
     if command == "train":
         overrides = expand(overrides)[0]
@@ -31,7 +30,7 @@ def print_help(command: str, arguments: list[str]) -> None:
     groups = [*(group for group in FIRST if group in choices), *(group for group in choices if group not in FIRST)]
     chosen = {group: choices[group] for group in groups if not group.startswith("hydra")}
     usage = (config_folder() / f"{command}.yaml").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
-    print(f"seq2seq {command}: {COMMANDS[command]}\n\nusage: {usage}\n")
+    print(f"seq2seq {command}: {does}\n\nusage: {usage}\n")
     if chosen:
         width = max(len(group_of(choice)[1]) for choice in chosen)
         print("Choices, said as group=choice; the one in [brackets] is taken now:\n")

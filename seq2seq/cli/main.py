@@ -103,7 +103,9 @@ def _run(arguments: list[str]) -> int:
     read_yaml_in_c()
     # Imported here, so that help does not wait for PyTorch.
     if {"-h", "--help"} & set(overrides):
-        importlib.import_module("seq2seq.cli.help").print_help(command, overrides)
+        from seq2seq.cli.help import print_help
+
+        print_help(command, overrides, does=COMMANDS[command])
         return 0
     keep_folder_from_pandas("bottleneck")
     if "" not in sys.path:  # the present folder, where modules of a user's own are; after all that is installed
