@@ -155,6 +155,7 @@ def bleu_options(
     return options
 
 
+@torch.inference_mode(False)  # in which a caller may be, and whose weights could have no gradient for ever
 def load_model(checkpoint: Checkpoint, device: torch.device) -> tuple[EncoderDecoder, Tokenizers]:
     """Return the trained model of a checkpoint in evaluation mode, and its tokenizers.
 

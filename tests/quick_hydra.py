@@ -28,8 +28,10 @@ def hasten() -> None:
 def as_it_is() -> Iterator[None]:
     """Let Hydra do as its authors have it meanwhile."""
     _put(_choices_so_far, _load)
-    yield
-    hasten()
+    try:
+        yield
+    finally:
+        hasten()
 
 
 def _put(choices: Any, load: Any) -> None:

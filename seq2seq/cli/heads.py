@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
+from seq2seq.alignment.words import LinkExtraction
 from seq2seq.build import bleu_options, build_extraction, build_search
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_smaller import build_smaller
@@ -20,6 +21,7 @@ from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import check_folder, enter_together, refuse_other_results, results_folder
 from seq2seq.cli.subject import Subject, read_subject
 from seq2seq.data.batching import Batch
+from seq2seq.decoding.search import Search
 from seq2seq.evaluation.evaluator import Evaluator, evaluate
 from seq2seq.models.encoder_decoder import cross_attentions, site_of
 from seq2seq.pruning import (
@@ -50,11 +52,12 @@ def main(arguments: list[str]) -> None:
     subject = read_subject(config)
     model, units = subject.model, units_of(subject.model)
     settings = settings_of(subject)
+    search, extraction = build_search(config.search), build_extraction(config.get("links"), subject.checkpoint)
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
     refuse_other_results(place.with_suffix(".json"), settings)
     rows = subject.rows(config.sentences)
     batches = subject.batches(rows)
-    score = scorer(subject, rows, batches)
+    score = scorer(subject, rows, batches, search, extraction)
     single = [name for name in cross_attentions(model) if name.rpartition(".")[0] not in {u.attention for u in units}]
     for name in single:
         print(f"{name} has one head, which stays")
@@ -97,14 +100,15 @@ def settings_of(subject: Subject) -> dict[str, Any]:
     }
 
 
-def scorer(subject: Subject, rows: Dataset, batches: Iterable[Batch]) -> Callable[[Kept], dict[str, float]]:
+def scorer(
+    subject: Subject, rows: Dataset, batches: Iterable[Batch], search: Search, extraction: LinkExtraction
+) -> Callable[[Kept], dict[str, float]]:
     """Return what scores the model with the heads that it keeps, on some rows of the split."""
-    model, checkpoint, tokenizers, config = subject.model, subject.checkpoint, subject.tokenizers, subject.config
-    search, extraction = build_search(config.search), build_extraction(config.get("links"), checkpoint)
+    model, checkpoint, tokenizers = subject.model, subject.checkpoint, subject.tokenizers
     # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
     options: dict[str, Any] = {
         "readings": how_to_read(None, checkpoint.alignment, model)[0],
-        **bleu_options(config, subject.corpus, trained=checkpoint.config)._asdict(),
+        **bleu_options(subject.config, subject.corpus, trained=checkpoint.config)._asdict(),
     }
 
     def score(kept: Kept) -> dict[str, float]:

@@ -413,3 +413,9 @@ def test_keys_of_what_a_search_holds_are_options(model: Model) -> None:
 def test_one_trusted_package_stands_in_a_list(bahdanau: Any) -> None:
     with pytest.raises(UserError, match=re.escape("trusted='mine' is one name; give a list: ['mine']")):
         seq2seq.load(bahdanau.best, trusted="mine")
+
+
+def test_model_loaded_where_no_gradients_are_wanted_has_them(bahdanau: Any) -> None:
+    with torch.inference_mode():
+        made = seq2seq.load(bahdanau.best, device="cpu").explain("the cat sees a dog", method="gradient_x_input")
+    assert made.from_source.isfinite().all()

@@ -205,6 +205,21 @@ def test_what_cannot_be_pruned_is_said_before_anything_is_written(
     assert not (tmp_path / "new.ckpt").exists() and (tmp_path / "full.ckpt").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("search.max_length=0", "search.max_length=0"),
+        ("links.threshold=2", "links.threshold=2: expected a share of the weight"),
+        ("split=none", "the data has no split none"),
+    ],
+)
+def test_heads_refuse_a_value_before_there_is_a_folder(
+    command: Command, transformer: Any, tmp_path: Path, cache: str, key: str, says: str
+) -> None:
+    said = command("heads", f"checkpoint={transformer.best}", cache, "links=threshold", "output=new", key)
+    assert said.status == 1 and says in said.err and not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("name", ["heads", "prune"])
 def test_recurrent_model_has_one_head(command: Command, bahdanau: Any, tmp_path: Path, name: str) -> None:
     more = ["heads=1", "output=new.ckpt"] if name == "prune" else ["output=new"]
