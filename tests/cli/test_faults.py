@@ -51,6 +51,15 @@ MEMORY = "out of memory on a batch of 2 sentences, 4 source and 6 target pieces 
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (OSError(errno.EACCES, "Permission denied"), None),
         (UNCOMPILED, "could not compile the model (fatal error: Python.h: No such file or directory): see whether a"),
+        (
+            BackendCompilerFailed("CppCompileError: C++ compile error\n\nOutput:\nFehler: x"),
+            "model (C++ compile error): ",
+        ),
+        (
+            BackendCompilerFailed("backend='inductor' raised:\nOSError: [Errno 28] No space left on device"),
+            "say TMPDIR=",
+        ),
+        (BackendCompilerFailed("AssertionError: in PyTorch itself"), None),
     ],
 )
 def test_fault_is_explained(error: Exception, line: str | None) -> None:

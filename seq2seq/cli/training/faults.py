@@ -1,6 +1,7 @@
 """What befalls a training from outside: out of memory, a dead worker, a lost process, a full disk, no compiler."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import torch
@@ -52,10 +53,16 @@ def explain_fault(
         reason = re.sub(AROUND, "", str(error).splitlines()[0])
         return f"lost another process of this training ({reason}): see what befell it, or the network"
     if any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__):  # whose module takes a second
-        lines = str(error).splitlines()
-        reason = next((found[0] for line in lines if (found := COMPILERS_REASON.search(line))), lines[0])
+        if is_full(error):
+            return (
+                f"training.compile=true: no space left for what is compiled, in {tempfile.gettempdir()}: make some, or "
+                "say TMPDIR=DIR, on another disk, before the command"
+            )
+        said = COMPILERS_REASON.search(str(error)) or re.search(r"C\+\+ compile error", str(error))  # in no English
+        if said is None:
+            return None  # a mistake in PyTorch, of which every line counts
         return (
-            f"training.compile=true: PyTorch could not compile the model ({reason}): see whether a C++ compiler and "
+            f"training.compile=true: PyTorch could not compile the model ({said[0]}): see whether a C++ compiler and "
             "Python's headers are installed (Debian: g++ and python3-dev); or leave training.compile out"
         )
     if isinstance(error, OSError) and is_full(error):  # a RuntimeError may speak of shared memory
