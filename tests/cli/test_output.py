@@ -90,6 +90,15 @@ def test_file_behind_a_descriptor_keeps_what_stands_in_it(name: str, tmp_path: P
     assert (tmp_path / "log").read_text() == "before\noutput\nafter\n"
 
 
+def test_descriptor_that_is_there_to_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("kept")
+    with (tmp_path / "input").open() as file:
+        name = f"/dev/fd/{file.fileno()}"
+        with pytest.raises(UserError, match=f"cannot write {name}: Bad file descriptor"), write_whole(name) as output:
+            output.write("new")
+    assert (tmp_path / "input").read_text() == "kept"
+
+
 def test_kill_leaves_no_file_of_the_name(tmp_path: Path) -> None:
     """What is left is hidden, says whose it was, and goes when the file is written next."""
 

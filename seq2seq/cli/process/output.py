@@ -56,7 +56,8 @@ def write_whole(path: str | Path | None, *, reading: Iterable[str | None] = ()) 
     except KeyboardInterrupt as interruption:
         raise interruption if direct else KeyboardInterrupt(f"{path} is as it was before") from None
     except OSError as error:
-        ours = error.filename in (str(place), str(path)) or is_full(error) or error.errno == errno.EFBIG
+        # The last is of a descriptor that is there to be read.
+        ours = error.filename in (str(place), str(path)) or is_full(error) or error.errno in (errno.EFBIG, errno.EBADF)
         if not ours:
             raise
         raise unwritable(str(path), error, "give a file in a folder that can be written") from None
