@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from hydra._internal import defaults_list
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from omegaconf import DictConfig, OmegaConf
@@ -19,24 +20,23 @@ _parsed: dict[tuple[Any, ...], bytes] = {}
 """What stands in each file, by its path, time and size, pickled: Hydra changes what it is given."""
 
 
+_patch = pytest.MonkeyPatch()
+
+
 def hasten() -> None:
     """Let Hydra do so from here on."""
-    _put(_choices_if_asked, _load_once)
+    _patch.setattr(defaults_list, "_create_interpolation_map", _choices_if_asked)
+    _patch.setattr(FileConfigSource, "load_config", _load_once)
 
 
 @contextmanager
 def as_it_is() -> Iterator[None]:
     """Let Hydra do as its authors have it meanwhile."""
-    _put(_choices_so_far, _load)
+    _patch.undo()
     try:
         yield
     finally:
         hasten()
-
-
-def _put(choices: Any, load: Any) -> None:
-    setattr(defaults_list, "_create_interpolation_map", choices)  # noqa: B010
-    setattr(FileConfigSource, "load_config", load)  # noqa: B010
 
 
 def _choices_if_asked(overrides: Any, defaults: list[Any], self_added: bool) -> DictConfig:

@@ -36,14 +36,17 @@ class Heads(NamedTuple):
             raise UserError(f"num_key_heads={keys}: set 1 (all query heads share one), or more, or null")
         if num_heads % keys:
             raise UserError(f"num_heads={num_heads} is not a multiple of num_key_heads={keys}; change one of them")
-        if kept is None:
-            return cls(num_heads, keys, tuple(range(num_heads)))
-        return cls(num_heads, keys, _checked(kept, num_heads, keys))
+        whole = cls(num_heads, keys, tuple(range(num_heads)))
+        return whole if kept is None else whole._replace(kept=whole._checked(kept))
 
     @property
     def each(self) -> int:
         """How many heads shared a key head, before any was pruned."""
         return self.total // self.total_keys
+
+    def sharing(self, key_head: int) -> range:
+        """Return the heads that shared a key head."""
+        return range(key_head * self.each, (key_head + 1) * self.each)
 
     @property
     def left(self) -> int:
@@ -68,29 +71,24 @@ class Heads(NamedTuple):
         copy_heads(make(self.total), small, self.kept, self.total)
         return small
 
-
-def _checked(kept: Sequence[int], num_heads: int, num_key_heads: int) -> tuple[int, ...]:
-    """Return which heads are left, or refuse what cannot be."""
-    listed = isinstance(kept, Sequence) and not isinstance(kept, str)
-    heads = tuple(kept) if listed else ()
-    known = all(type(head) is int and 0 <= head < num_heads for head in heads)
-    if not heads or not known or list(heads) != sorted(set(heads)):
-        raise UserError(
-            f"kept_heads: {list(heads) if listed else kept} for an attention of {num_heads} heads; "
-            f"expected one or more of 0 to {num_heads - 1} in rising order, such as {[0, num_heads - 1][:num_heads]}"
-        )
-    each = num_heads // num_key_heads
-    if num_key_heads > 1 and any(head not in heads for first in heads for head in _sharing(first, each)):
-        raise UserError(
-            f"kept_heads: of {list(heads)} some share keys with heads that are not kept; heads "
-            f"0 to {each - 1} share theirs, and so on: keep all {each} or none"
-        )
-    return heads
-
-
-def _sharing(head: int, each: int) -> range:
-    """Return the heads that share keys with a head, itself included, where `each` do."""
-    return range(head // each * each, (head // each + 1) * each)
+    def _checked(self, kept: Sequence[int]) -> tuple[int, ...]:
+        """Return which heads are left, or refuse what cannot be."""
+        listed = isinstance(kept, Sequence) and not isinstance(kept, str)
+        heads = tuple(kept) if listed else ()
+        known = all(type(head) is int and 0 <= head < self.total for head in heads)
+        if not heads or not known or list(heads) != sorted(set(heads)):
+            last = self.total - 1
+            raise UserError(
+                f"kept_heads: {list(heads) if listed else kept} for an attention of {self.total} heads; "
+                f"expected one or more of 0 to {last} in rising order, such as {[0, last][: self.total]}"
+            )
+        together = {head for first in heads for head in self.sharing(first // self.each)}
+        if self.total_keys > 1 and not together <= set(heads):
+            raise UserError(
+                f"kept_heads: of {list(heads)} some share keys with heads that are not kept; heads "
+                f"0 to {self.each - 1} share theirs, and so on: keep all {self.each} or none"
+            )
+        return heads
 
 
 def copy_heads(whole: nn.Module, small: nn.Module, kept: Sequence[int], num_heads: int) -> None:

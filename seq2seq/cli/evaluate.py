@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from seq2seq.build import bleu_options, build_corpus, build_extraction, build_search, find_device
 from seq2seq.build_ensemble import load_models, shortest_limit
@@ -31,6 +31,7 @@ from seq2seq.evaluation.baseline import baseline_error_rate
 from seq2seq.evaluation.by_corpus import lines_by_corpus, scores_line, unlinked_rows
 from seq2seq.evaluation.evaluator import Evaluation, Evaluator, evaluate
 from seq2seq.models.encoder_decoder import site_of
+from seq2seq.options import plain_data
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,12 @@ def main(arguments: list[str]) -> None:
     folder = results_folder(config.output, checkpoint.path)
     settings = {
         **whose(checkpoints, config),
-        "data": as_plain(config.get("data")) or checkpoint.config["data"],
+        "data": plain_data(config.data) if config.get("data") else checkpoint.config["data"],
         "fingerprint": corpus.fingerprint(config.split),
         "split": config.split,
         "tag": tokenizers.source.tag or None,
-        "search": as_plain(config.search),
-        "links": as_plain(config.get("links")),
+        "search": plain_data(config.search),
+        "links": plain_data(config.links) if config.get("links") else None,
         "readings": [*map(str, readings)] if config.get("reading") else None,
         "max_length": max_length,
         **compared._asdict(),
@@ -114,11 +115,6 @@ def baseline_of(links: str | None, rows: Dataset) -> dict[str, float]:
         return {}
     gold = zip(*(rows[name][:] for name in ("source", "target", "links")), strict=True)
     return {"aer_baseline": baseline_error_rate(links, gold, unlinked=unlinked_rows(rows))}
-
-
-def as_plain(config: DictConfig | None) -> Any:
-    """Return a group of keys as it is written into JSON."""
-    return OmegaConf.to_container(config, resolve=True) if config else None
 
 
 def write_results(folder: Path, settings: dict[str, Any], evaluation: Evaluation, *, by_reading: bool) -> str:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from seq2seq.alignment.heatmap import save_figure
-from seq2seq.alignment.words import LinkExtraction
-from seq2seq.build import bleu_options, build_extraction, build_search
+from seq2seq.build import BleuOptions, bleu_options, build_extraction, build_search
 from seq2seq.build_readings import how_to_read
 from seq2seq.build_smaller import build_smaller
 from seq2seq.cli.keys.command import command_config
@@ -21,9 +18,9 @@ from seq2seq.cli.process.crowding import sharing_cores
 from seq2seq.cli.process.output import check_folder, enter_together, refuse_other_results, results_folder
 from seq2seq.cli.subject import Subject, read_subject
 from seq2seq.data.batching import Batch
-from seq2seq.decoding.search import Search
 from seq2seq.evaluation.evaluator import Evaluator, evaluate
 from seq2seq.models.encoder_decoder import cross_attentions, site_of
+from seq2seq.options import plain_data
 from seq2seq.pruning import (
     Kept,
     Point,
@@ -51,13 +48,17 @@ def main(arguments: list[str]) -> None:
         check_folder(Path(config.output))
     subject = read_subject(config)
     model, units = subject.model, units_of(subject.model)
-    settings = settings_of(subject)
+    compared = bleu_options(config, subject.corpus, trained=subject.checkpoint.config)
+    settings = settings_of(subject, compared)
     search, extraction = build_search(config.search), build_extraction(config.get("links"), subject.checkpoint)
     place = results_folder(config.output, config.checkpoint) / f"heads-{config.split}"
     refuse_other_results(place.with_suffix(".json"), settings)
     rows = subject.rows(config.sentences)
     batches = subject.batches(rows)
-    score = scorer(subject, rows, batches, search, extraction)
+    # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
+    readings, _ = how_to_read(None, subject.checkpoint.alignment, model)
+    options = {"extraction": extraction, "readings": readings, **compared._asdict()}
+    score = scorer(subject, batches, lambda: Evaluator(rows, subject.tokenizers, search, **options))
     single = [name for name in cross_attentions(model) if name.rpartition(".")[0] not in {u.attention for u in units}]
     for name in single:
         print(f"{name} has one head, which stays")
@@ -84,7 +85,7 @@ def main(arguments: list[str]) -> None:
     print(f"written to {place}.json, .png and .svg")
 
 
-def settings_of(subject: Subject) -> dict[str, Any]:
+def settings_of(subject: Subject, compared: BleuOptions) -> dict[str, Any]:
     """Return all that the results depend on."""
     config, tag = subject.config, subject.tokenizers.source.tag
     return {
@@ -92,29 +93,22 @@ def settings_of(subject: Subject) -> dict[str, Any]:
         "sentences": config.sentences,
         "by": config.by,
         "seed": config.seed if config.by == "random" else None,
-        "search": OmegaConf.to_container(config.search, resolve=True),
-        "links": OmegaConf.to_container(config.links, resolve=True) if config.get("links") else None,
+        "search": plain_data(config.search),
+        "links": plain_data(config.links) if config.get("links") else None,
         "max_length": subject.max_length,
-        **bleu_options(config, subject.corpus, trained=subject.checkpoint.config)._asdict(),
+        **compared._asdict(),
         **({"tag": tag} if tag else {}),
     }
 
 
 def scorer(
-    subject: Subject, rows: Dataset, batches: Iterable[Batch], search: Search, extraction: LinkExtraction
+    subject: Subject, batches: Iterable[Batch], evaluator: Callable[[], Evaluator]
 ) -> Callable[[Kept], dict[str, float]]:
-    """Return what scores the model with the heads that it keeps, on some rows of the split."""
-    model, checkpoint, tokenizers = subject.model, subject.checkpoint, subject.tokenizers
-    # Without a choice from outside, the head that aligns best is the alignment: the one that was may be gone.
-    options: dict[str, Any] = {
-        "readings": how_to_read(None, checkpoint.alignment, model)[0],
-        **bleu_options(subject.config, subject.corpus, trained=checkpoint.config)._asdict(),
-    }
+    """Return what scores the model with the heads that it keeps: each time by a new evaluator of these batches."""
 
     def score(kept: Kept) -> dict[str, float]:
-        small = build_smaller(model, checkpoint, tokenizers, kept)[0]
-        evaluator = Evaluator(rows, tokenizers, search, extraction=extraction, **options)
-        metrics = evaluate(small, batches, evaluator, detailed=False).metrics
+        small = build_smaller(subject.model, subject.checkpoint, subject.tokenizers, kept)[0]
+        metrics = evaluate(small, batches, evaluator(), detailed=False).metrics
         return {name: metrics[name] for name in SCORES if name in metrics}
 
     return score

@@ -91,9 +91,9 @@ def main(arguments: list[str]) -> None:
         print("\r\033[K", end="", file=sys.stderr)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
     try:
-        for part, (data_of_part, _) in zip(parts, found, strict=True):
+        for part, (content, _) in zip(parts, found, strict=True):
             with write_whole(part.file) as file:
-                json.dump(part.settings | {part.key: data_of_part}, file, indent=2)
+                json.dump(part.settings | {part.key: content}, file, indent=2)
     finally:  # neither a full disk nor a reader that has gone, as of `| head`, costs the other
         for table in (table for _, tables in found for table in tables):
             console.print(table)

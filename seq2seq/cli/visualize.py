@@ -31,8 +31,11 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary.json"
 """Lists the files beside it, which alone may be replaced."""
 
-MAKING = ".visualize"
-"""Begins the name of a folder in which a page is made; a process that was killed leaves it behind."""
+MAKING = "visualize"
+"""Names the part of a folder in which a page is made; a process that was killed leaves it behind."""
+
+PARTS = (f".{MAKING}.", f".{MAKING}-")
+"""What such a name begins with: as it is, and as it was in earlier versions."""
 
 
 def main(arguments: list[str]) -> None:
@@ -114,7 +117,7 @@ def check_output(folder: Path) -> None:
     check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
         written = _written(folder)
-        there = {path.name for path in folder.iterdir() if not path.name.startswith(MAKING)}
+        there = {path.name for path in folder.iterdir() if not path.name.startswith(PARTS)}
         foreign = _files(folder) - written if written else there
         if foreign:
             raise UserError(
@@ -125,7 +128,7 @@ def check_output(folder: Path) -> None:
 
 def _files(folder: Path) -> set[str]:
     found = {path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()}
-    return {path.as_posix() for path in found if not path.parts[0].startswith(MAKING)}
+    return {path.as_posix() for path in found if not path.parts[0].startswith(PARTS)}
 
 
 def _written(folder: Path) -> set[str]:
@@ -145,7 +148,7 @@ def write_folder(
     formats: list[str],
 ) -> None:
     """Write page, figures in some formats, and weights; the folder appears, or is replaced, when all of it is there."""
-    with made_beside(folder, MAKING[1:]) as (made, old):
+    with made_beside(folder, MAKING) as (made, old):
         page = visualize_page(source, targets, alignment=alignment, checkpoint=checkpoint)
         # Only names of files can hold what is not in UTF-8, and JSON reads such an escape back.
         (made / "index.html").write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -166,7 +169,7 @@ def write_folder(
         text = json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
         (made / SUMMARY).write_text(text, encoding="utf-8", errors="backslashreplace")
         before = folder.iterdir() if folder.exists() else ()
-        leaving = [path for path in before if not path.name.startswith(f"{MAKING}.")]  # those of other processes
+        leaving = [path for path in before if not path.name.startswith(PARTS[0])]  # those of other processes
         # Without the summary, nobody would know afterwards what may be replaced: it leaves last, and enters first.
         exchange(
             folder,

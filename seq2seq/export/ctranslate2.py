@@ -223,20 +223,16 @@ def _orders(attention: MultiHeadAttention, first: int) -> tuple[list[int], list[
 
     Heads are called as they were before any was pruned.
     """
-    each = attention.heads.each
-    pruned = set(range(attention.heads.total)) - set(attention.heads.kept)
+    all_heads = attention.heads
+    pruned = set(range(all_heads.total)) - set(all_heads.kept)
     key_heads = sorted(
-        range(attention.heads.total_keys),
-        key=lambda key: (key != first // each, pruned >= set(_sharing(key, each)), key),
+        range(all_heads.total_keys),
+        key=lambda key: (key != first // all_heads.each, pruned >= set(all_heads.sharing(key)), key),
     )
     heads = [
-        head for key in key_heads for head in sorted(_sharing(key, each), key=lambda h: (h != first, h in pruned, h))
+        head for key in key_heads for head in sorted(all_heads.sharing(key), key=lambda h: (h != first, h in pruned, h))
     ]
     return heads, key_heads
-
-
-def _sharing(key_head: int, each: int) -> range:
-    return range(key_head * each, (key_head + 1) * each)
 
 
 def _by_head(x: Tensor, kept: Sequence[int], order: Sequence[int]) -> Tensor:
