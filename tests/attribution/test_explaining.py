@@ -129,7 +129,8 @@ def test_word_beside_its_runner_up_is_the_difference_of_their_first_pieces(
     model: EncoderDecoder, tokenizers: Tokenizers
 ) -> None:
     source, target = sentence_of(tokenizers.source, SOURCE), sentence_of(tokenizers.target, TARGET)
-    made = explain_beside_runner_up(model, tokenizers, source, target, method=GradientTimesInput())
+    with torch.inference_mode():  # where a caller wants no gradients it is the same
+        made = explain_beside_runner_up(model, tokenizers, source, target, method=GradientTimesInput())
     pair = Forced(
         model, source.ids, target.ids, source_units=source.ending().word_of_piece,
         prefix_units=target.beginning().word_of_piece,

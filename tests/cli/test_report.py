@@ -52,7 +52,7 @@ def test_table_has_error_rates_where_there_are_links(
     rates = {"aer": 0.05, "aer_diagonal": 0.4} if linked else {}
     found = Evaluation({"bleu": 50.0, "chrf": 60.0, **rates}, [{"hypothesis": "c"}], [], {}, None, [], None)
     with caplog.at_level(logging.INFO):
-        report_results(tmp_path, data, {"val": found})
+        report_results(tmp_path, data, {"val": found}, [])
     head = next(line for line in caplog.text.splitlines() if line.startswith("split"))
     row = next(line for line in caplog.text.splitlines() if line.startswith("val"))
     assert head.split() == ["split", "BLEU", "chrF", *(["AER", "AER", "of", "the", "diagonal"] if linked else [])]
@@ -70,7 +70,7 @@ def test_long_name_of_a_corpus_stays_apart_from_its_scores(tmp_path: Path, caplo
     module = object.__new__(TranslationModule)
     object.__setattr__(module, "evaluation", evaluation)
     with caplog.at_level(logging.INFO):
-        report_results(tmp_path, data, {"val": evaluation})
+        report_results(tmp_path, data, {"val": evaluation}, [])
         evaluation.metrics["perplexity"] = 2.0
         ValidationReport().on_validation_end(cast(Any, trainer), module)
     assert caplog.text.count("  parliament_speeches_of_2019 loss") == 2
@@ -86,7 +86,7 @@ def test_comparison_is_of_a_split_that_was_scored(
     data: Any = SimpleNamespace(dataset=lambda _: rows)
     found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
     with caplog.at_level(logging.INFO):
-        report_results(tmp_path / "data" / "run" / "time", data, dict.fromkeys(splits, found))
+        report_results(tmp_path / "data" / "run" / "time", data, dict.fromkeys(splits, found), [])
     assert f" compare runs={tmp_path / 'data'}{said}\n" in f"{caplog.text}\n"
 
 
@@ -106,5 +106,5 @@ def test_file_of_the_profiler_is_named(tmp_path: Path, caplog: pytest.LogCapture
     found = Evaluation({"bleu": 50.0, "chrf": 60.0}, [{"hypothesis": "c"}], [], {}, None, [], None)
     (tmp_path / "fit-profile.txt").touch()
     with caplog.at_level(logging.INFO):
-        report_results(tmp_path, data, {"val": found})
+        report_results(tmp_path, data, {"val": found}, [])
     assert f"\nprofile       {tmp_path / 'fit-profile.txt'}\n" in f"{caplog.text}\n"

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 
 from seq2seq.alignment.links import Links
 from seq2seq.alignment.sentence import Sentence, sentence_of
-from seq2seq.attribution import Erasure, Forced, faithfulness
+from seq2seq.attribution import Erasure, Forced, GradientTimesInput, faithfulness
 from seq2seq.build import load_model
 from seq2seq.checkpoint import read_checkpoint
 from seq2seq.cli.trust_tables import methods_table, phenomena_table
@@ -87,6 +87,15 @@ def test_attention_ranks_by_the_reading_that_was_chosen(loaded: Any, forced: For
     norms = faithfulness.attention_ranking(forced, choice._replace(quantity="norms"))
     assert_close(norms.sum(-1), rows["output"].sum(-1))
     assert not torch.allclose(norms, rows["output"])
+
+
+def test_methods_have_gradients_where_a_caller_wants_none(loaded: Any, sentences: tuple[Sentence, Sentence]) -> None:
+    pair = Pair(*sentences, None, "")
+    rankings = {"gradients": lambda forced: GradientTimesInput()(forced).source}
+    with torch.inference_mode():
+        found = measure_trust(loaded[0], [pair], rankings)
+    again = measure_trust(loaded[0], [pair], rankings)
+    assert found["gradients"].comprehensiveness == again["gradients"].comprehensiveness
 
 
 def test_hits_are_words_whose_first_is_linked_and_chance_does_not_change(

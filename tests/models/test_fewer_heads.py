@@ -250,6 +250,15 @@ def test_importance_equals_finite_differences(measured: EncoderDecoder, batch: d
         assert importance[name][head].item() == pytest.approx(expected, rel=1e-5, abs=1e-9), (name, head)
 
 
+def test_importance_is_the_same_where_a_caller_wants_no_gradients(
+    measured: EncoderDecoder, batch: dict[str, Tensor]
+) -> None:
+    given: Any = [Pairs(batch, torch.randint(2, 29, (len(batch["target_indices"]),)))]
+    with torch.inference_mode():
+        importance = head_importance(measured, given)
+    assert_close(importance, head_importance(measured, given))
+
+
 def test_importance_asks_no_recurrence_of_a_gpu_that_has_no_gradient_in_evaluation(
     build: Any, batch: dict[str, Tensor]
 ) -> None:

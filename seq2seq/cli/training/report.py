@@ -103,7 +103,7 @@ def report_results(
     folder: Path,
     data: TranslationDataModule,
     evaluations: dict[str, Evaluation],
-    packages: Iterable[str] = (),
+    packages: Iterable[str],
 ) -> None:
     """Show some translations, the scores, and where the rest is; packages are those that the model's parts are from."""
     folder = from_here(folder)
